@@ -1,0 +1,61 @@
+# Everything a newcomer needs is `make demo` and `make test`; both set themselves up from python3 and pip alone.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ORDERS ?= 200
+RATE   ?= 20
+JSON   ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check verify gen lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/uv: requirements-uv.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.txt
+	@touch $@
+
+$(VENV)/.run: $(BIN)/uv requirements.txt requirements-build.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-build.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file)
+	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON))
+
+up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
+	$(BIN)/autogrocery up
+
+test: check ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry --no-ansi src
+	$(BIN)/squawk $$(git ls-files 'src/*/migrations/*.sql')
+	$(MAKE) --no-print-directory verify
+
+gen: $(VENV)/.dev ## write the generated files anew (protobuf, FlatBuffers, docs)
+	$(BIN)/python tests/gen.py
+
+verify: $(VENV)/.dev ## generated files are what `make gen` would write
+	$(BIN)/python tests/gen.py --check
+
+lock: $(BIN)/uv ## compile the hash-pinned lock files
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group build -o requirements-build.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements-uv.in -o requirements-uv.txt
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis out

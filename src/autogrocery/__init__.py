@@ -1,0 +1,1 @@
+"""The Autonomous Grocery Network: ordering gateway and reference peers."""

@@ -1,0 +1,106 @@
+"""ZeroMQ: announce and listen. Sending never blocks; what a full queue drops is counted."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
+
+from autogrocery.kit import faults
+from autogrocery.kit.run import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+HIGH_WATER_MARK = 100_000
+LINGER_MS = 500
+
+
+def endpoints(value: str) -> list[tuple[bool, str]]:
+    """Read a comma list of addresses: `>tcp://…` connects (False), `@tcp://…` or bare binds (True)."""
+    parts = filter(None, (part.strip() for part in value.split(",")))
+    return [(not part.startswith(">"), part.lstrip(">@")) for part in parts]
+
+
+class Publisher:
+    """A PUB socket. `sent` and `dropped` count messages since the start."""
+
+    def __init__(self, socket: zmq.Socket[bytes], point: str) -> None:
+        self.sent = 0
+        self.dropped = 0
+        self._socket = socket
+        self._point = point
+
+    def send(self, *frames: bytes) -> bool:
+        """Hand a message to ZeroMQ without waiting; False (and counted) if it could not be taken."""
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=len(frames[-1]) < 1 << 12)
+        except zmq.ZMQError:
+            self.dropped += 1
+            return False
+        self.sent += 1
+        return True
+
+    async def publish(self, *frames: bytes) -> bool:
+        """Send through this publisher's fault point."""
+
+        async def call() -> bool:
+            return self.send(*frames)
+
+        try:
+            return await faults.through(self._point, call)
+        except faults.FaultError:
+            self.dropped += 1
+            return False
+
+
+@asynccontextmanager
+async def open_publisher(setting: str, value: str, *, point: str) -> AsyncIterator[Publisher]:
+    """Open a PUB socket on all addresses of `value`; raises StartError naming `setting` if one can't be had."""
+    context = zmq.Context()
+    socket = context.socket(zmq.PUB)
+    socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    try:
+        for binds, address in endpoints(value):
+            try:
+                if binds:
+                    socket.bind(address)
+                else:
+                    socket.connect(address)
+            except zmq.ZMQError as error:
+                raise StartError(
+                    f"{setting}: {address} can't be used ({error.strerror}): set another address"
+                ) from None
+        yield Publisher(socket, point)
+    finally:
+        socket.close()
+        context.term()
+
+
+@asynccontextmanager
+async def open_subscriber(
+    addresses: Sequence[str], *, topics: Sequence[bytes] = (b"",), binds: bool = False
+) -> AsyncIterator[zmq.asyncio.Socket]:
+    """Open a SUB socket; `await socket.recv_multipart()` yields messages. It reconnects by itself."""
+    context = zmq.asyncio.Context()
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, 100)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+    for topic in topics:
+        socket.setsockopt(zmq.SUBSCRIBE, topic)
+    try:
+        for address in addresses:
+            if binds:
+                socket.bind(address)
+            else:
+                socket.connect(address)
+        yield socket
+    finally:
+        socket.close()
+        context.term()

@@ -1,0 +1,26 @@
+"""Time and time-ordered ids. The database's clock is the only one that decides; these stamp and name."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+
+def now() -> datetime:
+    """Return the present instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def uuid7() -> UUID:
+    """Return a new UUID version 7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then random bits."""
+    bits = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10), "big")
+    bits = bits & ~(0xF << 76) | (0x7 << 76)
+    bits = bits & ~(0x3 << 62) | (0x2 << 62)
+    return UUID(int=bits)
+
+
+def rfc3339(at: datetime) -> str:
+    """Return an instant as RFC 3339 in UTC with microseconds, ending in Z."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,126 @@
+"""Named fault points: every port runs its calls through one, so that tests can kill, fail, delay and repeat there.
+
+Unarmed (always, in production) a point costs one truth test. Armed by `arm()` in a test, or in a whole process by
+`AUTOGROCERY_FAULTS="orders.add:kill-after:2,inventory.assign_robots:hang"` (point:mode[:nth call, 1 is the first]).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+T = TypeVar("T")
+DELAY_S = 0.2
+
+
+class Mode(StrEnum):
+    """What goes wrong at a point."""
+
+    KILL_BEFORE = "kill-before"
+    KILL_AFTER = "kill-after"
+    ERROR_BEFORE = "error-before"
+    EFFECT_THEN_ERROR = "effect-then-error"
+    CANCELLED = "cancelled"
+    HANG = "hang"
+    DELAY = "delay"
+    DUPLICATE = "duplicate"
+
+
+class FaultError(ConnectionError):
+    """The injected failure; a port treats it like any lost connection."""
+
+
+class Fault(Struct, frozen=True):
+    """A mode at a point, struck on the nth call only, or on every call if nth is 0."""
+
+    point: str
+    mode: Mode
+    nth: int = 0
+
+
+_armed: list[Fault] = []
+_calls: dict[str, int] = {}
+_counting = False
+
+
+def parse(plan: str) -> list[Fault]:
+    """Read a plan `point:mode[:nth],…`; raises ValueError on an unknown mode."""
+    faults = []
+    for part in filter(None, (piece.strip() for piece in plan.split(","))):
+        point, mode, *nth = part.split(":")
+        faults.append(Fault(point, Mode(mode), int(nth[0]) if nth else 0))
+    return faults
+
+
+def arm_from(environ: Mapping[str, str]) -> None:
+    """Arm what AUTOGROCERY_FAULTS says, for the life of this process."""
+    global _counting  # noqa: PLW0603 - one plan a process, as one environment a process
+    _armed.extend(parse(environ.get("AUTOGROCERY_FAULTS", "")))
+    _counting = _counting or bool(_armed)
+
+
+@contextmanager
+def arm(*faults: Fault) -> Iterator[dict[str, int]]:
+    """Arm faults in this process while the context lasts; yields the calls counted by point (none armed: a dry run)."""
+    global _counting  # noqa: PLW0603
+    before = (_armed[:], _counting)
+    _calls.clear()
+    _armed.extend(faults)
+    _counting = True
+    try:
+        yield _calls
+    finally:
+        _armed[:], _counting = before
+
+
+def counting() -> bool:
+    """Say whether points matter now, so that a port may spare itself the making of a name."""
+    return _counting
+
+
+async def through(point: str, call: Callable[[], Awaitable[T]]) -> T:
+    """Await `call()`, with whatever is armed at `point`."""
+    if not _counting:
+        return await call()
+    nth = _calls[point] = _calls.get(point, 0) + 1
+    for fault in _armed:
+        if fault.point == point and fault.nth in (0, nth):
+            return await _strike(fault.mode, call)
+    return await call()
+
+
+async def _strike(mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
+    match mode:
+        case Mode.KILL_BEFORE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Mode.ERROR_BEFORE:
+            raise FaultError("injected before the call")
+        case Mode.HANG:
+            await asyncio.Event().wait()
+        case Mode.DELAY:
+            await asyncio.sleep(DELAY_S)
+        case Mode.DUPLICATE:
+            await call()
+        case _:
+            pass
+    answer = await call()
+    match mode:
+        case Mode.KILL_AFTER:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Mode.EFFECT_THEN_ERROR:
+            raise FaultError("injected after the effect")
+        case Mode.CANCELLED:
+            raise asyncio.CancelledError
+        case _:
+            pass
+    return answer

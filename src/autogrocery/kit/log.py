@@ -1,0 +1,50 @@
+"""Logs are JSON lines on stderr; an event is a past tense, its facts are fields. Nothing secret or personal is a field."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+NEVER_LOGGED = frozenset({"password", "new_password", "token", "access_token", "refresh_token", "authorization",
+                          "secret", "email", "phone", "dsn", "body"})  # fmt: skip
+
+
+def _redact(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    for name in NEVER_LOGGED & event.keys():
+        event[name] = "[redacted]"
+    return event
+
+
+def configure(role: str) -> None:
+    """Log as `role` from now on; libraries' own warnings take the same way."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact,
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+
+
+class _Forward(logging.Handler):
+    """Hands the standard library's records to structlog: one format for all."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower()
+        write = getattr(structlog.get_logger(), level, structlog.get_logger().warning)
+        write("library_warned", library=record.name, detail=record.getMessage(), exc_info=record.exc_info)
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()

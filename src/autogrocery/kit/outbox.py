@@ -1,0 +1,102 @@
+"""The outbox relay: rows written beside a change, delivered afterwards, at least once, each on its own.
+
+A table used here has: key columns, `attempts int`, `next_attempt_at timestamptz`, `done_at timestamptz`, `dead_at timestamptz`,
+`last_error text`. Rows are claimed by a lease (next_attempt_at is moved on) with SKIP LOCKED and never by "id > last":
+a transaction that commits late would be skipped for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from autogrocery.kit.pg import Db, Row
+
+LEASE_S = 30.0
+BATCH = 64
+AT_ONCE = 8
+FIRST_BACKOFF_S = 0.25
+
+
+class Outbox:
+    """One outbox table and the verb that delivers a row of it."""
+
+    def __init__(
+        self,
+        db: Db,
+        table: str,
+        key: Sequence[str],
+        deliver: Callable[[Row], Awaitable[None]],
+        *,
+        cap_s: float = 60.0,
+        give_up_after_s: float | None = None,
+    ) -> None:
+        """Deliver rows of `table`, named by `key`; a temporary failure is retried until `give_up_after_s` (None: for ever).
+
+        `deliver` raises Refused for "never", Unavailable or InDoubt for "later".
+        """
+        self._db = db
+        self._deliver = deliver
+        self._key = tuple(key)
+        self._cap_s = cap_s
+        self._give_up_after_s = give_up_after_s
+        match = " AND ".join(f"o.{name} = due.{name}" for name in self._key)
+        name = table.rpartition(".")[2]
+        self._claim = f"""
+        -- {name}.claim
+        WITH due AS (
+          SELECT {", ".join(self._key)} FROM {table}
+           WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at <= now()
+           ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        UPDATE {table} o SET next_attempt_at = now() + $2 * interval '1 second', attempts = o.attempts + 1
+          FROM due WHERE {match} RETURNING o.*
+        """  # noqa: S608 - table and columns are ours
+        where = " AND ".join(f"{name} = ${i}" for i, name in enumerate(self._key, start=1))
+        after = len(self._key)
+        self._settle = f"-- {name}.settle\nUPDATE {table} SET done_at = now(), last_error = NULL WHERE {where}"
+        self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
+        self._defer = (
+            f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
+            f" last_error = ${after + 1} WHERE {where} AND done_at IS NULL"
+        )
+
+    async def relay(self) -> bool:
+        """Deliver one batch; True if there may be more."""
+        due = await self._db.rows(self._claim, BATCH, LEASE_S)
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(row: Row) -> None:
+            async with room:
+                await self._attempt(row)
+
+        await asyncio.gather(*(one(row) for row in due))
+        return len(due) == BATCH
+
+    async def _attempt(self, row: Row) -> None:
+        key = [row[name] for name in self._key]
+        try:
+            await self._deliver(row)
+        except Refused as refusal:
+            log.error("delivery_buried", key=[str(part) for part in key], code=refusal.code)
+            await self._db.run(self._bury, *key, refusal.code)
+        except (Unavailable, InDoubt) as trouble:
+            if self._give_up_after_s is not None and await self._too_old(row):
+                log.error("delivery_buried", key=[str(part) for part in key], code="gave_up")
+                await self._db.run(self._bury, *key, "gave_up")
+                return
+            backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16))
+            await self._db.run(self._defer, *key, str(trouble), backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
+        else:
+            await self._db.run(self._settle, *key)
+
+    async def _too_old(self, row: Row) -> bool:
+        found = await self._db.row("-- outbox.age\nSELECT extract(epoch FROM now() - $1::timestamptz) AS age_s",
+                                   row["created_at"])  # fmt: skip
+        return found is not None and found["age_s"] > (self._give_up_after_s or 0)

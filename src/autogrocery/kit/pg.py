@@ -1,0 +1,174 @@
+"""PostgreSQL through asyncpg: a pool whose waits are bounded and whose trouble has one name.
+
+One verb call is one statement and one commit, never under a timeout or cancellation of ours: a commit whose answer is lost
+is unknown, so `Unavailable` says "ask again", not "nothing happened". `statement_timeout` bounds the statement itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from autogrocery.kit import faults
+from autogrocery.kit.refusals import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+T = TypeVar("T")
+Row = asyncpg.Record
+ACQUIRE_TIMEOUT_S = 0.25
+STATEMENT_TIMEOUT_MS = 1_000
+LOCK_TIMEOUT_MS = 500
+IDLE_TRANSACTION_TIMEOUT_MS = 5_000
+CONNECT_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 1.0
+
+# What may be gone tomorrow: lost or refused connections, a server that starts or stops, timeouts, lost races.
+PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.LockNotAvailableError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.InternalClientError,
+)
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    return Unavailable("database_unavailable", f"the database gave no answer ({type(error).__name__})",
+                       retry_after_s=RETRY_AFTER_S)  # fmt: skip
+
+
+def point_of(sql: str) -> str:
+    """Return the fault point of a statement: what stands in the comment of its first line, `-- orders.add`."""
+    first = sql.lstrip().split("\n", 1)[0]
+    return first.removeprefix("--").strip() if first.startswith("--") else "pg"
+
+
+class Statements:
+    """The verbs, on one connection."""
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[Row]) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
+        """All rows of one statement."""
+        return await self._through(sql, lambda: self._connection.fetch(sql, *args))
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        """First row of one statement, or None."""
+        found = await self.rows(sql, *args)
+        return found[0] if found else None
+
+    async def run(self, sql: str, *args: Any) -> int:
+        """Number of rows that one statement changed."""
+        tag = await self._through(sql, lambda: self._connection.execute(sql, *args))
+        return int(tag.rpartition(" ")[2])
+
+    async def _through(self, sql: str, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await faults.through(point_of(sql) if faults.counting() else "", call)
+        except PASSING as error:
+            raise _unavailable(error) from error
+
+
+class Db:
+    """A pool with the same verbs; each call takes a connection for one statement."""
+
+    def __init__(self, pool: asyncpg.Pool[Row]) -> None:
+        self._pool = pool
+
+    async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
+        """All rows of one statement."""
+        async with self.connection() as connection:
+            return await connection.rows(sql, *args)
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        """First row of one statement, or None."""
+        async with self.connection() as connection:
+            return await connection.row(sql, *args)
+
+    async def run(self, sql: str, *args: Any) -> int:
+        """Number of rows that one statement changed."""
+        async with self.connection() as connection:
+            return await connection.run(sql, *args)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Statements]:
+        """One connection for several statements, each its own commit; raises Unavailable if none is free in time."""
+        try:
+            taken = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        except PASSING as error:
+            raise _unavailable(error) from error
+        try:
+            yield Statements(taken)
+        finally:
+            await self._give_back(taken)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Statements]:
+        """One transaction; never hold it across a call to a peer. A failed commit raises Unavailable: unknown."""
+        async with self.connection() as connection:
+            transaction = connection._connection.transaction()  # noqa: SLF001 - two halves of one file
+            try:
+                await transaction.start()
+            except PASSING as error:
+                raise _unavailable(error) from error
+            try:
+                yield connection
+            except BaseException:
+                with suppress(*PASSING):  # the server rolls back what a lost connection left
+                    await transaction.rollback()
+                raise
+            try:
+                await faults.through("pg.commit", transaction.commit)
+            except PASSING as error:
+                raise _unavailable(error) from error
+
+    async def _give_back(self, taken: Any) -> None:
+        with suppress(*PASSING):  # a broken connection is dropped by the pool
+            await asyncio.shield(self._pool.release(taken, timeout=CONNECT_TIMEOUT_S))
+
+
+@asynccontextmanager
+async def open_db(
+    dsn: str, *, application: str, max_size: int = 10, statement_cache_size: int = 256
+) -> AsyncIterator[Db]:
+    """Open a pool on `dsn`; raises Unavailable if the server can't be reached within CONNECT_TIMEOUT_S.
+
+    `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            max_inactive_connection_lifetime=300.0,
+            statement_cache_size=statement_cache_size,
+            server_settings={
+                "application_name": application,
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
+                "jit": "off",
+            },
+        )
+    except (*PASSING, ValueError) as error:
+        raise _unavailable(error) from error
+    try:
+        yield Db(pool)
+    finally:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await pool.close()
+        except PASSING:
+            pool.terminate()

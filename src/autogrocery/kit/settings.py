@@ -1,0 +1,84 @@
+"""Settings are a frozen Struct whose fields are read from environment variables of the same name in capitals.
+
+A malformed or missing value, or an unknown variable with one of our prefixes, stops the start with one line that names the
+variable, never its value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+S = TypeVar("S", bound=msgspec.Struct)
+MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+
+
+class SettingsError(Exception):
+    """One clear line for the operator."""
+
+
+def load(shape: type[S], environ: Mapping[str, str], *, known: Collection[str] = ()) -> S:
+    """Read `shape` from `environ`; `known` names further ORDERING_* variables that are read elsewhere.
+
+    An empty value counts as unset. Bounds are msgspec.Meta annotations. Raises SettingsError.
+    """
+    fields = {field.name.upper(): field for field in msgspec.structs.fields(shape)}
+    for name in environ:
+        if name.startswith("ORDERING_") and name not in fields and name not in known:
+            raise SettingsError(f"{name} is not a setting: see docs/SETTINGS.md for those there are")
+    hints = get_type_hints(shape, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        raw = environ.get(name, "")
+        if not raw:
+            if field.required:
+                raise SettingsError(f"{name} is not set")
+            continue
+        try:
+            values[field.name] = msgspec.convert(raw, hints[field.name], strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).split(" - ")[0]
+            raise SettingsError(f"{name} is malformed: {reason}") from None
+    return shape(**values)
+
+
+def address(name: str, value: str) -> tuple[str, int]:
+    """Split `host:port` (IPv6 hosts in brackets); raises SettingsError naming the variable."""
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise SettingsError(f"{name} is malformed: expected host:port")
+    return host.strip("[]"), int(port)
+
+
+def secrets(name: str, value: str) -> tuple[bytes, ...]:
+    """Decode a comma list of secrets: `whsec_` + strict base64, anything else its UTF-8 bytes; 32 bytes at least each.
+
+    The first signs, all verify. Raises SettingsError naming the variable.
+    """
+    keys = []
+    for part in value.split(","):
+        text = part.strip()
+        try:
+            key = base64.b64decode(text[6:], validate=True) if text.startswith("whsec_") else text.encode()
+        except binascii.Error:
+            raise SettingsError(f"{name} is malformed: what follows whsec_ is not base64") from None
+        if len(key) < MIN_SECRET_BYTES:
+            raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
+        keys.append(key)
+    return tuple(keys)
+
+
+def all_different(**named: tuple[bytes, ...]) -> None:
+    """Refuse a secret that stands twice, within one variable or in two; raises SettingsError naming them."""
+    seen: dict[bytes, str] = {}
+    for name, keys in named.items():
+        for key in keys:
+            if key in seen:
+                raise SettingsError(f"{name} repeats a secret of {seen[key]}: all must be different")
+            seen[key] = name
