@@ -1,0 +1,40 @@
+"""The gateway's metrics as they are published."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
+
+from autogrocery.kit.bus import open_subscriber
+from autogrocery.kit.run import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+
+class Frames:
+    """A subscription to everything the gateways publish."""
+
+    def __init__(self, socket: zmq.asyncio.Socket) -> None:
+        self._socket = socket
+
+    async def receive(self, most: int) -> list[bytes]:
+        """Wait for messages and return those there are, up to `most`; one of several frames, which no metric has, as b""."""
+        found = [await self._socket.recv_multipart()]
+        while len(found) < most and await self._socket.poll(0):
+            found.append(await self._socket.recv_multipart())
+        return [frames[0] if len(frames) == 1 else b"" for frames in found]
+
+
+@asynccontextmanager
+async def open_frames(addresses: Sequence[str], *, binds: bool) -> AsyncIterator[Frames]:
+    """Subscribe at `addresses`; it reconnects by itself. Raises StartError for what is no address."""
+    async with AsyncExitStack() as stack:
+        try:
+            socket = await stack.enter_async_context(open_subscriber(addresses, binds=binds))
+        except zmq.ZMQError as error:
+            raise StartError(f"ANALYTICS_ZMQ_TARGET or ANALYTICS_ZMQ_ADDR can't be used: {error.strerror}") from None
+        yield Frames(socket)

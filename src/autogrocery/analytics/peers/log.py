@@ -1,0 +1,77 @@
+"""The gateway's metrics as they stand in its history: GET /internal/metrics-log."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from autogrocery.contracts.analytics.metric import OrderMetric
+from autogrocery.kit import faults
+from autogrocery.kit.refusals import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+T = TypeVar("T")
+TIMEOUT_S: Final = 5.0
+
+
+class Known(Struct, frozen=True):
+    """An epoch the log knows and the highest number in it."""
+
+    epoch: int
+    last_sequence: int
+
+
+class Epochs(Struct, frozen=True):
+    """The answer without a query."""
+
+    epochs: list[Known]
+
+
+class Page(Struct, frozen=True):
+    """Metrics of one epoch by number, the numbers that will never have one, and where to go on (None: that was all)."""
+
+    metrics: list[OrderMetric]
+    void: list[int] = []
+    next_after: int | None = None
+
+
+class Log:
+    """One connection pool to the gateway's internal listener. Every call raises Unavailable when there is no answer."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = f"{url.rstrip('/')}/internal/metrics-log"
+
+    async def epochs(self) -> list[Known]:
+        """Return the epochs there are."""
+        return (await self._get("log.epochs", {}, Epochs)).epochs
+
+    async def page(self, epoch: int, after: int) -> Page:
+        """Return what the log has of an epoch behind a number, up to 5,000 of it."""
+        return await self._get("log.page", {"epoch": str(epoch), "after": str(after)}, Page)
+
+    async def _get(self, point: str, query: dict[str, str], shape: type[T]) -> T:
+        async def call() -> bytes:
+            async with self._session.get(self._url, params=query) as answer:
+                answer.raise_for_status()
+                return await answer.read()
+
+        try:
+            return msgspec.json.decode(await faults.through(point, call), type=shape, strict=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable("log_unavailable", f"the metrics log gave no answer ({type(error).__name__})") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable("log_unavailable", f"the metrics log's answer can't be read ({error})") from None
+
+
+@asynccontextmanager
+async def open_log(url: str) -> AsyncIterator[Log]:
+    """Open a pool of connections to the gateway's internal listener."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
+        yield Log(session, url)

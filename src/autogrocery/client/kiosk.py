@@ -1,0 +1,259 @@
+"""What a smart fridge or a kiosk does at the gateway, from registering to the last event of an order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from autogrocery.client.badge import UNAUTHENTICATED, Badge
+from autogrocery.client.memory import InFlight, Memory, keep, key_of, recall
+from autogrocery.client.nouns import (
+    TERMINAL,
+    Event,
+    EventPage,
+    Item,
+    Me,
+    Order,
+    OrderPage,
+    ProductPage,
+    Registration,
+    Status,
+)
+from autogrocery.client.patience import Patience
+from autogrocery.client.problems import Problem
+from autogrocery.client.wire import Call, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+T = TypeVar("T")
+FIRST_LOOK_S: Final = 0.25
+LONGEST_LOOK_S: Final = 2.0
+ABOUT_THE_ORDER: Final = frozenset({404, 409, 410, 422})  # refusals that settle it; a 401 or 403 settles nothing
+
+
+class Told(Struct, frozen=True):
+    """One 2xx about an order: which step, which HTTP status, what was said."""
+
+    step: str
+    http_status: int
+    order: Order
+
+
+class Kiosk:
+    """One device's conversation with the gateway at `url`; opened and closed with `async with`.
+
+    Every request is repeated within `patience` where it was not answered or was put off (429, 503, Retry-After); Problem is
+    raised for a refusal, Unanswered if nothing definite was heard in time. With a `notebook` file a basket in flight
+    survives a power loss: `resume` drives it on. `heard` is told every 2xx about an order, as it arrives.
+    A `session` given is used and left open, so that many devices can share one pool of connections.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        device_id: str,
+        password: str,
+        *,
+        notebook: Path | None = None,
+        patience: Patience | None = None,
+        session: aiohttp.ClientSession | None = None,
+        heard: Callable[[Told], None] | None = None,
+    ) -> None:
+        self.device_id = device_id
+        self._url = url.rstrip("/")
+        self._password = password
+        self._notebook = notebook
+        self._patience = patience or Patience()
+        self._own_session = session is None
+        self._shared = session
+        self._heard = heard
+        self._turn = asyncio.Lock()
+        self._memory: Memory | None = None
+
+    async def __aenter__(self) -> Self:
+        self._memory = await recall(self._notebook, self.device_id)
+        self._session = self._shared or aiohttp.ClientSession()
+        self._badge = Badge(self._session, self._url, self.device_id, self._password, self._patience)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._own_session:
+            await self._session.close()
+
+    async def register(self, *, email: str | None = None, phone: str | None = None) -> Registration:
+        """Enter this device into the registry. Raises Problem `device_taken` if somebody else has its name.
+
+        If an answer was lost on the way and the name is taken now, logging in shows whether it was us.
+        """
+        wanted = {"email": email, "phone": phone}
+        body = {"device_id": self.device_id, "password": self._password}
+        body |= {name: value for name, value in wanted.items() if value is not None}
+        try:
+            answer = await self._ask(Call("POST", "/api/client/register", body))
+        except Problem as problem:
+            if problem.code != "device_taken" or not problem.lost:
+                raise
+            return await self._recognise(problem)
+        return msgspec.json.decode(answer, type=Registration)
+
+    async def _recognise(self, taken: Problem) -> Registration:
+        try:
+            me = await self.me()
+        except Problem as stranger:
+            raise taken from stranger
+        return Registration(me.device_id, me.user_id)
+
+    async def login(self) -> None:
+        """Prove who we are now; otherwise it happens by itself with the first call that needs it."""
+        await self._badge.login()
+
+    async def me(self) -> Me:
+        """Return this device's registry entry."""
+        return await self._get("/api/client/me", Me)
+
+    async def catalog(self, query: str = "", *, cursor: str | None = None, limit: int = 50) -> ProductPage:
+        """Return one page of products whose name or SKU matches."""
+        params = {"q": query, "limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return await self._get("/api/client/catalog", ProductPage, params)
+
+    async def preview(
+        self, items: Iterable[Item], *, basket_id: str | None = None, allow_partial: bool = False
+    ) -> Order:
+        """Ask for a price and hold the goods until `expires_at`.
+
+        The same `basket_id` (default: the next number of the notebook) always names the same order, however often and
+        after whatever crash it is asked. Raises Problem `insufficient_stock`, `unknown_sku`.
+        """
+        async with self._turn:
+            if basket_id is None:
+                memory, basket_id = self._known().next_basket()
+                await self._note(memory)
+            return await self._preview(InFlight(basket_id, list(items), allow_partial))
+
+    async def confirm(self, order_id: str) -> Order:
+        """Send the robots. Returns once that is known, or with `dispatch` "in_doubt" when patience ends: then ask again.
+
+        Raises Problem `hold_expired`, `no_robots`, `order_cancelled`, `order_not_found`.
+        """
+        async with self._turn:
+            return await self._decide("confirm", order_id)
+
+    async def cancel(self, order_id: str) -> Order:
+        """Take the order back. Raises Problem `too_late_to_cancel` once picking has started, `hold_expired`."""
+        async with self._turn:
+            return await self._decide("cancel", order_id)
+
+    async def resume(self) -> Order | None:
+        """Drive on what a power loss interrupted, with the same key; None if nothing was in flight.
+
+        An order that the customer had only looked at comes back PREVIEWED: to confirm or cancel it is the customer's choice.
+        """
+        async with self._turn:
+            basket = self._known().in_flight
+            if basket is None:
+                return None
+            if basket.order_id is None:
+                return await self._preview(basket)
+            if basket.wanted == "preview":
+                return await self.order(basket.order_id)
+            return await self._decide(basket.wanted, basket.order_id)
+
+    async def order(self, order_id: str) -> Order:
+        """Return the order as it stands now. Raises Problem `order_not_found`."""
+        return await self._about_order("order", Call("GET", f"/api/client/orders/{order_id}"))
+
+    async def orders(self, *, status: Status | None = None, cursor: str | None = None, limit: int = 20) -> OrderPage:
+        """Return one page of this device's orders, newest first."""
+        params = {"limit": str(limit)} | ({"status": status} if status else {}) | ({"cursor": cursor} if cursor else {})
+        return await self._get("/api/client/orders", OrderPage, params)
+
+    async def events(self, order_id: str) -> list[Event]:
+        """Return the order's history, oldest first. Raises Problem `order_not_found`."""
+        return (await self._get(f"/api/client/orders/{order_id}/events", EventPage)).data
+
+    async def finished(self, order_id: str, within_s: float) -> Order:
+        """Look at the order, less and less often, until it is terminal; the last look is returned after `within_s`."""
+        ends_at = time.monotonic() + within_s
+        pause_s = FIRST_LOOK_S
+        while True:
+            order = await self.order(order_id)
+            left_s = ends_at - time.monotonic()
+            if order.status in TERMINAL or left_s <= 0:
+                return order
+            await asyncio.sleep(min(left_s, pause_s * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter
+            pause_s = min(LONGEST_LOOK_S, pause_s * 1.5)
+
+    async def _preview(self, basket: InFlight) -> Order:
+        await self._note(replace(self._known(), in_flight=basket))
+        body = {"items": basket.items, "allow_partial": basket.allow_partial}
+        call = Call("POST", "/api/client/order/preview", body, key_of(self.device_id, basket.basket_id))
+        try:
+            order = await self._about_order("preview", call)
+        except Problem as problem:
+            if problem.status in ABOUT_THE_ORDER:
+                await self._note(replace(self._known(), in_flight=None))
+            raise
+        await self._note(replace(self._known(), in_flight=replace(basket, order_id=order.order_id)))
+        return order
+
+    async def _decide(self, wish: str, order_id: str) -> Order:
+        """Confirm or cancel; the wish is in the notebook before it is on the wire, and out of it once it is settled."""
+        basket = self._known().in_flight
+        ours = basket is not None and basket.order_id == order_id
+        if basket is not None and ours:
+            wanted = "confirm" if wish == "confirm" else "cancel"
+            await self._note(replace(self._known(), in_flight=replace(basket, wanted=wanted)))
+        call = Call("POST", f"/api/client/order/{wish}", {"order_id": order_id}, settles=True)
+        try:
+            order = await self._about_order(wish, call)
+        except Problem as problem:
+            if ours and problem.status in ABOUT_THE_ORDER:
+                await self._note(replace(self._known(), in_flight=None))
+            raise
+        if ours and order.dispatch not in ("in_doubt", "releasing"):
+            await self._note(replace(self._known(), in_flight=None))
+        return order
+
+    async def _about_order(self, step: str, call: Call) -> Order:
+        def hear(status: int, body: bytes) -> None:
+            if self._heard is not None:
+                self._heard(Told(step, status, msgspec.json.decode(body, type=Order)))
+
+        return msgspec.json.decode(await self._ask_with_badge(call, hear), type=Order)
+
+    async def _get(self, path: str, kind: type[T], params: dict[str, str] | None = None) -> T:
+        return msgspec.json.decode(await self._ask_with_badge(Call("GET", path, params=params or {})), type=kind)
+
+    async def _ask(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
+        return (await ask(self._session, self._url, call, self._patience, heard)).body
+
+    async def _ask_with_badge(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
+        """Ask with an access token; if it is refused, once more with a fresh one."""
+        token = await self._badge.token()
+        try:
+            return await self._ask(replace(call, bearer=token), heard)
+        except Problem as problem:
+            if problem.status != UNAUTHENTICATED:
+                raise
+        return await self._ask(replace(call, bearer=await self._badge.token(refused=token)), heard)
+
+    def _known(self) -> Memory:
+        if self._memory is None:
+            raise RuntimeError("a Kiosk is used inside `async with`")
+        return self._memory
+
+    async def _note(self, memory: Memory) -> None:
+        await keep(self._notebook, memory)
+        self._memory = memory

@@ -1,0 +1,58 @@
+"""Bodies of the signed webhooks from inventory to the gateway, the same Structs at both ends. Unknown fields are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from typing import Annotated, Literal
+from uuid import UUID  # noqa: TC003
+
+from msgspec import Meta, Struct
+
+MAX_LINES = 1_000
+Sku = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Picked(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of one line was picked."""
+
+    sku: Sku
+    picked: Count
+
+
+class Robot(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who picked which assignment."""
+
+    robot_id: Name
+    robot_class: Name
+    assignment_id: UUID
+
+
+class UpdateOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The last word on a dispatched order; without `items` everything was picked."""
+
+    order_id: UUID
+    status: Literal["COMPLETED", "FAILED"]
+    occurred_at: Instant
+    items: Annotated[tuple[Picked, ...], Meta(max_length=MAX_LINES)] | None = None
+    robots: Annotated[tuple[Robot, ...], Meta(max_length=MAX_LINES)] | None = None
+    reason: Annotated[str, Meta(max_length=200)] | None = None
+
+
+class Received(Struct, frozen=True, forbid_unknown_fields=True):
+    """Totals so far of one line of a restock; they never decrease."""
+
+    sku: Sku
+    received: Count
+    damaged: Count = 0
+
+
+class UpdateRestock(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a restock has come."""
+
+    order_id: UUID
+    status: Literal["RECEIVING", "RECEIVED", "REJECTED"]
+    items: Annotated[tuple[Received, ...], Meta(max_length=MAX_LINES)]
+    occurred_at: Instant

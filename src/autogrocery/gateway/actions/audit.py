@@ -1,0 +1,27 @@
+"""Audit: ask the database whether every invariant of PROTOCOL §5 holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from autogrocery.kit.audit import Invariant, violations
+
+if TYPE_CHECKING:
+    from autogrocery.kit.pg import Db
+
+PACKAGE = "autogrocery.gateway.store"
+
+
+class AuditOut(Struct, frozen=True):
+    """Every invariant with the number of rows that violate it, and a few of them."""
+
+    clean: bool
+    invariants: list[Invariant]
+
+
+async def audit(db: Db) -> AuditOut:
+    """Run every query of audit.sql; clean if none returns a row. Raises Unavailable."""
+    found = await violations(db, PACKAGE)
+    return AuditOut(not any(invariant.violations for invariant in found), found)

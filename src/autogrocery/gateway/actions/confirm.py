@@ -1,0 +1,39 @@
+"""Confirm: the device wants what was quoted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.actions.dispatch import dispatch
+from autogrocery.gateway.core.order import Next, Order, on_confirm
+from autogrocery.gateway.store import moves, orders
+from autogrocery.kit.refusals import InDoubt, NotFound
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.metrics import Metrics
+    from autogrocery.kit.pg import Db
+
+
+def not_found() -> NotFound:
+    """The one answer for an order that is missing and for one of another device."""
+    return NotFound("order_not_found", "this device has no such order")
+
+
+async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID) -> tuple[Order, bool]:
+    """Dispatch the device's order; returns it, and whether it is settled (200) or still in doubt (202).
+
+    In doubt means: the promise is committed, the sweeper keeps it. Raises what CONTRACT §2.1 answers, and Unavailable.
+    """
+    order = await orders.get_of_device(db, order_id, user_id)
+    if order is None:
+        raise not_found()
+    if on_confirm(order) is Next.ACT:
+        try:
+            order = await dispatch(db, inventory, metrics, order)
+        except InDoubt:
+            await moves.promise_dispatch(db, order_id)
+            order = await orders.get(db, order_id) or order
+    return order, on_confirm(order) is Next.DONE

@@ -1,0 +1,39 @@
+"""Expire: a quote whose time is over gives its stock back. Late is fine, early is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.actions.release import LEASE_S, release
+from autogrocery.gateway.core.order import Cause, Status
+from autogrocery.gateway.store import moves, orders
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from autogrocery.gateway.core.order import Order
+    from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.metrics import Metrics
+    from autogrocery.kit.pg import Db
+
+
+async def expire(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> Order | None:
+    """Release an idle order past its `expires_at`; None if it is not one (any more). Raises InDoubt and Unavailable."""
+    return await release_idle(db, inventory, metrics, order_id, Status.EXPIRED, Cause.HOLD_EXPIRED)
+
+
+async def release_idle(
+    db: Db,
+    inventory: Inventory,
+    metrics: Metrics,
+    order_id: UUID,
+    release_as: Status,
+    cause: Cause,
+) -> Order | None:
+    """Release an order in which nothing is under way, unasked; None if something is. Raises InDoubt and Unavailable."""
+    if not await moves.promise_release_idle(db, order_id, release_as, cause, lease_s=LEASE_S):
+        return None
+    order = await orders.get(db, order_id)
+    if order is None or not order.releasing:
+        return order
+    return await release(db, inventory, metrics, order)

@@ -1,0 +1,236 @@
+"""One order: what it is, what may happen to it, and what its owner is told. Pure: the rest of the gateway obeys this page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from datetime import datetime  # noqa: TC003
+from enum import StrEnum
+from typing import Final
+from uuid import UUID  # noqa: TC003
+
+from msgspec import Struct
+
+from autogrocery.kit.refusals import Conflict, Flaw, Gone, Invalid
+
+
+class Status(StrEnum):
+    """The seed's three words and the three ways not to be completed; the last four are terminal."""
+
+    PREVIEWED = "PREVIEWED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+
+
+class Fact(StrEnum):
+    """What became known: an answer of inventory, never a guess from an error."""
+
+    DISPATCHED = "dispatched"
+    PICKED = "picked"
+    NOTHING_PICKED = "nothing picked"
+    RELEASED_ON_CANCEL = "released on cancel"
+    RELEASED_ON_EXPIRY = "released on expiry"
+    RELEASED_UNSERVED = "released unserved"
+
+
+class Intent(StrEnum):
+    """The one call still owed to inventory."""
+
+    DISPATCH = "DISPATCH"
+    RELEASE = "RELEASE"
+
+
+EDGES: Final = {
+    (Status.PREVIEWED, Fact.DISPATCHED): Status.PROCESSING,
+    (Status.PREVIEWED, Fact.RELEASED_ON_CANCEL): Status.CANCELLED,
+    (Status.PREVIEWED, Fact.RELEASED_ON_EXPIRY): Status.EXPIRED,
+    (Status.PREVIEWED, Fact.RELEASED_UNSERVED): Status.FAILED,
+    (Status.PROCESSING, Fact.PICKED): Status.COMPLETED,
+    (Status.PROCESSING, Fact.NOTHING_PICKED): Status.FAILED,
+    (Status.PROCESSING, Fact.RELEASED_ON_CANCEL): Status.CANCELLED,
+}
+TERMINAL: Final = frozenset(Status) - {start for start, _ in EDGES}
+
+
+class Outcome(StrEnum):
+    """Of a COMPLETED order."""
+
+    FULL = "FULL"
+    PARTIAL = "PARTIAL"
+
+
+class Dispatch(StrEnum):
+    """What is known of the robots, as the owner sees it."""
+
+    IN_DOUBT = "in_doubt"
+    RELEASING = "releasing"
+    DISPATCHED = "dispatched"
+
+
+class Cause(StrEnum):
+    """Why a status changed, for the history."""
+
+    PREVIEWED = "previewed"
+    DISPATCHED = "dispatched"
+    PICKED = "picked"
+    NOTHING_PICKED = "nothing_picked"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    HOLD_EXPIRED = "hold_expired"
+    NO_ROBOTS = "no_robots"
+    PATIENCE_OVER = "patience_over"
+
+
+class Line(Struct, frozen=True):
+    """One SKU of an order. `quantity` is what was granted of `requested`; `picked` is None until known."""
+
+    sku: str
+    name: str
+    quantity: int
+    requested: int
+    unit_price_cents: int
+    picked: int | None = None
+
+    @property
+    def total_cents(self) -> int:
+        """Unit price times (picked if known, else granted)."""
+        return self.unit_price_cents * (self.quantity if self.picked is None else self.picked)
+
+
+class Robot(Struct, frozen=True):
+    """A robot that has a share of the order."""
+
+    robot_id: str
+    robot_class: str
+    assignment_id: str
+
+
+class Order(Struct, frozen=True):
+    """A row of grocery_orders with its lines. `overdue`: past `expires_at` by the database's clock when it was read."""
+
+    order_id: UUID
+    user_id: int
+    status: Status
+    version: int
+    currency: str
+    quoted_total_cents: int
+    total_cents: int
+    lines: tuple[Line, ...]
+    created_at: datetime
+    expires_at: datetime
+    overdue: bool = False
+    intent: Intent | None = None
+    release_as: Status | None = None
+    release_cause: Cause | None = None
+    robots: tuple[Robot, ...] | None = None
+    outcome: Outcome | None = None
+    confirmed_at: datetime | None = None
+    dispatched_at: datetime | None = None
+    finished_at: datetime | None = None
+    request_sha256: bytes | None = None
+
+    @property
+    def releasing(self) -> bool:
+        """A release is owed to inventory."""
+        return self.intent is Intent.RELEASE
+
+    @property
+    def dispatch(self) -> Dispatch | None:
+        """What the owner is told of the robots."""
+        if self.releasing:
+            return Dispatch.RELEASING
+        if self.intent is Intent.DISPATCH:
+            return Dispatch.IN_DOUBT
+        if self.status in {Status.PROCESSING, Status.COMPLETED} or (
+            self.status is Status.FAILED and self.dispatched_at
+        ):
+            return Dispatch.DISPATCHED
+        return None
+
+
+class Next(StrEnum):
+    """What a request does with an order, by the table of CONTRACT §2.1."""
+
+    ACT = "act"  # call inventory
+    DONE = "done"  # 200
+    WAIT = "wait"  # 202
+
+
+def on_confirm(order: Order) -> Next:
+    """Decide a confirm; raises Conflict(order_cancelled, no_robots) or Gone(hold_expired)."""
+    match order.status:
+        case Status.PREVIEWED if order.releasing:
+            if order.release_as is Status.FAILED:
+                return Next.WAIT
+            raise _ended(order.release_as)
+        case Status.PREVIEWED if order.overdue and order.intent is None:
+            raise _ended(Status.EXPIRED)
+        case Status.PREVIEWED:
+            return Next.ACT
+        case Status.PROCESSING | Status.COMPLETED:
+            return Next.DONE
+        case Status.FAILED if order.dispatched_at:
+            return Next.DONE
+        case _:
+            raise _ended(order.status)
+
+
+def on_cancel(order: Order) -> Next:
+    """Decide a cancel; raises Conflict(too_late_to_cancel) or Gone(hold_expired)."""
+    match order.status:
+        case Status.PREVIEWED | Status.PROCESSING if order.releasing:
+            return Next.WAIT
+        case Status.PREVIEWED if order.overdue and order.intent is None:
+            raise _ended(Status.EXPIRED)
+        case Status.PREVIEWED | Status.PROCESSING:
+            return Next.ACT
+        case Status.CANCELLED:
+            return Next.DONE
+        case Status.EXPIRED:
+            raise _ended(Status.EXPIRED)
+        case _:
+            raise too_late()
+
+
+def too_late() -> Conflict:
+    """The refusal of a cancel that the robots have overtaken."""
+    return Conflict("too_late_to_cancel", "the robots have this order already")
+
+
+def _ended(status: Status | None) -> Conflict | Gone:
+    if status is Status.CANCELLED:
+        return Conflict("order_cancelled", "this order was cancelled")
+    if status is Status.EXPIRED:
+        return Gone("hold_expired", "the quote has expired: preview again")
+    return Conflict("no_robots", "no robots can pick this order")
+
+
+class Settlement(Struct, frozen=True):
+    """What a finished order comes to: what was picked of which line, and what is charged."""
+
+    status: Status
+    short: tuple[tuple[int, int], ...]  # (line_no, picked), only where less was picked than granted
+    total_cents: int
+    outcome: Outcome | None
+
+
+def settle(order: Order, fact: Fact, picked: Mapping[str, int] | None) -> Settlement:
+    """Return what `fact` (PICKED or NOTHING_PICKED) makes of the order; `picked` None means everything.
+
+    A line that `picked` does not name was not picked. Raises Invalid if more was picked than granted, or another SKU.
+    """
+    status = EDGES[Status.PROCESSING, fact]
+    if status is Status.FAILED:
+        return Settlement(status, (), 0, None)
+    granted = {line.sku: line.quantity for line in order.lines}
+    counts = granted if picked is None else {sku: picked.get(sku, 0) for sku in granted}
+    if picked and (picked.keys() - granted.keys() or any(not 0 <= counts[sku] <= granted[sku] for sku in granted)):
+        flaw = Flaw(pointer="/items", detail="what was picked is not among what was ordered")
+        raise Invalid("invalid_request", "the counts do not fit the order", errors=(flaw,))
+    short = tuple(
+        (number, counts[line.sku]) for number, line in enumerate(order.lines, 1) if counts[line.sku] < line.quantity
+    )
+    total_cents = sum(line.unit_price_cents * counts[line.sku] for line in order.lines)
+    return Settlement(status, short, total_cents, Outcome.PARTIAL if short else Outcome.FULL)

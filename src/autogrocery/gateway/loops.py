@@ -1,0 +1,91 @@
+"""What the clock starts. Every gateway runs all of it; work is claimed with SKIP LOCKED, so more gateways share it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.actions.expire import expire
+from autogrocery.gateway.actions.reconcile import reconcile
+from autogrocery.gateway.actions.send_receipt import send_receipt
+from autogrocery.gateway.actions.sweep import sweep
+from autogrocery.gateway.store import due
+from autogrocery.kit.log import log
+from autogrocery.kit.loops import Loop
+from autogrocery.kit.outbox import Outbox
+from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from autogrocery.gateway.deps import Deps
+    from autogrocery.kit.pg import Row
+
+AT_ONCE = 16
+RECEIPT_GIVE_UP_S = 24 * 3600.0
+
+
+def order_loops(deps: Deps) -> list[Loop]:
+    """Return sweeper, expirer, reconciler and receipt relay."""
+    db, inventory, metrics, patience_s = deps.db, deps.inventory, deps.metrics, deps.settings.dispatch_patience_s
+
+    async def sweep_due() -> bool:
+        return await _each(
+            await due.claim_owed(db), lambda one: sweep(db, inventory, metrics, one, patience_s=patience_s)
+        )
+
+    async def expire_due() -> bool:
+        return await _each(await due.claim_expired(db), lambda one: expire(db, inventory, metrics, one.order_id))
+
+    async def reconcile_due() -> bool:
+        found = await due.claim_silent(db, deps.reconcile_again_s)
+        return await _each(found, lambda one: reconcile(db, inventory, metrics, one.order_id))
+
+    async def deliver(row: Row) -> None:
+        await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
+
+    receipts = Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=RECEIPT_GIVE_UP_S)
+    sweeper = Loop("sweeper", 0.25, sweep_due)
+    _hasten_on_recovery(deps, sweeper)
+    return [
+        sweeper,
+        Loop("expirer", 1.0, expire_due),
+        Loop("reconciler", 5.0, reconcile_due),
+        Loop("receipts", 1.0, receipts.relay),
+    ]
+
+
+def _hasten_on_recovery(deps: Deps, sweeper: Loop) -> None:
+    """Inventory's first answer after an outage makes all it is owed due at once, and wakes the sweeper."""
+    hastening: set[asyncio.Task[None]] = set()
+
+    async def hasten() -> None:
+        try:
+            log.info("peer_recovered", peer="inventory", orders=await due.hasten(deps.db))
+        except Unavailable as trouble:
+            log.warning("hasten_deferred", reason=trouble.code)
+        sweeper.wake()
+
+    def on_recovery() -> None:
+        task = asyncio.ensure_future(hasten())
+        hastening.add(task)
+        task.add_done_callback(hastening.discard)
+
+    deps.inventory.peer.on_recovery = on_recovery
+
+
+async def _each(found: Sequence[due.Due], verb: Callable[[due.Due], Awaitable[object]]) -> bool:
+    """Apply `verb` to all, AT_ONCE at a time, each failing alone; True if the claim was full, so there may be more."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: due.Due) -> None:
+        async with room:
+            try:
+                await verb(item)
+            except (InDoubt, Unavailable) as trouble:
+                log.info("order_deferred", order_id=str(item.order_id), reason=str(trouble))
+            except Refused as refusal:
+                log.error("order_refused", order_id=str(item.order_id), code=refusal.code)
+
+    await asyncio.gather(*(one(item) for item in found))
+    return len(found) == due.BATCH

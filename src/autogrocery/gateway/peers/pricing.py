@@ -1,0 +1,65 @@
+"""Pricing, as the gateway sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from autogrocery.gateway.core.quote import Price, Quote
+from autogrocery.kit.refusals import InDoubt
+from autogrocery.kit.rpc import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    import grpc.aio
+
+    from autogrocery.gateway.core.quote import Want
+
+TIMEOUT_S = 1.0
+
+
+class Product(Struct, frozen=True):
+    """One entry of the price list."""
+
+    sku: str
+    name: str
+    aisle_type: str
+    unit_price_cents: int
+
+
+class Pricing:
+    """Quotes and the price list; every method raises InDoubt if there is no clear answer."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.peer = Peer("pricing")
+        self._stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
+
+    async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
+        """Price a basket."""
+        request = wire.QuoteRequest(
+            order_id=str(order_id), items=[wire.Item(sku=want.sku, quantity=want.quantity) for want in wants]
+        )
+        reply: wire.QuoteResponse = await self.peer.call(
+            self._stub.Quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
+        )
+        prices = {line.sku: Price(line.name, line.unit_price_cents) for line in reply.lines}
+        missing = {want.sku for want in wants} - prices.keys() - set(reply.unknown_skus)
+        if reply.order_id != str(order_id) or missing or any(price.unit_price_cents < 0 for price in prices.values()):
+            raise InDoubt(self.peer.name, "a quote that does not answer the question")
+        return Quote(reply.currency, prices, tuple(reply.unknown_skus))
+
+    async def list_products(self, query: str, cursor: str, limit: int) -> tuple[list[Product], str]:
+        """Return a page of products by name or SKU, and the cursor of the next one (empty: the last)."""
+        reply: wire.ListProductsResponse = await self.peer.call(
+            self._stub.ListProducts,
+            wire.ListProductsRequest(query=query, cursor=cursor, limit=limit),
+            timeout_s=TIMEOUT_S,
+            point="pricing.list_products",
+        )
+        found = [Product(item.sku, item.name, item.aisle_type, item.unit_price_cents) for item in reply.products]
+        return found, reply.next_cursor

@@ -1,0 +1,50 @@
+"""What an operator may set; docs/SETTINGS.md is generated from here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class GatewaySettings(Struct, frozen=True, kw_only=True):
+    """Environment variables of the gateway, by their names in capitals."""
+
+    database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]
+    jwt_secret: Annotated[
+        str, Meta(description="signs devices', trucks' and operators' tokens; comma list, the first signs, all verify")
+    ]
+    robot_jwt_secret: Annotated[str, Meta(description="signs robots' tokens for inventory; comma list")]
+    webhook_secret: Annotated[str, Meta(description="verifies inventory's webhooks; comma list, whsec_… is base64")]
+    ordering_http_addr: Annotated[str, Meta(description="public REST")] = "127.0.0.1:5050"
+    ordering_internal_addr: Annotated[
+        str, Meta(description="internal REST: webhooks, logins of robots and operators, metrics")
+    ] = "127.0.0.1:5051"
+    inventory_grpc_addr: Annotated[str, Meta(description="where inventory listens")] = "127.0.0.1:50051"
+    inventory_grpc_target: Annotated[str, Meta(description="where to call inventory, if not at its address")] = ""
+    pricing_grpc_addr: Annotated[str, Meta(description="where pricing listens")] = "127.0.0.1:50052"
+    pricing_grpc_target: Annotated[str, Meta(description="where to call pricing, if not at its address")] = ""
+    analytics_zmq_addr: Annotated[
+        str, Meta(description="where metrics are published; comma list, >tcp://… connects")
+    ] = "tcp://127.0.0.1:5557"
+    autogrocery_home: Annotated[str, Meta(description="where receipts are written while SMTP_URL is unset")] = ""
+    smtp_url: Annotated[
+        str, Meta(description="smtp://user:password@host:port or smtps://…; unset: receipts become .eml files")
+    ] = ""
+    store_id: Annotated[str, Meta(description="this mart, in metrics and receipts", min_length=1, max_length=64)] = (
+        "mart-1"
+    )
+    preview_ttl_s: Annotated[int, Meta(description="how long a quote and its stock are kept", ge=1, le=86_000)] = 120
+    access_token_ttl_s: Annotated[int, Meta(description="how long an access token lasts", ge=10, le=86_400)] = 900
+    refresh_token_ttl_s: Annotated[int, Meta(description="how long a refresh token lasts", ge=60, le=31_536_000)] = (
+        604_800
+    )
+    bcrypt_cost: Annotated[int, Meta(description="work factor of new password hashes", ge=10, le=15)] = 12
+    dispatch_patience_s: Annotated[
+        int, Meta(description="how long a promised dispatch is tried before the order fails", ge=1, le=86_400)
+    ] = 600
+    max_live_previews: Annotated[
+        int, Meta(description="idle quotes a device may keep; older ones are let go", ge=1, le=100)
+    ] = 3
+    max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
+    database_pool_size: Annotated[int, Meta(description="connections to PostgreSQL", ge=2, le=100)] = 10

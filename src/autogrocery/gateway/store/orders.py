@@ -1,0 +1,215 @@
+"""Orders as rows: read one, read a page, add one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from autogrocery.gateway.core.order import Cause, Intent, Line, Order, Outcome, Robot, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from autogrocery.kit.pg import Db, Row
+
+
+class Number(Struct, frozen=True):
+    """The metric that will tell a change: taken before the write, stored by the write, void if the write fails."""
+
+    epoch: int
+    sequence: int
+
+
+COLUMNS = """
+o.order_id, o.user_id, o.status, o.version, o.currency, o.quoted_total_cents, o.total_cents, o.created_at, o.expires_at,
+o.expires_at <= now() AS overdue, o.intent, o.release_as, o.release_cause, o.robots, o.outcome, o.confirmed_at,
+o.dispatched_at, o.finished_at, o.request_sha256
+"""
+LINES = """
+SELECT array_agg(l.sku ORDER BY l.line_no) AS skus, array_agg(l.name ORDER BY l.line_no) AS names,
+       array_agg(l.quantity ORDER BY l.line_no) AS quantities, array_agg(l.requested ORDER BY l.line_no) AS requested,
+       array_agg(l.unit_price_cents ORDER BY l.line_no) AS prices,
+       array_agg(CASE WHEN o.status = 'COMPLETED' THEN coalesce(s.picked, l.quantity) WHEN o.status = 'FAILED' THEN 0 END
+                 ORDER BY l.line_no) AS picked
+  FROM order_lines l LEFT JOIN short_picks s USING (order_id, line_no) WHERE l.order_id = o.order_id
+"""
+
+GET = f"""
+-- orders.get
+SELECT {COLUMNS}, lines.* FROM grocery_orders o, LATERAL ({LINES}) lines WHERE o.order_id = $1
+"""  # noqa: S608 - made of the constants above
+
+
+async def get(db: Db, order_id: UUID) -> Order | None:
+    """Return the order, whoever's it is."""
+    row = await db.row(GET, order_id)
+    return _order(row) if row else None
+
+
+GET_OF_DEVICE = f"""
+-- orders.get_of_device
+SELECT {COLUMNS}, lines.* FROM grocery_orders o, LATERAL ({LINES}) lines WHERE o.order_id = $1 AND o.user_id = $2
+"""  # noqa: S608
+
+
+async def get_of_device(db: Db, order_id: UUID, user_id: int) -> Order | None:
+    """Return the device's order; another device's does not exist."""
+    row = await db.row(GET_OF_DEVICE, order_id, user_id)
+    return _order(row) if row else None
+
+
+LIST_OF_DEVICE = f"""
+-- orders.list_of_device
+SELECT {COLUMNS}, lines.* FROM (
+  SELECT * FROM grocery_orders
+   WHERE user_id = $1 AND ($2::text IS NULL OR status = $2)
+     AND ($3::timestamptz IS NULL OR (created_at, order_id) < ($3, $4::uuid))
+   ORDER BY created_at DESC, order_id DESC LIMIT $5) o, LATERAL ({LINES}) lines
+ ORDER BY o.created_at DESC, o.order_id DESC
+"""  # noqa: S608
+
+
+async def list_of_device(
+    db: Db, user_id: int, *, status: Status | None, before: tuple[datetime, UUID] | None, limit: int
+) -> list[Order]:
+    """Return up to `limit` orders, newest first, older than the position `before`."""
+    at, order_id = before or (None, None)
+    return [_order(row) for row in await db.rows(LIST_OF_DEVICE, user_id, status, at, order_id, limit)]
+
+
+LIST_IDLE_HOLDING = """
+-- orders.list_idle_holding
+SELECT o.order_id FROM grocery_orders o
+ WHERE o.user_id = $1 AND o.status = 'PREVIEWED' AND o.intent IS NULL AND o.order_id <> $2
+   AND EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.order_id AND l.sku = ANY($3))
+ ORDER BY o.created_at LIMIT 10
+"""
+
+
+async def list_idle_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[str]) -> list[UUID]:
+    """Return the device's own idle previews that hold one of `skus`, oldest first, at most ten."""
+    return [_uuid(row["order_id"]) for row in await db.rows(LIST_IDLE_HOLDING, user_id, other_than, list(skus))]
+
+
+LIST_IDLE_BEYOND = """
+-- orders.list_idle_beyond
+SELECT order_id FROM grocery_orders
+ WHERE user_id = $1 AND status = 'PREVIEWED' AND intent IS NULL AND created_at > now() - interval '1 day'
+ ORDER BY created_at DESC OFFSET $2 LIMIT 10
+"""
+
+
+async def list_idle_beyond(db: Db, user_id: int, keep: int) -> list[UUID]:
+    """Return the device's idle previews other than its newest `keep`, at most ten."""
+    return [_uuid(row["order_id"]) for row in await db.rows(LIST_IDLE_BEYOND, user_id, keep)]
+
+
+ADD = """
+-- orders.add
+WITH made AS (
+  INSERT INTO grocery_orders (order_id, user_id, currency, quoted_total_cents, total_cents, line_count, item_count,
+                              request_sha256, expires_at, due_at)
+  VALUES ($1, $2, $3, $4, $4, $5, $6, $7, now() + $8 * interval '1 second', now() + $8 * interval '1 second')
+  ON CONFLICT (order_id) DO NOTHING
+  RETURNING order_id, created_at, expires_at),
+lines AS (
+  INSERT INTO order_lines (order_id, line_no, sku, name, requested, quantity, unit_price_cents)
+  SELECT made.order_id, l.line_no, l.sku, l.name, l.requested, l.quantity, l.price
+    FROM made, unnest($9::text[], $10::text[], $11::int[], $12::int[], $13::bigint[])
+         WITH ORDINALITY AS l (sku, name, requested, quantity, price, line_no)),
+noted AS (
+  INSERT INTO order_history (order_id, version, to_status, cause, epoch, sequence)
+  SELECT order_id, 1, 'PREVIEWED', 'previewed', $14, $15 FROM made)
+SELECT created_at, expires_at FROM made
+"""
+
+
+async def add(
+    db: Db,
+    order_id: UUID,
+    user_id: int,
+    currency: str,
+    lines: Sequence[Line],
+    *,
+    sha256: bytes,
+    ttl_s: float,
+    number: Number,
+) -> Order | None:
+    """Write a new PREVIEWED order with its lines and its history; None if that id is taken."""
+    total_cents = sum(line.total_cents for line in lines)
+    row = await db.row(
+        ADD, order_id, user_id, currency, total_cents, len(lines), sum(line.quantity for line in lines), sha256, ttl_s,
+        [line.sku for line in lines], [line.name for line in lines], [line.requested for line in lines],
+        [line.quantity for line in lines], [line.unit_price_cents for line in lines], number.epoch, number.sequence,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return Order(
+        order_id, user_id, Status.PREVIEWED, 1, currency, total_cents, total_cents, tuple(lines),
+        row["created_at"], row["expires_at"], request_sha256=sha256,
+    )  # fmt: skip
+
+
+class Event(Struct, frozen=True):
+    """One status change of an order."""
+
+    version: int
+    from_status: Status | None
+    to_status: Status
+    cause: Cause
+    at: datetime
+
+
+LIST_EVENTS = """
+-- orders.list_events
+SELECT version, from_status, to_status, cause, at FROM order_history WHERE order_id = $1 AND version > $2 ORDER BY version
+"""
+
+
+async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[Event]:
+    """Return the order's history from version `after` + 1 on."""
+    return [
+        Event(row["version"], Status(row["from_status"]) if row["from_status"] else None, Status(row["to_status"]),
+              Cause(row["cause"]), row["at"])
+        for row in await db.rows(LIST_EVENTS, order_id, after)
+    ]  # fmt: skip
+
+
+def _uuid(found: UUID) -> UUID:
+    """Return a plain UUID for the driver's own kind."""
+    return UUID(int=found.int)
+
+
+def _order(row: Row) -> Order:
+    return Order(
+        order_id=_uuid(row["order_id"]),
+        user_id=row["user_id"],
+        status=Status(row["status"]),
+        version=row["version"],
+        currency=row["currency"],
+        quoted_total_cents=row["quoted_total_cents"],
+        total_cents=row["total_cents"],
+        lines=tuple(
+            Line(*line)
+            for line in zip(
+                row["skus"] or (), row["names"] or (), row["quantities"] or (), row["requested"] or (), row["prices"] or (),
+                row["picked"] or (), strict=True,
+            )
+        ),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        overdue=row["overdue"],
+        intent=Intent(row["intent"]) if row["intent"] else None,
+        release_as=Status(row["release_as"]) if row["release_as"] else None,
+        release_cause=Cause(row["release_cause"]) if row["release_cause"] else None,
+        robots=msgspec.json.decode(row["robots"], type=tuple[Robot, ...]) if row["robots"] else None,
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        confirmed_at=row["confirmed_at"],
+        dispatched_at=row["dispatched_at"],
+        finished_at=row["finished_at"],
+        request_sha256=row["request_sha256"],
+    )  # fmt: skip

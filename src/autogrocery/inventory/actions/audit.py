@@ -1,0 +1,16 @@
+"""Look whether everything that must hold does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.inventory.store.audit import violations
+
+if TYPE_CHECKING:
+    from autogrocery.kit.audit import Invariant
+    from autogrocery.kit.pg import Db
+
+
+async def audit(db: Db) -> list[Invariant]:
+    """Return every invariant with the number of its violations and up to five examples."""
+    return await violations(db)

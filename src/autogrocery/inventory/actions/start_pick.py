@@ -1,0 +1,30 @@
+"""Let a robot begin, before it touches stock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.inventory.store import robots
+from autogrocery.kit.refusals import Denied
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    from autogrocery.inventory.core.picking import Lease
+    from autogrocery.kit.pg import Db
+
+
+async def start_pick(
+    db: Db, assignment_id: UUID, robot_id: str, classes: Collection[str], *, lease_s: float
+) -> Lease | None:
+    """Return the robot's lease, renewed if it has it already; None if another has it, or there is nothing to pick.
+
+    From the first start on, the order can't be cancelled (K3). Raises Denied for an assignment of another class.
+    """
+    lease = await robots.start(db, assignment_id, robot_id, classes, lease_s=lease_s)
+    if lease is None:
+        wanted = await robots.class_of(db, assignment_id)
+        if wanted is not None and wanted not in classes:
+            raise Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
+    return lease

@@ -1,0 +1,84 @@
+"""Robots and their assignments: who works on what, and what came of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from autogrocery.inventory.core.stock import Line, is_sku
+from autogrocery.kit.refusals import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+
+class Assignment(Struct, frozen=True):
+    """One robot's share of an order: its lines of one aisle."""
+
+    assignment_id: UUID
+    robot_id: str
+    robot_class: str
+    aisle: str
+    lines: tuple[Line, ...]
+
+
+class Dispatched(Struct, frozen=True):
+    """The answer to a dispatch: the assignments, or why there are none."""
+
+    assignments: tuple[Assignment, ...] = ()
+    refused: str | None = None
+
+
+class Lease(Struct, frozen=True):
+    """A robot's right to work on an assignment until `until`; `fence` names it and grows with each new holder."""
+
+    fence: int
+    until: datetime
+
+
+class Outcome(StrEnum):
+    """How an assignment ended: all there; not all on the shelf; the robot gave up and the rest still stands there."""
+
+    PICKED = "PICKED"
+    SHORT = "SHORT"
+    FAILED = "FAILED"
+
+
+class Receipt(StrEnum):
+    """What became of a report."""
+
+    ACCEPTED = "ACCEPTED"
+    DUPLICATE = "DUPLICATE"
+    STALE_FENCE = "STALE_FENCE"
+
+
+class Pick(Struct, frozen=True):
+    """How many of one SKU were picked."""
+
+    sku: str
+    picked: int
+
+
+class Report(Struct, frozen=True):
+    """A robot's last word on an assignment. A SKU it does not mention was picked in full (PICKED) or not at all."""
+
+    assignment_id: UUID
+    robot_id: str
+    fence: int
+    sequence: int
+    outcome: Outcome
+    picks: tuple[Pick, ...]
+
+
+def checked(picks: Iterable[Pick]) -> tuple[Pick, ...]:
+    """Return the picks sorted by SKU; raises Invalid for a negative count or a SKU that stands twice."""
+    ordered = tuple(sorted(picks, key=lambda pick: pick.sku))
+    if len({pick.sku for pick in ordered}) != len(ordered):
+        raise Invalid("invalid_items", "a SKU stands twice")
+    if any(pick.picked < 0 or not is_sku(pick.sku) for pick in ordered):
+        raise Invalid("invalid_items", "a count is negative, or a SKU is none")
+    return ordered

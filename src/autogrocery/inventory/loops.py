@@ -1,0 +1,35 @@
+"""What the clock starts here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from autogrocery.inventory.actions.lapse_holds import lapse_holds
+from autogrocery.inventory.actions.tell_gateway import tell_gateway
+from autogrocery.inventory.store import webhooks
+from autogrocery.kit.loops import Loop
+from autogrocery.kit.outbox import Outbox
+
+if TYPE_CHECKING:
+    from autogrocery.inventory.peers.gateway import Gateway
+    from autogrocery.kit.pg import Db, Row
+
+LAPSE_EVERY_S: Final = 1.0
+TELL_EVERY_S: Final = 0.2
+TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
+TELL_CAP_S: Final = 60.0
+
+
+def lapsing(db: Db) -> Loop:
+    """Give back overdue holds."""
+    return Loop("lapse_holds", LAPSE_EVERY_S, lambda: lapse_holds(db))
+
+
+def telling(db: Db, gateway: Gateway) -> Loop:
+    """Deliver webhooks until each is acknowledged; woken after a report, so that the gateway hears at once."""
+
+    async def deliver(owed: Row) -> None:
+        await tell_gateway(db, gateway, owed)
+
+    outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S)
+    return Loop("tell_gateway", TELL_EVERY_S, outbox.relay)

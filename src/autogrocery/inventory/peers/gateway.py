@@ -1,0 +1,61 @@
+"""The gateway, as inventory knows it: a place to send signed webhooks (Standard Webhooks 1.0)."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+from standardwebhooks import Webhook
+
+from autogrocery.kit import clock, faults
+from autogrocery.kit.refusals import InDoubt, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+POINT = "gateway.update_order"
+PATH = "/internal/webhook/update-order"
+TIMEOUT_S = 3.0  # a batch of the relay must end within its lease
+ACKNOWLEDGED = range(200, 300)
+
+
+class Gateway:
+    """Sends webhooks; the first secret signs."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, secret: bytes) -> None:
+        self._session = session
+        self._url = url.rstrip("/") + PATH
+        self._signer = Webhook(secret)
+
+    async def update_order(self, webhook_id: str, body: str) -> None:
+        """Deliver `body` within TIMEOUT_S; anything but a 2xx is told as Unavailable, no answer as InDoubt: ask again."""
+        at = clock.now()
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": self._signer.sign(webhook_id, at, body),
+        }
+
+        async def call() -> int:
+            async with self._session.post(
+                self._url, data=body.encode(), headers=headers, allow_redirects=False
+            ) as answer:
+                return answer.status
+
+        try:
+            status = await faults.through(POINT, call)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise InDoubt("gateway", type(error).__name__) from error
+        if status not in ACKNOWLEDGED:
+            raise Unavailable(f"gateway_said_{status}", "the gateway did not acknowledge the webhook")
+
+
+@asynccontextmanager
+async def open_gateway(url: str, secret: bytes) -> AsyncIterator[Gateway]:
+    """Open a client of the gateway's internal listener at `url`; redirects are not followed with a signature."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    connector = aiohttp.TCPConnector(limit=16)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
+        yield Gateway(session, url, secret)

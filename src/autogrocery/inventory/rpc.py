@@ -1,0 +1,154 @@
+"""InventoryService: each call is a row of this class and one action; wire types end here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
+from autogrocery.inventory import wire
+from autogrocery.inventory.actions.assign_robots import Robots, assign_robots
+from autogrocery.inventory.actions.check_availability import check_availability
+from autogrocery.inventory.actions.get_order import get_order
+from autogrocery.inventory.actions.get_restock import get_restock
+from autogrocery.inventory.actions.heartbeat import heartbeat
+from autogrocery.inventory.actions.list_work import list_work
+from autogrocery.inventory.actions.release_items import release_items
+from autogrocery.inventory.actions.report_pick import report_pick
+from autogrocery.inventory.actions.reserve_items import reserve_items
+from autogrocery.inventory.actions.restock_items import restock_items
+from autogrocery.inventory.actions.start_pick import start_pick
+from autogrocery.kit.refusals import Denied
+from autogrocery.kit.rpc import bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from autogrocery.inventory.core.picking import Receipt
+    from autogrocery.inventory.peers.robots import Announcer
+    from autogrocery.kit.pg import Db
+    from autogrocery.kit.tokens import Verifier
+
+SERVICE: Final = "autogrocery.inventory.v1.InventoryService"
+SCOPE: Final = "robot:pick:"
+
+
+class Times(Struct, frozen=True):
+    """How long a robot counts as there after it was seen, and how long a lease lasts; both in seconds."""
+
+    seen_s: float
+    lease_s: float
+    queue_max: int
+
+
+class Inventory(InventoryServiceServicer):
+    """The service's calls over one store; `on_finished` is called when an order has got its last report."""
+
+    def __init__(
+        self, db: Db, announcer: Announcer, verifier: Verifier, times: Times, on_finished: Callable[[], None]
+    ) -> None:
+        self._db = db
+        self._announcer = announcer
+        self._verifier = verifier
+        self._times = times
+        self._robots = Robots(times.seen_s, times.queue_max)
+        self._on_finished = on_finished
+
+    async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802 - the contract's names
+        """Hold stock."""
+        order_id, lines = wire.uuid_of("order_id", request.order_id), wire.lines_of(request.items)
+        hold_s = wire.hold_of(request.hold_seconds)
+        answer = await reserve_items(self._db, order_id, lines, hold_s, allow_partial=request.allow_partial)
+        return wire.reserved(request.order_id, answer)
+
+    async def AssignRobots(self, request: pb.RobotRequest, _context: Any) -> pb.RobotResponse:  # noqa: N802
+        """Dispatch."""
+        order_id, lines = wire.uuid_of("order_id", request.order_id), wire.lines_of(request.items)
+        answer = await assign_robots(self._db, self._announcer, order_id, lines, self._robots)
+        return wire.dispatched(request.order_id, answer)
+
+    async def ReleaseItems(self, request: pb.ReleaseItemsRequest, _context: Any) -> pb.ReleaseItemsResponse:  # noqa: N802
+        """Give back."""
+        order_id = wire.uuid_of("order_id", request.order_id)
+        released = await release_items(self._db, order_id, cancel=request.reason == pb.CANCEL)
+        result = pb.ReleaseItemsResponse.RELEASED if released else pb.ReleaseItemsResponse.ALREADY_ASSIGNED
+        return pb.ReleaseItemsResponse(order_id=request.order_id, result=result)
+
+    async def GetOrder(self, request: pb.GetOrderRequest, _context: Any) -> pb.GetOrderResponse:  # noqa: N802
+        """Tell the truth."""
+        return wire.order(request.order_id, await get_order(self._db, wire.uuid_of("order_id", request.order_id)))
+
+    async def CheckAvailability(  # noqa: N802
+        self, request: pb.CheckAvailabilityRequest, _context: Any
+    ) -> pb.CheckAvailabilityResponse:
+        """Say what is free."""
+        levels = await check_availability(self._db, request.skus)
+        return pb.CheckAvailabilityResponse(
+            items=[pb.StockLevel(sku=level.sku, available=level.quantity) for level in levels]
+        )
+
+    async def RestockItems(self, request: pb.RestockRequest, _context: Any) -> pb.RestockResponse:  # noqa: N802
+        """Take a delivery in."""
+        order_id, lines = wire.uuid_of("order_id", request.order_id), wire.delivery_of(request)
+        refused = await restock_items(self._db, order_id, request.supplier_id, lines)
+        return pb.RestockResponse(order_id=request.order_id, success=refused is None, message=refused or "")
+
+    async def GetRestock(self, request: pb.GetRestockRequest, _context: Any) -> pb.GetRestockResponse:  # noqa: N802
+        """Say what was received."""
+        received = await get_restock(self._db, wire.uuid_of("order_id", request.order_id))
+        return pb.GetRestockResponse(
+            order_id=request.order_id,
+            state=pb.GetRestockResponse.RECEIVED if received else pb.GetRestockResponse.UNKNOWN,
+            items=[pb.RestockedItem(sku=line.sku, received=line.quantity) for line in received],
+        )
+
+    async def ListWork(self, request: pb.ListWorkRequest, context: Any) -> pb.ListWorkResponse:  # noqa: N802
+        """Tell a robot what to do."""
+        self._classes_of(request.robot_id, context, wanted=request.robot_class)
+        work = await list_work(
+            self._db, request.robot_id, request.robot_class, request.limit, seen_s=self._times.seen_s
+        )
+        return pb.ListWorkResponse(assignments=wire.assignments(work))
+
+    async def StartPick(self, request: pb.StartPickRequest, context: Any) -> pb.StartPickResponse:  # noqa: N802
+        """Let a robot begin."""
+        classes = self._classes_of(request.robot_id, context)
+        assignment_id = wire.uuid_of("assignment_id", request.assignment_id)
+        lease = await start_pick(self._db, assignment_id, request.robot_id, classes, lease_s=self._times.lease_s)
+        if lease is None:
+            return pb.StartPickResponse(granted=False)
+        return pb.StartPickResponse(granted=True, fence=lease.fence, lease_until=wire.timestamp(lease.until))
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:  # noqa: N802
+        """Keep leases alive."""
+        self._classes_of(request.robot_id, context)
+        lost = await heartbeat(self._db, request.robot_id, request.fences, lease_s=self._times.lease_s)
+        return pb.HeartbeatResponse(lost_fences=lost)
+
+    async def ReportPick(self, request: pb.ReportPickRequest, context: Any) -> pb.ReportPickResponse:  # noqa: N802
+        """Take a robot's word."""
+        self._classes_of(request.robot_id, context)
+        receipt: Receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
+        return pb.ReportPickResponse(result=pb.ReportPickResponse.Result.Value(receipt.value))
+
+    def _classes_of(self, robot_id: str, context: Any, *, wanted: str | None = None) -> list[str]:
+        """Return the classes the caller's token picks for; raises Unauthenticated, or Denied for another robot or class."""
+        claims = self._verifier.verify(bearer(context))
+        classes = sorted(scope[len(SCOPE) :] for scope in claims.scopes if scope.startswith(SCOPE))
+        if claims.device_id != robot_id:
+            raise Denied("insufficient_scope", "the token is another robot's")
+        if not classes or (wanted is not None and wanted not in classes):
+            raise Denied("insufficient_scope", "the token is not for robots of this class")
+        return classes
+
+
+def adder(inventory: Inventory) -> Callable[[grpc.aio.Server], None]:
+    """Return what adds the service to a server."""
+    return lambda server: add_InventoryServiceServicer_to_server(inventory, server)  # type: ignore[no-untyped-call]

@@ -1,0 +1,85 @@
+-- What must hold in the inventory at every moment. Each query returns violators: no row is the right answer.
+
+-- invariant: stock_is_conserved — on hand + held + allocated + picked is the sum of the ledger, for every SKU
+SELECT s.sku, s.on_hand + s.held + s.allocated + s.picked AS counted, coalesce(l.entered, 0) AS entered
+  FROM inventory.stock s
+  LEFT JOIN (SELECT sku, sum(delta) AS entered FROM inventory.ledger GROUP BY sku) l ON l.sku = s.sku
+ WHERE s.on_hand + s.held + s.allocated + s.picked <> coalesce(l.entered, 0);
+
+-- invariant: no_balance_is_negative — nothing is sold, held, allocated or picked that is not there
+SELECT sku, on_hand, held, allocated, picked FROM inventory.stock
+ WHERE least(on_hand, held, allocated, picked) < 0;
+
+-- invariant: held_is_the_holds — what stock says is held is the sum of the holds that have not been given back
+SELECT s.sku, s.held, coalesce(h.held, 0) AS promised
+  FROM inventory.stock s
+  LEFT JOIN (SELECT l.sku, sum(l.quantity) AS held
+               FROM inventory.order_lines l JOIN inventory.orders o USING (order_id)
+              WHERE o.state = 'HELD' GROUP BY l.sku) h ON h.sku = s.sku
+ WHERE s.held <> coalesce(h.held, 0);
+
+-- invariant: allocated_is_the_open_work — what stock says is allocated is what robots are still to pick
+SELECT s.sku, s.allocated, coalesce(a.allocated, 0) AS promised
+  FROM inventory.stock s
+  LEFT JOIN (SELECT l.sku, sum(l.quantity) AS allocated
+               FROM inventory.order_lines l
+               JOIN inventory.assignments a ON a.order_id = l.order_id AND a.aisle = l.aisle_type
+              WHERE a.state IN ('OPEN', 'STARTED') GROUP BY l.sku) a ON a.sku = s.sku
+ WHERE s.allocated <> coalesce(a.allocated, 0);
+
+-- invariant: picked_is_what_was_reported — what stock says was picked is the sum of the orders' picked counts
+SELECT s.sku, s.picked, coalesce(p.picked, 0) AS reported
+  FROM inventory.stock s
+  LEFT JOIN (SELECT sku, sum(picked) AS picked FROM inventory.order_lines GROUP BY sku) p ON p.sku = s.sku
+ WHERE s.picked <> coalesce(p.picked, 0);
+
+-- invariant: one_live_dispatch_an_order — an order has at most one live assignment an aisle, and only while it is ASSIGNED
+SELECT a.order_id, a.aisle, o.state, count(*) AS live
+  FROM inventory.assignments a JOIN inventory.orders o USING (order_id)
+ WHERE a.state IN ('OPEN', 'STARTED')
+ GROUP BY a.order_id, a.aisle, o.state HAVING count(*) > 1 OR o.state <> 'ASSIGNED';
+
+-- invariant: dispatch_covers_the_order — a dispatched order has an assignment for each of its aisles, as many unfinished as it says
+SELECT o.order_id, o.state, o.unfinished, count(a.assignment_id) FILTER (WHERE a.state IN ('OPEN', 'STARTED')) AS live
+  FROM inventory.orders o
+  JOIN (SELECT DISTINCT order_id, aisle_type FROM inventory.order_lines) l USING (order_id)
+  LEFT JOIN inventory.assignments a ON a.order_id = o.order_id AND a.aisle = l.aisle_type
+ WHERE o.state IN ('ASSIGNED', 'COMPLETED', 'FAILED')
+ GROUP BY o.order_id, o.state, o.unfinished
+HAVING count(*) <> count(a.assignment_id) OR o.unfinished <> count(*) FILTER (WHERE a.state IN ('OPEN', 'STARTED'));
+
+-- invariant: released_order_is_withdrawn — nothing of a released order was picked, and nobody is to pick it
+SELECT o.order_id, a.assignment_id, a.state
+  FROM inventory.orders o JOIN inventory.assignments a USING (order_id)
+ WHERE o.state = 'RELEASED' AND a.state <> 'WITHDRAWN';
+
+-- invariant: no_hold_outlives_its_expiry — a hold is given back within 60 s of its expiry
+SELECT order_id, expires_at FROM inventory.orders
+ WHERE state = 'HELD' AND expires_at < now() - interval '60 seconds';
+
+-- invariant: picked_is_within_the_order — no line has more picked than ordered, and a finished order has a count on each line
+SELECT l.order_id, l.sku, l.quantity, l.picked, o.state
+  FROM inventory.order_lines l JOIN inventory.orders o USING (order_id)
+ WHERE l.picked > l.quantity OR (o.state IN ('COMPLETED', 'FAILED') AND l.picked IS NULL)
+    OR (o.state IN ('HELD', 'LAPSED', 'RELEASED') AND l.picked IS NOT NULL);
+
+-- invariant: picked_units_are_the_lines — the units a register row counts are the sum of its lines
+SELECT o.order_id, o.picked_units, coalesce(sum(l.picked), 0) AS lines
+  FROM inventory.orders o LEFT JOIN inventory.order_lines l USING (order_id)
+ GROUP BY o.order_id, o.picked_units HAVING o.picked_units <> coalesce(sum(l.picked), 0);
+
+-- invariant: finished_order_has_its_webhook — COMPLETED and FAILED owe the gateway exactly one webhook, others none
+SELECT o.order_id, o.state, count(w.webhook_id) AS webhooks
+  FROM inventory.orders o LEFT JOIN inventory.webhook_outbox w USING (order_id)
+ GROUP BY o.order_id, o.state
+HAVING count(w.webhook_id) <> (CASE WHEN o.state IN ('COMPLETED', 'FAILED') THEN 1 ELSE 0 END);
+
+-- invariant: webhooks_drain — a webhook is acknowledged within 60 s, and none is given up
+SELECT order_id, webhook_id, attempts, last_error, dead_at FROM inventory.webhook_outbox
+ WHERE dead_at IS NOT NULL OR (done_at IS NULL AND created_at < now() - interval '60 seconds');
+
+-- invariant: restock_is_in_the_ledger — every line of a delivery stands in the ledger, once and in full
+SELECT r.order_id, r.sku, r.quantity, l.delta
+  FROM inventory.restock_lines r
+  LEFT JOIN inventory.ledger l ON l.sku = r.sku AND l.ref = r.order_id AND l.cause = 'restock'
+ WHERE l.delta IS DISTINCT FROM r.quantity;

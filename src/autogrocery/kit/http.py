@@ -1,0 +1,174 @@
+"""A thin ASGI layer: a table of routes in, an application out. Bare ASGI and msgspec, because this is the hot path.
+
+An action runs in the task of its request. The server we run on cancels nothing when a client hangs up (a test holds it to
+that), and a deadline answers 503 in the action's stead while the action goes on: work that a request started belongs to the
+process, not to the connection. `App.stop` ends streams and waits, for a bounded time, until all of it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from autogrocery.kit import http_read
+from autogrocery.kit.http_exchange import Exchange
+from autogrocery.kit.http_route import NO_TOKEN, Answer, Guard, Request, Route
+from autogrocery.kit.http_stream import send_stream
+from autogrocery.kit.http_table import Table
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import Denied, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autogrocery.kit.http_exchange import Send
+    from autogrocery.kit.http_read import Head, Receive
+    from autogrocery.kit.http_table import Entry
+    from autogrocery.kit.tokens import Claims
+
+__all__ = ["Answer", "App", "Guard", "Request", "Route"]
+
+MAX_IN_FLIGHT = 512
+MAX_STREAMS = 256
+ACTION_DEADLINE_S = 5.0
+BODY_DEADLINE_S = 10.0
+DRAIN_S = 5.0
+BAD_SCOPE = "The token does not carry the scope that this asks for."
+
+
+class App:
+    """The ASGI application of a route table. It owns the requests in flight: `stop` before the sockets close."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        guard: Guard | None = None,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        action_deadline_s: float = ACTION_DEADLINE_S,
+        body_deadline_s: float = BODY_DEADLINE_S,
+    ) -> None:
+        """Compile the table; raises ValueError on a route that stands twice or whose `auth` contradicts the guard."""
+        self.routes = tuple(routes)
+        self.in_flight = 0
+        self.streams = 0
+        self._guard = guard
+        self._table = Table(self.routes)
+        self._max_in_flight = max_in_flight
+        self._action_deadline_s = action_deadline_s
+        self._body_deadline_s = body_deadline_s
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._late: set[asyncio.Task[None]] = set()
+        for route in self.routes:
+            if (guard is None and route.auth) or (guard and not route.auth and guard.covers(route.path)):
+                raise ValueError(f"{route.method} {route.path}: auth is {route.auth}, and the guard says otherwise")
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        head = http_read.read_head(scope["headers"])
+        exchange = Exchange(send, head, only_head=scope["method"] == "HEAD")
+        try:
+            request = await self._admit(scope, head, receive, exchange)
+            answer = await self._act(request, exchange)
+            if exchange.answered:
+                log.warning("answer_came_late", request_id=head.request_id, path=request.route.path)
+            elif isinstance(answer, Answer) and answer.stream is not None:
+                await self._stream(answer, exchange, receive)
+            else:
+                await exchange.answer(request.route, answer)
+        except http_read.ClientGoneError:
+            return
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the one place where everything is told
+            await exchange.refuse(error)
+
+    async def stop(self) -> bool:
+        """End streams, wait until nothing is in flight; False if DRAIN_S seconds were not enough."""
+        self._stopping.set()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("work_left_behind", in_flight=self.in_flight)
+            return False
+        return True
+
+    async def _admit(self, scope: dict[str, Any], head: Head, receive: Receive, exchange: Exchange) -> Request:
+        path: str = scope["path"]
+        http_read.check_head(head, len(scope["raw_path"]) + len(scope["query_string"]), scope["http_version"])
+        claims = self._identify(head) if self._guard and self._guard.covers(path) else None
+        entry, params = self._table.find(scope["method"], path)
+        route: Route = entry.route
+        exchange.scope = route.scope
+        if route.auth and claims is None:
+            claims = self._identify(head)
+        if route.scope is not None and (claims is None or route.scope not in claims.scopes):
+            raise Denied("insufficient_scope", BAD_SCOPE)
+        if not route.urgent:
+            self._have_room()
+        client = scope["client"]
+        request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
+        request.claims = claims
+        if route.limit is not None:
+            route.limit.spend(claims.device_id if route.limit.per_device and claims else request.client)
+        if route.keyed:
+            request.idempotency_key = http_read.idempotency_key(head)
+        if route.query is not None or scope["query_string"]:
+            request.query = http_read.decode_query(route.query, scope["query_string"])
+        if entry.reads:
+            await self._read(entry, request, receive)
+        return request
+
+    async def _read(self, entry: Entry, request: Request, receive: Receive) -> None:
+        route: Route = request.route
+        if route.check is None:
+            http_read.check_media(request.head)
+        request.raw = await http_read.read_body(receive, request.head, self._body_deadline_s)
+        if route.check is not None:
+            route.check(request)
+            http_read.check_media(request.head)
+        if entry.decoder is not None:
+            request.body = http_read.decode_body(entry.decoder, request.raw, takes_nul=route.takes_nul)
+
+    def _identify(self, head: Head) -> Claims:
+        token = http_read.bearer(head)
+        if token is None or self._guard is None:
+            raise Unauthenticated("invalid_token", NO_TOKEN)
+        return self._guard.verify(token)
+
+    def _have_room(self) -> None:
+        if self.in_flight >= self._max_in_flight:
+            raise Unavailable("overloaded", "Too many requests are in work.")
+
+    async def _act(self, request: Request, exchange: Exchange) -> Any:
+        route: Route = request.route
+        if not route.urgent:
+            self._have_room()  # the body took its time
+        self.in_flight += 1
+        self._idle.clear()
+        timer = asyncio.get_running_loop().call_later(self._action_deadline_s, self._answer_late, exchange)
+        try:
+            return await route.action(request)
+        finally:
+            timer.cancel()
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
+
+    def _answer_late(self, exchange: Exchange) -> None:
+        error = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
+        task = asyncio.get_running_loop().create_task(exchange.refuse(error))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _stream(self, answer: Answer, exchange: Exchange, receive: Receive) -> None:
+        if self.streams >= MAX_STREAMS:
+            raise Unavailable("overloaded", "Too many streams are open.", retry_after_s=5.0)
+        self.streams += 1
+        try:
+            await send_stream(answer, exchange, receive, self._stopping)
+        finally:
+            self.streams -= 1

@@ -1,0 +1,111 @@
+"""The nouns of HTTP: a route, what its action may know of a request, what it answers, and who may pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from autogrocery.kit import http_read
+from autogrocery.kit.refusals import Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from autogrocery.kit.http_read import Head
+    from autogrocery.kit.rate import Limit
+    from autogrocery.kit.tokens import Claims
+
+NO_TOKEN = "A bearer token is missing."  # noqa: S105 - a sentence
+
+
+class Request(Struct):
+    """What an action may know of a request. `query` is the route's query Struct, or a dict of texts if it has none."""
+
+    route: Route
+    request_id: str
+    client: str
+    head: Head
+    headers: list[tuple[bytes, bytes]]
+    params: dict[str, str]
+    query: Any = None
+    claims: Claims | None = None
+    body: Any = None
+    raw: bytes = b""
+    idempotency_key: str | None = None
+
+    @property
+    def bearer(self) -> str | None:
+        """The bearer token as sent: unverified where the route is exempt."""
+        return http_read.bearer(self.head)
+
+    @property
+    def accept(self) -> str:
+        """The Accept header, or an empty text."""
+        return self.head.fields.get(b"accept", b"").decode("latin-1")
+
+    @property
+    def caller(self) -> Claims:
+        """The verified claims; raises Unauthenticated on a route that is exempt."""
+        if self.claims is None:
+            raise Unauthenticated("invalid_token", NO_TOKEN)
+        return self.claims
+
+    def header(self, name: str) -> str | None:
+        """Any header by its lower-case name; None if it is missing or stands twice."""
+        wanted = name.encode("ascii")
+        found = [value for key, value in self.headers if key == wanted]
+        return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+class Answer(Struct, frozen=True):
+    """An action's answer where a bare body does not say enough.
+
+    `status` 0 and `media` "" are the route's. `body` is encoded as JSON unless it is bytes; `stream` goes out as it comes.
+    """
+
+    body: Any = None
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    media: str = ""
+    stream: AsyncIterator[bytes] | None = None
+
+
+class Route(Struct, frozen=True):
+    """One row of a route table.
+
+    `action` takes the Request and returns an Answer, or a body. `body`, `query` and `answer` are types, `also` further
+    statuses of success. `check` sees the raw body before it is decoded. `errors` are "409 device_taken". `keyed` routes read
+    Idempotency-Key, `urgent` ones are answered under overload too, `takes_nul` ones see U+0000 in texts.
+    """
+
+    method: str
+    path: str
+    action: Callable[[Request], Awaitable[Any]]
+    scope: str | None = None
+    body: Any = None
+    query: Any = None
+    answer: Any = None
+    status: int = 200
+    also: tuple[int, ...] = ()
+    auth: bool = True
+    summary: str = ""
+    errors: tuple[str, ...] = ()
+    keyed: bool = False
+    media: str = "application/json"
+    limit: Limit | None = None
+    check: Callable[[Request], None] | None = None
+    urgent: bool = False
+    takes_nul: bool = False
+
+
+class Guard(Struct, frozen=True):
+    """Who may pass: every path below `prefixes`, known or not, needs a token that `verify` accepts, but those in `exempt`."""
+
+    verify: Callable[[str], Claims]
+    prefixes: tuple[str, ...] = ()
+    exempt: frozenset[str] = frozenset()
+
+    def covers(self, path: str) -> bool:
+        """Say whether a path needs a token whatever the route table says."""
+        return (path + "/").startswith(tuple(f"{prefix}/" for prefix in self.prefixes)) and path not in self.exempt

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.pricing.core import price
+from autogrocery.pricing.store import products
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autogrocery.kit.pg import Db
+
+
+async def quote(db: Db, lines: Sequence[price.Line]) -> price.Quote:
+    """Price a basket as the list stands now, in the basket's order; raises Invalid for a basket no quote can be given for."""
+    price.check_lines(lines)
+    known = await products.get(db, [line.sku for line in lines if price.is_sku(line.sku)])
+    return price.quote(lines, known)

@@ -1,0 +1,119 @@
+"""What a price is and how a quote adds up. Exact integers throughout; the bounds keep every sum within an int64."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from autogrocery.kit.refusals import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+AISLE_TYPES: Final = frozenset({"bread", "dairy", "meat", "produce", "party"})
+MAX_PRICE_CENTS: Final = 10**12  # times 999 of each of 100 lines is below 2^63
+MAX_QUANTITY: Final = 999
+MAX_LINES: Final = 100
+MAX_SKU_CHARS: Final = 64
+MAX_NAME_CHARS: Final = 200
+
+
+class Line(Struct, frozen=True):
+    """How many of one SKU are asked for."""
+
+    sku: str
+    quantity: int
+
+
+class Product(Struct, frozen=True):
+    """A row of the price list."""
+
+    sku: str
+    name: str
+    aisle_type: str
+    unit_price_cents: int
+    currency: str
+
+
+class QuotedLine(Struct, frozen=True):
+    """A line with its price."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price_cents: int
+    line_total_cents: int
+
+
+class Quote(Struct, frozen=True):
+    """What a basket costs; SKUs the price list does not have are named and cost nothing."""
+
+    lines: tuple[QuotedLine, ...]
+    total_cents: int
+    unknown_skus: tuple[str, ...]
+
+
+class Offer(Struct, frozen=True):
+    """A change of the price list. `unit_price_cents` None: the price stays; empty `name` or `aisle_type`: they stay."""
+
+    sku: str
+    name: str
+    aisle_type: str
+    unit_price_cents: int | None
+    unit_cost_cents: int
+    quantity: int
+
+
+def is_sku(text: str) -> bool:
+    """Say whether `text` can be a SKU at all."""
+    return 0 < len(text) <= MAX_SKU_CHARS and "\0" not in text
+
+
+def check_lines(lines: Sequence[Line]) -> None:
+    """Raise Invalid unless there are 1..100 lines of 1..999, each of another SKU."""
+    if not 1 <= len(lines) <= MAX_LINES:
+        raise Invalid("invalid_request", f"a quote has 1..{MAX_LINES} lines")
+    if any(not 1 <= line.quantity <= MAX_QUANTITY for line in lines):
+        raise Invalid("invalid_request", f"quantities are 1..{MAX_QUANTITY}")
+    if len({line.sku for line in lines}) != len(lines):
+        raise Invalid("invalid_request", "a SKU stands in two lines: merge them first")
+
+
+def quote(lines: Sequence[Line], products: Mapping[str, Product]) -> Quote:
+    """Price `lines` in their order from `products` by SKU."""
+    priced = tuple(
+        QuotedLine(line.sku, known.name, line.quantity, known.unit_price_cents, known.unit_price_cents * line.quantity)
+        for line in lines
+        if (known := products.get(line.sku))
+    )
+    unknown = tuple(line.sku for line in lines if line.sku not in products)
+    return Quote(priced, sum(line.line_total_cents for line in priced), unknown)
+
+
+def price_cents(unit_cost_cents: int, margin_percent: int) -> int:
+    """Return the cost plus the margin on it, rounded up to the cent."""
+    return -(-unit_cost_cents * (100 + margin_percent) // 100)
+
+
+def offer(
+    *,
+    sku: str,
+    name: str,
+    aisle_type: str,
+    unit_price_cents: int,
+    unit_cost_cents: int,
+    quantity: int,
+    margin_percent: int,
+) -> Offer:
+    """Read a stock metric: the price told, else cost and margin, else none; raises Invalid for what no product can be."""
+    if not is_sku(sku) or len(name) > MAX_NAME_CHARS or "\0" in name:
+        raise Invalid("invalid_request", f"a SKU has 1..{MAX_SKU_CHARS} characters and a name up to {MAX_NAME_CHARS}")
+    if aisle_type and aisle_type not in AISLE_TYPES:
+        raise Invalid("invalid_request", f"aisle_type is one of {', '.join(sorted(AISLE_TYPES))}")
+    if unit_price_cents < 0 or unit_cost_cents < 0 or quantity < 0:
+        raise Invalid("invalid_request", "prices, costs and quantities are not negative")
+    price = unit_price_cents or price_cents(unit_cost_cents, margin_percent)
+    if max(price, unit_cost_cents) > MAX_PRICE_CENTS:
+        raise Invalid("invalid_request", f"prices and costs are at most {MAX_PRICE_CENTS} cents")
+    return Offer(sku, name, aisle_type, price or None, unit_cost_cents, quantity)

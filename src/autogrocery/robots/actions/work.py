@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from autogrocery.kit.refusals import InDoubt, Unauthenticated
+from autogrocery.robots.actions.log_in import with_token
+from autogrocery.robots.actions.pick import World, pick
+
+if TYPE_CHECKING:
+    from autogrocery.robots.core.robot import Robot
+
+AT_A_TIME: Final = 4
+
+
+async def work(world: World, robot: Robot) -> bool:
+    """Ask for work and do it; True if something was done, so that there may be more. Without an answer there is none now."""
+    done = False
+    try:
+        found = await with_token(
+            world.gateway,
+            robot,
+            world.doors,
+            lambda token: world.inventory.list_work(token, robot.robot_id, robot.robot_class, AT_A_TIME),
+        )
+        for assignment in found:
+            done = await pick(world, robot, assignment) is not None or done
+    except (InDoubt, Unauthenticated):
+        return False
+    return done

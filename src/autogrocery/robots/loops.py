@@ -1,0 +1,48 @@
+"""What the clock and the bus start: each robot beats and works; announcements wake those of their class."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from autogrocery.kit.loops import Loop
+from autogrocery.robots.actions.heartbeat import heartbeat
+from autogrocery.robots.actions.work import work
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autogrocery.robots.actions.pick import World
+    from autogrocery.robots.core.robot import Robot
+    from autogrocery.robots.peers.bus import Announcements
+
+HEARTBEAT_EVERY_S: Final = 3.0
+ASK_EVERY_S: Final = 1.5
+WAKE_EVERY_S: Final = 0.1  # announcements of a burst wake a class once
+LISTEN_AGAIN_S: Final = 0.5  # only after an error
+
+
+def fleet(world: World, robots: Sequence[Robot], announcements: Announcements) -> list[Loop]:
+    """Return the loops of the whole fleet."""
+    workers: dict[str, list[Loop]] = defaultdict(list)
+    called: set[str] = set()
+    loops = []
+    for robot in robots:
+        worker = Loop(f"work:{robot.robot_id}", ASK_EVERY_S, partial(work, world, robot))
+        workers[robot.robot_class].append(worker)
+        loops += [Loop(f"heartbeat:{robot.robot_id}", HEARTBEAT_EVERY_S, partial(heartbeat, world, robot)), worker]
+
+    async def listen() -> bool:
+        name = await announcements.next_class()
+        if name in workers:
+            called.add(name)
+        return True
+
+    async def wake() -> bool:
+        while called:
+            for worker in workers[called.pop()]:
+                worker.wake()
+        return False
+
+    return [*loops, Loop("listen", LISTEN_AGAIN_S, listen), Loop("wake", WAKE_EVERY_S, wake)]

@@ -1,0 +1,76 @@
+"""The gateway's internal door, where robots log in."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+
+from autogrocery.kit import faults
+from autogrocery.kit.refusals import Malformed, TooMany, Unauthenticated, Unavailable
+from autogrocery.robots.core.robot import Account, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TIMEOUT_S: Final = 15.0  # a login waits its turn at the password hashing
+MAX_ANSWER_BYTES: Final = 1 << 16
+DEFAULT_RETRY_S: Final = 1.0
+MAX_RETRY_S: Final = 60.0
+
+
+class Gateway:
+    """One connection pool to one gateway."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url.rstrip("/")
+
+    async def log_in(self, account: Account) -> Tokens:
+        """Return tokens for a robot; raises Unauthenticated (wrong password), TooMany, or Unavailable (ask again)."""
+        return await self._post("login", json={"device_id": account.robot_id, "password": account.password})
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """Return new tokens for a refresh token; raises as `log_in`."""
+        return await self._post("refresh", headers={"Authorization": f"Bearer {refresh_token}"})
+
+    async def _post(self, name: str, **request: Any) -> Tokens:
+        async def call() -> Tokens:
+            async with self._session.post(f"{self._url}/internal/{name}", **request) as answer:
+                return _read(
+                    answer.status, answer.headers.get("Retry-After", ""), await answer.content.read(MAX_ANSWER_BYTES)
+                )
+
+        try:
+            return await faults.through(f"gateway.{name}", call)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable("gateway_unavailable", f"the gateway gave no answer ({type(error).__name__})") from None
+
+
+def _read(status: int, retry_after: str, body: bytes) -> Tokens:
+    retry_after_s = min(float(retry_after), MAX_RETRY_S) if retry_after.isdecimal() else DEFAULT_RETRY_S
+    match status:
+        case 200:
+            try:
+                return msgspec.json.decode(body, type=Tokens)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                raise Unavailable("gateway_unavailable", "the gateway's answer is not a login's") from None
+        case 401 | 403:
+            raise Unauthenticated("invalid_credentials", "the gateway did not accept the robot's credentials")
+        case 429:
+            raise TooMany("too_many_requests", "the gateway asks for patience", retry_after_s=retry_after_s)
+        case _ if 400 <= status < 500:  # noqa: PLR2004 - the 4xx
+            raise Malformed("login_refused", f"the gateway refused the login with {status}", status=status)
+        case _:
+            raise Unavailable("gateway_unavailable", f"the gateway answered {status}", retry_after_s=retry_after_s)
+
+
+@asynccontextmanager
+async def open_gateway(url: str) -> AsyncIterator[Gateway]:
+    """Open a pool of connections to the gateway's internal listener."""
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=32)
+    ) as session:
+        yield Gateway(session, url)

@@ -1,0 +1,110 @@
+"""The inventory's robot calls, in the robots' own words."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import InDoubt
+from autogrocery.kit.rpc import Peer
+from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import grpc
+
+Reply = TypeVar("Reply")
+TIMEOUT_S: Final = 2.0
+WIRE_STATUS: Final = {
+    Outcome.PICKED: wire.ReportPickRequest.PICKED,
+    Outcome.SHORT: wire.ReportPickRequest.SHORT,
+    Outcome.FAILED: wire.ReportPickRequest.FAILED,
+}
+
+
+class Receipt(StrEnum):
+    """What the inventory says to a report: all three end it."""
+
+    ACCEPTED = "ACCEPTED"
+    DUPLICATE = "DUPLICATE"
+    STALE_FENCE = "STALE_FENCE"
+
+
+class Inventory:
+    """One channel to one inventory, shared by the fleet.
+
+    Every call raises InDoubt when there is no clear answer, and Unauthenticated when the token is not accepted.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._peer = Peer("inventory")
+        self._found = True
+
+    async def list_work(self, token: str, robot_id: str, robot_class: str, limit: int) -> list[Assignment]:
+        """Return up to `limit` assignments that this robot could start."""
+        request = wire.ListWorkRequest(robot_id=robot_id, robot_class=robot_class, limit=limit)
+        reply = await self._call("list_work", self._stub.ListWork, request, token)
+        return [
+            Assignment(
+                told.assignment_id,
+                told.robot_class,
+                told.aisle,
+                tuple(Line(item.sku, item.quantity) for item in told.items),
+            )
+            for told in reply.assignments
+        ]
+
+    async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Grant | None:
+        """Ask for leave to pick; None if another has it or there is nothing left to pick."""
+        request = wire.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
+        reply = await self._call("start_pick", self._stub.StartPick, request, token)
+        return Grant(reply.fence, reply.lease_until.ToDatetime(tzinfo=UTC)) if reply.granted else None
+
+    async def heartbeat(self, token: str, robot_id: str, fences: Sequence[int]) -> list[int]:
+        """Say that the robot lives and still holds `fences`; returns those that it has lost."""
+        request = wire.HeartbeatRequest(robot_id=robot_id, fences=fences)
+        return list((await self._call("heartbeat", self._stub.Heartbeat, request, token)).lost_fences)
+
+    async def report_pick(
+        self,
+        token: str,
+        robot_id: str,
+        assignment_id: str,
+        fence: int,
+        sequence: int,
+        picked: Sequence[Line],
+        outcome: Outcome,
+    ) -> Receipt:
+        """Report what was picked; safe to repeat with the same sequence."""
+        request = wire.ReportPickRequest(
+            assignment_id=assignment_id,
+            robot_id=robot_id,
+            sequence=sequence,
+            items=[wire.PickedItem(sku=line.sku, picked=line.quantity) for line in picked],
+            status=WIRE_STATUS[outcome],
+            fence=fence,
+        )
+        reply = await self._call("report_pick", self._stub.ReportPick, request, token)
+        result = wire.ReportPickResponse.Result.Name(reply.result)
+        if result not in Receipt.__members__:
+            raise InDoubt("inventory", "it answered a report without a result")
+        return Receipt(result)
+
+    async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
+        try:
+            reply = await self._peer.call(method, request, timeout_s=TIMEOUT_S, point=f"inventory.{name}", token=token)
+        except InDoubt as doubt:
+            if self._found:
+                log.warning("inventory_lost", call=name, reason=doubt.detail)
+            self._found = False
+            raise
+        if not self._found:
+            log.info("inventory_found")
+        self._found = True
+        return reply

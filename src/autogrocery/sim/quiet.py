@@ -1,0 +1,86 @@
+"""Waiting until the network has come to rest, and what its own audit and its analytics say then."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOK_EVERY_S: Final = 0.5
+ATTEMPT_S: Final = 30.0
+OK: Final = 200
+
+
+class Invariant(Struct, frozen=True):
+    """One promise of the database, and how many rows break it."""
+
+    name: str
+    violations: int
+    examples: list[Any] = []
+
+
+class Audit(Struct, frozen=True):
+    """The gateway's audit of everything that is written down."""
+
+    clean: bool
+    invariants: list[Invariant]
+
+
+class Metrics(Struct, frozen=True):
+    """What the analytics engine received; an open gap is a status change it has not seen."""
+
+    received: int = 0
+    gaps_open: int = 0
+    gaps_recovered: int = 0
+    duplicates: int = 0
+    invalid: int = 0
+    by_status: dict[str, int] = {}
+    duration_ms: dict[str, float] = {}
+
+
+class Rest(Struct, frozen=True):
+    """How the network stood at the last look; None where it could not be asked or nobody was named to ask."""
+
+    audit: Audit | None = None
+    metrics: Metrics | None = None
+
+
+async def wait_quiet(
+    internal_url: str | None, metrics_path: Path | None, metrics_expected: int, within_s: float = 30.0
+) -> Rest:
+    """Look until the audit is clean and every expected metric was received without a gap; else tell the last look."""
+    ends_at = time.monotonic() + within_s
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ATTEMPT_S)) as session:
+        while True:
+            audit = await _audit(session, internal_url) if internal_url is not None else None
+            metrics = await asyncio.to_thread(read_metrics, metrics_path) if metrics_path is not None else None
+            audited = internal_url is None or (audit is not None and audit.clean)
+            counted = metrics_path is None or (
+                metrics is not None and metrics.gaps_open == 0 and metrics.received >= metrics_expected
+            )
+            if (audited and counted) or time.monotonic() >= ends_at:
+                return Rest(audit, metrics)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _audit(session: aiohttp.ClientSession, internal_url: str) -> Audit | None:
+    try:
+        async with session.get(f"{internal_url}/internal/audit") as response:
+            return msgspec.json.decode(await response.read(), type=Audit) if response.status == OK else None
+    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+        return None  # a gateway that is being restarted is asked again
+
+
+def read_metrics(path: Path) -> Metrics | None:
+    """Read the analytics engine's status file; None if it is not there yet or half written."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Metrics)
+    except (OSError, msgspec.DecodeError):
+        return None

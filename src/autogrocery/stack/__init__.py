@@ -1,0 +1,21 @@
+"""`up`: an embedded PostgreSQL and every role as child processes, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+from autogrocery.stack.home import home_directory, read_run, running_dsn
+from autogrocery.stack.network import Stack, running_stack, up
+from autogrocery.stack.options import Options, options_from
+from autogrocery.stack.roles import ROLES, Role
+
+__all__ = [
+    "ROLES",
+    "Options",
+    "Role",
+    "Stack",
+    "home_directory",
+    "options_from",
+    "read_run",
+    "running_dsn",
+    "running_stack",
+    "up",
+]

@@ -1,0 +1,90 @@
+"""One PostgreSQL a test process, one database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from autogrocery.kit.clock import uuid7
+from autogrocery.kit.embedded_pg import EmbeddedPostgres
+from autogrocery.kit.migrate import migrate
+from autogrocery.kit.pg import Db, open_db
+from autogrocery.kit.pg_binaries import find_binaries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of this test process's own."""
+    home = Path(tempfile.mkdtemp(prefix="ag-"))
+    home.chmod(0o755)  # the server's user passes through
+    server = EmbeddedPostgres(home, find_binaries(os.environ))
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> Callable[[str], str]:
+    """Name of a database that has a schema's tables, made when first asked for."""
+    made: set[str] = set()
+
+    def of(schema: str) -> str:
+        name = f"template_{schema}"
+        if name not in made:
+            package = f"autogrocery.{PACKAGES[schema]}.store.migrations"
+
+            async def make() -> None:
+                await postgres.ensure_database(name)
+                await migrate(postgres.dsn(name), package, schema)
+
+            asyncio.run(make())
+            made.add(name)
+        return name
+
+    return of
+
+
+@pytest.fixture
+def dsn_of(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """DSN of a fresh database with the tables of a schema: public, inventory or pricing."""
+    made: list[str] = []
+
+    def of(schema: str) -> str:
+        name = f"test_{uuid7().hex}"
+        asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template(schema)}"))
+        made.append(name)
+        return postgres.dsn(name)
+
+    yield of
+    for name in made:
+        asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(postgres: EmbeddedPostgres, sql: str) -> None:
+    connection = await asyncpg.connect(postgres.dsn())
+    await connection.execute(sql)
+    await connection.close()
+
+
+@pytest.fixture
+def gateway_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("public")
+
+
+@pytest.fixture
+async def gateway_db(gateway_dsn: str) -> AsyncIterator[Db]:
+    async with open_db(gateway_dsn, application="tests") as db:
+        yield db

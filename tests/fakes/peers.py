@@ -1,0 +1,180 @@
+"""Featherweight inventory and pricing on real gRPC: they keep K1 to K5 for one order at a time, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
+    PricingServiceServicer,
+    add_PricingServiceServicer_to_server,
+)
+from autogrocery.kit import rpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PRICES = {"milk": 129, "bread": 249, "apple": 45}
+State = inv.GetOrderResponse
+
+
+class FakeInventory(InventoryServiceServicer):
+    """`stock` by SKU; `trouble[method]` is aborted with, before or (`after_effect`) after the effect; `dispatches` counts."""
+
+    def __init__(self) -> None:
+        self.stock = Counter(dict.fromkeys(PRICES, 1_000))
+        self.state: dict[str, int] = {}
+        self.items: dict[str, dict[str, int]] = {}
+        self.picked: dict[str, dict[str, int]] = {}
+        self.dispatches: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.refuse_robots = False
+        self.started: set[str] = set()
+        self.trouble: dict[str, grpc.StatusCode] = {}
+        self.after_effect = False
+        self.gate: asyncio.Event | None = None
+
+    async def ReserveItems(
+        self, request: inv.ReserveItemsRequest, context: grpc.aio.ServicerContext
+    ) -> inv.ReserveItemsResponse:
+        await self._before("ReserveItems", context)
+        answer = self._reserve(request)
+        await self._after("ReserveItems", context)
+        return answer
+
+    def _reserve(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
+        oid, wanted = request.order_id, {item.sku: item.quantity for item in request.items}
+        no = lambda refusal, **more: inv.ReserveItemsResponse(order_id=oid, refusal=refusal, **more)  # noqa: E731
+        if unknown := wanted.keys() - self.stock.keys():
+            return no(inv.UNKNOWN_SKU, message=str(unknown))
+        state = self.state.get(oid, State.UNKNOWN)
+        if state == State.RELEASED:
+            return no(inv.RELEASED)
+        if state != State.UNKNOWN:
+            if self.items[oid] != wanted:
+                return no(inv.ITEMS_DIFFER)
+            return inv.ReserveItemsResponse(order_id=oid, success=True, items=request.items)
+        short = [
+            inv.Shortage(sku=sku, requested=n, available=self.stock[sku])
+            for sku, n in wanted.items()
+            if self.stock[sku] < n
+        ]
+        granted = {sku: min(n, self.stock[sku]) for sku, n in wanted.items() if self.stock[sku]}
+        if (short and not request.allow_partial) or not granted:
+            return no(inv.SHORTAGE, shortages=short)
+        self.stock.subtract(granted)
+        self.state[oid], self.items[oid] = State.HELD, granted
+        items = [inv.Item(sku=sku, quantity=n) for sku, n in granted.items()]
+        return inv.ReserveItemsResponse(order_id=oid, success=True, items=items, shortages=short)
+
+    async def AssignRobots(self, request: inv.RobotRequest, context: grpc.aio.ServicerContext) -> inv.RobotResponse:
+        await self._before("AssignRobots", context)
+        oid = request.order_id
+        state = self.state.get(oid, State.UNKNOWN)
+        refused = state == State.RELEASED or (self.refuse_robots and state in {State.UNKNOWN, State.HELD, State.LAPSED})
+        if not refused and state in {State.UNKNOWN, State.HELD, State.LAPSED}:
+            self.state[oid] = State.ASSIGNED
+            self.items.setdefault(oid, {item.sku: item.quantity for item in request.items})
+            self.dispatches[oid] += 1
+        await self._after("AssignRobots", context)
+        if refused:
+            return inv.RobotResponse(order_id=oid, message="no robots")
+        share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
+        return inv.RobotResponse(order_id=oid, success=True, assignments=[share])
+
+    async def ReleaseItems(
+        self, request: inv.ReleaseItemsRequest, context: grpc.aio.ServicerContext
+    ) -> inv.ReleaseItemsResponse:
+        await self._before("ReleaseItems", context)
+        oid = request.order_id
+        state = self.state.get(oid, State.UNKNOWN)
+        withdrawn = state == State.ASSIGNED and request.reason == inv.CANCEL and oid not in self.started
+        kept = state in {State.ASSIGNED, State.COMPLETED, State.FAILED} and not withdrawn
+        if not kept and state != State.RELEASED:
+            self.stock.update(self.items.get(oid, {}))
+            self.dispatches[oid] -= withdrawn
+            self.state[oid] = State.RELEASED
+        await self._after("ReleaseItems", context)
+        result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
+        return inv.ReleaseItemsResponse(order_id=oid, result=result)
+
+    async def GetOrder(self, request: inv.GetOrderRequest, context: grpc.aio.ServicerContext) -> inv.GetOrderResponse:
+        await self._before("GetOrder", context)
+        oid = request.order_id
+        items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
+        return inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
+
+    async def CheckAvailability(
+        self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
+    ) -> inv.CheckAvailabilityResponse:
+        await self._before("CheckAvailability", context)
+        return inv.CheckAvailabilityResponse(
+            items=[inv.StockLevel(sku=sku, available=self.stock[sku]) for sku in request.skus if sku in self.stock]
+        )
+
+    async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        self.calls[method] += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if method in self.trouble and not self.after_effect:
+            await context.abort(self.trouble[method], "as the test wants it")
+
+    async def _after(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        if method in self.trouble and self.after_effect:
+            await context.abort(self.trouble[method], "as the test wants it")
+
+
+class FakePricing(PricingServiceServicer):
+    """PRICES, or `trouble`."""
+
+    def __init__(self) -> None:
+        self.trouble: grpc.StatusCode | None = None
+
+    async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        lines = [
+            pri.QuoteLine(sku=item.sku, name=item.sku.title(), quantity=item.quantity, unit_price_cents=PRICES[item.sku],
+                          line_total_cents=PRICES[item.sku] * item.quantity)
+            for item in request.items if item.sku in PRICES
+        ]  # fmt: skip
+        unknown = [item.sku for item in request.items if item.sku not in PRICES]
+        total = sum(line.line_total_cents for line in lines)
+        return pri.QuoteResponse(
+            order_id=request.order_id, currency="USD", lines=lines, total_cents=total, unknown_skus=unknown
+        )
+
+    async def ListProducts(
+        self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext
+    ) -> pri.ListProductsResponse:
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        found = [
+            pri.Product(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price, currency="USD")
+            for sku, price in sorted(PRICES.items()) if request.query in sku and sku > request.cursor
+        ]  # fmt: skip
+        page = found[: request.limit]
+        return pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if len(found) > len(page) else "")
+
+
+@asynccontextmanager
+async def serve_peers() -> AsyncIterator[tuple[FakeInventory, FakePricing, str]]:
+    """Serve both on one free port; yields them and the address."""
+    inventory, pricing = FakeInventory(), FakePricing()
+
+    def add(server: grpc.aio.Server) -> None:
+        add_InventoryServiceServicer_to_server(inventory, server)
+        add_PricingServiceServicer_to_server(pricing, server)
+
+    async with rpc.serve("FAKE_ADDR", "127.0.0.1", 0, add, ()) as port:
+        yield inventory, pricing, f"127.0.0.1:{port}"
