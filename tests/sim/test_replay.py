@@ -136,7 +136,14 @@ async def test_an_untrue_total_makes_the_demo_fail(gateway: FakeGateway, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "metrics", ['{"received": 10000, "gaps_open": 1}', '{"received": 3}', '{"received": 10000, "invalid": 1}', ""]
+    "metrics",
+    [
+        '{"received": 10000, "gaps_open": 1}',
+        '{"received": 3}',
+        '{"received": 9999, "unique": 3}',
+        '{"received": 9999, "invalid": 1}',
+        "",
+    ],
 )
 async def test_missing_metrics_make_the_demo_fail(gateway: FakeGateway, tmp_path: Path, metrics: str) -> None:
     (tmp_path / "metrics.json").write_text(metrics)

@@ -59,7 +59,8 @@ def role(
 
 
 def options(home: Path, *roles: Role, database: str = NO_DATABASE, auto: bool = True, **environ: str) -> Options:
-    kept = {"PATH": os.environ["PATH"], "AUTOGROCERY_HOME": str(home)}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    kept |= {"AUTOGROCERY_HOME": str(home)}
     kept |= {"DATABASE_URL": database} if database else {}
     return Options(home=home, environ=kept | environ, auto_ports=auto, roles=roles)
 

@@ -40,7 +40,9 @@ def home() -> Iterator[Path]:
 
 @contextmanager
 def launched(home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environ = os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
+    }
     with subprocess.Popen([sys.executable, "-c", UP, home], stdout=subprocess.PIPE, text=True, env=environ) as process:
         try:
             assert process.stdout is not None

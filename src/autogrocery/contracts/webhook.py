@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID  # noqa: TC003
 
@@ -27,7 +27,7 @@ class Robot(Struct, frozen=True, forbid_unknown_fields=True):
 
     robot_id: Name
     robot_class: Name
-    assignment_id: UUID
+    assignment_id: Name
 
 
 class UpdateOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

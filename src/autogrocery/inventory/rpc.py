@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from autogrocery.inventory.core.picking import Receipt
     from autogrocery.inventory.peers.robots import Announcer
     from autogrocery.kit.pg import Db
     from autogrocery.kit.tokens import Verifier
@@ -135,8 +134,8 @@ class Inventory(InventoryServiceServicer):
     async def ReportPick(self, request: pb.ReportPickRequest, context: Any) -> pb.ReportPickResponse:  # noqa: N802
         """Take a robot's word."""
         self._classes_of(request.robot_id, context)
-        receipt: Receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
-        return pb.ReportPickResponse(result=pb.ReportPickResponse.Result.Value(receipt.value))
+        receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
+        return pb.ReportPickResponse(result=receipt.value)
 
     def _classes_of(self, robot_id: str, context: Any, *, wanted: str | None = None) -> list[str]:
         """Return the classes the caller's token picks for; raises Unauthenticated, or Denied for another robot or class."""

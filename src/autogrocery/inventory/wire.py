@@ -137,7 +137,7 @@ def reserved(order_id: str, answer: Reserved) -> wire.ReserveItemsResponse:
         order_id=order_id,
         shortages=shortages,
         message=answer.refusal.lower().replace("_", " "),
-        refusal=wire.Refusal.Value(answer.refusal.value),
+        refusal=answer.refusal.value,
     )
 
 
@@ -157,6 +157,6 @@ def order(order_id: str, told: Told | None) -> wire.GetOrderResponse:
         return wire.GetOrderResponse(order_id=order_id, state=wire.GetOrderResponse.UNKNOWN)
     return wire.GetOrderResponse(
         order_id=order_id,
-        state=wire.GetOrderResponse.State.Value(told.state.value),
+        state=told.state.value,
         items=[wire.PickedItem(sku=pick.sku, picked=pick.picked) for pick in told.picks],
     )

@@ -140,7 +140,12 @@ class Db:
 
 @asynccontextmanager
 async def open_db(
-    dsn: str, *, application: str, max_size: int = 10, statement_cache_size: int = 256
+    dsn: str,
+    *,
+    application: str,
+    max_size: int = 10,
+    statement_cache_size: int = 256,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable if the server can't be reached within CONNECT_TIMEOUT_S.
 
@@ -156,7 +161,7 @@ async def open_db(
             statement_cache_size=statement_cache_size,
             server_settings={
                 "application_name": application,
-                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "statement_timeout": str(statement_timeout_ms),
                 "lock_timeout": str(LOCK_TIMEOUT_MS),
                 "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
                 "jit": "off",

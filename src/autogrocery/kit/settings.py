@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 S = TypeVar("S", bound=msgspec.Struct)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
@@ -23,14 +23,15 @@ class SettingsError(Exception):
     """One clear line for the operator."""
 
 
-def load(shape: type[S], environ: Mapping[str, str], *, known: Collection[str] = ()) -> S:
-    """Read `shape` from `environ`; `known` names further ORDERING_* variables that are read elsewhere.
+def load(shape: type[S], environ: Mapping[str, str]) -> S:
+    """Read `shape` from `environ`; if it has ORDERING_* fields, another ORDERING_* variable is refused as a slip of the pen.
 
     An empty value counts as unset. Bounds are msgspec.Meta annotations. Raises SettingsError.
     """
     fields = {field.name.upper(): field for field in msgspec.structs.fields(shape)}
+    owns_ordering = any(name.startswith("ORDERING_") for name in fields)
     for name in environ:
-        if name.startswith("ORDERING_") and name not in fields and name not in known:
+        if owns_ordering and name.startswith("ORDERING_") and name not in fields:
             raise SettingsError(f"{name} is not a setting: see docs/SETTINGS.md for those there are")
     hints = get_type_hints(shape, include_extras=True)
     values: dict[str, Any] = {}

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 from autogrocery.sim import completejourney, synthetic
@@ -78,3 +79,15 @@ def write_stock(stock: list[StockItem], path: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(STOCK_COLUMNS)
         rows.writerows([getattr(item, column) for column in STOCK_COLUMNS] for item in stock)
+
+
+def read_stock(path: Path) -> list[StockItem]:
+    """Read a stock file as `write_stock` makes it; raises ValueError naming the line that is wrong."""
+    with path.open(encoding="utf-8", newline="") as file:
+        items = []
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                items.append(msgspec.convert(row, StockItem, strict=False))
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{path.name}, line {number}: {error}") from None
+    return items

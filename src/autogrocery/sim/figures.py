@@ -135,7 +135,7 @@ def percentile(numbers: list[float], share: float) -> float:
 
 
 def _all_measured(metrics: Metrics | None, expected: int) -> bool:
-    return metrics is not None and metrics.gaps_open == 0 and metrics.invalid == 0 and metrics.received >= expected
+    return metrics is not None and metrics.gaps_open == 0 and metrics.invalid == 0 and metrics.changes >= expected
 
 
 def _outcomes(trips: list[Trip], orders: list[Order]) -> dict[str, int]:

@@ -34,15 +34,24 @@ class Audit(Struct, frozen=True):
 
 
 class Metrics(Struct, frozen=True):
-    """What the analytics engine received; an open gap is a status change it has not seen."""
+    """What the analytics engine received; an open gap is a status change it has not seen.
+
+    `unique` counts status changes, however they reached it; without it, every frame is taken for one.
+    """
 
     received: int = 0
+    unique: int | None = None
     gaps_open: int = 0
     gaps_recovered: int = 0
     duplicates: int = 0
     invalid: int = 0
     by_status: dict[str, int] = {}
-    duration_ms: dict[str, float] = {}
+    duration_ms: dict[str, float | None] = {}
+
+    @property
+    def changes(self) -> int:
+        """How many status changes the engine knows of."""
+        return self.received if self.unique is None else self.unique
 
 
 class Rest(Struct, frozen=True):
@@ -63,7 +72,7 @@ async def wait_quiet(
             metrics = await asyncio.to_thread(read_metrics, metrics_path) if metrics_path is not None else None
             audited = internal_url is None or (audit is not None and audit.clean)
             counted = metrics_path is None or (
-                metrics is not None and metrics.gaps_open == 0 and metrics.received >= metrics_expected
+                metrics is not None and metrics.gaps_open == 0 and metrics.changes >= metrics_expected
             )
             if (audited and counted) or time.monotonic() >= ends_at:
                 return Rest(audit, metrics)

@@ -84,11 +84,14 @@ def _checks(figures: Figures) -> Table:
     if metrics is None:
         table.add_row("metrics", "not seen")
         return table
-    table.add_row("metrics received", f"{metrics.received} (expected {figures.metrics_expected})")
+    table.add_row(
+        "metrics received", f"{metrics.received} for {metrics.changes} changes (this run: {figures.metrics_expected})"
+    )
     table.add_row("metric gaps", f"{_zero(metrics.gaps_open)} open, {metrics.gaps_recovered} recovered")
     table.add_row("metrics invalid", _zero(metrics.invalid))
-    if metrics.duration_ms:
-        told = ", ".join(f"{name} {value:,.0f} ms" for name, value in metrics.duration_ms.items())
+    durations = {name: value for name, value in metrics.duration_ms.items() if name != "count" and value is not None}
+    if durations:
+        told = ", ".join(f"{name} {value:,.0f} ms" for name, value in durations.items())
         table.add_row("confirm to end, as analytics saw it", told)
     return table
 

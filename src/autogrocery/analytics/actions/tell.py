@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -13,6 +12,8 @@ import orjson
 from autogrocery.kit.clock import now, rfc3339
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from autogrocery.analytics.core.tally import Tally
 
 

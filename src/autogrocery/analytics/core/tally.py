@@ -45,6 +45,7 @@ class Tally:
     def __init__(self) -> None:
         self.received = self.unique = self.duplicates = self.invalid = 0
         self.from_log = self.recovered = self.voids = 0
+        self.has_past = False  # what was published before we listened
         self.by_status: Counter[str] = Counter()
         self.durations = Durations()
         self.epochs: dict[int, Epoch] = {}
@@ -59,7 +60,7 @@ class Tally:
             return False
         epoch = self.epoch(metric.epoch, joined=metric.sequence) if metric.sequence else None
         if epoch is not None:
-            if metric.sequence - epoch.last > MAX_AHEAD and not from_log:
+            if epoch.last and metric.sequence - epoch.last > MAX_AHEAD:
                 self.invalid += 1
                 return False
             known = epoch.has(metric.sequence)

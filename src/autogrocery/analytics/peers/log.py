@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from autogrocery.contracts.analytics.metric import OrderMetric
+from autogrocery.contracts.analytics.metric import OrderMetric  # noqa: TC001 - msgspec reads it from Page
 from autogrocery.kit import faults
 from autogrocery.kit.refusals import Unavailable
 

@@ -85,7 +85,7 @@ def encode(task: Task) -> bytes:
 def decode(payload: bytes) -> Task:
     """Read a payload; raises ValueError on bytes that are no such table."""
     try:
-        table = OrderBroadcast.GetRootAs(payload, 0)
+        table = OrderBroadcast.GetRootAs(payload, 0)  # type: ignore[no-untyped-call]
         if table.ItemsLength() * ITEM_BYTES > len(payload):
             raise ValueError("more items than bytes")
         items = (table.Items(i) for i in range(table.ItemsLength()))

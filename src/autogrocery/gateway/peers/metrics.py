@@ -55,3 +55,12 @@ class Metrics:
         """Send what was committed; what ZeroMQ can't take is counted and found in the metrics log."""
         for change in changes:
             await self._publisher.publish(encode(metric_of(change, self.store_id)))
+
+    def figures(self) -> dict[str, int]:
+        """Return this run's epoch, the last number taken, and how many frames were sent and dropped."""
+        return {
+            "epoch": self.epoch,
+            "taken": self._taken,
+            "sent": self._publisher.sent,
+            "dropped": self._publisher.dropped,
+        }

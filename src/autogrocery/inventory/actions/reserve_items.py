@@ -54,24 +54,28 @@ async def _reserve_again(
     order = await orders.lock(tx, order_id, lines)
     if order is None:
         return None
-    match on_reserve(order, allow_partial=allow_partial):
+    step = on_reserve(order, allow_partial=allow_partial)
+    match step:
         case OnReserve.REFUSE_RELEASED:
             return Reserved(refusal=Refusal.RELEASED)
         case OnReserve.REFUSE_DIFFERENT:
             return Reserved(refusal=Refusal.ITEMS_DIFFER)
-        case OnReserve.RENEW:
-            until = await holds.renew(tx, order_id, hold_s)
-            return Reserved(await orders.lines(tx, order_id), until)
-        case OnReserve.REPEAT:
-            until = clock.now() + timedelta(seconds=hold_s)  # it is firm: nothing expires
-            return Reserved(await orders.lines(tx, order_id), until)
-        case OnReserve.RETAKE:
-            granted = await orders.lines(tx, order_id)
-            await holds.clear(tx, order_id, granted, held=False)
-            return await holds.hold_again(tx, order_id, granted, hold_s, allow_partial=False, keep_request=True)
         case OnReserve.TAKE_ANEW:
             await holds.clear(tx, order_id, lines, held=order.holds)
             return await holds.hold_again(tx, order_id, lines, hold_s, allow_partial=allow_partial, keep_request=False)
+        case _:
+            return await _repeat(tx, order_id, hold_s, step)
+
+
+async def _repeat(tx: Statements, order_id: UUID, hold_s: int, step: OnReserve) -> Reserved:
+    """Answer with what was granted before, whatever was asked for then."""
+    granted = await orders.lines(tx, order_id)
+    if step is OnReserve.RETAKE:
+        await holds.clear(tx, order_id, granted, held=False)
+        return await holds.hold_again(tx, order_id, granted, hold_s, allow_partial=False, keep_request=True)
+    if step is OnReserve.RENEW:
+        return Reserved(granted, await holds.renew(tx, order_id, hold_s))
+    return Reserved(granted, clock.now() + timedelta(seconds=hold_s))  # firm by now: nothing expires
 
 
 def _refused(error: ShortError) -> Reserved:

@@ -41,14 +41,14 @@ taken AS (
     FROM found f, registered WHERE s.sku = f.sku AND f.quantity > 0)
 SELECT f.sku, f.requested, f.available, f.quantity, r.expires_at FROM found f LEFT JOIN registered r ON true ORDER BY f.sku
 """
-HOLD = "-- stock.hold" + TAKE.format(
+HOLD = "-- stock.hold" + TAKE.format(  # noqa: S608 - our own text, completed once
     register="""
   INSERT INTO inventory.orders (order_id, state, expires_at, requested_digest, granted_digest)
   SELECT $1, 'HELD', clock_timestamp() + $5::int * interval '1 second',
          inventory.digest($2::text[], $3::int[]), inventory.digest(g.skus, g.quantities) FROM granted g
   ON CONFLICT (order_id) DO NOTHING RETURNING expires_at"""
 )
-HOLD_AGAIN = "-- stock.hold_again" + TAKE.format(
+HOLD_AGAIN = "-- stock.hold_again" + TAKE.format(  # noqa: S608
     register="""
   UPDATE inventory.orders o
      SET state = 'HELD', expires_at = clock_timestamp() + $5::int * interval '1 second',

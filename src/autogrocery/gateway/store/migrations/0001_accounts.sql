@@ -25,6 +25,7 @@ CREATE TABLE refresh_tokens (
   user_id      integer NOT NULL REFERENCES smart_devices (id),
   issued_at    timestamptz NOT NULL DEFAULT now(),
   expires_at   timestamptz NOT NULL,
+  parent       bytea,                         -- the token that this one was given for
   replaced_at  timestamptz,
   revoked_at   timestamptz
 );

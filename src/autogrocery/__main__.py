@@ -1,0 +1,144 @@
+"""The command line: argument parsing only. What a command needs is imported when it runs, so that --help stays quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROLES = {
+    "gateway": "the ordering gateway: public and internal REST, loops, metrics",
+    "inventory": "reference peer: stock, holds, robots' assignments, webhooks",
+    "pricing": "reference peer: price list and quotes",
+    "robots": "reference peer: a simulated fleet",
+    "analytics": "reference peer: counts metrics and finds gaps",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="autogrocery",
+        description="Ordering gateway of the Autonomous Grocery Network.",
+        epilog="Example: autogrocery demo --orders 200",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _network(commands)
+    for name, what in ROLES.items():
+        role = _command(commands, name, what, f"autogrocery {name}", "roles:run_role")
+        role.set_defaults(role=name)
+        if name == "robots":
+            role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
+    _database(commands)
+    for kind in ("device", "robot", "operator"):
+        _registry(commands, kind)
+    openapi = _command(
+        commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
+    )
+    openapi.set_defaults(role="openapi")
+    _command(commands, "doctor", "check this machine and what it is set to", "autogrocery doctor", "doctor:run_doctor")
+    return top
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, example: str, verb: str) -> argparse.ArgumentParser:  # fmt: skip
+    made = commands.add_parser(
+        name, help=what, description=what[:1].upper() + what[1:] + ".", epilog=f"Example: {example}"
+    )
+    made.set_defaults(verb=verb)
+    return made
+
+
+def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    up = _command(
+        commands, "up", "run the whole network on this machine until Ctrl-C", "autogrocery up", "network:run_up"
+    )
+    up.add_argument("--ports", choices=["auto"], default="", help="take free ports instead of the default ones")
+    demo = _command(commands, "demo", "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
+                    "autogrocery demo --orders 500 --rate 25 --json figures.json", "network:run_demo")  # fmt: skip
+    replay = _command(commands, "replay", "replay real baskets against a running gateway",
+                      "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "network:run_replay")  # fmt: skip
+    replay.add_argument("--url", required=True, help="the gateway's public address")
+    replay.add_argument("--internal-url", help="its internal address: then the run is audited too")
+    for made in (demo, replay):
+        made.add_argument("--orders", type=_positive, default=200, help="how many baskets (default 200)")
+        made.add_argument("--rate", type=float, default=20.0, help="orders a second (default 20)")
+        made.add_argument("--seed", type=int, default=1, help="which baskets (default 1)")
+        made.add_argument("--json", metavar="FILE", help="write the figures there too")
+    stock = commands.add_parser("stock", help="put stock on the shelves").add_subparsers(dest="deed", required=True)
+    load = _command(
+        stock,
+        "load",
+        "load stock and prices through the peers' RPCs",
+        "autogrocery stock load --demo",
+        "network:run_stock_load",
+    )
+    load.add_argument("file", nargs="?", help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity")
+    load.add_argument("--demo", action="store_true", help="what the demo's baskets need")
+
+
+def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    migrate = _command(
+        commands,
+        "migrate",
+        "bring the database to this version's tables",
+        "autogrocery migrate status",
+        "database:run_migrate",
+    )
+    migrate.add_argument(
+        "deed", nargs="?", choices=["status", "check"], help="status lists, check exits 1 if any is missing"
+    )
+    migrate.add_argument("--only", choices=["gateway", "inventory", "pricing"], help="one part's tables only")
+    _command(
+        commands,
+        "audit",
+        "check every invariant in the database; exit 1 on a violation",
+        "autogrocery audit",
+        "database:run_audit",
+    )
+    order = commands.add_parser("order", help="look at one order").add_subparsers(dest="deed", required=True)
+    show = _command(order, "show", "an order's timeline", "autogrocery order show 0190…", "database:run_order_show")
+    show.add_argument("order_id")
+
+
+def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:
+    deeds = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(dest="deed", required=True)
+    add = _command(deeds, "add", f"add a {kind}; prints its password once unless one comes on stdin",
+                   f"autogrocery {kind} add {kind}-7", "registry:run_add")  # fmt: skip
+    add.add_argument("device_id")
+    add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    add.add_argument("--email")
+    add.add_argument("--phone", help="E.164")
+    if kind == "robot":
+        add.add_argument(
+            "--class", dest="robot_class", required=True, choices=["bread", "dairy", "meat", "produce", "party"]
+        )
+    listing = _command(deeds, "list", f"list {kind}s", f"autogrocery {kind} list", "registry:run_list")
+    disable = _command(
+        deeds, "disable", f"shut a {kind} out", f"autogrocery {kind} disable {kind}-7", "registry:run_disable"
+    )
+    disable.add_argument("device_id")
+    for made in (add, listing, disable):
+        made.set_defaults(kind=kind)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = parser().parse_args(argv)
+    module, _, verb = arguments.verb.partition(":")
+    return int(getattr(import_module(f"autogrocery.commands.{module}"), verb)(arguments, os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Commands on the databases: migrate, audit, show one order."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+
+from autogrocery.gateway.actions.audit import audit as audit_gateway
+from autogrocery.gateway.store import orders
+from autogrocery.inventory.actions.audit import audit as audit_inventory
+from autogrocery.kit.migrate import MigrationError, migrate, status
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.refusals import Unavailable
+from autogrocery.stack import home_directory, running_dsn
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable, Mapping
+
+PARTS: Final = {
+    "gateway": ("DATABASE_URL", "public"),
+    "inventory": ("INVENTORY_DATABASE_URL", "inventory"),
+    "pricing": ("PRICING_DATABASE_URL", "pricing"),
+}
+
+
+def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
+    """Return a part's database: its own variable, else DATABASE_URL, else that of the `up` that runs here.
+
+    Raises SystemExit with a line that says what to set.
+    """
+    found = environ.get(name) or environ.get("DATABASE_URL") or running_dsn(home_directory(environ))
+    if not found:
+        raise SystemExit(f"{name} is not set, and no `autogrocery up` runs here: set it or start that")
+    return found
+
+
+def told(work: Callable[[], Awaitable[int]]) -> int:
+    """Run a command's coroutine; trouble with the database is one line and exit code 2."""
+
+    async def run() -> int:
+        return await work()
+
+    try:
+        return asyncio.run(run())
+    except (MigrationError, asyncpg.PostgresError, OSError) as error:
+        print(f"the database: {error}", file=sys.stderr)
+    except Unavailable as error:
+        print(f"the database: {error.detail}", file=sys.stderr)
+    return 2
+
+
+async def migrate_all(dsn: str, environ: Mapping[str, str] | None = None, only: str | None = None) -> list[str]:
+    """Apply every part's migrations; returns the names of those that were missing."""
+    done: list[str] = []
+    for part, (variable, schema) in PARTS.items():
+        if only in (None, part):
+            target = (environ or {}).get(variable) or dsn
+            names = await migrate(target, f"autogrocery.{part}.store.migrations", schema)
+            done.extend(f"{part}: {name}" for name in names)
+    return done
+
+
+def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Apply, list or check migrations."""
+    dsn = dsn_of(environ)
+
+    async def work() -> int:
+        if arguments.deed is None:
+            for name in await migrate_all(dsn, environ, arguments.only):
+                print(name)
+            return 0
+        missing = 0
+        for part, (variable, schema) in PARTS.items():
+            if arguments.only in (None, part):
+                target = environ.get(variable) or dsn
+                for one in await status(target, f"autogrocery.{part}.store.migrations", schema):
+                    missing += not one.applied
+                    print(f"{part}: {one.name} {'applied' if one.applied else 'missing'}")
+        return 1 if arguments.deed == "check" and missing else 0
+
+    return told(work)
+
+
+def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Check the gateway's invariants, and inventory's if its tables are here."""
+
+    async def work() -> int:
+        found = []
+        async with open_db(dsn_of(environ), application="audit", statement_timeout_ms=60_000) as db:
+            found += [("gateway", one) for one in (await audit_gateway(db)).invariants]
+        async with open_db(
+            dsn_of(environ, "INVENTORY_DATABASE_URL"), application="audit", statement_timeout_ms=60_000
+        ) as db:
+            if await db.row("SELECT 1 WHERE to_regclass('inventory.stock') IS NOT NULL"):
+                found += [("inventory", one) for one in await audit_inventory(db)]
+        table = Table("part", "invariant", "violations", "it says")
+        for part, one in found:
+            table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)
+        Console().print(table)
+        broken = [(part, one) for part, one in found if one.violations]
+        for part, one in broken:
+            print(f"{part} {one.name}: {'; '.join(one.examples)}")
+        return 1 if broken else 0
+
+    return told(work)
+
+
+def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print an order and its history."""
+    try:
+        order_id = UUID(arguments.order_id)
+    except ValueError:
+        raise SystemExit("an order id is a UUID") from None
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="order-show") as db:
+            order = await orders.get(db, order_id)
+            if order is None:
+                print(f"no order {order_id}", file=sys.stderr)
+                return 1
+            events = await orders.list_events(db, order_id)
+        console = Console()
+        console.print(f"order {order.order_id}  {order.status}  {order.total_cents / 100:.2f} {order.currency}"
+                      f"  (quoted {order.quoted_total_cents / 100:.2f})")  # fmt: skip
+        timeline = Table("version", "from", "to", "cause", "at")
+        for event in events:
+            timeline.add_row(
+                str(event.version), event.from_status or "", event.to_status, event.cause, event.at.isoformat()
+            )
+        lines = Table("sku", "name", "quantity", "picked", "unit", "total")
+        for line in order.lines:
+            lines.add_row(line.sku, line.name, str(line.quantity), "" if line.picked is None else str(line.picked),
+                          f"{line.unit_price_cents / 100:.2f}", f"{line.total_cents / 100:.2f}")  # fmt: skip
+        console.print(timeline, lines)
+        return 0
+
+    return told(work)

@@ -1,0 +1,87 @@
+"""Doctor: check this machine and its settings, and say of each finding what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from autogrocery.gateway.app import read_keys
+from autogrocery.gateway.settings import GatewaySettings
+from autogrocery.kit.migrate import status
+from autogrocery.kit.pg_binaries import find_binaries
+from autogrocery.kit.ports import PortTakenError, check_free
+from autogrocery.kit.run import StartError
+from autogrocery.kit.settings import SettingsError, address, load
+from autogrocery.stack import home_directory, read_run
+from autogrocery.stack.roles import ADDRESSES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+MIN_FREE_BYTES = 512 << 20
+Finding = tuple[str, bool, str]
+
+
+def run_doctor(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print every finding; exit 1 if one needs attention."""
+    findings = [*_machine(environ), *_settings(environ), *_ports(environ)]
+    table = Table("what", "", "finding")
+    for what, good, finding in findings:
+        table.add_row(what, "ok" if good else "look", finding)
+    Console().print(table)
+    return 0 if all(good for _, good, _ in findings) else 1
+
+
+def _machine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    yield "Python", sys.version_info >= (3, 11), sys.version.split()[0]
+    yield "processors", True, str(os.cpu_count())
+    home = home_directory(environ)
+    there = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    yield "home", free > MIN_FREE_BYTES, f"{home} (AUTOGROCERY_HOME), {free >> 20} MB free"
+    try:
+        yield "PostgreSQL programs", True, str(find_binaries(environ).directory)
+    except StartError as error:
+        yield "PostgreSQL programs", bool(environ.get("DATABASE_URL")), str(error)
+
+
+def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
+    dsn = environ.get("DATABASE_URL")
+    if not dsn:
+        yield "settings", True, "DATABASE_URL is unset: `autogrocery up` brings its own database and secrets"
+        return
+    try:
+        read_keys(load(GatewaySettings, environ))
+        yield "settings", True, "the gateway takes them"
+    except SettingsError as error:
+        yield "settings", False, str(error)
+    try:
+        found = asyncio.run(status(dsn, "autogrocery.gateway.store.migrations", "public"))
+        missing = sum(not one.applied for one in found)
+        yield (
+            "database",
+            not missing,
+            "up to date" if not missing else f"{missing} migrations missing: run `autogrocery migrate`",
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        yield "database", False, f"does not answer ({type(error).__name__}): is it running?"
+
+
+def _ports(environ: Mapping[str, str]) -> Iterator[Finding]:
+    if read_run(home_directory(environ)):
+        yield "ports", True, "`autogrocery up` runs here"
+        return
+    for name, default in ADDRESSES.items():
+        host, port = address(name, (environ.get(name) or default).rpartition("/")[2])
+        try:
+            check_free(host, port, name)
+            yield name, True, f"{host}:{port} is free"
+        except PortTakenError as error:
+            yield name, False, str(error)

@@ -1,0 +1,85 @@
+"""Commands on the registry: add, list and disable devices, robots and operators."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from autogrocery.commands.database import dsn_of, told
+from autogrocery.gateway.actions.register import register
+from autogrocery.gateway.core.account import DeviceId, Kind
+from autogrocery.gateway.store import devices
+from autogrocery.kit.passwords import open_passwords
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.refusals import Refused
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+LISTED = 10_000
+
+
+def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Add an account; a password that was made here is printed, once."""
+    given = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    password = given or secrets.token_urlsafe(18)
+    try:
+        device_id = msgspec.convert(arguments.device_id, DeviceId)
+    except msgspec.ValidationError:
+        raise SystemExit("a device id is 1..100 visible ASCII characters") from None
+
+    async def work() -> int:
+        cost = int(environ.get("BCRYPT_COST") or 12)
+        async with open_db(dsn_of(environ), application="registry") as db, open_passwords(cost) as passwords:
+            try:
+                user_id = await register(
+                    db, passwords, device_id, password, kind=Kind(arguments.kind), email=arguments.email,
+                    phone=arguments.phone, robot_class=getattr(arguments, "robot_class", None),
+                )  # fmt: skip
+            except Refused as refusal:
+                flaws = "; ".join(flaw.detail or "" for flaw in refusal.errors)
+                print(f"{refusal.detail}{': ' if flaws else ''}{flaws}", file=sys.stderr)
+                return 1
+        print(f"{arguments.kind} {device_id} added, user_id {user_id}")
+        if given is None:
+            print(f"password {password}")
+        return 0
+
+    return told(work)
+
+
+def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """List the accounts of a kind."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            found = await devices.list_of_kind(db, Kind(arguments.kind), LISTED)
+        table = Table("user_id", "device_id", "class", "scopes", "state")
+        for one in found:
+            state = "disabled" if one.disabled else "active"
+            table.add_row(str(one.user_id), one.device_id, one.robot_class or "", " ".join(one.scopes), state)
+        Console().print(table)
+        return 0
+
+    return told(work)
+
+
+def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Shut an account out; a gateway that runs knows within 30 s."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            done = await devices.disable(db, arguments.device_id, Kind(arguments.kind))
+        if not done:
+            print(f"no {arguments.kind} {arguments.device_id}", file=sys.stderr)
+            return 1
+        print(f"{arguments.kind} {arguments.device_id} disabled")
+        return 0
+
+    return told(work)

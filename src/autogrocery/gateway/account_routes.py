@@ -1,0 +1,139 @@
+"""The doors of accounts, public and internal, and what stands behind them: password workers, verifiers, one loop."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.actions.log_in import ISSUER, Issuing, change_password, log_in, refresh
+from autogrocery.gateway.actions.register import register
+from autogrocery.gateway.core.account import Audience, Kind
+from autogrocery.gateway.core.account_wire import LoginIn, MeOut, PasswordIn, RegisteredOut, RegisterIn, TokensOut
+from autogrocery.gateway.store import devices, refresh_tokens
+from autogrocery.kit.http_route import Answer, Request, Route
+from autogrocery.kit.loops import Loop
+from autogrocery.kit.passwords import open_passwords
+from autogrocery.kit.rate import Limit
+from autogrocery.kit.refusals import Unauthenticated
+from autogrocery.kit.tokens import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+
+    from autogrocery.gateway.settings import GatewaySettings
+    from autogrocery.kit.passwords import Passwords
+    from autogrocery.kit.pg import Db
+    from autogrocery.kit.tokens import Claims
+
+DISABLED_EVERY_S = 30.0
+FORGET_EVERY_S = 3_600.0
+LOGINS_PER_S, LOGINS_BURST = 20, 400  # for each address: a whole mart may sit behind one
+DEVICES = frozenset({Kind.DEVICE})
+STAFF = frozenset({Kind.ROBOT, Kind.OPERATOR})
+
+
+class Accounts:
+    """The registry at work."""
+
+    def __init__(self, db: Db, passwords: Passwords, issuing: Issuing, verifiers: dict[Audience, Verifier]) -> None:
+        self.db = db
+        self.passwords = passwords
+        self.issuing = issuing
+        self._verifiers = verifiers
+
+    def verify_device(self, token: str) -> Claims:
+        """Verify a device's or truck's token; raises Unauthenticated(invalid_token)."""
+        return self._verifiers[Audience.ORDERING].verify(token)
+
+    def verify_operator(self, token: str) -> Claims:
+        """Verify an operator's token; raises Unauthenticated(invalid_token)."""
+        return self._verifiers[Audience.OPS].verify(token)
+
+    def loops(self) -> list[Loop]:
+        """Return what the clock starts: the list of disabled accounts, and forgetting old tokens."""
+
+        async def list_disabled() -> bool:
+            disabled = await devices.list_disabled(self.db)
+            for verifier in self._verifiers.values():
+                verifier.disabled = disabled
+            return False
+
+        async def forget() -> bool:
+            await refresh_tokens.forget_expired(self.db)
+            return False
+
+        return [Loop("disabled", DISABLED_EVERY_S, list_disabled), Loop("forget", FORGET_EVERY_S, forget)]
+
+
+@asynccontextmanager
+async def open_accounts(
+    db: Db, settings: GatewaySettings, keys: tuple[bytes, ...], robot_keys: tuple[bytes, ...]
+) -> AsyncIterator[Accounts]:
+    """Start the password workers; the first key of each list signs, all verify."""
+    issuing = Issuing(keys[0], robot_keys[0], settings.access_token_ttl_s, settings.refresh_token_ttl_s)
+    verifiers = {who: Verifier(keys, issuer=ISSUER, audience=who) for who in (Audience.ORDERING, Audience.OPS)}
+    async with open_passwords(settings.bcrypt_cost) as passwords:
+        yield Accounts(db, passwords, issuing, verifiers)
+
+
+def account_routes(accounts: Accounts) -> list[Route]:
+    """Return the rows of CONTRACT §2 about accounts."""
+    limit = Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST)
+    bind = partial(partial, accounts=accounts)
+    return [
+        Route("POST", "/api/client/register", bind(_register), body=RegisterIn, answer=RegisteredOut, status=201, auth=False,
+              limit=limit, summary="Make a device known", errors=("409 device_taken", "503 busy")),
+        *_doors("/api/client", accounts, DEVICES, limit),
+        Route("POST", "/api/client/password", bind(_password), body=PasswordIn, status=204, limit=limit,
+              summary="Change the password; refresh tokens end", errors=("401 invalid_credentials", "503 busy")),
+        Route("GET", "/api/client/me", bind(_me), answer=MeOut, summary="The registry entry, without the password"),
+    ]  # fmt: skip
+
+
+def internal_account_routes(accounts: Accounts) -> list[Route]:
+    """Return the doors of operators and robots."""
+    return _doors("/internal", accounts, STAFF, Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST))
+
+
+def _doors(prefix: str, accounts: Accounts, kinds: Collection[Kind], limit: Limit) -> list[Route]:
+    bind = partial(partial, accounts=accounts, kinds=kinds)
+    return [
+        Route("POST", f"{prefix}/login", bind(_log_in), body=LoginIn, answer=TokensOut, auth=False, limit=limit, takes_nul=True,
+              summary="Tokens for a password", errors=("401 invalid_credentials", "503 busy")),
+        Route("POST", f"{prefix}/refresh", bind(_refresh), answer=TokensOut, auth=False, limit=limit,
+              summary="The next tokens; the refresh token is the bearer", errors=("401 invalid_token",)),
+    ]  # fmt: skip
+
+
+async def _register(request: Request, *, accounts: Accounts) -> RegisteredOut:
+    body: RegisterIn = request.body
+    user_id = await register(
+        accounts.db, accounts.passwords, body.device_id, body.password, email=body.email, phone=body.phone
+    )
+    return RegisteredOut(body.device_id, user_id)
+
+
+async def _log_in(request: Request, *, accounts: Accounts, kinds: Collection[Kind]) -> TokensOut:
+    body: LoginIn = request.body
+    return await log_in(accounts.db, accounts.passwords, accounts.issuing, body.device_id, body.password, kinds)
+
+
+async def _refresh(request: Request, *, accounts: Accounts, kinds: Collection[Kind]) -> TokensOut:
+    if request.bearer is None:
+        raise Unauthenticated("invalid_token", "the refresh token is the bearer token here")
+    return await refresh(accounts.db, accounts.issuing, request.bearer, kinds)
+
+
+async def _password(request: Request, *, accounts: Accounts) -> Answer:
+    body: PasswordIn = request.body
+    user_id = request.caller.user_id
+    await change_password(accounts.db, accounts.passwords, user_id, body.password, body.new_password)
+    return Answer(status=204)
+
+
+async def _me(request: Request, *, accounts: Accounts) -> MeOut:
+    known = await devices.get_by_id(accounts.db, request.caller.user_id)
+    if known is None:
+        raise Unauthenticated("invalid_token", "this account is gone")
+    return MeOut(known.user_id, known.device_id, known.kind, known.email, known.phone, known.robot_class, known.scopes)

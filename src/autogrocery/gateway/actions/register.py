@@ -1,0 +1,32 @@
+"""Register: a device makes itself known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.core.account import Kind, require_email, require_password
+from autogrocery.gateway.store import devices
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import Conflict
+
+if TYPE_CHECKING:
+    from autogrocery.kit.passwords import Passwords
+    from autogrocery.kit.pg import Db
+
+
+async def register(
+    db: Db, passwords: Passwords, device_id: str, password: str, *, kind: Kind = Kind.DEVICE, email: str | None = None,
+    phone: str | None = None, robot_class: str | None = None,
+) -> int:  # fmt: skip
+    """Add an account and return its user id. Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable."""
+    require_password(password)
+    require_email(email)
+    taken = Conflict("device_taken", "this device id is registered already")
+    if await devices.get(db, device_id):
+        raise taken
+    hashed = await passwords.hash(password)
+    user_id = await devices.add(db, device_id, hashed, kind, email=email, phone=phone, robot_class=robot_class)
+    if user_id is None:
+        raise taken
+    log.info("account_added", user_id=user_id, kind=kind)
+    return user_id

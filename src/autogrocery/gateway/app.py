@@ -1,0 +1,136 @@
+"""The gateway's wiring: a list of sockets, opened in order, closed in reverse. Settings are read here and nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from autogrocery.gateway.account_routes import Accounts, account_routes, internal_account_routes, open_accounts
+from autogrocery.gateway.deps import Deps
+from autogrocery.gateway.internal_routes import ops_routes, probe_routes, webhook_routes
+from autogrocery.gateway.loops import order_loops
+from autogrocery.gateway.peers.inventory import Inventory
+from autogrocery.gateway.peers.mail import open_mail
+from autogrocery.gateway.peers.metrics import Metrics
+from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.gateway.routes import order_routes
+from autogrocery.gateway.settings import GatewaySettings
+from autogrocery.gateway.store import metrics_log
+from autogrocery.kit import bus, loops, rpc
+from autogrocery.kit.http import App
+from autogrocery.kit.http_route import Guard, Route
+from autogrocery.kit.log import log
+from autogrocery.kit.migrate import MigrationError, status
+from autogrocery.kit.openapi import document, document_routes
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.ready import notify
+from autogrocery.kit.refusals import Unavailable
+from autogrocery.kit.run import StartError
+from autogrocery.kit.serve_http import serve_http
+from autogrocery.kit.settings import address, all_different, load, secrets
+from autogrocery.kit.webhooks import WebhookVerifier
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+MIGRATIONS = "autogrocery.gateway.store.migrations"
+SCHEMA = "public"
+TITLE = "Autonomous Grocery Network: ordering gateway"
+EXEMPT = frozenset(
+    {"/api/client/register", "/api/client/login", "/api/client/refresh", "/api/truck/login", "/api/truck/refresh"}
+)
+
+
+class Keys(Struct, frozen=True):
+    """The decoded secrets: the first of each signs, all verify."""
+
+    devices: tuple[bytes, ...]
+    robots: tuple[bytes, ...]
+    webhooks: tuple[bytes, ...]
+
+
+def read_keys(settings: GatewaySettings) -> Keys:
+    """Decode the secrets; raises SettingsError if one is weak or stands twice."""
+    keys = Keys(
+        secrets("JWT_SECRET", settings.jwt_secret),
+        secrets("ROBOT_JWT_SECRET", settings.robot_jwt_secret),
+        secrets("WEBHOOK_SECRET", settings.webhook_secret),
+    )
+    all_different(JWT_SECRET=keys.devices, ROBOT_JWT_SECRET=keys.robots, WEBHOOK_SECRET=keys.webhooks)
+    return keys
+
+
+async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises SettingsError and StartError with one line for the operator."""
+    settings = load(GatewaySettings, environ)
+    keys = read_keys(settings)
+    public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
+    internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
+    async with AsyncExitStack() as stack:
+        deps = await _open(stack, settings)
+        accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
+        await stack.enter_async_context(loops.running([*order_loops(deps), *accounts.loops()]))
+        inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks)), Guard(accounts.verify_operator, ("/internal/ops",)),
+                    max_in_flight=settings.max_in_flight)  # fmt: skip
+        outer = App(public_table(deps, accounts), guard(accounts), max_in_flight=settings.max_in_flight)
+        internal_port = await stack.enter_async_context(serve_http(inner, *internal, "ORDERING_INTERNAL_ADDR"))
+        public_port = await stack.enter_async_context(serve_http(outer, *public, "ORDERING_HTTP_ADDR"))
+        log.info("gateway_started", public_port=public_port, internal_port=internal_port, epoch=deps.metrics.epoch)
+        notify()
+        await stop.wait()
+        log.info("gateway_stopping")
+
+
+def guard(accounts: Accounts) -> Guard:
+    """Return who may pass the public listener: every path below the seed's prefixes, but register, login and refresh."""
+    return Guard(accounts.verify_device, ("/api/client", "/api/truck"), EXEMPT)
+
+
+def public_table(deps: Deps, accounts: Accounts) -> list[Route]:
+    """Return every row of the public listener."""
+    rows = [*account_routes(accounts), *order_routes(deps), *probe_routes(deps)]
+    return [*rows, *document_routes(rows, title=TITLE)]
+
+
+def openapi() -> dict[str, Any]:
+    """Return the public listener's OpenAPI document; no socket is opened for it."""
+    nothing: Any = None
+    rows = [*account_routes(nothing), *order_routes(nothing), *probe_routes(nothing)]
+    return document([*rows, *document_routes(rows, title=TITLE)], TITLE)
+
+
+def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier) -> list[Route]:
+    """Return every row of the internal listener."""
+    return [*webhook_routes(deps, webhooks), *internal_account_routes(accounts), *probe_routes(deps), *ops_routes(deps)]
+
+
+async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
+    try:
+        behind = [one.name for one in await status(settings.database_url, MIGRATIONS, SCHEMA) if not one.applied]
+        db = await stack.enter_async_context(
+            open_db(settings.database_url, application="gateway", max_size=settings.database_pool_size)
+        )
+    except MigrationError as error:
+        raise StartError(str(error)) from error
+    except (Unavailable, OSError) as error:
+        raise StartError(
+            f"DATABASE_URL: the database does not answer ({type(error).__name__}): is it running?"
+        ) from error
+    if behind:
+        raise StartError(f"the database lacks {len(behind)} migrations, {behind[0]} first: run `autogrocery migrate`")
+    publisher = await stack.enter_async_context(
+        bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish")
+    )
+    metrics = Metrics(publisher, settings.store_id)
+    await metrics_log.add_epoch(db, metrics.epoch)
+    inventory = await stack.enter_async_context(
+        rpc.open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr)
+    )
+    pricing = await stack.enter_async_context(
+        rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr)
+    )
+    mail = await stack.enter_async_context(open_mail(settings.smtp_url, settings.autogrocery_home))
+    return Deps(settings, db, Inventory(inventory), Pricing(pricing), metrics, mail)

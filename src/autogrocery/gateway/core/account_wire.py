@@ -1,0 +1,62 @@
+"""What accounts send and are told: the JSON of CONTRACT §2, field for field."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
+
+Text = Annotated[str, Meta(max_length=4_096)]  # bounded here, judged in bytes by the action
+
+
+class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new device."""
+
+    device_id: DeviceId
+    password: Text
+    email: Annotated[str, Meta(min_length=3, max_length=255)] | None = None
+    phone: Annotated[str, Meta(pattern=PHONE_PATTERN)] | None = None
+
+
+class RegisteredOut(Struct, frozen=True):
+    """The new device's ids."""
+
+    device_id: str
+    user_id: int
+
+
+class LoginIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who logs in."""
+
+    device_id: Annotated[str, Meta(max_length=1_024)]
+    password: Text
+
+
+class TokensOut(Struct, frozen=True):
+    """An access token for `expires_in` seconds, and the refresh token for the next."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+
+
+class PasswordIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The old password and the new one."""
+
+    password: Text
+    new_password: Text
+
+
+class MeOut(Struct, frozen=True):
+    """A registry entry without the password."""
+
+    user_id: int
+    device_id: str
+    kind: Kind
+    email: str | None
+    phone: str | None
+    robot_class: str | None
+    scopes: tuple[str, ...]

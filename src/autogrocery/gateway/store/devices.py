@@ -1,0 +1,103 @@
+"""The registry: smart_devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.core.account import Account, Kind
+
+if TYPE_CHECKING:
+    from autogrocery.kit.pg import Db, Row
+
+COLUMNS = "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled"
+
+ADD = """
+-- devices.add
+INSERT INTO smart_devices (device_id, password, email, phone, kind, robot_class)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device_id) DO NOTHING RETURNING id
+"""
+
+
+async def add(
+    db: Db, device_id: str, password: str, kind: Kind, *, email: str | None = None, phone: str | None = None,
+    robot_class: str | None = None,
+) -> int | None:  # fmt: skip
+    """Write a new account with its bcrypt hash; returns its user id, None if the device id is taken."""
+    row = await db.row(ADD, device_id, password, email, phone, kind, robot_class)
+    return row["id"] if row else None
+
+
+GET = f"-- devices.get\nSELECT {COLUMNS} FROM smart_devices WHERE device_id = $1"
+
+
+async def get(db: Db, device_id: str) -> Account | None:
+    """Return the account of a device id."""
+    row = await db.row(GET, device_id)
+    return _account(row) if row else None
+
+
+GET_BY_ID = f"-- devices.get_by_id\nSELECT {COLUMNS} FROM smart_devices WHERE id = $1"
+
+
+async def get_by_id(db: Db, user_id: int) -> Account | None:
+    """Return the account of a user id."""
+    row = await db.row(GET_BY_ID, user_id)
+    return _account(row) if row else None
+
+
+LIST = f"-- devices.list\nSELECT {COLUMNS} FROM smart_devices WHERE kind = $1 ORDER BY id LIMIT $2"
+
+
+async def list_of_kind(db: Db, kind: Kind, limit: int) -> list[Account]:
+    """Return up to `limit` accounts of a kind, oldest first."""
+    return [_account(row) for row in await db.rows(LIST, kind, limit)]
+
+
+LIST_DISABLED = "-- devices.list_disabled\nSELECT id FROM smart_devices WHERE disabled_at IS NOT NULL"
+
+
+async def list_disabled(db: Db) -> set[int]:
+    """Return the user ids of all disabled accounts."""
+    return {row["id"] for row in await db.rows(LIST_DISABLED)}
+
+
+DISABLE = """
+-- devices.disable
+WITH closed AS (UPDATE smart_devices SET disabled_at = coalesce(disabled_at, now())
+                 WHERE device_id = $1 AND kind = $2 RETURNING id),
+revoked AS (UPDATE refresh_tokens SET revoked_at = now() FROM closed WHERE user_id = closed.id AND revoked_at IS NULL)
+SELECT id FROM closed
+"""
+
+
+async def disable(db: Db, device_id: str, kind: Kind) -> bool:
+    """Shut an account out: no login, no refresh, and within 60 s no token. False if there is none."""
+    return await db.row(DISABLE, device_id, kind) is not None
+
+
+REHASH = "-- devices.rehash\nUPDATE smart_devices SET password = $3 WHERE id = $1 AND password = $2"
+
+
+async def rehash(db: Db, user_id: int, old: str, new: str) -> None:
+    """Replace a hash by one of the same password at a higher cost, unless the password changed meanwhile."""
+    await db.run(REHASH, user_id, old, new)
+
+
+REPLACE_HASH = """
+-- devices.change_password
+WITH changed AS (UPDATE smart_devices SET password = $3 WHERE id = $1 AND password = $2 RETURNING id),
+revoked AS (UPDATE refresh_tokens SET revoked_at = now() FROM changed WHERE user_id = changed.id AND revoked_at IS NULL)
+SELECT id FROM changed
+"""
+
+
+async def change_password(db: Db, user_id: int, old: str, new: str) -> bool:
+    """Replace the hash and revoke every refresh token; False if the password changed meanwhile."""
+    return await db.row(REPLACE_HASH, user_id, old, new) is not None
+
+
+def _account(row: Row) -> Account:
+    return Account(
+        row["id"], row["device_id"], row["password"], Kind(row["kind"]), row["robot_class"],
+        None if row["scopes"] is None else tuple(row["scopes"]), row["email"], row["phone"], row["disabled"],
+    )  # fmt: skip

@@ -1,0 +1,61 @@
+"""One bcrypt process: a line of JSON in, a line out. It runs at the lowest priority, in a session of its own."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import bcrypt
+import msgspec
+from msgspec import Struct
+
+MAX_BCRYPT_BYTES = 72  # bcrypt reads no further; older libraries cut silently, so hashes of longer passwords exist
+
+
+class Job(Struct, frozen=True):
+    """Check `password` (base64) against `hashed`, or hash it at `cost`."""
+
+    password: str
+    hashed: str | None = None
+    cost: int = 12
+
+
+class Done(Struct, frozen=True):
+    """The hash, or whether it matched."""
+
+    hashed: str | None = None
+    matched: bool = False
+
+
+def work(job: Job) -> Done:
+    """Do one job; a malformed hash matches nothing."""
+    password = base64.b64decode(job.password)[:MAX_BCRYPT_BYTES]
+    if job.hashed is None:
+        return Done(hashed=bcrypt.hashpw(password, bcrypt.gensalt(job.cost)).decode("ascii"))
+    try:
+        return Done(matched=bcrypt.checkpw(password, job.hashed.encode()))
+    except ValueError:
+        return Done()
+
+
+def step_back() -> None:
+    """Leave the processor to the requests: nice 19, and for the whole session where sessions are scheduled as groups."""
+    os.nice(19)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
+
+
+def main() -> None:
+    """Work until our parent closes the pipe."""
+    step_back()
+    decode, encode = msgspec.json.Decoder(Job).decode, msgspec.json.encode
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(encode(work(decode(line))) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Clusters of a test's own: initdb runs once, each test works on a copy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_cluster import BINARIES
+
+from autogrocery.kit.embedded_pg import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that other users may pass through, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    directory.chmod(0o755)
+    server = EmbeddedPostgres(directory / "home", BINARIES)
+    server.start()
+    server.stop()
+    yield directory / "home"
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def home(place: Path, template: Path) -> Path:
+    """A cluster that has been started and stopped before."""
+    subprocess.run(["cp", "-a", template, place / "home"], check=True)
+    return place / "home"
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[EmbeddedPostgres]:
+    running = EmbeddedPostgres(home, BINARIES)
+    running.start()
+    yield running
+    running.stop()
