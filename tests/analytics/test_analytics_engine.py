@@ -121,6 +121,18 @@ async def test_an_engine_without_the_log_counts_on_and_fills_up_later(
             await running.shows(lambda told: (told["unique"], told["gaps_open"]) == (2, 0))
 
 
+async def test_an_epoch_the_log_does_not_know_hinders_no_other(
+    tmp_path: Path, history: History, publisher: Publisher
+) -> None:
+    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+        await publisher.subscribed()
+        history.write(metric(1), metric(2))
+        await publisher.send(metric(3, epoch=(1 << 64) - 1), metric(2))
+        told = await running.shows(lambda told: told["unique"] == 3 and told["gaps_open"] == 2)
+    assert "18446744073709551615" not in {asked.get("epoch") for asked in history.asked}
+    assert told["epochs"][0]["epoch"] == (1 << 64) - 1
+
+
 async def test_what_is_no_metric_is_counted_as_invalid(tmp_path: Path, history: History, publisher: Publisher) -> None:
     async with history.served(), engine(tmp_path, history, publisher.address) as running:
         await publisher.subscribed()

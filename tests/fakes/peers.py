@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-
-import grpc
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
@@ -22,7 +19,10 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
 from autogrocery.kit import rpc
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
+
+    import grpc
 
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
 State = inv.GetOrderResponse

@@ -18,7 +18,6 @@ from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import metrics_log, orders
-from autogrocery.gateway.store.moves import Delivery
 from autogrocery.kit import rpc
 from tests.fakes.peers import FakeInventory, FakePricing, serve_peers
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
+    from autogrocery.gateway.store.moves import Delivery
     from autogrocery.kit.pg import Db
 
 HASH = "$2b$10$" + "x" * 53

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import grpc
@@ -14,6 +15,9 @@ from autogrocery.kit import rpc
 from autogrocery.kit.run import StartError
 from autogrocery.kit.settings import SettingsError
 from autogrocery.pricing.app import main
+
+if TYPE_CHECKING:
+    from autogrocery.kit.embedded_pg import EmbeddedPostgres
 
 ORDER_ID = str(uuid4())
 DEADLINE_S = 10.0
@@ -182,10 +186,9 @@ async def test_the_process_serves_until_it_is_stopped(dsn: str) -> None:
         await asyncio.wait_for(running, DEADLINE_S)
 
 
-async def test_a_database_without_its_tables_stops_the_start(server: str) -> None:
-    database = server.replace("/postgres?", "/template1?")
+async def test_a_database_without_its_tables_stops_the_start(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(StartError, match="autogrocery migrate"):
-        await main({"DATABASE_URL": database, "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
+        await main({"DATABASE_URL": postgres.dsn(), "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
 
 
 async def test_a_database_that_gives_no_answer_stops_the_start() -> None:

@@ -11,9 +11,8 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from autogrocery.gateway.actions.audit import audit as audit_gateway
+from autogrocery.commands.whole_audit import audit_all
 from autogrocery.gateway.store import orders
-from autogrocery.inventory.actions.audit import audit as audit_inventory
 from autogrocery.kit.migrate import MigrationError, migrate, status
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
@@ -89,17 +88,10 @@ def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
 
 
 def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Check the gateway's invariants, and inventory's if its tables are here."""
+    """Check every invariant of the gateway, of inventory if its tables are here, and of both together."""
 
     async def work() -> int:
-        found = []
-        async with open_db(dsn_of(environ), application="audit", statement_timeout_ms=60_000) as db:
-            found += [("gateway", one) for one in (await audit_gateway(db)).invariants]
-        async with open_db(
-            dsn_of(environ, "INVENTORY_DATABASE_URL"), application="audit", statement_timeout_ms=60_000
-        ) as db:
-            if await db.row("SELECT 1 WHERE to_regclass('inventory.stock') IS NOT NULL"):
-                found += [("inventory", one) for one in await audit_inventory(db)]
+        found = await audit_all(dsn_of(environ), dsn_of(environ, "INVENTORY_DATABASE_URL"))
         table = Table("part", "invariant", "violations", "it says")
         for part, one in found:
             table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -16,23 +17,26 @@ from rich.table import Table
 
 from autogrocery.commands.database import migrate_all
 from autogrocery.commands.fleet import demo_login, provision
+from autogrocery.commands.whole_audit import audit_all
 from autogrocery.kit import log
+from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.run import StartError, run
 from autogrocery.kit.settings import SettingsError
 from autogrocery.sim.demand import load_demand, read_stock, stock_for
 from autogrocery.sim.demo import Stage, demo, finish, perform
+from autogrocery.sim.quiet import Audit, Invariant
 from autogrocery.sim.stocking import is_empty, load_stock
 from autogrocery.stack import home_directory, options_from, read_run, running_stack, up
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
     from typing import Any
 
     from autogrocery.sim.demand import StockItem
     from autogrocery.stack import Stack
 
-DEMO_ENVIRON = {"PREVIEW_TTL_S": "10", "BCRYPT_COST": "10", "ROBOTS_SPEED": "40"}
+DEMO_ENVIRON = {"PREVIEW_TTL_S": "10", "BCRYPT_COST": "10", "ROBOTS_SPEED": "600", "PICK_LEASE_S": "6"}
 STATUS_FILE = "analytics.json"
 DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
 
@@ -44,7 +48,7 @@ def run_up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         options = options_from(environ, ports=arguments.ports)
         await up(options, stop, _announce, migrate_all=_migrate(environ), provision=provision, stocked=_fill_if_empty)
 
-    return run("up", main, environ)
+    return run("up", main, environ, level=logging.WARNING)
 
 
 def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -57,7 +61,7 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)
-            yield Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home)
+            yield Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, _asker(stack))
 
     async def fill(stage: Stage, items: list[StockItem]) -> None:
         assert stage.home is not None
@@ -107,6 +111,20 @@ def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
     return _until_signalled("stock load", work())
 
 
+def _asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
+    """Return what audits both databases; None is the answer while one of them is being restarted."""
+
+    async def ask() -> Audit | None:
+        try:
+            found = await audit_all(stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"])
+        except Unavailable:
+            return None
+        listed = [Invariant(f"{part}: {one.name}", one.violations, list(one.examples)) for part, one in found]
+        return Audit(not any(one.violations for one in listed), listed)
+
+    return ask
+
+
 def _migrate(environ: Mapping[str, str]) -> Any:
     async def apply(dsn: str) -> object:
         return await migrate_all(dsn, environ)
@@ -138,7 +156,7 @@ def _announce(stack: Stack) -> None:
 
 def _until_signalled(name: str, work: Coroutine[Any, Any, int]) -> int:
     """Run a command until it is done; SIGINT and SIGTERM end it in order, with exit code 130."""
-    log.configure(name)
+    log.configure(name, logging.WARNING)  # the roles keep logs; here a person reads
 
     async def under_signals() -> int:
         task = asyncio.ensure_future(work)

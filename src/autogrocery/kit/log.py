@@ -19,8 +19,8 @@ def _redact(_logger: Any, _method: str, event: structlog.types.EventDict) -> str
     return event
 
 
-def configure(role: str) -> None:
-    """Log as `role` from now on; libraries' own warnings take the same way."""
+def configure(role: str, level: int = logging.INFO) -> None:
+    """Log as `role` from now on, from `level` up; libraries' own warnings take the same way."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -30,7 +30,7 @@ def configure(role: str) -> None:
             _redact,
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -21,10 +22,14 @@ class StartError(Exception):
 
 
 def run(
-    role: str, main: Callable[[Mapping[str, str], asyncio.Event], Awaitable[None]], environ: Mapping[str, str]
+    role: str,
+    main: Callable[[Mapping[str, str], asyncio.Event], Awaitable[None]],
+    environ: Mapping[str, str],
+    *,
+    level: int = logging.INFO,
 ) -> int:
     """Run `main(environ, stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the exit code."""
-    log.configure(role)
+    log.configure(role, level)
     faults.arm_from(environ)
 
     async def under_signals() -> None:

@@ -13,7 +13,7 @@ from autogrocery.sim.figures import Figures, count_figures, metrics_expected
 from autogrocery.sim.fleet import open_fleet
 from autogrocery.sim.journal import open_journal
 from autogrocery.sim.progress import show_progress
-from autogrocery.sim.quiet import wait_quiet
+from autogrocery.sim.quiet import asker, wait_quiet
 from autogrocery.sim.replay import look_again, replay
 from autogrocery.sim.report import print_report, write_json
 from autogrocery.sim.verdict import judge
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autogrocery.client import Patience
+    from autogrocery.sim.quiet import Audit
 
 QUIET_WITHIN_S: Final = 30.0
 
@@ -31,13 +32,14 @@ QUIET_WITHIN_S: Final = 30.0
 class Stage(Struct, frozen=True):
     """A running network, as a replay sees it. Without `internal_url` there is no audit, without `metrics_path` no metrics.
 
-    `home` keeps the prepared baskets, the devices' secret and the journals; None keeps nothing.
+    `audit` asks for more than the gateway's own audit. `home` keeps the prepared baskets, the devices' secret and the journals; None keeps nothing.
     """
 
     public_url: str
     internal_url: str | None = None
     metrics_path: Path | None = None
     home: Path | None = None
+    audit: Callable[[], Awaitable[Audit | None]] | None = None
 
 
 async def demo(
@@ -73,6 +75,7 @@ async def perform(
 ) -> Figures:
     """Replay the demand against a running network and count the figures; what `demo` and `replay` have in common."""
     run_name = uuid.uuid4().hex
+    ask = stage.audit or (asker(stage.internal_url) if stage.internal_url is not None else None)
     journal_path = stage.home / "journals" / f"{run_name}.jsonl" if stage.home is not None else None
     households = [basket.household for basket in demand.baskets]
     with open_journal(journal_path) as journal:
@@ -80,7 +83,7 @@ async def perform(
             with show_progress(len(demand.baskets)) as show:
                 run = await replay(fleet, demand, rate, seed=seed, run_name=run_name, show=show)
             expected = metrics_expected(await look_again(fleet, run))
-            rest = await wait_quiet(stage.internal_url, stage.metrics_path, expected, quiet_within_s)
+            rest = await wait_quiet(ask, stage.metrics_path, expected, quiet_within_s)
             witnesses = await look_again(fleet, run)  # what was told before the audit must still be so after it
             broken = judge(journal.entries, run.trips, witnesses)
             return count_figures(
@@ -92,7 +95,7 @@ async def perform(
                 devices=len(fleet),
                 told=len(journal.entries),
                 durations_ms=fleet.timings.by_step_ms,
-                must_audit=stage.internal_url is not None,
+                must_audit=ask is not None,
                 must_measure=stage.metrics_path is not None,
             )
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 LOOK_EVERY_S: Final = 0.5
@@ -62,29 +63,39 @@ class Rest(Struct, frozen=True):
 
 
 async def wait_quiet(
-    internal_url: str | None, metrics_path: Path | None, metrics_expected: int, within_s: float = 30.0
+    ask: Callable[[], Awaitable[Audit | None]] | None,
+    metrics_path: Path | None,
+    metrics_expected: int,
+    within_s: float = 30.0,
 ) -> Rest:
     """Look until the audit is clean and every expected metric was received without a gap; else tell the last look."""
     ends_at = time.monotonic() + within_s
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ATTEMPT_S)) as session:
-        while True:
-            audit = await _audit(session, internal_url) if internal_url is not None else None
-            metrics = await asyncio.to_thread(read_metrics, metrics_path) if metrics_path is not None else None
-            audited = internal_url is None or (audit is not None and audit.clean)
-            counted = metrics_path is None or (
-                metrics is not None and metrics.gaps_open == 0 and metrics.changes >= metrics_expected
-            )
-            if (audited and counted) or time.monotonic() >= ends_at:
-                return Rest(audit, metrics)
-            await asyncio.sleep(LOOK_EVERY_S)
+    while True:
+        audit = await ask() if ask is not None else None
+        metrics = await asyncio.to_thread(read_metrics, metrics_path) if metrics_path is not None else None
+        audited = ask is None or (audit is not None and audit.clean)
+        counted = metrics_path is None or (
+            metrics is not None and metrics.gaps_open == 0 and metrics.changes >= metrics_expected
+        )
+        if (audited and counted) or time.monotonic() >= ends_at:
+            return Rest(audit, metrics)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _audit(session: aiohttp.ClientSession, internal_url: str) -> Audit | None:
-    try:
-        async with session.get(f"{internal_url}/internal/audit") as response:
-            return msgspec.json.decode(await response.read(), type=Audit) if response.status == OK else None
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
-        return None  # a gateway that is being restarted is asked again
+def asker(internal_url: str) -> Callable[[], Awaitable[Audit | None]]:
+    """Return what asks a gateway for its own audit; None is the answer of one that is being restarted."""
+
+    async def ask() -> Audit | None:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ATTEMPT_S)) as session,
+                session.get(f"{internal_url}/internal/audit") as response,
+            ):
+                return msgspec.json.decode(await response.read(), type=Audit) if response.status == OK else None
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+            return None
+
+    return ask
 
 
 def read_metrics(path: Path) -> Metrics | None:

@@ -19,16 +19,18 @@ async def fill_gaps(log: Log, tally: Tally) -> bool:
 
     A number the log does not know yet is too young to be final and stays open. Raises Unavailable.
     """
+    followed = []
     for known in await log.epochs():
         # On the first run, what exists was published before we listened; later, it may still be on its way to us.
         joined, age_s = (1, 0.0) if tally.has_past else (known.last_sequence + 1, GAP_AFTER_S)
         epoch = tally.epoch(known.epoch, joined=joined)
         if epoch is not None:
             heard_of = epoch.last > 0
+            followed.append(epoch)
             epoch.reach(known.last_sequence, time.monotonic() - (0.0 if heard_of else age_s))
     tally.has_past = True
     more = False
-    for epoch in list(tally.epochs.values()):
+    for epoch in followed:
         more = await _fill(log, tally, epoch) or more
     return more
 
