@@ -61,7 +61,7 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     demo = _command(commands, "demo", "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
                     "autogrocery demo --orders 500 --rate 25 --json figures.json", "network:run_demo")  # fmt: skip
     replay = _command(commands, "replay", "replay real baskets against a running gateway",
-                      "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "network:run_replay")  # fmt: skip
+                      "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "replaying:run_replay")  # fmt: skip
     replay.add_argument("--url", required=True, help="the gateway's public address")
     replay.add_argument("--internal-url", help="its internal address: then the run is audited too")
     for made in (demo, replay):
@@ -75,7 +75,7 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "load",
         "load stock and prices through the peers' RPCs",
         "autogrocery stock load --demo",
-        "network:run_stock_load",
+        "replaying:run_stock_load",
     )
     load.add_argument("file", nargs="?", help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity")
     load.add_argument("--demo", action="store_true", help="what the demo's baskets need")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
 from rich.console import Console
 from rich.table import Table
 
+from autogrocery.commands.migrations import PARTS, migrate_all
 from autogrocery.commands.whole_audit import audit_all
 from autogrocery.gateway.store import orders
-from autogrocery.kit.migrate import MigrationError, migrate, status
+from autogrocery.kit.migrate import MigrationError, status
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.stack import home_directory, running_dsn
@@ -21,12 +22,6 @@ from autogrocery.stack import home_directory, running_dsn
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Mapping
-
-PARTS: Final = {
-    "gateway": ("DATABASE_URL", "public"),
-    "inventory": ("INVENTORY_DATABASE_URL", "inventory"),
-    "pricing": ("PRICING_DATABASE_URL", "pricing"),
-}
 
 
 def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
@@ -53,17 +48,6 @@ def told(work: Callable[[], Awaitable[int]]) -> int:
     except Unavailable as error:
         print(f"the database: {error.detail}", file=sys.stderr)
     return 2
-
-
-async def migrate_all(dsn: str, environ: Mapping[str, str] | None = None, only: str | None = None) -> list[str]:
-    """Apply every part's migrations; returns the names of those that were missing."""
-    done: list[str] = []
-    for part, (variable, schema) in PARTS.items():
-        if only in (None, part):
-            target = (environ or {}).get(variable) or dsn
-            names = await migrate(target, f"autogrocery.{part}.store.migrations", schema)
-            done.extend(f"{part}: {name}" for name in names)
-    return done
 
 
 def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

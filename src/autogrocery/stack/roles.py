@@ -48,9 +48,9 @@ def _role(name: str, wave: int, *given: str) -> Role:
 ROLES: Final = (
     _role("pricing", 0, "PRICING_DATABASE_URL"),
     _role("inventory", 0, "INVENTORY_DATABASE_URL", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET"),
-    _role("gateway", 1, "DATABASE_URL", *SECRETS),
-    _role("robots", 2),
-    _role("analytics", 2),
+    _role("gateway", 0, "DATABASE_URL", *SECRETS),
+    _role("robots", 0),
+    _role("analytics", 0),
 )
 
 

@@ -12,8 +12,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from autogrocery.contracts.analytics.v1.order_metric_generated import OrderMetric as Reader
-
 MAX_BYTES: Final = 1 << 16
 MIN_BYTES: Final = 12  # root offset, an empty vtable, an empty table
 MAX_COUNT: Final = 0xFFFF
@@ -92,6 +90,8 @@ def decode(buffer: bytes) -> OrderMetric:
     negative or not a number.
     """
     _verify(buffer)
+    from autogrocery.contracts.analytics.v1.order_metric_generated import OrderMetric as Reader  # noqa: PLC0415 - loads numpy if there
+
     table = Reader.GetRootAs(buffer)  # type: ignore[no-untyped-call]  # generated
     duration_seconds = table.DurationSeconds()
     if not (math.isfinite(duration_seconds) and duration_seconds >= 0):

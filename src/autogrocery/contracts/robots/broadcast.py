@@ -10,8 +10,6 @@ import struct
 
 from msgspec import Struct
 
-from autogrocery.contracts.robots.v1.pick_task_generated import OrderBroadcast
-
 # FlatBuffers internals: a vtable is its own size, the table's size, then each field's offset in the table, all uint16.
 ROOT_VTABLE = struct.pack("<7H2x", 14, 24, 4, 8, 12, 16, 20)
 ITEM_VTABLE = struct.pack("<5H2x", 10, 16, 4, 8, 12)
@@ -84,6 +82,8 @@ def encode(task: Task) -> bytes:
 
 def decode(payload: bytes) -> Task:
     """Read a payload; raises ValueError on bytes that are no such table."""
+    from autogrocery.contracts.robots.v1.pick_task_generated import OrderBroadcast  # noqa: PLC0415 - loads numpy if there
+
     try:
         table = OrderBroadcast.GetRootAs(payload, 0)  # type: ignore[no-untyped-call]
         if table.ItemsLength() * ITEM_BYTES > len(payload):

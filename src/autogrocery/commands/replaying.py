@@ -1,0 +1,98 @@
+"""Commands that play baskets: replay, stock load, and the demo's part after the network stands."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autogrocery.commands.signalled import until_signalled
+from autogrocery.commands.whole_audit import audit_all
+from autogrocery.kit.refusals import Unavailable
+from autogrocery.sim.demand import load_demand, read_stock, stock_for
+from autogrocery.sim.demo import Stage, demo, finish, perform
+from autogrocery.sim.quiet import Audit, Invariant
+from autogrocery.sim.stocking import is_empty, load_stock
+from autogrocery.stack import home_directory, read_run
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from autogrocery.sim.demand import StockItem
+    from autogrocery.stack import Stack
+
+STATUS_FILE = "analytics.json"
+DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
+
+
+async def play(stack: Stack, arguments: argparse.Namespace) -> int:
+    """Fill the network's shelves, replay, audit both databases and report; returns the exit code."""
+    stage = Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, _asker(stack))
+
+    async def fill(_stage: Stage, items: list[StockItem]) -> None:
+        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], items)
+
+    return await demo(
+        lambda: nullcontext(stage), fill, orders=arguments.orders, rate=arguments.rate, seed=arguments.seed,
+        json_path=Path(arguments.json) if arguments.json else None,
+    )  # fmt: skip
+
+
+def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Replay baskets against a gateway that runs somewhere; its shelves must hold them (`stock load --demo`)."""
+
+    async def work() -> int:
+        home = home_directory(environ)
+        home.mkdir(parents=True, exist_ok=True)
+        demand = await asyncio.to_thread(load_demand, arguments.orders, arguments.seed, home)
+        stage = Stage(arguments.url.rstrip("/"), arguments.internal_url, None, home)
+        figures = await perform(stage, demand, rate=arguments.rate, seed=arguments.seed)
+        return finish(figures, Path(arguments.json) if arguments.json else None)
+
+    return until_signalled("replay", work())
+
+
+def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Load a stock file, or what the demo's baskets need."""
+    if bool(arguments.file) == arguments.demo:
+        raise SystemExit("name a CSV file, or --demo")
+
+    async def work() -> int:
+        addresses = (read_run(home_directory(environ)) or {}).get("addresses", {})
+        inventory, pricing = (
+            environ.get(f"{peer}_GRPC_TARGET") or environ.get(f"{peer}_GRPC_ADDR") or addresses.get(f"{peer}_GRPC_ADDR")
+            or f"127.0.0.1:{port}" for peer, port in (("INVENTORY", 50051), ("PRICING", 50052))
+        )  # fmt: skip
+        if arguments.demo:
+            items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, None))
+        else:
+            items = read_stock(Path(arguments.file))
+        await load_stock(inventory, pricing, items)
+        print(f"{len(items)} products, {sum(item.quantity for item in items)} units loaded")
+        return 0
+
+    return until_signalled("stock load", work())
+
+
+def _asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
+    """Return what audits both databases; None is the answer while one of them is being restarted."""
+
+    async def ask() -> Audit | None:
+        try:
+            found = await audit_all(stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"])
+        except Unavailable:
+            return None
+        listed = [Invariant(f"{part}: {one.name}", one.violations, list(one.examples)) for part, one in found]
+        return Audit(not any(one.violations for one in listed), listed)
+
+    return ask
+
+
+async def fill_if_empty(stack: Stack) -> None:
+    """Put the demo's goods on the shelves of a network that has none."""
+    inventory, pricing = stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"]
+    if await is_empty(pricing):
+        demand = await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home)
+        await load_stock(inventory, pricing, stock_for(demand))

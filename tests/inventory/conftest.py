@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.inventory.shop import Shop
+from tests.inventory.shop import shop as opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@pytest.fixture
+def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("inventory")
+
+
+@pytest.fixture
+def pricing_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("pricing")
+
+
+@pytest.fixture
+async def shop(inventory_dsn: str) -> AsyncIterator[Shop]:
+    """An inventory with a small fleet; whatever a test does, every invariant holds afterwards."""
+    async with opened(inventory_dsn) as running:
+        await running.fleet()
+        await running.stock(milk=50, yoghurt=50, baguette=50, apple=50)
+        yield running
+        assert await running.violations() == []
