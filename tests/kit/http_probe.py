@@ -210,7 +210,7 @@ async def ask(port: int, method: str, path: str, body: bytes | None = None, **na
 
 
 @asynccontextmanager
-async def served(stage: Stage, **bounds: Any) -> AsyncIterator[int]:
+async def served(stage: Stage, *, head_deadline_s: float = PATIENCE_S, **bounds: Any) -> AsyncIterator[int]:
     app = App(routes(stage), guard(), **bounds)
-    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR") as port:
+    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR", head_deadline_s=head_deadline_s) as port:
         yield port

@@ -18,6 +18,8 @@ LAPSE_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 0.2
 TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
 TELL_CAP_S: Final = 60.0
+TELL_BATCH: Final = 16  # two rounds of eight deliveries, 3 s each at the most
+TELL_LEASE_S: Final = 8.0
 
 
 def lapsing(db: Db) -> Loop:
@@ -31,5 +33,6 @@ def telling(db: Db, gateway: Gateway) -> Loop:
     async def deliver(owed: Row) -> None:
         await tell_gateway(db, gateway, owed)
 
-    outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S)
+    outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
+                    batch=TELL_BATCH, lease_s=TELL_LEASE_S)  # fmt: skip
     return Loop("tell_gateway", TELL_EVERY_S, outbox.relay)

@@ -37,15 +37,20 @@ class Outbox:
         *,
         cap_s: float = 60.0,
         give_up_after_s: float | None = None,
+        batch: int = BATCH,
+        lease_s: float = LEASE_S,
     ) -> None:
         """Deliver rows of `table`, named by `key`; a temporary failure is retried until `give_up_after_s` (None: for ever).
 
-        `deliver` raises Refused for "never", Unavailable or InDoubt for "later".
+        `deliver` raises Refused for "never", Unavailable or InDoubt for "later". A process that dies leaves its `batch` rows to
+        the others after `lease_s` seconds, so that must be more than the batch can take.
         """
         self._db = db
         self._deliver = deliver
         self._key = tuple(key)
         self._cap_s = cap_s
+        self._batch = batch
+        self._lease_s = lease_s
         self._give_up_after_s = give_up_after_s
         match = " AND ".join(f"o.{name} = due.{name}" for name in self._key)
         name = table.rpartition(".")[2]
@@ -69,7 +74,7 @@ class Outbox:
 
     async def relay(self) -> bool:
         """Deliver one batch; True if there may be more."""
-        due = await self._db.rows(self._claim, BATCH, LEASE_S)
+        due = await self._db.rows(self._claim, self._batch, self._lease_s)
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(row: Row) -> None:
@@ -77,7 +82,7 @@ class Outbox:
                 await self._attempt(row)
 
         await asyncio.gather(*(one(row) for row in due))
-        return len(due) == BATCH
+        return len(due) == self._batch
 
     async def _attempt(self, row: Row) -> None:
         key = [row[name] for name in self._key]

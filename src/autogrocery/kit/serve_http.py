@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -37,8 +38,9 @@ HEAD_SLACK_BYTES = 2 << 10  # separators, and what of the body came with the hea
 class Connection(HttpToolsProtocol):
     """One connection, whose heads come in time and within bounds, or not at all."""
 
-    def __init__(self, *args: Any, **named: Any) -> None:
+    def __init__(self, *args: Any, head_deadline_s: float, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._head_deadline_s = head_deadline_s
         self._in_head = True
         self._bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -128,7 +130,7 @@ class Connection(HttpToolsProtocol):
 
     def _arm(self) -> None:
         self._disarm()
-        self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._late)
+        self._deadline = self.loop.call_later(self._head_deadline_s, self._late)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -142,13 +144,21 @@ class Connection(HttpToolsProtocol):
         if not self._free():
             self._arm()
         elif self._bytes and self._in_head:
-            self._end(Malformed("request_timeout", f"A head is sent within {HEAD_DEADLINE_S:g} s.", status=408))
+            self._end(Malformed("request_timeout", f"A head is sent within {self._head_deadline_s:g} s.", status=408))
         else:
             self.transport.close()
 
 
 @asynccontextmanager
-async def serve_http(app: App, host: str, port: int, setting: str, *, trusted_proxies: str = "") -> AsyncIterator[int]:
+async def serve_http(
+    app: App,
+    host: str,
+    port: int,
+    setting: str,
+    *,
+    trusted_proxies: str = "",
+    head_deadline_s: float = HEAD_DEADLINE_S,
+) -> AsyncIterator[int]:
     """Serve `app` while the context lasts; yields the bound port (0 asks for a free one).
 
     Leaving stops accepting, ends streams, and waits DRAIN_S seconds for requests in work. `trusted_proxies` is a comma list
@@ -158,7 +168,7 @@ async def serve_http(app: App, host: str, port: int, setting: str, *, trusted_pr
     config = uvicorn.Config(
         app,
         loop="none",
-        http=Connection,
+        http=partial(Connection, head_deadline_s=head_deadline_s),  # type: ignore[arg-type]  # only called
         ws="none",
         lifespan="off",
         log_config=None,
