@@ -26,22 +26,31 @@ from autogrocery.kit.refusals import Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-QUEUE: Final = 128  # jobs that wait; about 30 s of work at the default cost
+MAX_WAIT_S: Final = 3.5  # what would wait longer is refused at once: the caller's own deadline is 5 s
 JOB_DEADLINE_S: Final = 15.0
+ROUND_S: Final = 60e-6  # one of the 2**cost rounds, as measured: 250 ms at cost 12
+LEAST_ROOM: Final = 4
+START_AGAIN_S: Final = 1.0
+SMALLEST_COST: Final = 4
+LARGEST_COST: Final = 16  # 4 s of work; a hash that asks for more than that is no hash to us
+INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # no secret, and no other setting
 MAX_PASSWORD_BYTES: Final = 1_024
 ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-HASH: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+LAST_OF_SALT: Final = ".Oeu"  # 128 bits end within the 22nd letter; with another there bcrypt gives up before it works
+HASH: Final = re.compile(rf"\$2[aby]\$([0-9]{{2}})\$[./A-Za-z0-9]{{21}}[{LAST_OF_SALT}][./A-Za-z0-9]{{31}}")
 
 Waiting = tuple[Job, "asyncio.Future[Done]"]
 
 
 class Passwords:
-    """Hashes and checks; `open_passwords` starts its workers."""
+    """Hashes and checks with `count` processes; `open_passwords` starts them. `room` is how many jobs may wait."""
 
-    def __init__(self, cost: int) -> None:
+    def __init__(self, cost: int, count: int) -> None:
         self.cost = cost
-        self._jobs: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE)
-        self._dummy = f"$2b${cost:02}${''.join(random.choices(ALPHABET, k=53))}"  # noqa: S311 - matches nothing; only its cost counts
+        self.count = count
+        self.room = max(LEAST_ROOM, int(MAX_WAIT_S * count / (ROUND_S * 2**cost)))
+        self._jobs: asyncio.Queue[Waiting] = asyncio.Queue(self.room)
+        self._dummy = _never_matching(cost)
 
     async def hash(self, password: str) -> str:
         """Return a new hash at our cost; raises Unavailable(busy) when too many wait."""
@@ -56,14 +65,13 @@ class Passwords:
         """
         plain = password.encode("utf-8", "replace")
         possible = b"\0" not in plain and 0 < len(plain) <= MAX_PASSWORD_BYTES
-        known = hashed if possible and hashed is not None and HASH.fullmatch(hashed) else None
+        known = hashed if possible and hashed is not None and _cost_of(hashed) else None
         done = await self._ask(Job(_packed(plain if possible else b"-"), known or self._dummy))
         return done.matched and known is not None
 
     def is_weak(self, hashed: str) -> bool:
         """Say whether a hash was made at a lower cost than ours, so that it should be made anew."""
-        found = HASH.fullmatch(hashed)
-        return found is not None and int(found[1]) < self.cost
+        return 0 < _cost_of(hashed) < self.cost
 
     async def _ask(self, job: Job) -> Done:
         answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
@@ -84,7 +92,12 @@ class Passwords:
             while True:
                 job, answer = await self._jobs.get()
                 while not answer.done():  # a client that gave up costs nothing more
-                    worker = worker or await _start()
+                    try:
+                        worker = worker or await _start()
+                    except OSError as error:
+                        log.error("password_worker_not_started", reason=type(error).__name__)
+                        await asyncio.sleep(START_AGAIN_S)
+                        continue
                     done = await _through(worker, job)
                     if done is not None:
                         if not answer.done():
@@ -102,7 +115,7 @@ async def _start() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "autogrocery.kit.password_worker",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, close_fds=True, start_new_session=True,
-        preexec_fn=dies_with_us(signal.SIGKILL),
+        env={name: os.environ[name] for name in INHERITED if name in os.environ}, preexec_fn=dies_with_us(signal.SIGKILL),
     )  # fmt: skip
 
 
@@ -125,16 +138,29 @@ async def _end(worker: asyncio.subprocess.Process) -> None:
     await worker.wait()
 
 
+def _never_matching(cost: int) -> str:
+    """Return what looks like a hash: checking it costs the same work, and nothing is known to match it."""
+    letters = random.choices(ALPHABET, k=53)  # noqa: S311 - no secret; only its cost counts
+    letters[21] = LAST_OF_SALT[0]
+    return f"$2b${cost:02}${''.join(letters)}"
+
+
+def _cost_of(hashed: str) -> int:
+    """Return the cost of a hash that can be checked, 0 for anything else."""
+    found = HASH.fullmatch(hashed)
+    cost = int(found[1]) if found else 0
+    return cost if SMALLEST_COST <= cost <= LARGEST_COST else 0
+
+
 def _packed(plain: bytes) -> str:
     return base64.b64encode(plain).decode("ascii")
 
 
 @asynccontextmanager
 async def open_passwords(cost: int) -> AsyncIterator[Passwords]:
-    """Start the workers; leaving ends them."""
-    passwords = Passwords(cost)
-    count = max(1, (os.cpu_count() or 1) - 1)
-    keepers = [asyncio.create_task(passwords.serve(), name=f"passwords:{number}") for number in range(count)]
+    """Start max(1, cores - 1) workers; leaving ends them."""
+    passwords = Passwords(cost, max(1, (os.cpu_count() or 1) - 1))
+    keepers = [asyncio.create_task(passwords.serve(), name=f"passwords:{number}") for number in range(passwords.count)]
     try:
         yield passwords
     finally:
