@@ -219,7 +219,7 @@ def _misshapen(error: msgspec.ValidationError, where: str) -> Invalid:
     steps = [step[1] or step[2] for step in STEP.finditer(path)]
     if field := FIELD.search(detail):
         steps.append(field[1])
-    pointer = "#" + "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
     flaw = Flaw(pointer=pointer[:MAX_DETAIL], detail=detail[:MAX_DETAIL])
     return Invalid("invalid_request", f"The {where} does not have the shape that is asked for.", errors=(flaw,))
 

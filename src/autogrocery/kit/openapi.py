@@ -153,5 +153,22 @@ def page(whole: dict[str, Any]) -> str:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title>"
         "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}summary{cursor:pointer}"
         "pre{overflow:auto;background:#f6f6f6;padding:1rem}</style>"
-        f"<h1>{name}</h1><p><a href=/openapi.json>openapi.json</a></p>{''.join(rows)}<h2>Schemas</h2><pre>{schemas}</pre></html>"
+        f"<h1>{name}</h1><p><a href=/openapi.json>openapi.json</a></p>{''.join(rows)}"
+        f"<h2>Problems</h2><dl>{_problems(whole)}</dl><h2>Schemas</h2><pre>{schemas}</pre></html>"
+    )
+
+
+def _problems(whole: dict[str, Any]) -> str:
+    """Return every code with its statuses, each where the `type` of its problems points: /docs#code."""
+    statuses: dict[str, set[str]] = {}
+    for operations in whole["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if "application/problem+json" in answer.get("content", {}):
+                    for code in answer["description"].split(", "):
+                        statuses.setdefault(code, set()).add(status)
+    return "".join(
+        f'<dt id="{html.escape(code)}"><code>{html.escape(code)}</code></dt>'
+        f"<dd>{', '.join(sorted(found))} {html.escape(http_errors.title(code))}</dd>"
+        for code, found in sorted(statuses.items())
     )

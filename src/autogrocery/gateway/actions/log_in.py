@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from autogrocery.gateway.store import devices, refresh_tokens
 from autogrocery.kit import tokens
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Unauthenticated
+from autogrocery.kit.refusals import Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,7 +50,8 @@ async def log_in(
     if known is None or not right or known.kind not in kinds or known.disabled:
         raise Unauthenticated("invalid_credentials", "device id or password is wrong")
     if passwords.is_weak(known.password) and len(password.encode()) <= 72:  # noqa: PLR2004 - what bcrypt reads
-        await devices.rehash(db, known.user_id, known.password, await passwords.hash(password))
+        with suppress(Unavailable):  # it can wait for the next login
+            await devices.rehash(db, known.user_id, known.password, await passwords.hash(password))
     refresh = secrets.token_urlsafe(REFRESH_BYTES)
     await refresh_tokens.add(db, _digest(refresh), uuid7(), known.user_id, ttl_s=issuing.refresh_ttl_s)
     return _pair(issuing, known, refresh)
@@ -61,9 +63,9 @@ async def refresh(db: Db, issuing: Issuing, shown: str, kinds: Collection[Kind])
     if len(shown) != REFRESH_CHARACTERS or not shown.isascii():
         raise refused
     fresh = secrets.token_urlsafe(REFRESH_BYTES)
-    user_id = await refresh_tokens.exchange(db, _digest(shown), _digest(fresh), ttl_s=issuing.refresh_ttl_s)
+    user_id = await refresh_tokens.exchange(db, _digest(shown), _digest(fresh), kinds, ttl_s=issuing.refresh_ttl_s)
     known = await devices.get_by_id(db, user_id) if user_id is not None else None
-    if known is None or known.kind not in kinds:
+    if known is None:
         raise refused
     return _pair(issuing, known, fresh)
 

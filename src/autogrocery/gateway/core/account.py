@@ -14,8 +14,8 @@ MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further, and nothing is cut silently
 FORGIVEN_S: Final = 10.0  # for which a token whose answer got lost may be shown again
 EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
-DEVICE_ID_PATTERN: Final = r"^[\x21-\x7e]+\Z"
-PHONE_PATTERN: Final = r"^\+[1-9][0-9]{6,14}\Z"  # E.164
+DEVICE_ID_PATTERN: Final = r"^[\x21-\x7e]+(?!\n)$"  # the end, to Python and to readers of the OpenAPI document alike
+PHONE_PATTERN: Final = r"^\+[1-9][0-9]{6,14}(?!\n)$"  # E.164
 
 
 class Kind(StrEnum):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.core.account import Rotation, Shown, rotate
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
+    from autogrocery.gateway.core.account import Kind
     from autogrocery.kit.pg import Db, Statements
 
 ADD = """
@@ -25,7 +27,8 @@ async def add(db: Db, token: bytes, family: UUID, user_id: int, *, ttl_s: int) -
 
 LOCK = """
 -- refresh_tokens.lock
-SELECT d.id FROM refresh_tokens t JOIN smart_devices d ON d.id = t.user_id WHERE t.token_sha256 = $1 FOR NO KEY UPDATE OF d
+SELECT d.id FROM refresh_tokens t JOIN smart_devices d ON d.id = t.user_id
+ WHERE t.token_sha256 = $1 AND d.kind = ANY ($2::text[]) FOR NO KEY UPDATE OF d
 """
 GET = """
 -- refresh_tokens.get
@@ -44,13 +47,14 @@ UPDATE refresh_tokens SET revoked_at = now() WHERE family = $1 AND revoked_at IS
 """
 
 
-async def exchange(db: Db, token: bytes, fresh: bytes, *, ttl_s: int) -> int | None:
+async def exchange(db: Db, token: bytes, fresh: bytes, kinds: Collection[Kind], *, ttl_s: int) -> int | None:
     """Replace `token` by `fresh` (both SHA-256) as core/account.py decides, in one transaction under the account's lock.
 
-    Returns the user id, None if the token is refused; one that was stolen takes its whole family with it.
+    Returns the user id, None if the token is refused; one that was stolen takes its whole family with it. The token of an
+    account of another kind is refused before anything happens to it.
     """
     async with db.transaction() as tx:
-        if await tx.row(LOCK, token) is None:
+        if await tx.row(LOCK, token, list(kinds)) is None:
             return None
         return await _exchange(tx, token, fresh, ttl_s)
 

@@ -32,6 +32,10 @@ class RefusedError(Exception):
     """Not to be dispatched, and why; rolls back what the transaction took."""
 
 
+class FasterError(Exception):
+    """Somebody registered the order meanwhile; rolls back, because the stock is locked by now and the order is not."""
+
+
 async def assign_robots(
     db: Db, announcer: Announcer, order_id: UUID, lines: Sequence[Line], robots: Robots
 ) -> Dispatched:
@@ -52,27 +56,39 @@ async def _assign(db: Db, announcer: Announcer, order_id: UUID, lines: Sequence[
         db, order_id, lines, seen_s=robots.seen_s, queue_max=robots.queue_max
     )  # the common case: held for these lines
     if allocated is None:
-        async with db.transaction() as tx:
-            repeated = await _prepare(tx, order_id, lines)
-            if repeated is not None:
-                return repeated
-            allocated = await dispatches.allocate(tx, order_id, lines, seen_s=robots.seen_s, queue_max=robots.queue_max)
-            _check(allocated)
+        try:
+            prepared = await _prepare_and_allocate(db, order_id, lines, robots)
+        except FasterError:  # in a new transaction: the register row must be locked before any stock
+            prepared = await _prepare_and_allocate(db, order_id, lines, robots)
+        if isinstance(prepared, Dispatched):
+            return prepared
+        allocated = prepared
     dispatched = Dispatched(_check(allocated).assignments)
     for assignment in dispatched.assignments:
         await announcer.announce(order_id, assignment)
     return dispatched
 
 
+async def _prepare_and_allocate(
+    db: Db, order_id: UUID, lines: Sequence[Line], robots: Robots
+) -> Dispatched | dispatches.Allocated | None:
+    """Take what the order does not hold yet and allocate it in one transaction; or say what was answered before."""
+    async with db.transaction() as tx:
+        repeated = await _prepare(tx, order_id, lines)
+        if repeated is not None:
+            return repeated
+        allocated = await dispatches.allocate(tx, order_id, lines, seen_s=robots.seen_s, queue_max=robots.queue_max)
+        _check(allocated)
+    return allocated
+
+
 async def _prepare(tx: Statements, order_id: UUID, lines: Sequence[Line]) -> Dispatched | None:
     """Make sure that the order holds these lines, or say what was answered before."""
     order = await orders.lock(tx, order_id, lines)
     if order is None:
-        if await holds.hold(tx, order_id, lines, TAKE_FOR_S, allow_partial=False) is not None:
-            return None
-        order = await orders.lock(tx, order_id, lines)  # somebody was faster, and has committed
-    if order is None:
-        raise LookupError("an order was in the register and then was not: rows are never deleted")
+        if await holds.hold(tx, order_id, lines, TAKE_FOR_S, allow_partial=False) is None:
+            raise FasterError
+        return None
     match on_assign(order):
         case OnAssign.REFUSE_RELEASED:
             raise RefusedError("the order was released")
