@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-from rich.console import Console
 from rich.table import Table
 
+from autogrocery.commands.console import console
 from autogrocery.commands.migrations import PARTS, migrate_all
 from autogrocery.commands.whole_audit import audit_all
+from autogrocery.gateway.core.receipt import money
 from autogrocery.gateway.store import orders
+from autogrocery.kit import log
 from autogrocery.kit.migrate import MigrationError, status
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
@@ -41,6 +44,7 @@ def told(work: Callable[[], Awaitable[int]]) -> int:
     async def run() -> int:
         return await work()
 
+    log.configure("command", logging.WARNING)  # here a person reads
     try:
         return asyncio.run(run())
     except (MigrationError, asyncpg.PostgresError, OSError) as error:
@@ -79,7 +83,7 @@ def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         table = Table("part", "invariant", "violations", "it says")
         for part, one in found:
             table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)
-        Console().print(table)
+        console().print(table)
         broken = [(part, one) for part, one in found if one.violations]
         for part, one in broken:
             print(f"{part} {one.name}: {'; '.join(one.examples)}")
@@ -102,9 +106,9 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
                 print(f"no order {order_id}", file=sys.stderr)
                 return 1
             events = await orders.list_events(db, order_id)
-        console = Console()
-        console.print(f"order {order.order_id}  {order.status}  {order.total_cents / 100:.2f} {order.currency}"
-                      f"  (quoted {order.quoted_total_cents / 100:.2f})")  # fmt: skip
+        screen = console()
+        screen.print(f"order {order.order_id}  {order.status}  {money(order.total_cents, order.currency)}"
+                      f"  (quoted {money(order.quoted_total_cents, order.currency)})")  # fmt: skip
         timeline = Table("version", "from", "to", "cause", "at")
         for event in events:
             timeline.add_row(
@@ -113,8 +117,8 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         lines = Table("sku", "name", "quantity", "picked", "unit", "total")
         for line in order.lines:
             lines.add_row(line.sku, line.name, str(line.quantity), "" if line.picked is None else str(line.picked),
-                          f"{line.unit_price_cents / 100:.2f}", f"{line.total_cents / 100:.2f}")  # fmt: skip
-        console.print(timeline, lines)
+                          money(line.unit_price_cents, order.currency), money(line.total_cents, order.currency))  # fmt: skip
+        screen.print(timeline, lines)
         return 0
 
     return told(work)

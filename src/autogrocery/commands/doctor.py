@@ -8,9 +8,9 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from autogrocery.commands.console import console
 from autogrocery.gateway.app import read_keys
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.migrate import status
@@ -35,7 +35,7 @@ def run_doctor(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
     table = Table("what", "", "finding")
     for what, good, finding in findings:
         table.add_row(what, "ok" if good else "look", finding)
-    Console().print(table)
+    console().print(table)
     return 0 if all(good for _, good, _ in findings) else 1
 
 

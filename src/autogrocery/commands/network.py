@@ -6,9 +6,9 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from autogrocery.commands.console import console
 from autogrocery.commands.fleet import demo_login, provision
 from autogrocery.commands.migrations import migrate_all
 from autogrocery.commands.signalled import until_signalled
@@ -76,5 +76,5 @@ def _announce(stack: Stack) -> None:
     device_id, password = demo_login(stack.home)
     table.add_row("a demo device", f"device_id {device_id}  password {password}")
     table.add_row("logs", str(stack.home / "logs"))
-    Console().print(table)
+    console().print(table)
     print("Ctrl-C stops all of it.", flush=True)

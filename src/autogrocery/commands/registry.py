@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from rich.console import Console
+from msgspec import Meta, Struct
 from rich.table import Table
 
+from autogrocery.commands.console import console
 from autogrocery.commands.database import dsn_of, told
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import DeviceId, Kind
@@ -17,12 +18,19 @@ from autogrocery.gateway.store import devices
 from autogrocery.kit.passwords import open_passwords
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Refused
+from autogrocery.kit.settings import SettingsError, load
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
 LISTED = 10_000
+
+
+class HashSettings(Struct, frozen=True):
+    """The gateway's own bound and default."""
+
+    bcrypt_cost: Annotated[int, Meta(ge=10, le=15)] = 12
 
 
 def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -33,9 +41,12 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         device_id = msgspec.convert(arguments.device_id, DeviceId)
     except msgspec.ValidationError:
         raise SystemExit("a device id is 1..100 visible ASCII characters") from None
+    try:
+        cost = load(HashSettings, environ).bcrypt_cost
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
 
     async def work() -> int:
-        cost = int(environ.get("BCRYPT_COST") or 12)
         async with open_db(dsn_of(environ), application="registry") as db, open_passwords(cost) as passwords:
             try:
                 user_id = await register(
@@ -64,7 +75,7 @@ def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         for one in found:
             state = "disabled" if one.disabled else "active"
             table.add_row(str(one.user_id), one.device_id, one.robot_class or "", " ".join(one.scopes), state)
-        Console().print(table)
+        console().print(table)
         return 0
 
     return told(work)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from prometheus_client import Counter
+
 from autogrocery.contracts.analytics.metric import OrderMetric, encode
 from autogrocery.gateway.core.order import TERMINAL
 from autogrocery.gateway.store.orders import Number
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.bus import Publisher
 
 U16_MAX = 0xFFFF
+CHANGES = Counter("order_status_changes", "Status changes committed by this process", ["status"])
 
 
 def metric_of(change: Change, store_id: str) -> OrderMetric:
@@ -54,6 +57,7 @@ class Metrics:
     async def tell(self, changes: Iterable[Change]) -> None:
         """Send what was committed; what ZeroMQ can't take is counted and found in the metrics log."""
         for change in changes:
+            CHANGES.labels(change.to_status.value).inc()
             await self._publisher.publish(encode(metric_of(change, self.store_id)))
 
     def figures(self) -> dict[str, int]:
