@@ -1,0 +1,136 @@
+"""The commands, as a person at a terminal meets them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from autogrocery.__main__ import parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+
+COMMANDS = (
+    "up", "demo", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
+    "stock load", "device add", "device list", "device disable", "robot add", "operator add", "openapi", "doctor",
+)  # fmt: skip
+SECRETS = {"JWT_SECRET": "a" * 32, "ROBOT_JWT_SECRET": "b" * 32, "WEBHOOK_SECRET": "c" * 32}
+
+
+def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+    return subprocess.run(
+        [sys.executable, "-m", "autogrocery", *words], input=stdin, capture_output=True, text=True, timeout=30, check=False,
+        env={**kept, "AUTOGROCERY_HOME": "/nonexistent/home", **environ},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert "Example: autogrocery" in capsys.readouterr().out
+
+
+def test_help_is_quick() -> None:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert run("--help").returncode == 0
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("role", "environ", "named"),
+    [
+        ("gateway", {}, "DATABASE_URL"),
+        ("gateway", {"DATABASE_URL": "postgresql://x"}, "JWT_SECRET"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "JWT_SECRET": "hunter2"}, "JWT_SECRET"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "ROBOT_JWT_SECRET": "a" * 32}, "ROBOT_JWT_SECRET"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "WEBHOOK_SECRET": "whsec_???"}, "WEBHOOK_SECRET"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "PREVIEW_TTL_S": "soon"}, "PREVIEW_TTL_S"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "BCRYPT_COST": "31"}, "BCRYPT_COST"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "ORDERING_HTTP_ADDR": "5050"}, "ORDERING_HTTP_ADDR"),
+        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "ORDERING_HTPP_ADDR": "x:1"}, "ORDERING_HTPP_ADDR"),
+        ("gateway", {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", **SECRETS}, "DATABASE_URL"),
+        ("inventory", {}, "WEBHOOK_SECRET"),
+        ("pricing", {}, "DATABASE_URL"),
+        ("robots", {}, "ROBOTS_CREDENTIALS_FILE"),
+        ("analytics", {"GATEWAY_WEBHOOK_URL": "nowhere"}, "GATEWAY_WEBHOOK_URL"),
+    ],
+)
+def test_a_role_that_cannot_start_names_the_variable_and_not_its_value(
+    role: str, environ: dict[str, str], named: str
+) -> None:
+    ended = run(role, **environ)
+    told = [line for line in ended.stderr.splitlines() if line.startswith("autogrocery ")]
+    assert (ended.returncode, len(told)) == (2, 1), ended.stderr
+    assert named in told[0]
+    assert "Traceback" not in ended.stderr
+    value = environ.get(named, "")
+    assert not value or value not in told[0]
+
+
+def test_a_gateway_on_an_empty_database_says_migrate(postgres: EmbeddedPostgres) -> None:
+    ended = run("gateway", DATABASE_URL=postgres.dsn(), **SECRETS)
+    assert ended.returncode == 2
+    assert "autogrocery migrate" in ended.stderr
+
+
+def test_accounts_come_and_go(gateway_dsn: str) -> None:
+    def on_it(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return run(*words, stdin=stdin, DATABASE_URL=gateway_dsn, BCRYPT_COST="10")
+
+    made = on_it("device", "add", "fridge-7", "--email", "a@b.example")
+    assert (made.returncode, "password " in made.stdout) == (0, True)
+    given = on_it("robot", "add", "arm-1", "--class", "meat", "--password-stdin", stdin="correct horse battery\n")
+    assert (given.returncode, "password" in given.stdout) == (0, False)
+    assert on_it("device", "add", "fridge-7").returncode == 1
+    assert on_it("operator", "add", "op", "--password-stdin", stdin="short\n").returncode == 1
+    assert "robot:pick:meat" in on_it("robot", "list").stdout
+    assert on_it("device", "disable", "fridge-7").returncode == 0
+    assert "disabled" in on_it("device", "list").stdout
+    assert on_it("device", "disable", "arm-1").returncode == 1
+
+
+def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:
+    inventory_dsn = dsn_of("inventory")
+    clean = run("audit", DATABASE_URL=gateway_dsn, INVENTORY_DATABASE_URL=inventory_dsn)
+    assert (clean.returncode, "stock_is_conserved" in clean.stdout) == (0, True), clean.stderr
+    order = "01890000-0000-7000-8000-000000000001"
+    sql = (
+        "INSERT INTO smart_devices (device_id, password) VALUES ('x', '$2b$10$x');"
+        f"INSERT INTO grocery_orders (order_id, user_id) VALUES ('{order}', 1)"
+    )
+
+    async def spoil() -> None:
+        connection = await asyncpg.connect(gateway_dsn)
+        await connection.execute(sql)
+        await connection.close()
+
+    asyncio.run(spoil())
+    broken = run("audit", DATABASE_URL=gateway_dsn, INVENTORY_DATABASE_URL=inventory_dsn)
+    assert broken.returncode == 1
+    assert f'history_is_gapless: {{"order_id":"{order}"}}' in broken.stdout
+    assert run("order", "show", order, DATABASE_URL=gateway_dsn).returncode == 0
+    assert run("order", "show", "no-uuid", DATABASE_URL=gateway_dsn).returncode == 1
+    assert run("migrate", "check", "--only", "gateway", DATABASE_URL=gateway_dsn).returncode == 0
+
+
+def test_a_database_that_is_not_there_is_one_line() -> None:
+    ended = run("audit", DATABASE_URL="postgresql://u:hunter2secret@127.0.0.1:1/x")
+    assert ended.returncode == 2
+    assert "the database" in ended.stderr
+    assert "hunter2secret" not in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
