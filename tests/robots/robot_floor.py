@@ -1,4 +1,3 @@
-# ruff: noqa: N802 - the calls' names are the contract's
 """A shop floor for robots: an inventory that keeps leases and fences, and a door where they log in."""
 
 from __future__ import annotations
