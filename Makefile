@@ -8,7 +8,7 @@ JSON   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen lock clean
+.PHONY: help demo up test check verify gen bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ gen: $(VENV)/.dev ## write the generated files anew (protobuf, FlatBuffers, docs
 
 verify: $(VENV)/.dev ## generated files are what `make gen` would write
 	$(BIN)/python tests/gen.py --check
+
+bench: $(VENV)/.run ## what an order costs: CPU µs by process, latency by request (out/bench.json)
+	$(BIN)/python bench/orders.py
 
 lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
