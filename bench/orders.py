@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import shutil
 import statistics
@@ -26,6 +27,7 @@ from rich.table import Table
 from autogrocery.commands.fleet import provision
 from autogrocery.commands.migrations import migrate_all
 from autogrocery.commands.whole_audit import audit_all
+from autogrocery.kit import log
 from autogrocery.sim.demand import load_demand, stock_for
 from autogrocery.sim.stocking import load_stock
 from autogrocery.stack import options_from, running_stack
@@ -176,18 +178,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
     asked = parser.parse_args()
+    log.configure("bench", logging.WARNING)
     figures = uvloop.run(bench([int(part) for part in asked.connections.split(",")], asked.seconds))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
-    table = Table(
-        "connections", "orders/s", "preview p50/p99 ms", "confirm p50/p99 ms", "CPU µs an order", "violations"
-    )
-    for one in figures:
-        latency = [
-            f"{one['latency_ms'][kind]['p50']} / {one['latency_ms'][kind]['p99']}" for kind in ("preview", "confirm")
-        ]
-        cost = ", ".join(f"{name} {cost}" for name, cost in one["cpu_us_per_order"].items())
-        table.add_row(str(one["connections"]), str(one["orders_per_s"]), *latency, cost, str(one["audit_violations"]))
+    table = Table("", *(f"{one['connections']} connections" for one in figures))
+    table.add_row("orders/s", *(str(one["orders_per_s"]) for one in figures))
+    for kind in ("preview", "confirm"):
+        table.add_row(f"{kind} p50 / p99 ms", *("{p50} / {p99}".format(**one["latency_ms"][kind]) for one in figures))
+    for name in figures[0]["cpu_us_per_order"]:
+        table.add_row(f"CPU µs an order, {name}", *(str(one["cpu_us_per_order"][name]) for one in figures))
+    table.add_row("violations", *(str(one["audit_violations"]) for one in figures))
     Console().print(table)
     return 1 if any(one["audit_violations"] for one in figures) else 0
 

@@ -212,7 +212,7 @@ async def test_key_released_without_a_row_is_used(house: House) -> None:
     order = await house.preview(key="k")
     house.shelf.state[str(order.order_id)] = inv.GetOrderResponse.RELEASED
     await house.db.run(
-        "SET session_replication_role = replica; DELETE FROM order_history; DELETE FROM order_lines; DELETE FROM grocery_orders"
+        "SET LOCAL session_replication_role = replica; DELETE FROM order_history; DELETE FROM order_lines; DELETE FROM grocery_orders"
     )
     with pytest.raises(Conflict, match="key_used"):
         await house.preview(key="k")
