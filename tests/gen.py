@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gen_docs import write_docs
+
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = Path("autogrocery/contracts")
 PROTOS = (CONTRACTS / "inventory/v1/inventory.proto", CONTRACTS / "pricing/v1/pricing.proto")
@@ -35,21 +37,29 @@ def write_contracts(out: Path) -> None:
         )
 
 
+def write_all(out: Path) -> None:
+    """Write every generated file below `out`, each at its place in the repository."""
+    source = out / "src"
+    for file in (*PROTOS, *SCHEMAS):
+        (source / file.parent).mkdir(parents=True, exist_ok=True)
+    write_contracts(source)
+    (out / "docs").mkdir()
+    write_docs(out / "docs")
+
+
 def main() -> int:
     """Return 1 if --check found a difference."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
-        for file in (*PROTOS, *SCHEMAS):
-            (out / file.parent).mkdir(parents=True, exist_ok=True)
-        write_contracts(out)
+        write_all(out)
         made = sorted(path for path in out.rglob("*") if path.is_file())
         if "--check" not in sys.argv:
             for path in made:
-                shutil.copyfile(path, ROOT / "src" / path.relative_to(out))
+                shutil.copyfile(path, ROOT / path.relative_to(out))
             return 0
         stale = [
             path.relative_to(out) for path in made
-            if not (twin := ROOT / "src" / path.relative_to(out)).exists() or twin.read_bytes() != path.read_bytes()
+            if not (twin := ROOT / path.relative_to(out)).exists() or twin.read_bytes() != path.read_bytes()
         ]  # fmt: skip
     for path in stale:
         print(f"{path} is not what its source says: run `make gen`", file=sys.stderr)  # noqa: T201
