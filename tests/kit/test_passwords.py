@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+import uvloop
 
 from autogrocery.kit.passwords import Passwords, open_passwords
 from autogrocery.kit.refusals import Unavailable
@@ -185,6 +186,22 @@ async def test_a_worker_that_dies_is_replaced_and_its_job_done() -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await asyncio.gather(*checking) == [True, True, True]
         assert first not in workers(os.getpid())
+
+
+def test_a_worker_that_dies_while_idle_is_replaced_whatever_the_loop_has_noticed_by_then() -> None:
+    async def rounds() -> list[bool]:
+        async with open_passwords(COST) as passwords:
+            hashed = await passwords.hash("correct horse battery")
+            matched = []
+            for number in range(8):
+                for pid in workers(os.getpid()):
+                    os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(number * 0.0005)  # from "nothing noticed yet" to "all pipes closed"
+                async with asyncio.timeout(PATIENCE_S):
+                    matched.append(await passwords.matches("correct horse battery", hashed))
+            return matched
+
+    assert uvloop.run(rounds()) == [True] * 8  # the loop that every role runs on
 
 
 async def test_a_worker_steps_back_and_takes_nothing_with_it(passwords: Passwords) -> None:

@@ -114,7 +114,7 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
             open_db(settings.database_url, application="gateway", max_size=settings.database_pool_size)
         )
     except MigrationError as error:
-        raise StartError(str(error)) from error
+        raise StartError(f"DATABASE_URL: {error}") from None
     except (Unavailable, OSError) as error:
         raise StartError(
             f"DATABASE_URL: the database does not answer ({type(error).__name__}): is it running?"

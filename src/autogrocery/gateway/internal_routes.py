@@ -18,7 +18,7 @@ from autogrocery.gateway.core.wire import AppliedOut
 from autogrocery.gateway.store import due
 from autogrocery.gateway.store.moves import Delivery
 from autogrocery.kit.http_route import Answer, Request, Route
-from autogrocery.kit.refusals import Unavailable
+from autogrocery.kit.refusals import Flaw, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import Deps
@@ -67,13 +67,16 @@ def ops_routes(deps: Deps) -> list[Route]:
 
 async def _update_order(request: Request, *, deps: Deps) -> AppliedOut:
     body: UpdateOrder = request.body
+    picked = {item.sku: item.picked for item in body.items} if body.items is not None else None
+    if picked is not None and len(picked) != len(body.items or ()):
+        raise Invalid("invalid_request", "one SKU is told twice", errors=(Flaw(pointer="/items"),))
     applied, status = await complete(
         deps.db,
         deps.inventory,
         deps.metrics,
         body.order_id,
         FACTS[body.status],
-        picked={item.sku: item.picked for item in body.items} if body.items is not None else None,
+        picked=picked,
         robots=[Robot(one.robot_id, one.robot_class, one.assignment_id) for one in body.robots or ()],
         delivery=Delivery(request.header("webhook-id") or "", hashlib.sha256(request.raw).digest()),
     )

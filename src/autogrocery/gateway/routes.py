@@ -63,8 +63,8 @@ def order_routes(deps: Deps) -> list[Route]:
         reads(f"{orders}/last", bind(_last), answer=OrderOut, summary="The device's newest order",
               errors=("404 order_not_found",)),
         reads(one, bind(_order), answer=OrderOut, summary="One order", errors=("404 order_not_found",)),
-        reads(f"{one}/events", bind(_events), answer=EventsOut, errors=("404 order_not_found",),
-              summary="Its history; with Accept: text/event-stream as it happens"),
+        reads(f"{one}/events", bind(_events), answer=EventsOut, also=(204,), errors=("404 order_not_found",),
+              summary="Its history; with Accept: text/event-stream as it happens, 204 once it has ended and all is told"),
     ]  # fmt: skip
 
 
@@ -113,9 +113,11 @@ async def _events(request: Request, *, deps: Deps) -> Answer:
     user_id, order_id = request.caller.user_id, _order_id(request)
     seen = request.header("last-event-id") or ""
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 6 else 0  # noqa: PLR2004 - versions are few
-    history = await view_orders.view_events(deps.db, user_id, order_id, after)
+    history, ended = await view_orders.view_events(deps.db, user_id, order_id, after)
     if "text/event-stream" not in request.accept:
         return Answer(history)
+    if ended and not history.data:
+        return Answer(status=204)  # to an EventSource: don't ask again
     return Answer(media="text/event-stream", stream=follow_order(deps.db, user_id, order_id, after))
 
 

@@ -63,7 +63,7 @@ def files(package: str) -> list[Migration]:
 
 async def status(dsn: str, package: str, schema: str) -> list[Standing]:
     """Return every migration of `package` and whether `schema` has it; raises MigrationError on drift."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    connection = await _connect(dsn)
     try:
         done = await _applied(connection, schema)
     finally:
@@ -76,7 +76,7 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
 
     A file whose first line is `-- no-transaction` runs statement by statement outside one.
     """
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    connection = await _connect(dsn)
     try:
         await _lock(connection)
         await connection.execute(
@@ -94,6 +94,16 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
     finally:
         await connection.close()  # and with it goes the lock
     return [migration.name for migration in fresh]
+
+
+async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Connect; raises MigrationError with a sentence that does not hold the address, for that holds a password."""
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    except ValueError:
+        raise MigrationError("the address is malformed: expected postgresql://user:password@host:port/name") from None
+    except (OSError, asyncpg.PostgresError) as error:
+        raise MigrationError(f"the database does not answer ({type(error).__name__}): is it running?") from error
 
 
 def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:

@@ -123,13 +123,13 @@ async def _through(worker: asyncio.subprocess.Process, job: Job) -> Done | None:
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        worker.stdin.write(msgspec.json.encode(job) + b"\n")
-        await worker.stdin.drain()
         async with asyncio.timeout(JOB_DEADLINE_S):
+            worker.stdin.write(msgspec.json.encode(job) + b"\n")
+            await worker.stdin.drain()
             line = await worker.stdout.readline()
         return msgspec.json.decode(line, type=Done) if line else None
-    except (OSError, TimeoutError, msgspec.DecodeError):
-        return None
+    except (OSError, RuntimeError, TimeoutError, ValueError):
+        return None  # RuntimeError: uvloop's word for a pipe that closed before we wrote
 
 
 async def _end(worker: asyncio.subprocess.Process) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autogrocery.gateway.actions.view_orders import view_events
-from autogrocery.gateway.core.order import TERMINAL
 from autogrocery.kit.refusals import Unavailable
 
 if TYPE_CHECKING:
@@ -31,14 +30,15 @@ async def follow_order(db: Db, user_id: int, order_id: UUID, after: int = 0) -> 
     ends_at = asyncio.get_running_loop().time() + LONGEST_S
     while asyncio.get_running_loop().time() < ends_at:
         try:
-            news = (await view_events(db, user_id, order_id, after)).data
+            history, ended = await view_events(db, user_id, order_id, after)
+            news = history.data
         except Unavailable:
-            news = []
+            news, ended = [], False
         for event in news:
             after = event.version
             yield b"id: %d\nevent: status\ndata: %s\n\n" % (after, msgspec.json.encode(event))
-            if event.to_status in TERMINAL:
-                return
+        if ended:
+            return
         quiet = 0 if news else quiet + 1
         if quiet and quiet % BEAT_EVERY == 0:
             yield b": still here\n\n"

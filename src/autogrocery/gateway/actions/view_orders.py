@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from autogrocery.gateway.actions.confirm import not_found
+from autogrocery.gateway.core.order import TERMINAL
 from autogrocery.gateway.core.wire import EventOut, EventsOut, OrderOut, OrdersOut, order_out
 from autogrocery.gateway.store import orders
 from autogrocery.kit.clock import rfc3339
 from autogrocery.kit.refusals import Flaw, Invalid
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.core.wire import OrdersQuery
     from autogrocery.kit.pg import Db
 
@@ -41,25 +40,32 @@ async def view_orders(db: Db, user_id: int, query: OrdersQuery) -> OrdersOut:
     before = _read(query.cursor) if query.cursor else None
     found = await orders.list_of_device(db, user_id, status=query.status, before=before, limit=query.limit + 1)
     page = found[: query.limit]
-    return OrdersOut([order_out(order) for order in page], _cursor(page[-1]) if len(found) > query.limit else None)
+    following = _cursor(page[-1].created_at, page[-1].order_id) if len(found) > query.limit else None
+    return OrdersOut([order_out(order) for order in page], following)
 
 
-async def view_events(db: Db, user_id: int, order_id: UUID, after: int = 0) -> EventsOut:
-    """Return the order's history after version `after`; raises NotFound(order_not_found)."""
-    if await orders.get_of_device(db, order_id, user_id) is None:
+async def view_events(db: Db, user_id: int, order_id: UUID, after: int = 0) -> tuple[EventsOut, bool]:
+    """Return the order's history after version `after`, and whether that is the end of it; raises NotFound(order_not_found)."""
+    order = await orders.get_of_device(db, order_id, user_id)  # before its events: an end seen here is among them
+    if order is None:
         raise not_found()
     events = await orders.list_events(db, order_id, after)
-    return EventsOut([EventOut(e.version, e.from_status, e.to_status, e.cause, e.at) for e in events])
+    return EventsOut(
+        [EventOut(e.version, e.from_status, e.to_status, e.cause, e.at) for e in events]
+    ), order.status in TERMINAL
 
 
-def _cursor(last: Order) -> str:
-    return base64.urlsafe_b64encode(f"{rfc3339(last.created_at)} {last.order_id}".encode()).decode()
+def _cursor(at: datetime, order_id: UUID) -> str:
+    return base64.urlsafe_b64encode(f"{rfc3339(at)} {order_id}".encode()).decode()
 
 
 def _read(cursor: str) -> tuple[datetime, UUID]:
     try:
         at, order_id = base64.b64decode(cursor.encode(), b"-_", validate=True).decode().split(" ")
-        return datetime.fromisoformat(at), UUID(order_id)
-    except (ValueError, binascii.Error):
-        flaw = Flaw(pointer="/cursor", detail="take the next_cursor of the page before")
-        raise Invalid("invalid_request", "the cursor is not one of ours", errors=(flaw,)) from None
+        found = datetime.fromisoformat(at), UUID(order_id)
+        if _cursor(*found) == cursor:  # another spelling may name an instant that the database can't hold
+            return found
+    except (ValueError, OverflowError):
+        pass
+    flaw = Flaw(pointer="/cursor", detail="take the next_cursor of the page before")
+    raise Invalid("invalid_request", "the cursor is not one of ours", errors=(flaw,))
