@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from autogrocery.gateway.actions.expire import expire
+from autogrocery.gateway.actions.release import release
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.core.order import Order, Status
-from autogrocery.gateway.store import due
+from autogrocery.gateway.core.order import Cause, Order, Status
+from autogrocery.gateway.store import due, moves
 from autogrocery.kit.faults import Fault, Mode, arm
 from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
 
@@ -65,6 +66,19 @@ async def test_confirm_against_expiry_ends_in_one_truth(house: House, round_: in
         (Status.EXPIRED, 0),
         (Status.PREVIEWED, 0),
     }
+
+
+async def test_a_stale_answer_to_an_expiry_does_not_undo_a_later_cancel(house: House) -> None:
+    order = await house.preview()
+    await house.inventory.assign_robots(order.order_id, order.lines)  # a confirm of which nobody wrote anything down
+    await moves.promise_release(house.db, order.order_id, Status.EXPIRED, Cause.HOLD_EXPIRED, lease_s=60)
+    asked = await house.order(order.order_id)
+    assert (await release(house.db, house.inventory, house.metrics, asked)).status is Status.PROCESSING
+    await moves.promise_release(house.db, order.order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=60)
+    late = await moves.mark_unreleasable(house.db, order.order_id, asked.version, number=house.metrics.take())
+    assert (late, (await house.order(order.order_id)).releasing) == (None, True)
+    await heal(house)
+    assert (await house.order(order.order_id)).status is Status.CANCELLED
 
 
 async def walk(house: House, scenario: str) -> UUID:

@@ -26,7 +26,7 @@ async def release(db: Db, inventory: Inventory, metrics: Metrics, order: Order) 
     if released:
         change = await moves.mark_released(db, order.order_id, number=metrics.take())
     else:
-        change = await moves.mark_unreleasable(db, order.order_id, number=metrics.take())
+        change = await moves.mark_unreleasable(db, order.order_id, order.version, number=metrics.take())
     if change:
         await metrics.tell([change])
         log.info(

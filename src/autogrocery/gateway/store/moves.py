@@ -132,7 +132,7 @@ moved AS (
          confirmed_at = coalesce(o.confirmed_at, now()), dispatched_at = coalesce(o.dispatched_at, now()), attempts = 0,
          attention = NULL, due_at = now() + interval '1 minute'
     FROM was
-   WHERE o.order_id = was.order_id AND o.intent = 'RELEASE'
+   WHERE o.order_id = was.order_id AND o.intent = 'RELEASE' AND o.version = $4
   RETURNING o.order_id, o.version, o.confirmed_at, o.total_cents, o.item_count, o.line_count, was.status = 'PREVIEWED' AS first),
 noted AS (
   INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
@@ -141,10 +141,13 @@ SELECT *, now() AS at FROM moved WHERE first
 """
 
 
-async def mark_unreleasable(db: Db, order_id: UUID, *, number: Number) -> Change | None:
-    """Robots have the order, says inventory: (back) to PROCESSING. The change, if the order was still PREVIEWED."""
-    return await _change(db, number, Status.PROCESSING, MARK_UNRELEASABLE, order_id,
-                         number.epoch, number.sequence)  # fmt: skip
+async def mark_unreleasable(db: Db, order_id: UUID, version: int, *, number: Number) -> Change | None:
+    """Robots have the order, says inventory: (back) to PROCESSING. The change, if the order was still PREVIEWED.
+
+    `version` is the order's when inventory was asked: an answer to an expiry says nothing to a cancel that came after it.
+    """
+    return await _change(db, number, Status.PROCESSING, MARK_UNRELEASABLE, order_id, number.epoch, number.sequence,
+                         version)  # fmt: skip
 
 
 FINISH = """
