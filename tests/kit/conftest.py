@@ -1,4 +1,4 @@
-"""Clusters of a test's own: initdb runs once, each test works on a copy."""
+"""Clusters of a test's own, where initdb runs once and each test works on a copy; and an HTTP stage, served."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from http_probe import Stage, served
 from small_cluster import BINARIES
 
 from autogrocery.kit.embedded_pg import EmbeddedPostgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+async def port(stage: Stage) -> AsyncIterator[int]:
+    async with served(stage) as port:
+        yield port
 
 
 @pytest.fixture

@@ -203,6 +203,12 @@ def request(
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + (body or b"")
 
 
+async def until(event: asyncio.Event) -> None:
+    """Wait for an event, for PATIENCE_S seconds at most."""
+    async with asyncio.timeout(PATIENCE_S):
+        await event.wait()
+
+
 async def ask(port: int, method: str, path: str, body: bytes | None = None, **named: Any) -> Reply:
     async with wire(port) as line:
         await line.send(request(method, path, body, **named))

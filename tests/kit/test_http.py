@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from http_probe import Stage, ask, guard, request, routes, served, token, wire
+from http_probe import Stage, ask, guard, request, routes, token, wire
 
 from autogrocery.kit.http import App, Guard, Route
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 BASKET = b'{"items":[{"sku":"milk","quantity":2}]}'
 WRITER = token("orders:write")
 READER = token("orders:read")
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-async def port(stage: Stage) -> AsyncIterator[int]:
-    async with served(stage) as port:
-        yield port
 
 
 async def test_a_body_comes_in_typed_and_goes_out_as_json(port: int) -> None:

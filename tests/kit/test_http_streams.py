@@ -6,27 +6,10 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-from http_probe import PATIENCE_S, Stage, Wire, request, served, wire
+from http_probe import PATIENCE_S, Stage, Wire, request, served, until, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-async def port(stage: Stage) -> AsyncIterator[int]:
-    async with served(stage) as port:
-        yield port
-
-
-async def until(event: asyncio.Event) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await event.wait()
 
 
 @asynccontextmanager

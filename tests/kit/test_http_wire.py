@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 import pytest
-from http_probe import PATIENCE_S, Stage, ask, guard, request, routes, served, token, wire
+from http_probe import Stage, ask, guard, request, routes, served, token, until, wire
 
 from autogrocery.kit.http import App
 from autogrocery.kit.run import StartError
 from autogrocery.kit.serve_http import serve_http
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 BASKET = b'{"items":[{"sku":"milk","quantity":2}]}'
 HOST = b"Host: localhost\r\n"
 POST = b"POST /open HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-async def port(stage: Stage) -> AsyncIterator[int]:
-    async with served(stage) as port:
-        yield port
-
-
-async def until(event: asyncio.Event) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        await event.wait()
 
 
 BROKEN = {

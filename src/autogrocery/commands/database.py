@@ -24,7 +24,7 @@ from autogrocery.stack import home_directory, running_dsn
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 
 def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
@@ -38,15 +38,11 @@ def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
     return found
 
 
-def told(work: Callable[[], Awaitable[int]]) -> int:
+def told(work: Callable[[], Coroutine[None, None, int]]) -> int:
     """Run a command's coroutine; trouble with the database is one line and exit code 2."""
-
-    async def run() -> int:
-        return await work()
-
     log.configure("command", logging.WARNING)  # here a person reads
     try:
-        return asyncio.run(run())
+        return asyncio.run(work())
     except (MigrationError, asyncpg.PostgresError, OSError) as error:
         print(f"the database: {error}", file=sys.stderr)
     except Unavailable as error:
