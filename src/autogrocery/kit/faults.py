@@ -40,6 +40,10 @@ class FaultError(ConnectionError):
     """The injected failure; a port treats it like any lost connection."""
 
 
+class Killed(BaseException):
+    """Death inside a living process, for tests (`arm(..., pretend=True)`): nothing may catch it, no port answers after it."""
+
+
 class Fault(Struct, frozen=True):
     """A mode at a point, struck on the nth call only, or on every call if nth is 0."""
 
@@ -48,9 +52,17 @@ class Fault(Struct, frozen=True):
     nth: int = 0
 
 
-_armed: list[Fault] = []
-_calls: dict[str, int] = {}
-_counting = False
+class _Plan(Struct):
+    """What is armed in this process."""
+
+    faults: list[Fault] = []
+    calls: dict[str, int] = {}
+    counting: bool = False
+    pretend: bool = False
+    dead: bool = False
+
+
+_plan = _Plan()
 
 
 def parse(plan: str) -> list[Fault]:
@@ -64,45 +76,52 @@ def parse(plan: str) -> list[Fault]:
 
 def arm_from(environ: Mapping[str, str]) -> None:
     """Arm what AUTOGROCERY_FAULTS says, for the life of this process."""
-    global _counting  # noqa: PLW0603 - one plan a process, as one environment a process
-    _armed.extend(parse(environ.get("AUTOGROCERY_FAULTS", "")))
-    _counting = _counting or bool(_armed)
+    _plan.faults.extend(parse(environ.get("AUTOGROCERY_FAULTS", "")))
+    _plan.counting = _plan.counting or bool(_plan.faults)
 
 
 @contextmanager
-def arm(*faults: Fault) -> Iterator[dict[str, int]]:
-    """Arm faults in this process while the context lasts; yields the calls counted by point (none armed: a dry run)."""
-    global _counting  # noqa: PLW0603
-    before = (_armed[:], _counting)
-    _calls.clear()
-    _armed.extend(faults)
-    _counting = True
+def arm(*faults: Fault, pretend: bool = False) -> Iterator[dict[str, int]]:
+    """Arm faults in this process while the context lasts; yields the calls counted by point (none armed: a dry run).
+
+    With `pretend` a kill raises `Killed` instead of ending the process, and every point raises it from then on: what is
+    left of the program can do nothing more, as if it were dead, until the context ends.
+    """
+    global _plan  # noqa: PLW0603 - one plan a process, as one environment a process
+    before = _plan
+    _plan = _Plan([*before.faults, *faults], {}, counting=True, pretend=pretend)
     try:
-        yield _calls
+        yield _plan.calls
     finally:
-        _armed[:], _counting = before
+        _plan = before
 
 
 def counting() -> bool:
     """Say whether points matter now, so that a port may spare itself the making of a name."""
-    return _counting
+    return _plan.counting
 
 
 async def through(point: str, call: Callable[[], Awaitable[T]]) -> T:
     """Await `call()`, with whatever is armed at `point`."""
-    if not _counting:
+    plan = _plan
+    if not plan.counting:
         return await call()
-    nth = _calls[point] = _calls.get(point, 0) + 1
-    for fault in _armed:
+    if plan.dead:
+        raise Killed
+    nth = plan.calls[point] = plan.calls.get(point, 0) + 1
+    for fault in plan.faults:
         if fault.point == point and fault.nth in (0, nth):
-            return await _strike(fault.mode, call)
-    return await call()
+            return await _strike(plan, fault.mode, call)
+    answer = await call()
+    if plan.dead:  # killed at another point while this call was under way: its answer reaches nobody
+        raise Killed
+    return answer
 
 
-async def _strike(mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
+async def _strike(plan: _Plan, mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
     match mode:
         case Mode.KILL_BEFORE:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _kill(plan)
         case Mode.ERROR_BEFORE:
             raise FaultError("injected before the call")
         case Mode.HANG:
@@ -116,7 +135,7 @@ async def _strike(mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
     answer = await call()
     match mode:
         case Mode.KILL_AFTER:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _kill(plan)
         case Mode.EFFECT_THEN_ERROR:
             raise FaultError("injected after the effect")
         case Mode.CANCELLED:
@@ -124,3 +143,10 @@ async def _strike(mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
         case _:
             pass
     return answer
+
+
+def _kill(plan: _Plan) -> None:
+    if not plan.pretend:
+        os.kill(os.getpid(), signal.SIGKILL)
+    plan.dead = True
+    raise Killed
