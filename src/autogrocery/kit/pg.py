@@ -1,7 +1,8 @@
 """PostgreSQL through asyncpg: a pool whose waits are bounded and whose trouble has one name.
 
 One verb call is one statement and one commit, never under a timeout or cancellation of ours: a commit whose answer is lost
-is unknown, so `Unavailable` says "ask again", not "nothing happened". `statement_timeout` bounds the statement itself.
+is unknown, so `Unavailable` says "ask again", not "nothing happened". `statement_timeout` bounds the statement itself. A
+server that then gives no answer for SILENCE_S seconds is taken for lost, and the connection ended; what it did is unknown.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ LOCK_TIMEOUT_MS = 500
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 1.0
+SILENCE_S = (
+    9.0  # beyond statement_timeout: a network that swallows answers would keep a connection, and its caller, for ever
+)
 
 # What may be gone tomorrow: lost or refused connections, a server that starts or stops, timeouts, lost races.
 PASSING = (
@@ -56,8 +60,9 @@ def point_of(sql: str) -> str:
 class Statements:
     """The verbs, on one connection."""
 
-    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[Row]) -> None:
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[Row], answer_within_s: float) -> None:
         self._connection = connection
+        self._answer_within_s = answer_within_s
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
         """All rows of one statement."""
@@ -73,18 +78,36 @@ class Statements:
         tag = await self._through(sql, lambda: self._connection.execute(sql, *args))
         return int(tag.rpartition(" ")[2])
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        transaction = self._connection.transaction()
+        await self._through("-- pg.begin", transaction.start)
+        try:
+            yield
+        except BaseException:
+            with suppress(Unavailable):  # the server rolls back what a lost connection left
+                await self._through("-- pg.rollback", transaction.rollback)
+            raise
+        await self._through("-- pg.commit", transaction.commit)
+
     async def _through(self, sql: str, call: Callable[[], Awaitable[T]]) -> T:
+        watch = asyncio.get_running_loop().call_later(self._answer_within_s, self._connection.terminate)
         try:
             return await faults.through(point_of(sql) if faults.counting() else "", call)
         except PASSING as error:
             raise _unavailable(error) from error
+        finally:
+            watch.cancel()
 
 
 class Db:
     """A pool with the same verbs; each call takes a connection for one statement."""
 
-    def __init__(self, pool: asyncpg.Pool[Row]) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Row], answer_within_s: float = STATEMENT_TIMEOUT_MS / 1_000 + SILENCE_S
+    ) -> None:
         self._pool = pool
+        self._answer_within_s = answer_within_s
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
         """All rows of one statement."""
@@ -109,29 +132,15 @@ class Db:
         except PASSING as error:
             raise _unavailable(error) from error
         try:
-            yield Statements(taken)
+            yield Statements(taken, self._answer_within_s)
         finally:
             await self._give_back(taken)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:
         """One transaction; never hold it across a call to a peer. A failed commit raises Unavailable: unknown."""
-        async with self.connection() as connection:
-            transaction = connection._connection.transaction()  # noqa: SLF001 - two halves of one file
-            try:
-                await transaction.start()
-            except PASSING as error:
-                raise _unavailable(error) from error
-            try:
-                yield connection
-            except BaseException:
-                with suppress(*PASSING):  # the server rolls back what a lost connection left
-                    await transaction.rollback()
-                raise
-            try:
-                await faults.through("pg.commit", transaction.commit)
-            except PASSING as error:
-                raise _unavailable(error) from error
+        async with self.connection() as connection, connection._transaction():  # noqa: SLF001 - two halves of one file
+            yield connection
 
     async def _give_back(self, taken: Any) -> None:
         with suppress(*PASSING):  # a broken connection is dropped by the pool
@@ -150,10 +159,11 @@ async def open_db(
     max_size: int = 10,
     statement_cache_size: int = 256,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    silence_s: float = SILENCE_S,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable if the server can't be reached within CONNECT_TIMEOUT_S.
 
-    `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
+    A connection that is silent for `silence_s` beyond the statement's own timeout is ended. `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -175,7 +185,7 @@ async def open_db(
     except (*PASSING, ValueError) as error:
         raise _unavailable(error) from error
     try:
-        yield Db(pool)
+        yield Db(pool, statement_timeout_ms / 1_000 + silence_s)
     finally:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -30,10 +30,12 @@ async def release_idle(
     release_as: Status,
     cause: Cause,
 ) -> Order | None:
-    """Release an order in which nothing is under way, unasked; None if something is. Raises InDoubt and Unavailable."""
-    if not await moves.promise_release_idle(db, order_id, release_as, cause, lease_s=LEASE_S):
-        return None
+    """Release an order in which nothing is under way, unasked, or go on with its release; None if something else is.
+
+    Raises InDoubt and Unavailable.
+    """
+    promised = await moves.promise_release_idle(db, order_id, release_as, cause, lease_s=LEASE_S)
     order = await orders.get(db, order_id)
-    if order is None or not order.releasing:
-        return order
-    return await release(db, inventory, metrics, order)
+    if order is not None and order.releasing:
+        return await release(db, inventory, metrics, order)
+    return order if promised else None

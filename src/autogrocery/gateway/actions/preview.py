@@ -18,7 +18,7 @@ from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Conflict, Flaw, InDoubt, Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Order
@@ -92,9 +92,10 @@ async def _ask(
         )
         if hold.refusal is not Refusal.SHORTAGE or quote.unknown_skus:
             return quote, hold
-        older = await orders.list_idle_holding(db, asked.user_id, order_id, [short.sku for short in hold.shortages])
+        older = await orders.list_holding(db, asked.user_id, order_id, [short.sku for short in hold.shortages])
+        for one in older:  # if one is in doubt, so is the shortage
+            await release_idle(db, inventory, metrics, one, Status.CANCELLED, Cause.SUPERSEDED)
         if older:
-            await _supersede(db, inventory, metrics, older)
             hold = await inventory.reserve(order_id, asked.wants, hold_s=hold_s, allow_partial=asked.allow_partial)
     except InDoubt as doubt:
         raise Unavailable(f"{doubt.peer}_unavailable", f"{doubt.peer} gave no clear answer: ask again") from doubt
@@ -140,12 +141,7 @@ async def _replay(db: Db, asked: Basket, order_id: UUID, sha256: bytes) -> Order
 
 async def keep_quota(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, *, max_live: int) -> None:
     """Release the device's idle previews beyond its newest `max_live`, so that nobody hoards the shelf. Best effort."""
-    beyond = await orders.list_idle_beyond(db, user_id, max_live)
-    await _supersede(db, inventory, metrics, beyond)
-
-
-async def _supersede(db: Db, inventory: Inventory, metrics: Metrics, older: Sequence[UUID]) -> None:
-    for order_id in older:
+    for order_id in await orders.list_idle_beyond(db, user_id, max_live):
         try:
             await release_idle(db, inventory, metrics, order_id, Status.CANCELLED, Cause.SUPERSEDED)
         except InDoubt:

@@ -21,7 +21,8 @@ from autogrocery.kit.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # for each step of the conversation
+DEADLINE_S = 20.0  # for all of it; below the lease of an outbox row, so that nobody sends it beside us
 PERMANENT = 500  # RFC 5321 §4.2.1: a reply of 5yz says never
 SENDER = "receipts@autogrocery.invalid"
 
@@ -40,7 +41,7 @@ def message(to: str, subject: str, text: str, *, message_id: str, sender: str = 
 class Mail:
     """Sends to the server of `url`, or writes into `folder` if there is none."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, *, deadline_s: float = DEADLINE_S) -> None:
         parts = urlsplit(url)
         try:
             known = not url or (parts.scheme in {"smtp", "smtps"} and bool(parts.hostname))
@@ -51,6 +52,7 @@ class Mail:
             raise SettingsError("SMTP_URL is malformed: expected smtp://host:port or smtps://host:port")
         self._parts = parts if url else None
         self._folder = folder
+        self._deadline_s = deadline_s
 
     async def send(self, mail: EmailMessage, name: str) -> None:
         """Hand over one mail, named for the file; raises Invalid for never and Unavailable for later."""
@@ -58,7 +60,8 @@ class Mail:
             await faults.through("mail.write", lambda: asyncio.to_thread(self._write, mail, name))
             return
         try:
-            await faults.through("mail.send", lambda: self._deliver(mail))
+            async with asyncio.timeout(self._deadline_s):
+                await faults.through("mail.send", lambda: self._deliver(mail))
         except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
             code = error.recipients[0].code if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error.code
             if code >= PERMANENT:

@@ -81,18 +81,18 @@ async def list_of_device(
     return [_order(row) for row in await db.rows(LIST_OF_DEVICE, user_id, status, at, order_id, limit)]
 
 
-LIST_IDLE_HOLDING = """
--- orders.list_idle_holding
+LIST_HOLDING = """
+-- orders.list_holding
 SELECT o.order_id FROM grocery_orders o
- WHERE o.user_id = $1 AND o.status = 'PREVIEWED' AND o.intent IS NULL AND o.order_id <> $2
+ WHERE o.user_id = $1 AND o.status = 'PREVIEWED' AND o.intent IS DISTINCT FROM 'DISPATCH' AND o.order_id <> $2
    AND EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.order_id AND l.sku = ANY($3))
  ORDER BY o.created_at LIMIT 10
 """
 
 
-async def list_idle_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[str]) -> list[UUID]:
-    """Return the device's own idle previews that hold one of `skus`, oldest first, at most ten."""
-    return [_uuid(row["order_id"]) for row in await db.rows(LIST_IDLE_HOLDING, user_id, other_than, list(skus))]
+async def list_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[str]) -> list[UUID]:
+    """Return the device's own previews, idle or being released, that hold one of `skus`, oldest first, at most ten."""
+    return [_uuid(row["order_id"]) for row in await db.rows(LIST_HOLDING, user_id, other_than, list(skus))]
 
 
 LIST_IDLE_BEYOND = """

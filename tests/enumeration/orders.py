@@ -1,0 +1,239 @@
+"""What is broken at every point: one deed each, what must be there before it, and what must be true after it.
+
+`act` is what its caller repeats word for word until it hears a definite answer (a 202 is one: the loops go on).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+from msgspec import Struct
+
+from autogrocery.gateway.actions.cancel import cancel
+from autogrocery.gateway.actions.complete import complete
+from autogrocery.gateway.actions.confirm import confirm
+from autogrocery.gateway.actions.preview import basket, keep_quota, preview
+from autogrocery.gateway.core.order import Fact, Status
+from autogrocery.gateway.core.quote import Want, order_id_of
+from autogrocery.gateway.store import moves
+from autogrocery.gateway.store.moves import Delivery
+from tests.fakes.peers import State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from autogrocery.gateway.core.account_wire import TokensOut
+    from tests.enumeration.stage import Stage
+
+PREVIEWED, PROCESSING, COMPLETED = Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED
+CANCELLED, EXPIRED, FAILED = Status.CANCELLED, Status.EXPIRED, Status.FAILED
+PICKED = {"milk": 2, "bread": 1}
+
+
+class Subject(Struct):
+    """One device, what it calls its order, the tokens it shows, and the newest of its family if it shows others."""
+
+    user_id: int
+    key: str
+    tokens: TokensOut | None = None
+    newest: TokensOut | None = None
+
+    @property
+    def order_id(self) -> UUID:
+        return order_id_of(self.user_id, self.key)
+
+
+class Scenario(Struct, frozen=True):
+    """A deed under test; `rest` returns what is wrong once all is quiet, whether its caller insisted or walked away."""
+
+    name: str
+    act: Callable[[Stage, Subject], Awaitable[object]]
+    prepare: Callable[[Stage, Subject], Awaitable[object]]
+    rest: Callable[[Stage, Subject, bool], Awaitable[list[str]]]
+    refused: frozenset[str] = frozenset()  # codes that are a definite and right answer here
+
+
+async def do_preview(stage: Stage, one: Subject) -> object:
+    return await quote(stage, one, milk=2, bread=3)
+
+
+async def quote(stage: Stage, one: Subject, **items: int) -> object:
+    deps = stage.deps
+    asked = basket(one.user_id, [Want(sku, n) for sku, n in items.items()], allow_partial=False, key=one.key)
+    order, replayed = await preview(deps.db, deps.inventory, deps.pricing, deps.metrics, asked, ttl_s=120)
+    if not replayed:  # as the route does, after the answer
+        await keep_quota(deps.db, deps.inventory, deps.metrics, one.user_id, max_live=deps.settings.max_live_previews)
+    return order
+
+
+async def do_confirm(stage: Stage, one: Subject) -> object:
+    deps = stage.deps
+    return await confirm(deps.db, deps.inventory, deps.metrics, one.user_id, one.order_id)
+
+
+async def do_confirm_in_doubt(stage: Stage, one: Subject) -> object:
+    """Inventory is away; a promise is written down."""
+    stage.shelf.trouble = {"AssignRobots": grpc.StatusCode.UNAVAILABLE}
+    try:
+        return await do_confirm(stage, one)
+    finally:
+        stage.shelf.trouble = {}
+
+
+async def do_cancel(stage: Stage, one: Subject) -> object:
+    deps = stage.deps
+    return await cancel(deps.db, deps.inventory, deps.metrics, one.user_id, one.order_id)
+
+
+async def do_webhook(stage: Stage, one: Subject) -> object:
+    deps = stage.deps
+    delivery = Delivery(f"msg-{one.key}", b"\1" * 32)
+    return await complete(
+        deps.db, deps.inventory, deps.metrics, one.order_id, Fact.PICKED, picked=PICKED, delivery=delivery
+    )
+
+
+def a_turn_of(name: str) -> Callable[[Stage, Subject], Awaitable[object]]:
+    async def act(stage: Stage, _one: Subject) -> object:
+        return await stage.turn(name)
+
+    return act
+
+
+async def confirmed(stage: Stage, one: Subject) -> None:
+    await do_preview(stage, one)
+    await do_confirm(stage, one)
+
+
+async def without_robots(stage: Stage, one: Subject) -> None:
+    stage.shelf.refuse_robots = True
+    await do_preview(stage, one)
+
+
+async def started(stage: Stage, one: Subject) -> None:
+    await confirmed(stage, one)
+    stage.shelf.started.add(str(one.order_id))
+
+
+def robots_are_done(stage: Stage, one: Subject) -> None:
+    stage.shelf.state[str(one.order_id)] = State.COMPLETED
+    stage.shelf.picked[str(one.order_id)] = PICKED
+
+
+async def picked(stage: Stage, one: Subject) -> None:
+    await confirmed(stage, one)
+    robots_are_done(stage, one)
+
+
+async def picked_after_a_dead_confirm(stage: Stage, one: Subject) -> None:
+    await assigned_by_a_dead_confirm(stage, one)
+    robots_are_done(stage, one)
+
+
+async def assigned_by_a_dead_confirm(stage: Stage, one: Subject) -> None:
+    """A gateway asked for robots and died before it wrote anything down; they went all the same."""
+    await do_preview(stage, one)
+    order = await stage.order(one.order_id)
+    assert order is not None
+    await stage.deps.inventory.assign_robots(order.order_id, order.lines)
+
+
+async def overdue_but_assigned(stage: Stage, one: Subject) -> None:
+    await assigned_by_a_dead_confirm(stage, one)
+    await make_overdue(stage, one)
+
+
+async def promised(stage: Stage, one: Subject) -> None:
+    await do_preview(stage, one)
+    assert await moves.promise_dispatch(stage.db, one.order_id)
+
+
+async def overdue(stage: Stage, one: Subject) -> None:
+    await do_preview(stage, one)
+    await make_overdue(stage, one)
+
+
+async def make_overdue(stage: Stage, one: Subject) -> None:
+    await stage.db.run(
+        "UPDATE grocery_orders SET expires_at = created_at + interval '1 microsecond', due_at = now()"
+        " WHERE order_id = $1 AND status = 'PREVIEWED' AND intent IS NULL",
+        one.order_id,
+    )
+
+
+async def picked_unheard(stage: Stage, one: Subject) -> None:
+    """The robots are done, and the webhook got lost."""
+    await picked(stage, one)
+    await stage.db.run("UPDATE grocery_orders SET due_at = now() WHERE order_id = $1", one.order_id)
+
+
+async def completed(stage: Stage, one: Subject) -> None:
+    await picked(stage, one)
+    await do_webhook(stage, one)
+
+
+async def an_older_quote(stage: Stage, one: Subject) -> None:
+    """The device has as many live quotes as it may."""
+    await do_preview(stage, Subject(one.user_id, f"{one.key}-older"))
+
+
+async def an_older_quote_of_the_last_apples(stage: Stage, one: Subject) -> None:
+    stage.shelf.stock["apple"] = 5
+    await quote(stage, Subject(one.user_id, f"{one.key}-older"), apple=3)
+
+
+async def do_preview_apples(stage: Stage, one: Subject) -> object:
+    return await quote(stage, one, apple=4)
+
+
+def _ends(
+    insists: set[Status], walks_away: set[Status] | None = None
+) -> Callable[[Stage, Subject, bool], Awaitable[list[str]]]:
+    """The order comes to rest in one of these, with as many dispatches and receipts as that means."""
+
+    async def rest(stage: Stage, one: Subject, insisted: bool) -> list[str]:
+        order = await stage.order(one.order_id)
+        if order is None:
+            return ["there is no order"] if insisted or EXPIRED not in (walks_away or insists) else []
+        wrong = []
+        if order.status not in (insists if insisted else walks_away or insists):
+            wrong.append(f"ended {order.status}")
+        dispatches = stage.shelf.dispatches[str(one.order_id)]
+        if dispatches != (order.status in {PROCESSING, COMPLETED}):
+            wrong.append(f"{order.status} with {dispatches} dispatches")
+        receipts = {message_id for message_id, text in stage.postbox.taken if str(one.order_id) in text}
+        if len(receipts) != (order.status is COMPLETED):
+            wrong.append(f"{order.status} with receipts {receipts}")
+        return wrong
+
+    return rest
+
+
+async def nothing(_stage: Stage, _one: Subject) -> None:
+    """There is nothing to prepare."""
+
+
+ORDERS = (
+    # a preview that nobody asks for again leaves no row (its hold lapses), or a quote that expires
+    Scenario("preview", do_preview, nothing, _ends({PREVIEWED}, {EXPIRED})),
+    Scenario("preview beyond the quota", do_preview, an_older_quote, _ends({PREVIEWED}, {EXPIRED})),
+    Scenario("preview of what an older quote holds", do_preview_apples, an_older_quote_of_the_last_apples,
+             _ends({PREVIEWED}, {EXPIRED})),
+    # a confirm that died before its promise has promised nothing: then the quote expires, unless robots have it
+    Scenario("confirm", do_confirm, do_preview, _ends({PROCESSING}, {PROCESSING, EXPIRED})),
+    Scenario("confirm in doubt", do_confirm_in_doubt, do_preview, _ends({PROCESSING}, {PROCESSING, EXPIRED})),
+    Scenario("confirm without robots", do_confirm, without_robots, _ends({FAILED}, {FAILED, EXPIRED}),
+             frozenset({"no_robots"})),
+    Scenario("cancel", do_cancel, do_preview, _ends({CANCELLED}, {CANCELLED, EXPIRED})),
+    Scenario("cancel while processing", do_cancel, confirmed, _ends({CANCELLED}, {CANCELLED, PROCESSING})),
+    Scenario("cancel too late", do_cancel, started, _ends({PROCESSING}), frozenset({"too_late_to_cancel"})),
+    Scenario("sweep a promise", a_turn_of("sweeper"), promised, _ends({PROCESSING})),
+    Scenario("expire", a_turn_of("expirer"), overdue, _ends({EXPIRED})),
+    Scenario("expire what robots have", a_turn_of("expirer"), overdue_but_assigned, _ends({PROCESSING})),
+    Scenario("webhook", do_webhook, picked, _ends({COMPLETED})),
+    Scenario("webhook of an unconfirmed order", do_webhook, picked_after_a_dead_confirm, _ends({COMPLETED})),
+    Scenario("reconcile", a_turn_of("reconciler"), picked_unheard, _ends({COMPLETED})),
+    Scenario("receipt", a_turn_of("receipts"), completed, _ends({COMPLETED})),
+)  # fmt: skip

@@ -1,0 +1,124 @@
+"""Every I/O point of every deed, broken in every way: restart, two sweeps, audit."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import autogrocery.gateway
+from autogrocery.kit.faults import Fault, Mode
+from tests.enumeration.accounts import ACCOUNTS
+from tests.enumeration.breaking import NOT_REACHED, Broken, Point, break_it, points_of
+from tests.enumeration.orders import ORDERS, Subject
+from tests.enumeration.stage import open_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from autogrocery.kit.pg import Db
+    from tests.enumeration.stage import Stage
+
+SCENARIOS = {scenario.name: scenario for scenario in (*ORDERS, *ACCOUNTS)}
+EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
+PAIRS = 2_000 if EVERYTHING else 80
+SEED = int(os.environ.get("PROVE_SEED", "1"))
+FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
+
+# Read by doors that change nothing, or run by a command or as housekeeping: a fault there is an error, and the next starts afresh.
+LEFT_OUT = {
+    "orders.list_of_device", "orders.list_events", "metrics_log.list_epochs", "metrics_log.list_changes", "metrics_log.add_epoch", "due.count", "due.flag",
+    "due.hasten", "devices.list", "devices.list_disabled", "devices.disable", "refresh_tokens.forget", "standings.list",
+    "inventory.check_availability", "pricing.list_products", "inbox.remember",
+}  # fmt: skip
+
+
+def subjects(stage: Stage) -> Callable[[], Awaitable[Subject]]:
+    made = 0
+
+    async def fresh() -> Subject:
+        nonlocal made
+        made += 1
+        return Subject(await stage.device(f"device-{made}"), f"key-{made}")
+
+    return fresh
+
+
+def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
+    """Every point in every mode, with a caller that insists and one that walks away."""
+    every = [(point, mode, insists) for point in points for mode in modes_at(point) for insists in (True, False)]
+    hanging = [plan for plan in every if plan[1] is Mode.HANG]
+    left_out = [] if EVERYTHING else chance.sample(hanging, len(hanging) - FEW_HANGS)
+    return [plan for plan in every if plan not in left_out]
+
+
+def modes_at(point: Point) -> list[Mode]:
+    """Nothing sends a statement twice; a message may arrive twice."""
+    message = point.name.startswith(("inventory.", "pricing.", "mail.", "metrics.publish"))
+    return [mode for mode in Mode if message or mode is not Mode.DUPLICATE]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_deed_broken_at_any_point_is_mended(gateway_db: Db, tmp_path: Path, name: str) -> None:
+    scenario, chance = SCENARIOS[name], random.Random(f"{SEED}/{name}")
+    async with open_stage(gateway_db, tmp_path) as stage:
+        fresh = subjects(stage)
+        points = await points_of(stage, scenario, await fresh())
+        assert points
+        wrong: list[str] = []
+        for point, mode, insists in plans(points, chance):
+            broken = Broken(name, (Fault(point.name, mode, point.nth),), insists)
+            wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
+        assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(900)
+async def test_a_deed_broken_at_two_points_is_mended(gateway_db: Db, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+
+    def a_mode(point: Point) -> Mode:
+        return chance.choice([mode for mode in modes_at(point) if EVERYTHING or mode is not Mode.HANG])
+
+    async with open_stage(gateway_db, tmp_path) as stage:
+        fresh = subjects(stage)
+        points = {}
+        for scenario in SCENARIOS.values():
+            points[scenario.name] = await points_of(stage, scenario, await fresh())
+            stage.shelf.refuse_robots = False
+        wrong: list[str] = []
+        missed = 0
+        for _ in range(PAIRS):
+            scenario = chance.choice(list(SCENARIOS.values()))
+            first, second = chance.choice(points[scenario.name]), chance.choice(points[scenario.name])
+            faults = (
+                Fault(first.name, a_mode(first), first.nth),
+                Fault(second.name, a_mode(second), second.nth + (first == second)),  # the repeat is struck too
+            )
+            broken = Broken(scenario.name, faults, chance.random() < 0.5)
+            stage.shelf.refuse_robots = False
+            flaws = await break_it(stage, scenario, await fresh(), broken)
+            missed += NOT_REACHED in flaws
+            wrong += [f"{broken}: {flaw}" for flaw in flaws if flaw != NOT_REACHED]
+        assert not wrong, "\n".join(wrong)
+        assert missed < PAIRS / 10
+
+
+async def test_the_deeds_pass_every_statement_and_every_call_of_the_gateway(gateway_db: Db, tmp_path: Path) -> None:
+    package = Path(autogrocery.gateway.__file__).parent
+    declared = set()
+    for file in (*package.glob("store/*.py"), *package.glob("peers/*.py")):
+        text = file.read_text()
+        declared |= set(re.findall(r"-- ([a-z_]+\.[a-z_]+)\b", text)) | set(re.findall(r'point="([a-z_.]+)"', text))
+    passed = set()
+    async with open_stage(gateway_db, tmp_path) as stage:
+        fresh = subjects(stage)
+        for scenario in SCENARIOS.values():
+            passed |= {point.name for point in await points_of(stage, scenario, await fresh())}
+            stage.shelf.refuse_robots = False
+    assert declared - passed - LEFT_OUT - {"due.claim_"} == set()  # the claims' names are put together
+    assert not passed & LEFT_OUT
