@@ -21,7 +21,7 @@ from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.kit import bus, rpc
 from autogrocery.kit.ports import free_ports
-from tests.fakes.peers import FakeInventory, serve_peers
+from tests.fakes.peers import FakeInventory, FakePricing, serve_peers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,6 +53,7 @@ class Stage(Struct):
 
     db: Db
     shelf: FakeInventory
+    prices: FakePricing
     target: str
     postbox: Postbox
     accounts: Accounts
@@ -111,7 +112,7 @@ class Stage(Struct):
 @asynccontextmanager
 async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        shelf, _, target = await stack.enter_async_context(serve_peers())
+        shelf, prices, target = await stack.enter_async_context(serve_peers())
         publisher = await stack.enter_async_context(bus.open_publisher("ANALYTICS_ZMQ_ADDR", "tcp://127.0.0.1:*", point="metrics.publish"))  # fmt: skip
         postbox = Postbox()
         (port,) = free_ports(1)
@@ -124,7 +125,7 @@ async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
         accounts = await stack.enter_async_context(open_accounts(db, settings, (KEY,), (ROBOT_KEY,)))
         nothing: Deps = Deps(settings, db, None, None, None, Mail(f"smtp://127.0.0.1:{port}", folder, deadline_s=1.0))  # type: ignore[arg-type]
         process = AsyncExitStack()
-        made = Stage(db, shelf, target, postbox, accounts, nothing, publisher, process)
+        made = Stage(db, shelf, prices, target, postbox, accounts, nothing, publisher, process)
         stack.push_async_callback(process.aclose)
         await made.restart()
         yield made

@@ -1,0 +1,182 @@
+"""A whole gateway ended by SIGKILL at every I/O point of an order's deeds, and another one started in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from msgspec import Struct
+
+from autogrocery.kit.clock import uuid7
+from autogrocery.kit.faults import Mode
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.ports import free_ports
+from tests.enumeration.breaking import points_of
+from tests.enumeration.orders import ORDERS, PICKED, Subject, make_overdue
+from tests.enumeration.stage import Stage, open_stage
+from tests.gateway_http.shop import CANCEL, CONFIRM, PREVIEW, Shop, environ, picked
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.enumeration.orders import Scenario
+
+ANSWERS_WITHIN_S = 20.0
+KILLED = ("preview", "confirm", "cancel", "cancel while processing", "webhook")
+FOLLOWED_BY_A_REPEAT = (aiohttp.ClientConnectionError, TimeoutError)
+
+
+class Zygote:
+    """Starts gateways, and knows when one has ended."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._ended: dict[int, asyncio.Event] = {}
+        self._started: asyncio.Queue[int] = asyncio.Queue()
+        self._reading = asyncio.ensure_future(self._read())
+
+    async def start(self, environment: dict[str, str]) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(environment).encode() + b"\n")
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            return await self._started.get()
+
+    async def has_ended(self, pid: int) -> None:
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            await self._ended[pid].wait()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            pid = int(line)
+            if pid > 0:
+                self._ended[pid] = asyncio.Event()
+                self._started.put_nowait(pid)
+            else:
+                self._ended[-pid].set()
+
+    async def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+        await self._reading
+
+
+class Street(Struct):
+    """The stage that outlives every gateway, and the address at which there is one most of the time."""
+
+    stage: Stage
+    zygote: Zygote
+    shop: Shop
+    environment: dict[str, str]
+
+    async def open_gateway(self, faults: str = "") -> int:
+        pid = await self.zygote.start({**self.environment, "AUTOGROCERY_FAULTS": faults})
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            while not await self._answers():  # noqa: ASYNC110 - what is awaited is in another process
+                await asyncio.sleep(0.02)
+        return pid
+
+    async def _answers(self) -> bool:
+        try:
+            return (await self.shop.ask("GET", "/healthz")).status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    async def kill(self, pid: int) -> None:
+        os.kill(pid, 9)
+        await self.zygote.has_ended(pid)
+
+    async def ask(self, name: str, one: Subject) -> int | None:
+        """Make the deed's call; the HTTP status, or None if the gateway died over it."""
+        token = self.shop.token(one.user_id, f"device-{one.user_id}")
+        order = {"order_id": str(one.order_id)}
+        items = {"items": [{"sku": "milk", "quantity": 2}, {"sku": "bread", "quantity": 3}]}
+        done = picked(str(one.order_id), items=[{"sku": sku, "picked": n} for sku, n in PICKED.items()])
+        calls: dict[str, Callable[[], object]] = {
+            "preview": lambda: self.shop.ask("POST", PREVIEW, items, token=token, headers={"idempotency-key": one.key}),
+            "confirm": lambda: self.shop.ask("POST", CONFIRM, order, token=token),
+            "cancel": lambda: self.shop.ask("POST", CANCEL, order, token=token),
+            "cancel while processing": lambda: self.shop.ask("POST", CANCEL, order, token=token),
+            "webhook": lambda: self.shop.deliver(done, webhook_id=f"msg_{one.key}"),
+        }
+        try:
+            return (await calls[name]()).status  # type: ignore[no-any-return, misc, attr-defined]
+        except FOLLOWED_BY_A_REPEAT:
+            return None
+
+
+@asynccontextmanager
+async def open_street(dsn: str, folder: Path) -> AsyncIterator[Street]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.enumeration.zygote", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2], env={**os.environ, "GATEWAY_LOG": str(folder / "gateway.log")},
+    )  # fmt: skip
+    zygote = Zygote(process)
+    public, internal = free_ports(2)
+    timeout = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
+    try:
+        async with (
+            open_db(dsn, application="tests") as db,
+            open_stage(db, folder) as stage,
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session,
+        ):
+            shop = Shop(
+                f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, stage.shelf, stage.prices, session
+            )
+            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal))
+    finally:
+        await zygote.close()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", KILLED)
+async def test_a_gateway_killed_at_any_point_loses_nothing(gateway_dsn: str, tmp_path: Path, name: str) -> None:
+    (scenario,) = [scenario for scenario in ORDERS if scenario.name == name]
+    async with open_street(gateway_dsn, tmp_path) as street:
+        stage = street.stage
+
+        async def fresh() -> Subject:
+            key = uuid7().hex
+            return Subject(await stage.device(f"device-{key}"), key)
+
+        wrong: list[str] = []
+        for point in await points_of(stage, scenario, await fresh()):
+            for mode in (Mode.KILL_BEFORE, Mode.KILL_AFTER):
+                for insists in (True, False):
+                    broken = f"{point.name}:{mode}:{point.nth}"
+                    flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
+                    wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
+        assert not wrong, "\n".join(wrong)
+
+
+async def kill(street: Street, scenario: Scenario, one: Subject, fault: str, *, insists: bool) -> list[str]:
+    stage, wrong = street.stage, []
+    await scenario.prepare(stage, one)
+    pid = await street.open_gateway(fault)
+    status = await street.ask(scenario.name, one)
+    try:
+        await street.zygote.has_ended(pid)
+    except TimeoutError:
+        await street.kill(pid)
+        return ["it was not killed"]
+    if insists:
+        pid = await street.open_gateway()
+        status = await street.ask(scenario.name, one)
+        wrong = [] if status in {200, 201, 202} else [f"the repeat was answered {status}"]
+        await street.kill(pid)
+    else:
+        await make_overdue(stage, one)
+    await stage.restart()
+    for _ in range(2):
+        await stage.sweep()
+    if owed := await stage.owed():
+        wrong.append(f"{owed} still owed")
+    return wrong + await stage.violations() + await scenario.rest(stage, one, insists)

@@ -1,0 +1,114 @@
+"""Bugs that such systems have had, planted into a copy of the product: each must make a check fail.
+
+`quick` is the test that catches it in a few seconds; `suites` are asked, one by one, in the long run.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+EVERY_POINT = "tests/enumeration/test_every_point.py"
+KILLS = "tests/enumeration/test_real_kills.py"
+
+
+class Edit(Struct, frozen=True):
+    """Replaces text that stands in a file of src/autogrocery exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Bug(Struct, frozen=True):
+    """A rule broken, in words and in code."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    quick: str
+
+
+UNGUARDED = Edit(
+    "gateway/store/moves.py",
+    "WHERE order_id = $1 AND status = 'PREVIEWED' AND (intent IS NULL OR intent = 'DISPATCH')\n  RETURNING",
+    "WHERE order_id = $1\n  RETURNING",
+)
+IN_MEMORY_ONLY = (
+    Edit(
+        "gateway/core/quote.py",
+        'return uuid5(ORDER_NAMES, f"{user_id}:{key}")',
+        'return KNOWN.setdefault(f"{user_id}:{key}", uuid4())',
+    ),
+    Edit("gateway/core/quote.py", "from uuid import UUID, uuid5", "from uuid import UUID, uuid4, uuid5\nKNOWN: dict[str, UUID] = {}"),
+)  # fmt: skip
+TERMINAL_FIRST = (
+    Edit(
+        "gateway/actions/release.py",
+        "released = await inventory.release(order.order_id, order.release_as, order.release_cause)",
+        "released = True",
+    ),
+    Edit(
+        "gateway/actions/release.py",
+        "    return await orders.get(db, order.order_id) or order",
+        "    await inventory.release(order.order_id, order.release_as, order.release_cause)\n"
+        "    return await orders.get(db, order.order_id) or order",
+    ),
+)
+UNSORTED = (
+    Edit("gateway/core/quote.py", "for sku in sorted(wanted))", "for sku in wanted)"),
+    Edit("inventory/core/stock.py", "for sku in sorted(quantities))", "for sku in quantities)"),
+    Edit(
+        "inventory/store/holds.py",
+        "WHERE sku = ANY ($2::text[]) ORDER BY sku FOR NO KEY UPDATE),\nfound AS MATERIALIZED",
+        "WHERE sku = ANY ($2::text[]) ORDER BY array_position($2::text[], sku::text) FOR NO KEY UPDATE),\nfound AS MATERIALIZED",
+    ),
+)
+ID_ABOVE_LAST = (
+    Edit("kit/outbox.py", "        self._deliver = deliver\n", "        self._deliver = deliver\n        self._last: object = None\n"),
+    Edit(
+        "kit/outbox.py",
+        "        room = asyncio.Semaphore(AT_ONCE)\n",
+        "        due = [row for row in due if self._last is None or row['created_at'] > self._last]\n"
+        "        self._last = max((row['created_at'] for row in due), default=self._last)\n"
+        "        room = asyncio.Semaphore(AT_ONCE)\n",
+    ),
+)  # fmt: skip
+WAIT_FOR = Edit(
+    "gateway/actions/preview.py",
+    "    made = await orders.add(\n"
+    "        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
+    "    )\n",
+    "    adding = orders.add(\n"
+    "        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
+    "    )\n"
+    "    try:\n"
+    "        made = await asyncio.wait_for(adding, 0.1)\n"
+    "    except TimeoutError:\n"
+    "        await inventory.release(order_id, Status.CANCELLED, None)\n"
+    "        raise Unavailable('order_busy', 'it was not written in time') from None\n",
+)
+UNSHIELDED = (
+    Edit("kit/http.py", "answer = await self._act(request, exchange)", "answer = await self._until_gone(self._act(request, exchange), receive)"),
+    Edit(
+        "kit/http.py",
+        "    async def stop(self) -> bool:",
+        "    async def _until_gone(self, action: Any, receive: Receive) -> Any:\n"
+        "        acting = asyncio.ensure_future(action)\n"
+        "        hearing = asyncio.ensure_future(receive())\n"
+        "        await asyncio.wait({acting, hearing}, return_when=asyncio.FIRST_COMPLETED)\n"
+        "        if not acting.done():\n"
+        "            acting.cancel()\n"
+        "        hearing.cancel()\n"
+        "        return await acting\n\n"
+        "    async def stop(self) -> bool:",
+    ),
+)  # fmt: skip
+
+BUGS = (
+    Bug("an UPDATE without its guard", (UNGUARDED,), "tests/gateway/test_races_and_faults.py"),
+    Bug("repeats known in memory only", IN_MEMORY_ONLY, f"{KILLS} -k preview"),
+    Bug("a terminal word before inventory's acknowledgement", TERMINAL_FIRST, f"{EVERY_POINT} -k 'expire and have'"),
+    Bug("stock locked in no order", UNSORTED, "tests/inventory/test_reserving.py -k crossing"),
+    Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/gateway/test_receipts.py"),
+    Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k mended[preview]"),
+    Bug("work that ends when the client hangs up", UNSHIELDED, "tests/kit/test_http_wire.py -k hangs_up"),
+)
