@@ -10,11 +10,11 @@ from autogrocery.gateway.account_routes import DEVICES
 from autogrocery.gateway.actions.log_in import change_password, log_in, refresh
 from autogrocery.gateway.actions.register import register
 from autogrocery.kit.refusals import Unauthenticated
-from tests.enumeration.orders import Scenario, nothing
+from tests.enumeration.deeds import Scenario, nothing
 
 if TYPE_CHECKING:
     from autogrocery.gateway.core.account_wire import TokensOut
-    from tests.enumeration.orders import Subject
+    from tests.enumeration.deeds import Subject
     from tests.enumeration.stage import Stage
 
 PASSWORD, NEW_PASSWORD = "correct horse battery", "staple correct horse"

@@ -11,14 +11,13 @@ from msgspec.structs import replace
 
 from autogrocery.kit.faults import Fault, Killed, Mode, arm
 from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
-from tests.enumeration.orders import Subject, make_overdue
 
 if TYPE_CHECKING:
-    from tests.enumeration.orders import Scenario
-    from tests.enumeration.stage import Stage
+    from tests.enumeration.deeds import S, Scenario, Subject
 
 INSISTS = 8  # times a caller asks again before we say that it is stuck
 SWEEPS = 2
+OWN_DEADLINE = ("inventory.", "pricing.", "mail.", "gateway.")  # a call that hangs there ends by itself
 NOT_REACHED = "no point was reached"
 HANDLER_S = 5.0  # PROTOCOL §6: after so long the caller is answered in the action's stead, and asks again
 
@@ -42,7 +41,7 @@ class Broken(Struct, frozen=True):
         return f"{self.scenario}, {struck}, the caller {'insists' if self.insists else 'walks away'}"
 
 
-async def points_of(stage: Stage, scenario: Scenario, one: Subject) -> list[Point]:
+async def points_of(stage: S, scenario: Scenario[S], one: Subject) -> list[Point]:
     """Run the deed unbroken, and return every point that it passes."""
     await scenario.prepare(stage, one)
     with arm() as calls:
@@ -51,7 +50,7 @@ async def points_of(stage: Stage, scenario: Scenario, one: Subject) -> list[Poin
         return [Point(name, nth) for name, count in calls.items() for nth in range(1, count + 1)]
 
 
-async def break_it(stage: Stage, scenario: Scenario, one: Subject, broken: Broken) -> list[str]:
+async def break_it(stage: S, scenario: Scenario[S], one: Subject, broken: Broken) -> list[str]:
     """Return everything that is not as it should be afterwards."""
     await scenario.prepare(stage, one)
     hanging: set[asyncio.Task[object]] = set()
@@ -65,7 +64,7 @@ async def break_it(stage: Stage, scenario: Scenario, one: Subject, broken: Broke
     wrong = [] if len(pending) < len(broken.faults) else [NOT_REACHED]
     wrong += _judge_answer(scenario, broken, answer)
     if not broken.insists:
-        await make_overdue(stage, one)
+        await stage.time_passes(one)
     await stage.restart()
     for _ in range(SWEEPS):
         await stage.sweep()
@@ -75,7 +74,7 @@ async def break_it(stage: Stage, scenario: Scenario, one: Subject, broken: Broke
 
 
 async def _one_life(
-    stage: Stage, scenario: Scenario, one: Subject, faults: tuple[Fault, ...], times: int, hanging: set[asyncio.Task[object]]
+    stage: S, scenario: Scenario[S], one: Subject, faults: tuple[Fault, ...], times: int, hanging: set[asyncio.Task[object]]
 ) -> tuple[object, tuple[Fault, ...]]:  # fmt: skip
     """Act until there is an answer or the process dies; returns what was heard last, and the faults not yet struck."""
     answer: object = None
@@ -93,7 +92,7 @@ async def _one_life(
 
 
 async def _act(
-    stage: Stage, scenario: Scenario, one: Subject, faults: tuple[Fault, ...], calls: dict[str, int],
+    stage: S, scenario: Scenario[S], one: Subject, faults: tuple[Fault, ...], calls: dict[str, int],
     hanging: set[asyncio.Task[object]],
 ) -> object:  # fmt: skip
     """Act once. A statement that hangs is left hanging, as a handler leaves it when its deadline has answered."""
@@ -103,7 +102,7 @@ async def _act(
         fault
         for fault in faults
         if fault.mode is Mode.HANG and fault.nth > before.get(fault.point, 0)
-        and not fault.point.startswith(("inventory.", "pricing.", "mail."))  # these have deadlines of their own
+        and not fault.point.startswith(OWN_DEADLINE)
     ]  # fmt: skip
     while not task.done():
         await asyncio.wait({task}, timeout=0.01 if hangs else HANDLER_S)
@@ -129,7 +128,7 @@ def _again(answer: object) -> bool:
     return isinstance(answer, (Unavailable, InDoubt, Killed, asyncio.CancelledError))
 
 
-def _judge_answer(scenario: Scenario, broken: Broken, answer: object) -> list[str]:
+def _judge_answer(scenario: Scenario[S], broken: Broken, answer: object) -> list[str]:
     if isinstance(answer, Refused) and answer.code not in scenario.refused:
         return [f"refused: {answer.code}"]
     if broken.insists and _again(answer):

@@ -1,58 +1,30 @@
-"""What is broken at every point: one deed each, what must be there before it, and what must be true after it.
-
-`act` is what its caller repeats word for word until it hears a definite answer (a 202 is one: the loops go on).
-"""
+"""The deeds of orders that are broken at every point: what must be there before each, and what must be true after it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import grpc
-from msgspec import Struct
 
 from autogrocery.gateway.actions.cancel import cancel
 from autogrocery.gateway.actions.complete import complete
 from autogrocery.gateway.actions.confirm import confirm
 from autogrocery.gateway.actions.preview import basket, keep_quota, preview
 from autogrocery.gateway.core.order import Fact, Status
-from autogrocery.gateway.core.quote import Want, order_id_of
+from autogrocery.gateway.core.quote import Want
 from autogrocery.gateway.store import moves
 from autogrocery.gateway.store.moves import Delivery
+from tests.enumeration.deeds import Scenario, Subject, nothing
 from tests.fakes.peers import State
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from uuid import UUID
 
-    from autogrocery.gateway.core.account_wire import TokensOut
     from tests.enumeration.stage import Stage
 
 PREVIEWED, PROCESSING, COMPLETED = Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED
 CANCELLED, EXPIRED, FAILED = Status.CANCELLED, Status.EXPIRED, Status.FAILED
 PICKED = {"milk": 2, "bread": 1}
-
-
-class Subject(Struct):
-    """One device, what it calls its order, the tokens it shows, and the newest of its family if it shows others."""
-
-    user_id: int
-    key: str
-    tokens: TokensOut | None = None
-    newest: TokensOut | None = None
-
-    @property
-    def order_id(self) -> UUID:
-        return order_id_of(self.user_id, self.key)
-
-
-class Scenario(Struct, frozen=True):
-    """A deed under test; `rest` returns what is wrong once all is quiet, whether its caller insisted or walked away."""
-
-    name: str
-    act: Callable[[Stage, Subject], Awaitable[object]]
-    prepare: Callable[[Stage, Subject], Awaitable[object]]
-    rest: Callable[[Stage, Subject, bool], Awaitable[list[str]]]
-    refused: frozenset[str] = frozenset()  # codes that are a definite and right answer here
 
 
 async def do_preview(stage: Stage, one: Subject) -> object:
@@ -142,7 +114,7 @@ async def assigned_by_a_dead_confirm(stage: Stage, one: Subject) -> None:
 
 async def overdue_but_assigned(stage: Stage, one: Subject) -> None:
     await assigned_by_a_dead_confirm(stage, one)
-    await make_overdue(stage, one)
+    await stage.time_passes(one)
 
 
 async def promised(stage: Stage, one: Subject) -> None:
@@ -152,15 +124,7 @@ async def promised(stage: Stage, one: Subject) -> None:
 
 async def overdue(stage: Stage, one: Subject) -> None:
     await do_preview(stage, one)
-    await make_overdue(stage, one)
-
-
-async def make_overdue(stage: Stage, one: Subject) -> None:
-    await stage.db.run(
-        "UPDATE grocery_orders SET expires_at = created_at + interval '1 microsecond', due_at = now()"
-        " WHERE order_id = $1 AND status = 'PREVIEWED' AND intent IS NULL",
-        one.order_id,
-    )
+    await stage.time_passes(one)
 
 
 async def picked_unheard(stage: Stage, one: Subject) -> None:
@@ -209,10 +173,6 @@ def _ends(
         return wrong
 
     return rest
-
-
-async def nothing(_stage: Stage, _one: Subject) -> None:
-    """There is nothing to prepare."""
 
 
 ORDERS = (

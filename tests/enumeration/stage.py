@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.order import Order
     from autogrocery.kit.pg import Db
+    from tests.enumeration.deeds import Subject
 
 KEY, ROBOT_KEY = b"devices-and-operators-of-a-test-", b"robots-of-a-test-have-their-own-"
 HASH = "$2b$10$" + "x" * 53
@@ -55,6 +56,7 @@ class Stage(Struct):
     shelf: FakeInventory
     prices: FakePricing
     target: str
+    smtp_url: str
     postbox: Postbox
     accounts: Accounts
     deps: Deps
@@ -76,6 +78,14 @@ class Stage(Struct):
         await self.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
         for loop in order_loops(self.deps):
             await loop._once()
+
+    async def time_passes(self, one: Subject) -> None:
+        """An idle quote is past its time."""
+        await self.db.run(
+            "UPDATE grocery_orders SET expires_at = created_at + interval '1 microsecond', due_at = now()"
+            " WHERE order_id = $1 AND status = 'PREVIEWED' AND intent IS NULL",
+            one.order_id,
+        )
 
     async def turn(self, name: str) -> None:
         """One turn of one loop."""
@@ -118,14 +128,15 @@ async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
         (port,) = free_ports(1)
         server = Controller(postbox, hostname="127.0.0.1", port=port)
         server.start()
+        smtp_url = f"smtp://127.0.0.1:{port}"
         stack.callback(server.stop)
         settings = GatewaySettings(
             database_url="", jwt_secret="", robot_jwt_secret="", webhook_secret="", bcrypt_cost=5, max_live_previews=1
         )
         accounts = await stack.enter_async_context(open_accounts(db, settings, (KEY,), (ROBOT_KEY,)))
-        nothing: Deps = Deps(settings, db, None, None, None, Mail(f"smtp://127.0.0.1:{port}", folder, deadline_s=1.0))  # type: ignore[arg-type]
+        nothing: Deps = Deps(settings, db, None, None, None, Mail(smtp_url, folder, deadline_s=1.0))  # type: ignore[arg-type]
         process = AsyncExitStack()
-        made = Stage(db, shelf, prices, target, postbox, accounts, nothing, publisher, process)
+        made = Stage(db, shelf, prices, target, smtp_url, postbox, accounts, nothing, publisher, process)
         stack.push_async_callback(process.aclose)
         await made.restart()
         yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from pathlib import Path
@@ -13,21 +12,21 @@ import pytest
 import autogrocery.gateway
 from autogrocery.kit.faults import Fault, Mode
 from tests.enumeration.accounts import ACCOUNTS
-from tests.enumeration.breaking import NOT_REACHED, Broken, Point, break_it, points_of
-from tests.enumeration.orders import ORDERS, Subject
+from tests.enumeration.breaking import NOT_REACHED, Broken, break_it, points_of
+from tests.enumeration.deeds import Subject
+from tests.enumeration.orders import ORDERS
+from tests.enumeration.plans import EVERYTHING, SEED, modes_at, plans
 from tests.enumeration.stage import open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from autogrocery.kit.pg import Db
+    from tests.enumeration.breaking import Point
     from tests.enumeration.stage import Stage
 
 SCENARIOS = {scenario.name: scenario for scenario in (*ORDERS, *ACCOUNTS)}
-EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 PAIRS = 2_000 if EVERYTHING else 80
-SEED = int(os.environ.get("PROVE_SEED", "1"))
-FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
 
 # Read by doors that change nothing, or run by a command or as housekeeping: a fault there is an error, and the next starts afresh.
 LEFT_OUT = {
@@ -46,20 +45,6 @@ def subjects(stage: Stage) -> Callable[[], Awaitable[Subject]]:
         return Subject(await stage.device(f"device-{made}"), f"key-{made}")
 
     return fresh
-
-
-def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
-    """Every point in every mode, with a caller that insists and one that walks away."""
-    every = [(point, mode, insists) for point in points for mode in modes_at(point) for insists in (True, False)]
-    hanging = [plan for plan in every if plan[1] is Mode.HANG]
-    left_out = [] if EVERYTHING else chance.sample(hanging, len(hanging) - FEW_HANGS)
-    return [plan for plan in every if plan not in left_out]
-
-
-def modes_at(point: Point) -> list[Mode]:
-    """Nothing sends a statement twice; a message may arrive twice."""
-    message = point.name.startswith(("inventory.", "pricing.", "mail.", "metrics.publish"))
-    return [mode for mode in Mode if message or mode is not Mode.DUPLICATE]
 
 
 @pytest.mark.timeout(600)

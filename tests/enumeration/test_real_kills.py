@@ -19,14 +19,15 @@ from autogrocery.kit.faults import Mode
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.ports import free_ports
 from tests.enumeration.breaking import points_of
-from tests.enumeration.orders import ORDERS, PICKED, Subject, make_overdue
+from tests.enumeration.deeds import Subject
+from tests.enumeration.orders import ORDERS, PICKED
 from tests.enumeration.stage import Stage, open_stage
 from tests.gateway_http.shop import CANCEL, CONFIRM, PREVIEW, Shop, environ, picked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.enumeration.orders import Scenario
+    from tests.enumeration.deeds import Scenario
 
 ANSWERS_WITHIN_S = 20.0
 KILLED = ("preview", "confirm", "cancel", "cancel while processing", "webhook")
@@ -51,6 +52,9 @@ class Zygote:
     async def has_ended(self, pid: int) -> None:
         async with asyncio.timeout(ANSWERS_WITHIN_S):
             await self._ended[pid].wait()
+
+    def ended(self, pid: int) -> bool:
+        return self._ended[pid].is_set()
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -80,7 +84,8 @@ class Street(Struct):
     async def open_gateway(self, faults: str = "") -> int:
         pid = await self.zygote.start({**self.environment, "AUTOGROCERY_FAULTS": faults})
         async with asyncio.timeout(ANSWERS_WITHIN_S):
-            while not await self._answers():  # noqa: ASYNC110 - what is awaited is in another process
+            while not await self._answers():
+                assert not self.zygote.ended(pid), f"killed before it was asked: {faults}"
                 await asyncio.sleep(0.02)
         return pid
 
@@ -131,7 +136,7 @@ async def open_street(dsn: str, folder: Path) -> AsyncIterator[Street]:
             shop = Shop(
                 f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, stage.shelf, stage.prices, session
             )
-            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal))
+            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal, SMTP_URL=stage.smtp_url))
     finally:
         await zygote.close()
 
@@ -148,7 +153,9 @@ async def test_a_gateway_killed_at_any_point_loses_nothing(gateway_dsn: str, tmp
             return Subject(await stage.device(f"device-{key}"), key)
 
         wrong: list[str] = []
-        for point in await points_of(stage, scenario, await fresh()):
+        points = await points_of(stage, scenario, await fresh())
+        await stage.sweep()  # else the next gateway passes these points on its own account
+        for point in points:
             for mode in (Mode.KILL_BEFORE, Mode.KILL_AFTER):
                 for insists in (True, False):
                     broken = f"{point.name}:{mode}:{point.nth}"
@@ -173,7 +180,7 @@ async def kill(street: Street, scenario: Scenario, one: Subject, fault: str, *, 
         wrong = [] if status in {200, 201, 202} else [f"the repeat was answered {status}"]
         await street.kill(pid)
     else:
-        await make_overdue(stage, one)
+        await stage.time_passes(one)
     await stage.restart()
     for _ in range(2):
         await stage.sweep()

@@ -1,0 +1,32 @@
+"""Which points are struck, and how: all of them in the long run, almost all in the short one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from autogrocery.kit.faults import Mode
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.enumeration.breaking import Point
+
+EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
+SEED = int(os.environ.get("PROVE_SEED", "1"))
+FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
+MESSAGES = ("inventory.", "pricing.", "mail.", "metrics.publish", "robots.announce", "gateway.")
+
+
+def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
+    """Every point in every mode, with a caller that insists and one that walks away."""
+    every = [(point, mode, insists) for point in points for mode in modes_at(point) for insists in (True, False)]
+    hanging = [plan for plan in every if plan[1] is Mode.HANG]
+    left_out = [] if EVERYTHING else chance.sample(hanging, len(hanging) - FEW_HANGS)
+    return [plan for plan in every if plan not in left_out]
+
+
+def modes_at(point: Point) -> list[Mode]:
+    """Nothing sends a statement twice; a message may arrive twice."""
+    message = point.name.startswith(MESSAGES)
+    return [mode for mode in Mode if message or mode is not Mode.DUPLICATE]
