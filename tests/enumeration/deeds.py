@@ -31,6 +31,9 @@ class Subject(Struct):
 class Stage(Protocol):
     """A process that can die and come back, and what outlives it."""
 
+    async def device(self, device_id: str) -> int:
+        """A new device's user id."""
+
     async def restart(self) -> None:
         """End the process and start the next one."""
 

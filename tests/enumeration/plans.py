@@ -6,11 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from autogrocery.kit.faults import Mode
+from tests.enumeration.deeds import Subject
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Awaitable, Callable
 
     from tests.enumeration.breaking import Point
+    from tests.enumeration.deeds import Stage
 
 EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 SEED = int(os.environ.get("PROVE_SEED", "1"))
@@ -30,3 +33,14 @@ def modes_at(point: Point) -> list[Mode]:
     """Nothing sends a statement twice; a message may arrive twice."""
     message = point.name.startswith(MESSAGES)
     return [mode for mode in Mode if message or mode is not Mode.DUPLICATE]
+
+
+def subjects(stage: Stage) -> Callable[[], Awaitable[Subject]]:
+    made = 0
+
+    async def fresh() -> Subject:
+        nonlocal made
+        made += 1
+        return Subject(await stage.device(f"device-{made}"), f"key-{made}")
+
+    return fresh

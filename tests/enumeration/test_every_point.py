@@ -13,17 +13,13 @@ import autogrocery.gateway
 from autogrocery.kit.faults import Fault, Mode
 from tests.enumeration.accounts import ACCOUNTS
 from tests.enumeration.breaking import NOT_REACHED, Broken, break_it, points_of
-from tests.enumeration.deeds import Subject
 from tests.enumeration.orders import ORDERS
-from tests.enumeration.plans import EVERYTHING, SEED, modes_at, plans
+from tests.enumeration.plans import EVERYTHING, SEED, modes_at, plans, subjects
 from tests.enumeration.stage import open_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from autogrocery.kit.pg import Db
     from tests.enumeration.breaking import Point
-    from tests.enumeration.stage import Stage
 
 SCENARIOS = {scenario.name: scenario for scenario in (*ORDERS, *ACCOUNTS)}
 PAIRS = 2_000 if EVERYTHING else 80
@@ -34,17 +30,6 @@ LEFT_OUT = {
     "due.hasten", "devices.list", "devices.list_disabled", "devices.disable", "refresh_tokens.forget", "standings.list",
     "inventory.check_availability", "pricing.list_products", "inbox.remember",
 }  # fmt: skip
-
-
-def subjects(stage: Stage) -> Callable[[], Awaitable[Subject]]:
-    made = 0
-
-    async def fresh() -> Subject:
-        nonlocal made
-        made += 1
-        return Subject(await stage.device(f"device-{made}"), f"key-{made}")
-
-    return fresh
 
 
 @pytest.mark.timeout(600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -63,7 +64,9 @@ class Log:
                 return await answer.read()
 
         try:
-            return msgspec.json.decode(await faults.through(point, call), type=shape, strict=False)
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await faults.through(point, call)
+            return msgspec.json.decode(answer, type=shape, strict=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable("log_unavailable", f"the metrics log gave no answer ({type(error).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

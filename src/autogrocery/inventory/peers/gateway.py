@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ class Gateway:
                 return answer.status
 
         try:
-            status = await faults.through(POINT, call)
+            async with asyncio.timeout(TIMEOUT_S):
+                status = await faults.through(POINT, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise InDoubt("gateway", type(error).__name__) from error
         if status not in ACKNOWLEDGED:

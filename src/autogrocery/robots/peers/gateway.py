@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,8 @@ class Gateway:
                 )
 
         try:
-            return await faults.through(f"gateway.{name}", call)
+            async with asyncio.timeout(TIMEOUT_S):
+                return await faults.through(f"gateway.{name}", call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable("gateway_unavailable", f"the gateway gave no answer ({type(error).__name__})") from None
 
