@@ -11,6 +11,7 @@ import pytest
 
 import autogrocery.gateway
 from autogrocery.kit.faults import Fault, Mode
+from tests import figures
 from tests.enumeration.accounts import ACCOUNTS
 from tests.enumeration.breaking import NOT_REACHED, Broken, break_it, points_of
 from tests.enumeration.orders import ORDERS
@@ -41,13 +42,15 @@ async def test_a_deed_broken_at_any_point_is_mended(gateway_db: Db, tmp_path: Pa
         points = await points_of(stage, scenario, await fresh())
         assert points
         wrong: list[str] = []
-        for point, mode, insists in plans(points, chance):
+        chosen = plans(points, chance)
+        for point, mode, insists in chosen:
             broken = Broken(name, (Fault(point.name, mode, point.nth),), insists)
             wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
+        figures.tell(deeds=1, points=len(points), faults=len(chosen), violations=len(wrong))
         assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 async def test_a_deed_broken_at_two_points_is_mended(gateway_db: Db, tmp_path: Path) -> None:
     chance = random.Random(SEED)
 
@@ -74,6 +77,7 @@ async def test_a_deed_broken_at_two_points_is_mended(gateway_db: Db, tmp_path: P
             flaws = await break_it(stage, scenario, await fresh(), broken)
             missed += NOT_REACHED in flaws
             wrong += [f"{broken}: {flaw}" for flaw in flaws if flaw != NOT_REACHED]
+        figures.tell(pairs=PAIRS, violations=len(wrong))
         assert not wrong, "\n".join(wrong)
         assert missed < PAIRS / 10
 

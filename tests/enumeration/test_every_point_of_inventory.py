@@ -9,6 +9,7 @@ import pytest
 
 from autogrocery.kit.faults import Fault
 from autogrocery.kit.pg import open_db
+from tests import figures
 from tests.enumeration.breaking import Broken, break_it, points_of
 from tests.enumeration.inventory_deeds import INVENTORY
 from tests.enumeration.inventory_stage import open_inventory_stage
@@ -37,7 +38,9 @@ async def test_a_promise_broken_at_any_point_is_kept(inventory_dsn: str, scenari
         assert points
         await stage.sweep()
         wrong: list[str] = []
-        for point, mode, insists in plans(points, chance):
+        chosen = plans(points, chance)
+        for point, mode, insists in chosen:
             broken = Broken(name, (Fault(point.name, mode, point.nth),), insists)
             wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
+        figures.tell(deeds=1, points=len(points), faults=len(chosen), violations=len(wrong))
         assert not wrong, "\n".join(wrong)
