@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 ORDERS ?= 200
 RATE   ?= 20
 JSON   ?=
+ONLY   ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench lock clean
+.PHONY: help demo up test check verify gen bench prove-all lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +54,9 @@ verify: $(VENV)/.dev ## generated files are what `make gen` would write
 
 bench: $(VENV)/.run ## what an order costs: CPU µs by process, latency by request (out/bench.json)
 	$(BIN)/python bench/orders.py
+
+prove-all: $(VENV)/.dev ## every proof in its long form, about an hour; figures go into docs/RELIABILITY.md (ONLY=word for some)
+	$(BIN)/python tests/prove_all.py --only "$(ONLY)"
 
 lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt

@@ -22,11 +22,13 @@ MESSAGES = ("inventory.", "pricing.", "mail.", "metrics.publish", "robots.announ
 
 
 def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
-    """Every point in every mode, with a caller that insists and one that walks away."""
-    every = [(point, mode, insists) for point in points for mode in modes_at(point) for insists in (True, False)]
-    hanging = [plan for plan in every if plan[1] is Mode.HANG]
-    left_out = [] if EVERYTHING else chance.sample(hanging, len(hanging) - FEW_HANGS)
-    return [plan for plan in every if plan not in left_out]
+    """Every point in every mode, with a caller that insists and one that walks away; in the short form with either."""
+    modes = [(point, mode) for point in points for mode in modes_at(point)]
+    if EVERYTHING:
+        return [(point, mode, insists) for point, mode in modes for insists in (True, False)]
+    hanging = [one for one in modes if one[1] is Mode.HANG]
+    left_out = chance.sample(hanging, len(hanging) - FEW_HANGS)
+    return [(point, mode, chance.random() < 0.5) for point, mode in modes if (point, mode) not in left_out]
 
 
 def modes_at(point: Point) -> list[Mode]:

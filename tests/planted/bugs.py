@@ -1,6 +1,6 @@
 """Bugs that such systems have had, planted into a copy of the product: each must make a check fail.
 
-`quick` is the test that catches it in a few seconds; `suites` are asked, one by one, in the long run.
+`quick` is the test that catches it in a few seconds; `python -m tests.planted` asks every suite.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ WAIT_FOR = Edit(
     "        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
     "    )\n"
     "    try:\n"
-    "        made = await asyncio.wait_for(adding, 0.1)\n"
+    "        made = await asyncio.wait_for(adding, 0.03)\n"
     "    except TimeoutError:\n"
     "        await inventory.release(order_id, Status.CANCELLED, None)\n"
     "        raise Unavailable('order_busy', 'it was not written in time') from None\n",

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 T = TypeVar("T")
-DELAY_S = 0.2
+DELAY_S = 0.05
 
 
 class Mode(StrEnum):
@@ -33,6 +33,7 @@ class Mode(StrEnum):
     CANCELLED = "cancelled"
     HANG = "hang"
     DELAY = "delay"
+    LATE = "late"  # the effect at once, the answer after a while
     DUPLICATE = "duplicate"
 
 
@@ -138,6 +139,8 @@ async def _strike(plan: _Plan, mode: Mode, call: Callable[[], Awaitable[T]]) -> 
             _kill(plan)
         case Mode.EFFECT_THEN_ERROR:
             raise FaultError("injected after the effect")
+        case Mode.LATE:
+            await asyncio.sleep(DELAY_S)
         case Mode.CANCELLED:
             raise asyncio.CancelledError
         case _:
