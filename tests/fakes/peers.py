@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
@@ -19,17 +20,20 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
 from autogrocery.kit import rpc
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     import grpc
 
+Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
 State = inv.GetOrderResponse
 
 
 class FakeInventory(InventoryServiceServicer):
-    """`stock` by SKU; `trouble[method]` is aborted with, before or (`after_effect`) after the effect; `dispatches` counts."""
+    """`stock` by SKU; `trouble[method]` is aborted with, before or (`after_effect`) after the effect; `dispatches` counts.
+
+    A method in `silent` never answers, before or after the effect likewise; `bend[method]` makes another reply of its own.
+    """
 
     def __init__(self) -> None:
         self.stock = Counter(dict.fromkeys(PRICES, 1_000))
@@ -43,6 +47,15 @@ class FakeInventory(InventoryServiceServicer):
         self.trouble: dict[str, grpc.StatusCode] = {}
         self.after_effect = False
         self.gate: asyncio.Event | None = None
+        self.silent: set[str] = set()
+        self.bend: dict[str, Callable[[Any], Any]] = {}
+
+    def finish(self, order_id: str, picked: Mapping[str, int] | None = None) -> None:
+        """Robots are done with an assigned order: `picked` of it, None for all, nothing for FAILED."""
+        counts = self.items[order_id] if picked is None else dict(picked)
+        self.started.add(order_id)
+        self.state[order_id] = State.COMPLETED if any(counts.values()) else State.FAILED
+        self.picked[order_id] = counts
 
     async def ReserveItems(
         self, request: inv.ReserveItemsRequest, context: grpc.aio.ServicerContext
@@ -50,7 +63,7 @@ class FakeInventory(InventoryServiceServicer):
         await self._before("ReserveItems", context)
         answer = self._reserve(request)
         await self._after("ReserveItems", context)
-        return answer
+        return self._bent("ReserveItems", answer)
 
     def _reserve(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
         oid, wanted = request.order_id, {item.sku: item.quantity for item in request.items}
@@ -88,9 +101,9 @@ class FakeInventory(InventoryServiceServicer):
             self.dispatches[oid] += 1
         await self._after("AssignRobots", context)
         if refused:
-            return inv.RobotResponse(order_id=oid, message="no robots")
+            return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
         share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
-        return inv.RobotResponse(order_id=oid, success=True, assignments=[share])
+        return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
 
     async def ReleaseItems(
         self, request: inv.ReleaseItemsRequest, context: grpc.aio.ServicerContext
@@ -106,13 +119,15 @@ class FakeInventory(InventoryServiceServicer):
             self.state[oid] = State.RELEASED
         await self._after("ReleaseItems", context)
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
-        return inv.ReleaseItemsResponse(order_id=oid, result=result)
+        return self._bent("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
 
     async def GetOrder(self, request: inv.GetOrderRequest, context: grpc.aio.ServicerContext) -> inv.GetOrderResponse:
         await self._before("GetOrder", context)
         oid = request.order_id
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
-        return inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
+        answer = inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
+        await self._after("GetOrder", context)
+        return self._bent("GetOrder", answer)
 
     async def CheckAvailability(
         self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
@@ -126,21 +141,39 @@ class FakeInventory(InventoryServiceServicer):
         self.calls[method] += 1
         if self.gate is not None:
             await self.gate.wait()
+        if method in self.silent and not self.after_effect:
+            await asyncio.Event().wait()
         if method in self.trouble and not self.after_effect:
             await context.abort(self.trouble[method], "as the test wants it")
 
     async def _after(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        if method in self.silent and self.after_effect:
+            await asyncio.Event().wait()
         if method in self.trouble and self.after_effect:
             await context.abort(self.trouble[method], "as the test wants it")
 
+    def _bent(self, method: str, reply: Reply) -> Reply:
+        bent: Reply = self.bend.get(method, _straight)(reply)
+        return bent
+
+
+def _straight(reply: Reply) -> Reply:
+    return reply
+
 
 class FakePricing(PricingServiceServicer):
-    """PRICES, or `trouble`."""
+    """PRICES, or `trouble`, or silence; `bend` makes another reply of a quote."""
 
     def __init__(self) -> None:
         self.trouble: grpc.StatusCode | None = None
+        self.calls: Counter[str] = Counter()
+        self.silent = False
+        self.bend: Callable[[Any], Any] = _straight
 
     async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
+        self.calls["Quote"] += 1
+        if self.silent:
+            await asyncio.Event().wait()
         if self.trouble:
             await context.abort(self.trouble, "as the test wants it")
         lines = [
@@ -150,9 +183,11 @@ class FakePricing(PricingServiceServicer):
         ]  # fmt: skip
         unknown = [item.sku for item in request.items if item.sku not in PRICES]
         total = sum(line.line_total_cents for line in lines)
-        return pri.QuoteResponse(
+        answer = pri.QuoteResponse(
             order_id=request.order_id, currency="USD", lines=lines, total_cents=total, unknown_skus=unknown
         )
+        bent: pri.QuoteResponse = self.bend(answer)
+        return bent
 
     async def ListProducts(
         self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext

@@ -12,6 +12,7 @@ from autogrocery.gateway.core.order import Cause, Fact, Intent, Status
 from autogrocery.gateway.peers.inventory import State
 from autogrocery.gateway.store import due, moves, orders
 from autogrocery.kit.log import log
+from autogrocery.kit.refusals import Invalid
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -30,7 +31,12 @@ async def reconcile(db: Db, inventory: Inventory, metrics: Metrics, order_id: UU
     """
     standing = await inventory.get_order(order_id)
     if standing.state in FACTS:
-        await complete(db, inventory, metrics, order_id, FACTS[standing.state], picked=standing.picked or None)
+        try:
+            await complete(db, inventory, metrics, order_id, FACTS[standing.state], picked=standing.picked or None)
+        except Invalid:
+            log.error("order_contradicted", order_id=str(order_id), state=standing.state)
+            await due.flag(db, order_id, "inventory says that robots picked what is not in this order")
+            return
         log.info("order_reconciled", order_id=str(order_id), state=standing.state)
     elif standing.state is State.RELEASED and await _was_cancelled(db, inventory, metrics, order_id):
         log.info("order_reconciled", order_id=str(order_id), state=standing.state)

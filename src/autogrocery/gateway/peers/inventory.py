@@ -110,7 +110,7 @@ class Inventory:
         )
         self._check(order_id, reply.order_id)
         if reply.success:
-            return Hold({item.sku: item.quantity for item in reply.items})
+            return Hold(self._granted(wants, reply, allow_partial=allow_partial))
         if reply.refusal not in REFUSALS:
             raise InDoubt(self.peer.name, "refused for no reason that the contract knows")
         shortages = tuple(Shortage(short.sku, short.requested, short.available) for short in reply.shortages)
@@ -151,6 +151,8 @@ class Inventory:
             point="inventory.get_order",
         )
         self._check(order_id, reply.order_id)
+        if reply.state not in STATES:
+            raise InDoubt(self.peer.name, "a state that the contract does not know")
         return Standing(STATES[reply.state], {item.sku: item.picked for item in reply.items})
 
     async def check_availability(self, skus: Sequence[str]) -> dict[str, int]:
@@ -162,6 +164,17 @@ class Inventory:
             point="inventory.check_availability",
         )
         return {level.sku: level.available for level in reply.items}
+
+    def _granted(
+        self, wants: Sequence[Want], reply: wire.ReserveItemsResponse, *, allow_partial: bool
+    ) -> dict[str, int]:
+        """Return what is held, if it answers the question: all of it, or some of it where that was asked for."""
+        asked = {want.sku: want.quantity for want in wants}
+        granted = {item.sku: item.quantity for item in reply.items if item.quantity}
+        fits = granted and granted.keys() <= asked.keys() and all(0 < n <= asked[sku] for sku, n in granted.items())
+        if not fits or (granted != asked and not allow_partial):
+            raise InDoubt(self.peer.name, "a hold that does not answer the question")
+        return granted
 
     def _check(self, asked: UUID, answered: str) -> None:
         if answered != str(asked):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.quote import Want
 
 TIMEOUT_S = 1.0
+MAX_PRICE_CENTS = 10**12  # a hundred lines of 999 at that price are still a bigint
 
 
 class Product(Struct, frozen=True):
@@ -30,6 +31,10 @@ class Product(Struct, frozen=True):
     name: str
     aisle_type: str
     unit_price_cents: int
+
+
+def _makes_sense(price: Price) -> bool:
+    return 0 <= price.unit_price_cents <= MAX_PRICE_CENTS and "\0" not in price.name
 
 
 class Pricing:
@@ -49,7 +54,7 @@ class Pricing:
         )
         prices = {line.sku: Price(line.name, line.unit_price_cents) for line in reply.lines}
         missing = {want.sku for want in wants} - prices.keys() - set(reply.unknown_skus)
-        if reply.order_id != str(order_id) or missing or any(price.unit_price_cents < 0 for price in prices.values()):
+        if reply.order_id != str(order_id) or missing or not all(map(_makes_sense, prices.values())):
             raise InDoubt(self.peer.name, "a quote that does not answer the question")
         return Quote(reply.currency, prices, tuple(reply.unknown_skus))
 

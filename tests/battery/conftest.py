@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+
+from autogrocery.kit.clock import uuid7
+from autogrocery.kit.pg import open_db
+from tests.battery.stage import FULL_SHELF, attempt, fresh, violations
+from tests.fakes.house import House, open_house
+from tests.fakes.peers import PRICES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.kit.pg import Db
+
+CONNECTIONS = 6
+
+
+@pytest.fixture(scope="module")
+def module_dsn(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
+    """A database for a whole module: each cell brings a device of its own, whose orders nobody else touches."""
+    name, made_of = f"test_{uuid7().hex}", template("public")
+
+    async def execute(sql: str) -> None:
+        connection = await asyncpg.connect(postgres.dsn())
+        await connection.execute(sql)
+        await connection.close()
+
+    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {made_of}"))
+    yield postgres.dsn(name)
+    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+class Stage(Struct):
+    """What the cells of a module share, and which device belongs to which of them."""
+
+    house: House
+    cells: dict[int, str]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(module_dsn: str) -> AsyncIterator[Stage]:
+    """Opened once; at the end the audit names the cell that has left a violation behind."""
+    async with open_db(module_dsn, application="tests") as db, open_house(db) as house:
+        house.shelf.stock.update(dict.fromkeys(PRICES, FULL_SHELF - house.shelf.stock["milk"]))
+        stage = Stage(house, {})
+        yield stage
+        guilty = [(one, stage.cells.get(user_id)) for one, user_id in await violations(house)]
+        assert guilty == []
+
+
+async def _connect(db: Db) -> None:
+    """Open the pool's connections, so that on a busy machine no cell waits for one longer than it may."""
+    await asyncio.gather(*(attempt(db.row("SELECT pg_sleep(0.1)")) for _ in range(CONNECTIONS)))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(stage: Stage, request: pytest.FixtureRequest) -> House:
+    """The stage for one cell."""
+    made = await fresh(stage.house)
+    stage.cells[made.user_id] = request.node.name
+    return made
