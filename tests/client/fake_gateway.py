@@ -126,6 +126,9 @@ class FakeGateway:
         trick = queue.popleft() if queue else ""
         if trick.startswith("busy"):
             return problem(503, "database_unavailable", **{"Retry-After": trick.removeprefix("busy ")})
+        if trick == "late":  # the work is done, and told too late
+            await handler(request)
+            return problem(503, "deadline_exceeded", **{"Retry-After": "0"})
         if trick == "too many":
             return problem(429, "too_many_requests", **{"Retry-After": "0"})
         if request.path.startswith("/api/client") and request.path not in EXEMPT:

@@ -85,8 +85,9 @@ async def test_a_lost_answer_leads_to_the_same_order(kiosk: Kiosk, gateway: Fake
     assert len(gateway.seen(PREVIEW)) == 3
 
 
-async def test_a_lost_registration_is_recognised_as_ours(gateway: FakeGateway) -> None:
-    gateway.mischief["/api/client/register"].append("lose")
+@pytest.mark.parametrize("trick", ["lose", "late"])
+async def test_a_lost_registration_is_recognised_as_ours(gateway: FakeGateway, trick: str) -> None:
+    gateway.mischief["/api/client/register"].append(trick)
     async with Kiosk(gateway.url, "fridge-2", "correct horse battery", patience=Patience(5, 2)) as kiosk:
         assert (await kiosk.register()).device_id == "fridge-2"
 

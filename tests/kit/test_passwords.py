@@ -166,6 +166,12 @@ async def test_what_would_wait_too_long_is_refused_at_once() -> None:
             task.cancel()
 
 
+async def test_who_waits_longer_than_its_request_may_is_told_to_ask_again() -> None:
+    async with open_passwords(12, patience_s=0.01) as passwords:
+        with pytest.raises(Unavailable, match="busy"):
+            await passwords.matches("x", None)
+
+
 async def test_a_caller_that_gives_up_spoils_nothing_for_the_next(passwords: Passwords) -> None:
     hashed = await passwords.hash("correct horse battery")
     given_up = [asyncio.create_task(passwords.matches("wrong", hashed)) for _ in range(3)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OK: Final = 200
 ACCEPTED: Final = 202
 NOT_2XX: Final = 300
+UNKNOWN: Final = frozenset({502, 503, 504})  # "ask again", never "nothing happened"
 
 
 class Call(Struct, frozen=True):
@@ -72,6 +73,7 @@ async def ask(
                     return accepted
             else:
                 last = read_problem(status, body, headers.get("X-Request-Id"))
+                lost = lost or status in UNKNOWN
                 if status not in BUSY and not last.retryable:
                     last.lost = lost
                     raise last

@@ -26,6 +26,7 @@ ROBOTS_PER_CLASS: Final = 3
 ROBOTS_FILE: Final = "robots.json"
 DEMO_FILE: Final = "demo_device.json"
 DEMO_DEVICE: Final = "demo-fridge"
+PATIENCE_S: Final = 60.0  # nobody waits at a door here
 COST: Final = 10  # these passwords are 24 random bytes: no guessing reaches them at any cost
 
 
@@ -52,7 +53,7 @@ async def provision(dsn: str, home: Path) -> Mapping[str, Mapping[str, str]]:
     if not (home / DEMO_FILE).exists():
         login = (f"{DEMO_DEVICE}-{secrets.token_hex(2)}", secrets.token_urlsafe(18))
         write_private(home / DEMO_FILE, msgspec.json.encode(login))
-    async with open_db(dsn, application="up") as db, open_passwords(COST) as passwords:
+    async with open_db(dsn, application="up") as db, open_passwords(COST, patience_s=PATIENCE_S) as passwords:
         known = {one.device_id for one in await devices.list_of_kind(db, Kind.ROBOT, 1_000)}
         for robot in robots:
             if robot.robot_id not in known:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 MAX_WAIT_S: Final = 3.5  # what would wait longer is refused at once: the caller's own deadline is 5 s
-JOB_DEADLINE_S: Final = 15.0
+PATIENCE_S: Final = (
+    4.5  # of a request, which is answered in its stead after 5 s: nobody hashes for callers who are gone
+)
+JOB_DEADLINE_S: Final = 15.0  # of a worker, for one job
 ROUND_S: Final = 60e-6  # one of the 2**cost rounds, as measured: 250 ms at cost 12
 LEAST_ROOM: Final = 4
 START_AGAIN_S: Final = 1.0
@@ -45,9 +48,10 @@ Waiting = tuple[Job, "asyncio.Future[Done]"]
 class Passwords:
     """Hashes and checks with `count` processes; `open_passwords` starts them. `room` is how many jobs may wait."""
 
-    def __init__(self, cost: int, count: int) -> None:
+    def __init__(self, cost: int, count: int, patience_s: float) -> None:
         self.cost = cost
         self.count = count
+        self._patience_s = patience_s
         self.room = max(LEAST_ROOM, int(MAX_WAIT_S * count / (ROUND_S * 2**cost)))
         self._jobs: asyncio.Queue[Waiting] = asyncio.Queue(self.room)
         self._dummy = _never_matching(cost)
@@ -80,7 +84,7 @@ class Passwords:
         except asyncio.QueueFull:
             raise Unavailable("busy", "Too many logins are waiting.", retry_after_s=5.0) from None
         try:
-            async with asyncio.timeout(JOB_DEADLINE_S):
+            async with asyncio.timeout(self._patience_s):
                 return await answer
         except TimeoutError:
             raise Unavailable("busy", "The login took too long.", retry_after_s=5.0) from None
@@ -157,9 +161,9 @@ def _packed(plain: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_passwords(cost: int) -> AsyncIterator[Passwords]:
-    """Start max(1, cores - 1) workers; leaving ends them."""
-    passwords = Passwords(cost, max(1, (os.cpu_count() or 1) - 1))
+async def open_passwords(cost: int, *, patience_s: float = PATIENCE_S) -> AsyncIterator[Passwords]:
+    """Start max(1, cores - 1) workers; leaving ends them. A caller waits for `patience_s` seconds at the most."""
+    passwords = Passwords(cost, max(1, (os.cpu_count() or 1) - 1), patience_s)
     keepers = [asyncio.create_task(passwords.serve(), name=f"passwords:{number}") for number in range(passwords.count)]
     try:
         yield passwords
