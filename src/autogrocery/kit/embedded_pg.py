@@ -47,6 +47,7 @@ QUIT_TIMEOUT_S = 1.5
 CONNECT_TIMEOUT_S = 5.0
 POLL_S = 0.005
 READY_LINE = 7  # of postmaster.pid, as pg_ctl reads it
+READY_WORDS = frozenset({"ready", "standby"})  # a standby takes connections too, for reading
 SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -54,6 +55,7 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
+    "deadlock_timeout": "200ms",  # below our lock_timeout, so that a deadlock is told as one
     "jit": "off",  # compiling costs more than our short statements
     "huge_pages": "off",  # `try` dies of SIGBUS in containers with a limit on them
     "timezone": "UTC",
@@ -168,7 +170,7 @@ class EmbeddedPostgres:
             lines = (self.data_directory / "postmaster.pid").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > READY_LINE and lines[0] == str(self.pid) and lines[READY_LINE].strip() == "ready"
+        return len(lines) > READY_LINE and lines[0] == str(self.pid) and lines[READY_LINE].strip() in READY_WORDS
 
     def obituary(self) -> str:
         """Say why the server ended, from its log."""
