@@ -62,7 +62,7 @@ async def test_twenty_confirms_dispatch_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
-async def test_confirm_in_doubt_is_promised_and_swept(house: House, after_effect: bool) -> None:  # noqa: FBT001
+async def test_confirm_in_doubt_is_promised_and_swept(house: House, after_effect: bool) -> None:
     order = await house.preview()
     house.shelf.trouble, house.shelf.after_effect = {"AssignRobots": DOWN}, after_effect
     told, settled = await house.confirm(order.order_id)

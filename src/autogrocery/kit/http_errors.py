@@ -30,7 +30,7 @@ EVERYWHERE = {
     414: ("uri_too_long",),
     431: ("headers_too_large",),
     500: ("internal_error",),
-    503: ("overloaded", "deadline_exceeded", "interrupted", "in_doubt"),
+    503: ("overloaded", "deadline_exceeded", "interrupted", "in_doubt", "database_unavailable"),
 }
 WITH_BODY = {
     400: ("invalid_json",),

@@ -8,8 +8,10 @@ server that then gives no answer for SILENCE_S seconds is taken for lost, and th
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -96,6 +98,9 @@ class Statements:
             return await faults.through(point_of(sql) if faults.counting() else "", call)
         except PASSING as error:
             raise _unavailable(error) from error
+        except asyncio.CancelledError:
+            self._connection.terminate()  # whoever gave up does not wait until the server has done so too
+            raise
         finally:
             watch.cancel()
 
@@ -147,6 +152,37 @@ class Db:
             await asyncio.shield(self._pool.release(taken, timeout=CONNECT_TIMEOUT_S))
 
 
+class _Servers:
+    """The servers that a DSN names, tried one at a time: first the one that answered last.
+
+    The driver waits for its first host as long as it waits at all, so a primary that falls silent would hide its successor.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        parts = urlsplit(dsn)
+        user, at, hosts = parts.netloc.rpartition("@")
+        self._dsns = deque(urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(","))
+
+    async def connect(self, *_dsn: Any, **named: Any) -> Any:
+        """Connect to the first that suits; each has its share of the timeout. Raises what the last one said."""
+        named["timeout"] /= len(self._dsns)
+        for left in reversed(range(len(self._dsns))):
+            dsn = self._dsns[0]
+            self._dsns.rotate(
+                -1
+            )  # however this attempt ends, a caller's impatience included, the next begins elsewhere
+            try:
+                connection = await asyncpg.connect(dsn, **named)
+            except PASSING:
+                if not left:
+                    raise
+                continue
+            self._dsns.remove(dsn)
+            self._dsns.appendleft(dsn)
+            return connection
+        raise AssertionError("a DSN names a server")
+
+
 async def _keep_session(_connection: Any) -> None:
     """Skip the driver's reset, a round trip each time: we set nothing in a session, and `transaction` rolls back its own."""
 
@@ -171,6 +207,7 @@ async def open_db(
             min_size=1,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_S,
+            connect=_Servers(dsn).connect,
             max_inactive_connection_lifetime=300.0,
             statement_cache_size=statement_cache_size,
             reset=_keep_session,

@@ -34,7 +34,7 @@ SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 
 CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),  # the sweeper is the one retry layer
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # in truth the patience with one attempt, handshake and all
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),

@@ -55,6 +55,13 @@ class Connection(HttpToolsProtocol):
         self._disarm()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Let a client end its stream behind its request (RFC 9112 §9.6): it is answered, then the connection ends."""
+        if self._free() or self.cycle.response_started:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         """Parse; a head or a message beyond its bounds ends the connection."""
         if self.transport.is_closing():

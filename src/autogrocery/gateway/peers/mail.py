@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TIMEOUT_S = 10.0  # for each step of the conversation
+QUIT_S = 1.0
 DEADLINE_S = 20.0  # for all of it; below the lease of an outbox row, so that nobody sends it beside us
 PERMANENT = 500  # RFC 5321 §4.2.1: a reply of 5yz says never
 SENDER = "receipts@autogrocery.invalid"
@@ -72,8 +73,7 @@ class Mail:
 
     async def _deliver(self, mail: EmailMessage) -> None:
         assert self._parts is not None
-        await aiosmtplib.send(
-            mail,
+        client = aiosmtplib.SMTP(
             hostname=self._parts.hostname,
             port=self._port,
             username=unquote(self._parts.username) if self._parts.username else None,
@@ -81,6 +81,14 @@ class Mail:
             use_tls=self._parts.scheme == "smtps",
             timeout=TIMEOUT_S,
         )
+        try:
+            await client.connect()
+            await client.send_message(mail)
+            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):  # it is taken, whatever becomes of this
+                async with asyncio.timeout(QUIT_S):
+                    await client.quit()
+        finally:
+            client.close()
 
     def _write(self, mail: EmailMessage, name: str) -> None:
         """Write whole or not at all; writing again replaces the same file."""
