@@ -17,6 +17,7 @@ from msgspec import Struct
 from autogrocery.gateway.store import orders
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Unavailable
+from tests import figures
 from tests.failover.devices import KEEPS, Crowd, Journal
 from tests.failover.pair import PATIENCE_S, POLL_S, Pair
 from tests.fakes.truth import TAKEN, quarrels
@@ -146,6 +147,15 @@ async def _compare(shop: Shop, journal: Journal, killed_at: float) -> Findings:
 
 def tell(kind: str, found: Findings) -> None:
     """Log the figures of a run."""
+    figures.tell(
+        **{
+            f"{kind}_orders": found.orders,
+            f"{kind}_acknowledgements": found.acknowledged,
+            f"{kind}_lost": len(found.lost_orders),
+            f"{kind}_orphan_dispatches": len(found.orphan_dispatches),
+            "contradictions": len(found.contradictions),
+        }
+    )
     log.info(
         "failed_over", kind=kind, orders=found.orders, acknowledged=found.acknowledged, asked_again=found.asked_again,
         lost_orders=len(found.lost_orders), lost_words=len(found.lost_words), orphan_dispatch=len(found.orphan_dispatches),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autogrocery.kit.migrate import status
 from autogrocery.kit.pg import Db, open_db
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.sim.fault_proxy import FaultProxy, Weather, open_proxy
@@ -47,5 +48,7 @@ async def test_a_pool_opens_beside_a_silent_server(postgres: EmbeddedPostgres) -
     upstream = ("127.0.0.1", postgres.port)
     async with open_proxy(upstream) as first, open_proxy(upstream) as second:
         first.weather = SILENT
-        async with open_db(dsn_of(postgres, first, second), application="failover") as db:
+        dsn = dsn_of(postgres, first, second)
+        async with open_db(dsn, application="failover") as db:
             assert await answers(db)
+        assert not any(one.applied for one in await status(dsn, "autogrocery.gateway.store.migrations", "elsewhere"))

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from tests.figures import tell
 from tests.simulation.drops import Drop
 from tests.simulation.judge import judge
 from tests.simulation.report import Figures, run_all, say_line, table
@@ -53,6 +54,10 @@ def _many(seeds: range, drop: Drop | None, *, until_found: bool) -> int:
         if figures.runs % SAY_EVERY == 0:
             _say(f"{figures.runs} of {len(seeds)} runs, {failed} failed, {time.perf_counter() - started:.0f} s")
     say_line(table(figures, time.perf_counter() - started))
+    tell(
+        seeds=figures.runs, orders=figures.orders.total(), crashes=figures.crashes, answers=figures.told,
+        probes_missed=len(figures.missed), violations=failed,
+    )  # fmt: skip
     return int(bool(failed))
 
 

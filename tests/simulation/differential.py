@@ -28,6 +28,7 @@ from autogrocery.kit.log import configure
 from autogrocery.kit.migrate import migrate
 from autogrocery.kit.pg import Db, open_db
 from autogrocery.kit.pg_binaries import find_binaries
+from tests.figures import tell
 from tests.simulation.memory_db import MemoryDb, name_of
 from tests.simulation.operations import USERS, Draw
 from tests.simulation.report import say_line
@@ -237,6 +238,7 @@ async def _long_run(dsn: str, seeds: range) -> int:
     for (name, found), count in sorted(comparison.ran.items()):
         say_line(f"{count:>8}  {name} {'found rows' if found else 'found none'}")
     say_line(f"refusals: {dict(comparison.refused)}")
+    tell(lists=len(seeds), operations=sum(comparison.ran.values()), differences=int(bool(difference)))
     say_line(difference or f"{len(seeds)} lists of {LENGTH} operations: no difference")
     return int(bool(difference))
 

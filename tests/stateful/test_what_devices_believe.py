@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from autogrocery.kit.clock import uuid7
+from tests import figures
 from tests.battery.stage import calm
 from tests.fakes.truth import TAKEN, State
 from tests.gateway_http.shop import picked
@@ -266,4 +267,5 @@ def test_nobody_is_told_what_turns_out_untrue(mart: Mart) -> None:
         ),
     )  # fmt: skip
     assert (OFTEN | SOMETIMES if EXAMPLES >= LONG else OFTEN) - SEEN.keys() == set()
+    figures.tell(conversations=EXAMPLES or CI_EXAMPLES, answers=SEEN.total())
     sys.stdout.write("".join(f"{n:6} {what}\n" for what, n in sorted(SEEN.items())))

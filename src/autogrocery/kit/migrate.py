@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 from msgspec import Struct
 
+from autogrocery.kit.pg import Servers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -99,11 +101,12 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """Connect; raises MigrationError with a sentence that does not hold the address, for that holds a password."""
     try:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        connection: asyncpg.Connection[asyncpg.Record] = await Servers(dsn).connect(timeout=CONNECT_TIMEOUT_S)
     except ValueError:
         raise MigrationError("the address is malformed: expected postgresql://user:password@host:port/name") from None
     except (OSError, asyncpg.PostgresError) as error:
         raise MigrationError(f"the database does not answer ({type(error).__name__}): is it running?") from error
+    return connection
 
 
 def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:

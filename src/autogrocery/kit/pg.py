@@ -152,7 +152,7 @@ class Db:
             await asyncio.shield(self._pool.release(taken, timeout=CONNECT_TIMEOUT_S))
 
 
-class _Servers:
+class Servers:
     """The servers that a DSN names, tried one at a time: first the one that answered last.
 
     The driver waits for its first host as long as it waits at all, so a primary that falls silent would hide its successor.
@@ -168,9 +168,7 @@ class _Servers:
         named["timeout"] /= len(self._dsns)
         for left in reversed(range(len(self._dsns))):
             dsn = self._dsns[0]
-            self._dsns.rotate(
-                -1
-            )  # however this attempt ends, a caller's impatience included, the next begins elsewhere
+            self._dsns.rotate(-1)  # however this ends, by a caller's impatience too, the next attempt begins elsewhere
             try:
                 connection = await asyncpg.connect(dsn, **named)
             except PASSING:
@@ -207,7 +205,7 @@ async def open_db(
             min_size=1,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_S,
-            connect=_Servers(dsn).connect,
+            connect=Servers(dsn).connect,
             max_inactive_connection_lifetime=300.0,
             statement_cache_size=statement_cache_size,
             reset=_keep_session,
