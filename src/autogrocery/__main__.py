@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from importlib import import_module
@@ -60,6 +61,13 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     up.add_argument("--ports", choices=["auto"], default="", help="take free ports instead of the default ones")
     demo = _command(commands, "demo", "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
                     "autogrocery demo --orders 500 --rate 25 --json figures.json", "network:run_demo")  # fmt: skip
+    prove = _command(commands, "prove", "break a network of its own all the time and prove that every order stays right; exit 1 if not",
+                     "autogrocery prove --minutes 3 --seed 7 --html proof.html", "proving:run_prove")  # fmt: skip
+    prove.add_argument("--minutes", type=_lasting, default=3.0, help="how long it is broken (default 3)")
+    prove.add_argument("--seed", type=int, default=1, help="which disasters and baskets (default 1)")
+    prove.add_argument("--rate", type=_lasting, default=6.0, help="orders a second (default 6)")
+    prove.add_argument("--json", metavar="FILE", help="write the figures there too")
+    prove.add_argument("--html", metavar="FILE", help="write a page with a timeline there")
     replay = _command(commands, "replay", "replay real baskets against a running gateway",
                       "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "replaying:run_replay")  # fmt: skip
     replay.add_argument("--url", required=True, help="the gateway's public address")
@@ -130,6 +138,13 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _lasting(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("more than 0")
     return number
 
 

@@ -29,7 +29,7 @@ DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
 
 async def play(stack: Stack, arguments: argparse.Namespace) -> int:
     """Fill the network's shelves, replay, audit both databases and report; returns the exit code."""
-    stage = Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, _asker(stack))
+    stage = Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, asker(stack))
 
     async def fill(_stage: Stage, items: list[StockItem]) -> None:
         await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], items)
@@ -76,7 +76,7 @@ def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
     return until_signalled("stock load", work())
 
 
-def _asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
+def asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
     """Return what audits both databases; None is the answer while one of them is being restarted."""
 
     async def ask() -> Audit | None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = asyncpg.Record
-ACQUIRE_TIMEOUT_S = 0.25
+ACQUIRE_TIMEOUT_S = 0.25  # for a connection that others have
+OPEN_TIMEOUT_S = 1.0  # for one that must be opened first: after a restart of the server all of them
 STATEMENT_TIMEOUT_MS = 1_000
 LOCK_TIMEOUT_MS = 500
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
@@ -133,13 +134,18 @@ class Db:
     async def connection(self) -> AsyncIterator[Statements]:
         """One connection for several statements, each its own commit; raises Unavailable if none is free in time."""
         try:
-            taken = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+            taken = await self._pool.acquire(timeout=self._patience_s())
         except PASSING as error:
             raise _unavailable(error) from error
         try:
             yield Statements(taken, self._answer_within_s)
         finally:
             await self._give_back(taken)
+
+    def _patience_s(self) -> float:
+        pool = self._pool
+        must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
+        return OPEN_TIMEOUT_S if must_open else ACQUIRE_TIMEOUT_S
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:

@@ -69,13 +69,17 @@ class Fleet:
         return self._kiosks[household]
 
     async def enrol(self) -> None:
-        """Bring every device to its login, in the order in which the demand needs them; ends when all have tried."""
-        waiting = iter(list(self._kiosks))
+        """Bring every device to its login, in the order in which the demand needs them; ends when all have tried.
+
+        Who is in already is left alone.
+        """
+        waiting = iter([one for one in self._kiosks if not self._entered[one].is_set() or one in self._refused])
 
         async def work() -> None:
             for household in waiting:
                 try:
                     await self._enter(self._kiosks[household])
+                    self._refused.pop(household, None)
                 except (Problem, Unanswered) as refusal:
                     self._refused[household] = refusal
                 self._entered[household].set()

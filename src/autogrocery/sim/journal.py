@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Struct, frozen=True):
-    """One 2xx about an order; `lines_cents` is the sum of its lines as told."""
+    """One 2xx about an order; `lines_cents` is the sum of its lines as told, `finished_at` when the order ended, if it has."""
 
     at: datetime
     device_id: str
@@ -30,6 +30,7 @@ class Entry(Struct, frozen=True):
     total_cents: int
     quoted_total_cents: int
     lines_cents: int
+    finished_at: datetime | None = None
 
 
 class Journal:
@@ -53,6 +54,7 @@ class Journal:
             order.total_cents,
             order.quoted_total_cents,
             sum(line.line_total_cents for line in order.items),
+            order.finished_at,
         )
         self.entries.append(entry)
         if self._file is not None:

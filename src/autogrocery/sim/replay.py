@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from autogrocery.sim.fleet import Fleet
     from autogrocery.sim.market import Basket
 
-Plan = Literal["buy", "cancel the preview", "cancel the order", "walk away"]
+Plan = Literal["buy", "confirm again", "cancel the preview", "cancel the order", "walk away"]
 HUNDRED: Final = 100
+CONFIRMS: Final = 3  # by a customer who presses the button again and again
 IN_FLIGHT: Final = 256
 LOOKING_AT_ONCE: Final = 16
 FINISH_WITHIN_S: Final = 120.0  # from confirm to the last pick, restarts of everything included
@@ -71,12 +72,15 @@ async def replay(
     seed: int = 1,
     run_name: str,
     show: Callable[[Counter[str]], None] = lambda _outcomes: None,
+    plans: Callable[[int, int], Plan] | None = None,
+    thinks_s: Callable[[int, int], float] = lambda _seed, _number: 0.0,
 ) -> Run:
     """Play the demand at `rate` orders a second on average, in the rhythm of its own times, and wait for every order's end.
 
     `run_name` sets this run's orders apart from those of another run by the same devices: the same name asks for the
-    same orders again. By seed three customers of a hundred cancel and one walks away. Never raises for what the
-    gateway does: refusals and silence are outcomes. `show` is called with the outcomes so far at every change.
+    same orders again. `plans(seed, number)` decides what each customer does, else three of a hundred cancel and one walks
+    away; `thinks_s(seed, number)` is how long one looks at the quote first. Never raises for what the gateway does: refusals and silence are outcomes. `show` is called with the outcomes so
+    far at every change.
     """
     started_at = time.monotonic()
     outcomes: Counter[str] = Counter()
@@ -85,7 +89,8 @@ async def replay(
 
     async def walk(number: int, basket: Basket) -> None:
         try:
-            trip = await _shop(fleet, basket, plan_of(seed, number), f"{run_name}-{number}")
+            plan, think_s = (plans or plan_of)(seed, number), thinks_s(seed, number)
+            trip = await _shop(fleet, basket, plan, f"{run_name}-{number}", think_s)
         finally:
             places.release()
         trips.append(trip)
@@ -143,7 +148,7 @@ async def look_again(fleet: Fleet, run: Run) -> list[Witness]:
     return [task.result() for task in looks]
 
 
-async def _shop(fleet: Fleet, basket: Basket, plan: Plan, basket_id: str) -> Trip:
+async def _shop(fleet: Fleet, basket: Basket, plan: Plan, basket_id: str, think_s: float) -> Trip:
     trip = Trip(basket, plan)
     try:
         kiosk = await fleet.ready(basket.household)
@@ -157,6 +162,7 @@ async def _shop(fleet: Fleet, basket: Basket, plan: Plan, basket_id: str) -> Tri
         return replace(trip, unanswered=str(silence))
     trip = replace(trip, order_id=order.order_id, order=order)
     try:
+        await asyncio.sleep(think_s)
         await _decide(fleet, kiosk, order, plan)
         order = await kiosk.finished(order.order_id, _patience_for(order, plan))
     except (Problem, Unanswered) as trouble:
@@ -170,6 +176,7 @@ async def _decide(fleet: Fleet, kiosk: Kiosk, order: Order, plan: Plan) -> None:
     """Do what the customer planned. A refusal ends the plan, not the order: that one is watched to its end all the same."""
     steps = {
         "buy": (("confirm", kiosk.confirm),),
+        "confirm again": (("confirm", kiosk.confirm),) * CONFIRMS,
         "cancel the preview": (("cancel", kiosk.cancel),),
         "cancel the order": (("confirm", kiosk.confirm), ("cancel", kiosk.cancel)),
         "walk away": (),

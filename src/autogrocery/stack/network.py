@@ -149,7 +149,7 @@ class Stack:
                 self._keep(child, child.role.ready_deadline_s)
 
     def _keep(self, child: Supervised, ready_deadline_s: float) -> None:
-        keeper = asyncio.create_task(keep(child, ready_deadline_s, self._restarted))
+        keeper = asyncio.create_task(keep(child, ready_deadline_s, self._restarted, self._options.most_crashes))
         self._keepers.add(keeper)
         keeper.add_done_callback(self._give_up)
 

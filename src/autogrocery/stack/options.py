@@ -10,6 +10,7 @@ from autogrocery.kit.embedded_pg import PORT_SETTING
 from autogrocery.kit.settings import SettingsError
 from autogrocery.stack.home import home_directory
 from autogrocery.stack.roles import ROLES, Role
+from autogrocery.stack.supervise import LOOP_CRASHES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,13 +20,17 @@ HIGHEST_PORT = 65_535
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Where it lives, the environment it reads and passes on, its ports (`pg_port` 0: a free one) and its roles."""
+    """Where it lives, the environment it reads and passes on, its ports (`pg_port` 0: a free one) and its roles.
+
+    A child that crashes `most_crashes` times in half a minute ends the network; None is for those who kill it themselves.
+    """
 
     home: Path
     environ: dict[str, str]
     auto_ports: bool = False
     pg_port: int = 0
     roles: tuple[Role, ...] = ROLES
+    most_crashes: int | None = LOOP_CRASHES
 
 
 def options_from(environ: Mapping[str, str], *, ports: str = "") -> Options:

@@ -20,6 +20,7 @@ BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MOST_S: Final = 5.0
 LOOP_CRASHES: Final = 5
 LOOP_WINDOW_S: Final = 30.0
+CRASHES_REMEMBERED: Final = 100  # of one that may crash as often as it likes: enough for the longest pause
 
 
 class Supervised(Protocol):
@@ -56,12 +57,17 @@ async def await_ready(child: Supervised, deadline_s: float) -> None:
         await asyncio.sleep(READY_POLL_S)
 
 
-async def keep(child: Supervised, ready_deadline_s: float, restarted: Callable[[str], None]) -> None:
+async def keep(
+    child: Supervised,
+    ready_deadline_s: float,
+    restarted: Callable[[str], None],
+    most_crashes: int | None = LOOP_CRASHES,
+) -> None:
     """Launch `child` again whenever it ends, with growing pauses, and call `restarted` with its name each time it serves.
 
-    Never returns; raises StartError when it has crashed LOOP_CRASHES times within LOOP_WINDOW_S seconds.
+    Never returns; raises StartError when it has crashed `most_crashes` times (None: never too often) within LOOP_WINDOW_S seconds.
     """
-    crashes: deque[float] = deque(maxlen=LOOP_CRASHES)
+    crashes: deque[float] = deque(maxlen=most_crashes or CRASHES_REMEMBERED)
     while True:
         while child.poll() is None:  # noqa: ASYNC110 - a process is no event of the loop's
             await asyncio.sleep(WATCH_S)
@@ -69,7 +75,7 @@ async def keep(child: Supervised, ready_deadline_s: float, restarted: Callable[[
             crashes.append(time.monotonic())
             recent = sum(1 for at in crashes if crashes[-1] - at < LOOP_WINDOW_S)
             log.warning("child_crashed", child=child.name, status=child.poll(), recent=recent)
-            if recent == LOOP_CRASHES:
+            if recent == most_crashes:
                 raise StartError(f"{child.name} crashed {recent} times within {LOOP_WINDOW_S:g} s; {child.obituary()}")
             await asyncio.sleep(backoff_s(recent))
             try:
