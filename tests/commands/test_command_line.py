@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.embedded_pg import EmbeddedPostgres
 
 COMMANDS = (
-    "up", "demo", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
+    "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
     "stock load", "device add", "device list", "device disable", "robot add", "operator add", "openapi", "doctor",
 )  # fmt: skip
 SECRETS = {"JWT_SECRET": "a" * 32, "ROBOT_JWT_SECRET": "b" * 32, "WEBHOOK_SECRET": "c" * 32}

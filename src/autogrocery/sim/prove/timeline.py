@@ -79,10 +79,10 @@ def picture(figures: Figures) -> str:
 def strip(times_s: Sequence[float], most_s: float) -> str:
     """Return recovery times as dots on a line from 0 to `most_s`."""
     dots = "".join(
-        f'<circle cx="{4 + 142 * took / max(most_s, 0.001):.1f}" cy="8" r="3"><title>{took:.2f} s</title></circle>'
+        f'<circle cx="{4 + 112 * took / max(most_s, 0.001):.1f}" cy="8" r="3"><title>{took:.2f} s</title></circle>'
         for took in times_s
     )
-    return f'<svg class="strip" width="150" height="16"><line x1="4" x2="146" y1="8" y2="8"/>{dots}</svg>'
+    return f'<svg class="strip" width="120" height="16"><line x1="4" x2="116" y1="8" y2="8"/>{dots}</svg>'
 
 
 def _grid(lasts_s: float, scale: float) -> Iterator[str]:
