@@ -88,3 +88,12 @@ def gateway_dsn(dsn_of: Callable[[str], str]) -> str:
 async def gateway_db(gateway_dsn: str) -> AsyncIterator[Db]:
     async with open_db(gateway_dsn, application="tests") as db:
         yield db
+
+
+@pytest.fixture(scope="module")
+def module_dsn(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
+    """DSN of a database with the gateway's tables for a whole module: each test brings a device of its own."""
+    name = f"test_{uuid7().hex}"
+    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template('public')}"))
+    yield postgres.dsn(name)
+    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))

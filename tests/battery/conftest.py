@@ -3,39 +3,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from autogrocery.kit.clock import uuid7
 from autogrocery.kit.pg import open_db
 from tests.battery.stage import FULL_SHELF, attempt, fresh, violations
 from tests.fakes.house import House, open_house
 from tests.fakes.peers import PRICES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator
 
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
     from autogrocery.kit.pg import Db
 
 CONNECTIONS = 6
-
-
-@pytest.fixture(scope="module")
-def module_dsn(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
-    """A database for a whole module: each cell brings a device of its own, whose orders nobody else touches."""
-    name, made_of = f"test_{uuid7().hex}", template("public")
-
-    async def execute(sql: str) -> None:
-        connection = await asyncpg.connect(postgres.dsn())
-        await connection.execute(sql)
-        await connection.close()
-
-    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {made_of}"))
-    yield postgres.dsn(name)
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 class Stage(Struct):

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import TYPE_CHECKING
 
-from autogrocery.kit.faults import Mode
+from autogrocery.kit.faults import Fault, Mode
+from tests import figures
+from tests.enumeration.breaking import Broken, break_it, points_of
 from tests.enumeration.deeds import Subject
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Awaitable, Callable
 
     from tests.enumeration.breaking import Point
-    from tests.enumeration.deeds import Stage
+    from tests.enumeration.deeds import S, Scenario, Stage
 
 EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 SEED = int(os.environ.get("PROVE_SEED", "1"))
 FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
 MESSAGES = ("inventory.", "pricing.", "mail.", "metrics.publish", "robots.announce", "gateway.")
+
+
+async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:
+    """Break a deed at each of its points, a fresh subject each time; returns every flaw."""
+    fresh = subjects(stage)
+    points = await points_of(stage, scenario, await fresh())
+    assert points
+    await stage.sweep()
+    chosen = plans(points, random.Random(f"{SEED}/{scenario.name}"))
+    wrong: list[str] = []
+    for point, mode, insists in chosen:
+        broken = Broken(scenario.name, (Fault(point.name, mode, point.nth),), insists)
+        wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
+    figures.tell(deeds=1, points=len(points), faults=len(chosen), violations=len(wrong))
+    return wrong
 
 
 def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:

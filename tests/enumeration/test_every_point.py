@@ -15,7 +15,7 @@ from tests import figures
 from tests.enumeration.accounts import ACCOUNTS
 from tests.enumeration.breaking import NOT_REACHED, Broken, break_it, points_of
 from tests.enumeration.orders import ORDERS
-from tests.enumeration.plans import EVERYTHING, SEED, modes_at, plans, subjects
+from tests.enumeration.plans import EVERYTHING, SEED, break_everywhere, modes_at, subjects
 from tests.enumeration.stage import open_stage
 
 if TYPE_CHECKING:
@@ -36,18 +36,9 @@ LEFT_OUT = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_deed_broken_at_any_point_is_mended(gateway_db: Db, tmp_path: Path, name: str) -> None:
-    scenario, chance = SCENARIOS[name], random.Random(f"{SEED}/{name}")
     async with open_stage(gateway_db, tmp_path) as stage:
-        fresh = subjects(stage)
-        points = await points_of(stage, scenario, await fresh())
-        assert points
-        wrong: list[str] = []
-        chosen = plans(points, chance)
-        for point, mode, insists in chosen:
-            broken = Broken(name, (Fault(point.name, mode, point.nth),), insists)
-            wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
-        figures.tell(deeds=1, points=len(points), faults=len(chosen), violations=len(wrong))
-        assert not wrong, "\n".join(wrong)
+        wrong = await break_everywhere(stage, SCENARIOS[name])
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.timeout(1_800)

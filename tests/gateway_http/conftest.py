@@ -1,35 +1,14 @@
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-import asyncpg
-import pytest
 import pytest_asyncio
 
-from autogrocery.kit.clock import uuid7
 from tests.fakes.peers import PRICES
 from tests.gateway_http.shop import Device, Shop, open_shop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
-
-
-@pytest.fixture(scope="module")
-def module_dsn(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
-    """A database for a whole module: each test brings a device of its own, which sees nothing of the others."""
-    name, made_of = f"test_{uuid7().hex}", template("public")
-
-    async def execute(sql: str) -> None:
-        connection = await asyncpg.connect(postgres.dsn())
-        await connection.execute(sql)
-        await connection.close()
-
-    asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {made_of}"))
-    yield postgres.dsn(name)
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    from collections.abc import AsyncIterator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
