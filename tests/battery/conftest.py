@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
 import pytest_asyncio
 from msgspec import Struct
 
@@ -14,6 +13,8 @@ from tests.fakes.peers import PRICES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
     from autogrocery.kit.pg import Db
 
