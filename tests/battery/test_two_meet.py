@@ -27,9 +27,9 @@ async def test_of_two_cancels_that_come_too_late_both_are_told_so(house: House) 
     house.shelf.gate = asyncio.Event()
     with arm(Fault("orders.promise_release", Mode.DELAY, 1), Fault("orders.get", Mode.DELAY, 2)) as calls:
         slower = asyncio.create_task(said("cancel", house, order_id))
-        await until(lambda: calls.get("orders.promise_release") == 1)
+        await until(lambda: calls.get("orders.promise_release", 0) >= 1)
         faster = asyncio.create_task(said("cancel", house, order_id))
-        await until(lambda: calls.get("orders.get") == 2)
+        await until(lambda: calls.get("orders.get", 0) >= 2)
         house.shelf.gate.set()
         assert (await faster, await slower) == ("409 too_late_to_cancel", "409 too_late_to_cancel")
 
@@ -38,7 +38,7 @@ async def test_a_cancel_between_inventorys_yes_and_the_confirms_commit_is_not_fo
     order_id = await MAKERS["idle"](house)
     with arm(Fault("orders.mark_dispatched", Mode.DELAY, 1)) as calls:
         confirming = asyncio.create_task(said("confirm", house, order_id))
-        await until(lambda: calls.get("orders.mark_dispatched") == 1)
+        await until(lambda: calls.get("orders.mark_dispatched", 0) >= 1)
         house.shelf.trouble = {"ReleaseItems": grpc.StatusCode.UNAVAILABLE}
         assert await said("cancel", house, order_id) == "202 releasing"
         assert await confirming == "409 order_cancelled"
@@ -52,7 +52,7 @@ async def test_an_expiry_between_a_confirms_doubt_and_its_promise_ends_the_order
     house.shelf.trouble, house.shelf.after_effect = {"AssignRobots": grpc.StatusCode.UNAVAILABLE}, True
     with arm(Fault("orders.promise_dispatch", Mode.DELAY, 1)) as calls:
         confirming = asyncio.create_task(said("confirm", house, order_id))
-        await until(lambda: calls.get("orders.promise_dispatch") == 1)
+        await until(lambda: calls.get("orders.promise_dispatch", 0) >= 1)
         await house.db.run("UPDATE grocery_orders SET expires_at = now() WHERE order_id = $1", order_id)
         assert await said("expiry", house, order_id) == "PROCESSING"
         assert await confirming == "200 PROCESSING"
@@ -64,7 +64,7 @@ async def test_a_webhook_between_inventorys_yes_and_the_confirms_commit_is_the_l
     order_id = await MAKERS["idle"](house)
     with arm(Fault("orders.mark_dispatched", Mode.DELAY, 1)) as calls:
         confirming = asyncio.create_task(said("confirm", house, order_id))
-        await until(lambda: calls.get("orders.mark_dispatched") == 1)
+        await until(lambda: calls.get("orders.mark_dispatched", 0) >= 1)
         assert await said("webhook_full", house, order_id) == "applied COMPLETED"
         assert await confirming == "200 COMPLETED"
     await settle(house, order_id)

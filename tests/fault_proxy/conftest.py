@@ -6,14 +6,11 @@ import pytest
 import pytest_asyncio
 
 from tests.fault_proxy.stage import Stage, open_stage
-from tests.gateway_http.conftest import module_dsn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.gateway_http.shop import Device
-
-__all__ = ["module_dsn"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -40,6 +40,6 @@ def run(arguments: str, source: Path, timeout_s: float) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-def testing(tests: str) -> str:
+def suite_of(tests: str) -> str:
     """Return the arguments that run some tests until the first fails."""
     return f"pytest -q -n 0 -x -p no:cacheprovider {tests}"

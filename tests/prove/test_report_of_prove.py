@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from recorded import OUTCOME, WITNESS, figures
+from recorded_run import OUTCOME, WITNESS, figures
 from rich.console import Console
 
 from autogrocery.sim.prove.page import page, write_html

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
-from recorded import (
+from recorded_run import (
     CLEAN,
     ENTRIES,
     EVENTS,

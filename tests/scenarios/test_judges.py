@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from recorded import AT, WITHDRAWN, end, order, said
+from recorded_answers import AT, WITHDRAWN, end, order, said
 
 from autogrocery.sim.scenarios import buyers, cancel_race, expiry_race, lost_commits, storm, webhooks
 from autogrocery.sim.scenarios.buyers import Buyer, Sale
