@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg import Db
     from tests.enumeration.deeds import Subject
 
+PLENTY = ("milk", "bread")  # for thousands of orders
 KEY, ROBOT_KEY = b"devices-and-operators-of-a-test-", b"robots-of-a-test-have-their-own-"
 HASH = "$2b$10$" + "x" * 53
 
@@ -123,6 +124,7 @@ class Stage(Struct):
 async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         shelf, prices, target = await stack.enter_async_context(serve_peers())
+        shelf.stock.update(dict.fromkeys(PLENTY, 1_000_000))
         publisher = await stack.enter_async_context(bus.open_publisher("ANALYTICS_ZMQ_ADDR", "tcp://127.0.0.1:*", point="metrics.publish"))  # fmt: skip
         postbox = Postbox()
         (port,) = free_ports(1)
