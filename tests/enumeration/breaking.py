@@ -58,6 +58,7 @@ async def break_it(stage: S, scenario: Scenario[S], one: Subject, broken: Broken
     while isinstance(answer, Killed) and broken.insists:
         await stage.restart()
         answer, pending = await _one_life(stage, scenario, one, pending, INSISTS, hanging)
+    hanging |= _of_dead_loops()
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
@@ -67,7 +68,7 @@ async def break_it(stage: S, scenario: Scenario[S], one: Subject, broken: Broken
         await stage.time_passes(one)
     await stage.restart()
     for _ in range(SWEEPS):
-        await stage.sweep()
+        await stage.sweep(one)
     if owed := await stage.owed():
         wrong.append(f"{owed} still owed after {SWEEPS} sweeps")
     return wrong + await stage.violations() + await scenario.rest(stage, one, broken.insists)
@@ -112,6 +113,11 @@ async def _act(
                 hanging.add(task)
                 return Unavailable("deadline_exceeded", "the handler's deadline")
     return task.result()
+
+
+def _of_dead_loops() -> set[asyncio.Task[object]]:
+    """What a loop had in work beside the item that killed it; with a real process it would be gone."""
+    return {task for task in asyncio.all_tasks() if task.get_coro().__qualname__.endswith("<locals>.one")}  # type: ignore[union-attr]
 
 
 async def _told(deed: object) -> object:

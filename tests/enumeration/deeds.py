@@ -37,8 +37,8 @@ class Stage(Protocol):
     async def restart(self) -> None:
         """End the process and start the next one."""
 
-    async def sweep(self) -> None:
-        """One turn of every loop, with all that waits for its time being due."""
+    async def sweep(self, one: Subject | None = None) -> None:
+        """One turn of every loop, with all that waits for its time being due, `one`'s order above all."""
 
     async def time_passes(self, one: Subject) -> None:
         """Let what the subject holds run out."""

@@ -47,7 +47,7 @@ class InventoryStage(Struct):
         """The next process: loops that remember nothing."""
         self.telling, self.lapsing = loops.telling(self.db, self.gateway), loops.lapsing(self.db)
 
-    async def sweep(self) -> None:
+    async def sweep(self, _one: Subject | None = None) -> None:
         await self.db.run("UPDATE inventory.webhook_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
         await self.lapsing._once()
         await self.telling._once()

@@ -72,10 +72,13 @@ class Stage(Struct):
         await metrics_log.add_epoch(self.db, metrics.epoch)
         self.deps = replace(self.deps, inventory=Inventory(channel), pricing=Pricing(channel), metrics=metrics)
 
-    async def sweep(self) -> None:
-        """One turn of every loop, with all that waits for its time being due."""
-        await self.db.run("UPDATE grocery_orders SET due_at = now() WHERE due_at IS NOT NULL AND (intent IS NOT NULL"
-                          " OR expires_at <= now() OR status = 'PROCESSING')")  # fmt: skip
+    async def sweep(self, one: Subject | None = None) -> None:
+        """One turn of every loop, with all that waits for its time being due; of orders that robots have only `one`'s."""
+        await self.db.run(
+            "UPDATE grocery_orders SET due_at = now() WHERE due_at IS NOT NULL AND (intent IS NOT NULL"
+            " OR expires_at <= now() AND status = 'PREVIEWED' OR status = 'PROCESSING' AND order_id = $1)",
+            one.order_id if one else None,
+        )
         await self.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
         for loop in order_loops(self.deps):
             await loop._once()

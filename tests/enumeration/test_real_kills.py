@@ -191,7 +191,7 @@ async def kill(street: Street, scenario: Scenario, one: Subject, fault: str, *, 
         await stage.time_passes(one)
     await stage.restart()
     for _ in range(2):
-        await stage.sweep()
+        await stage.sweep(one)
     if owed := await stage.owed():
         wrong.append(f"{owed} still owed")
     return wrong + await stage.violations() + await scenario.rest(stage, one, insists)
