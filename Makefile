@@ -55,7 +55,7 @@ verify: $(VENV)/.dev ## generated files are what `make gen` would write
 bench: $(VENV)/.run ## what an order costs: CPU µs by process, latency by request (out/bench.json)
 	$(BIN)/python bench/orders.py
 
-prove-all: $(VENV)/.dev ## every proof in its long form, about an hour; figures go into docs/RELIABILITY.md (ONLY=word for some)
+prove-all: $(VENV)/.dev ## every proof in its long form, some 90 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python tests/prove_all.py --only "$(ONLY)"
 
 lock: $(BIN)/uv ## compile the hash-pinned lock files

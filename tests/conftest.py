@@ -21,6 +21,12 @@ from autogrocery.kit.pg_binaries import find_binaries
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that ask for more time than others: at the end they would keep one process busy and the rest idle."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
 
 

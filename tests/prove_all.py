@@ -39,6 +39,8 @@ def _tests(*folders: str) -> tuple[str, ...]:
 
 EVERYTHING = {"PROVE_EVERYTHING": "1"}
 PARTS = (
+    Part("whole network, 10 minutes of disasters",
+         ("autogrocery", "prove", "--minutes", "10", "--seed", "7", "--json", str(PROVE_JSON), "--html", str(PROVE_HTML))),
     Part("protocol model, every world", _tests("tests/model")),
     Part("every I/O point, every mode", _tests("tests/enumeration"), EVERYTHING),
     Part("step battery", _tests("tests/battery"), {"BATTERY_EVERY": "1"}),
@@ -47,8 +49,6 @@ PARTS = (
     Part("state machine over HTTP", _tests("tests/stateful"), {"STATEFUL_EXAMPLES": "500"}),
     Part("fault proxy before every port", _tests("tests/fault_proxy")),
     Part("failover to a standby", _tests("tests/failover"), {"FAILOVER_SECONDS": "60"}),
-    Part("whole network, 10 minutes of disasters",
-         ("autogrocery", "prove", "--minutes", "10", "--seed", "7", "--json", str(PROVE_JSON), "--html", str(PROVE_HTML))),
     Part("planted bugs", ("tests.planted", str(CAUGHT))),
 )  # fmt: skip
 

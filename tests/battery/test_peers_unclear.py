@@ -84,7 +84,7 @@ def _troubled() -> list[tuple[str, str, str, str]]:
     statuses, bends = itertools.cycle(ABORTED), itertools.cycle(BENT)
     for step, state in CELLS:
         for call in cell_of(step, state).calls:
-            some = [next(statuses), next(statuses), next(bends)]
+            some = [next(statuses), next(bends)]
             found += [(step, state, call, one) for one in (TROUBLES if EVERY else some) if (call, one) not in CLEAR]
     return found
 

@@ -39,12 +39,16 @@ async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:
 
 
 def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
-    """Every point in every mode, with a caller that insists and one that walks away; in the short form with either."""
+    """Every point in every mode, with a caller that insists and one that walks away.
+
+    In the short form with either, in one of the two modes that only take time, and hanging at a few points.
+    """
     modes = [(point, mode) for point in points for mode in modes_at(point)]
     if EVERYTHING:
         return [(point, mode, insists) for point, mode in modes for insists in (True, False)]
     hanging = [one for one in modes if one[1] is Mode.HANG]
     left_out = chance.sample(hanging, len(hanging) - FEW_HANGS)
+    left_out += [(point, chance.choice((Mode.DELAY, Mode.LATE))) for point in points]
     return [(point, mode, chance.random() < 0.5) for point, mode in modes if (point, mode) not in left_out]
 
 

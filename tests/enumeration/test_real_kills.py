@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from tests import figures
 from tests.enumeration.breaking import points_of
 from tests.enumeration.deeds import Subject
 from tests.enumeration.orders import ORDERS, PICKED
+from tests.enumeration.plans import EVERYTHING
 from tests.enumeration.stage import Stage, open_stage
 from tests.gateway_http.shop import CANCEL, CONFIRM, PREVIEW, Shop, environ, picked
 
@@ -161,13 +163,12 @@ async def test_a_gateway_killed_at_any_point_loses_nothing(gateway_dsn: str, tmp
         kills = 0
         points = await points_of(stage, scenario, await fresh())
         await stage.sweep()  # else the next gateway passes these points on its own account
-        for point in points:
-            for mode in (Mode.KILL_BEFORE, Mode.KILL_AFTER):
-                for insists in (True, False):
-                    kills += 1
-                    broken = f"{point.name}:{mode}:{point.nth}"
-                    flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
-                    wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
+        for number, (point, mode) in enumerate(itertools.product(points, (Mode.KILL_BEFORE, Mode.KILL_AFTER))):
+            for insists in (True, False) if EVERYTHING else (number % 4 in {0, 3},):
+                kills += 1
+                broken = f"{point.name}:{mode}:{point.nth}"
+                flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
+                wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
         figures.tell(deeds=1, points=len(points), kills=kills, violations=len(wrong))
         assert not wrong, "\n".join(wrong)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.planted.bugs import BUGS, Bug
 from tests.planted.planting import TESTS_FAILED, plant, run, suite_of
 
-SUITE_S = 400.0
+SUITE_S = 600.0
 SUITES = {
     "unit and race tests": suite_of("tests/gateway tests/inventory tests/kit/test_http_wire.py tests/gateway_http"),
     "model": suite_of("tests/model"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 QUICK_S = 110.0
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
     found = run(suite_of(bug.quick), plant(bug, tmp_path), QUICK_S)
