@@ -116,8 +116,9 @@ async def _act(
 
 
 def _of_dead_loops() -> set[asyncio.Task[object]]:
-    """What a loop had in work beside the item that killed it; with a real process it would be gone."""
-    return {task for task in asyncio.all_tasks() if task.get_coro().__qualname__.endswith("<locals>.one")}  # type: ignore[union-attr]
+    """What a loop had in work beside the item that killed it, and what hangs in a lane; with a real process it would be gone."""
+    gone = ("<locals>.one", "Lane._run")
+    return {task for task in asyncio.all_tasks() if task.get_coro().__qualname__.endswith(gone)}  # type: ignore[union-attr]
 
 
 async def _told(deed: object) -> object:

@@ -18,7 +18,7 @@ from autogrocery.gateway.loops import order_loops
 from autogrocery.gateway.peers.mail import DEADLINE_S, TIMEOUT_S, Mail
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.outbox import AT_ONCE, Outbox
-from autogrocery.kit.pg import CONNECT_TIMEOUT_S
+from autogrocery.kit.pg_connect import CONNECT_TIMEOUT_S
 from autogrocery.kit.ports import free_ports
 from autogrocery.sim.fault_proxy import CALM, FaultProxy, Weather, open_proxy
 from tests.fakes.house import House, open_house

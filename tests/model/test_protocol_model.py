@@ -11,6 +11,7 @@ import pytest
 
 from autogrocery.gateway.core.order import EDGES, TERMINAL, Intent, Status
 from autogrocery.gateway.store import moves as sql
+from autogrocery.gateway.store import writes
 from tests import figures
 from tests.model import moves
 from tests.model.explore import Explored, explore
@@ -53,7 +54,7 @@ HARMLESS_ALONE = {Drop.RESERVE_IGNORES_ITEMS}
 NEEDS_TWO_BASKETS = {Drop.ASSIGN_USES_THE_HOLD, Drop.NO_ITEMS_COMPARED}
 
 GUARDS = {
-    "mark dispatched": (sql.MARK_DISPATCHED, {}, moves.MARK_DISPATCHED),
+    "mark dispatched": (writes.WRITE, {"to_status": "PROCESSING", "even_if_idle": True}, moves.MARK_DISPATCHED),
     "promise dispatch": (sql.PROMISE_DISPATCH, {}, moves.PROMISE_DISPATCH),
     "promise release": (sql.PROMISE_RELEASE, {"p2": "FAILED"}, moves.PROMISE_RELEASE),
     "promise cancel": (sql.PROMISE_RELEASE, {"p2": "CANCELLED"}, moves.PROMISE_CANCEL),
@@ -61,8 +62,8 @@ GUARDS = {
     "supersede": (sql.PROMISE_RELEASE_IDLE, {"p2": "CANCELLED"}, moves.PROMISE_RELEASE_IDLE),
     "mark released": (sql.MARK_RELEASED, {}, moves.MARK_RELEASED),
     "mark unreleasable": (sql.MARK_UNRELEASABLE, {"p4": 1}, moves.MARK_UNRELEASABLE),
-    "finish": (sql.FINISH, {"p6": False}, moves.FINISH),
-    "finish even if idle": (sql.FINISH, {"p6": True}, moves.FINISH_EVEN_IF_IDLE),
+    "finish": (writes.WRITE, {"to_status": "COMPLETED", "even_if_idle": False}, moves.FINISH),
+    "finish even if idle": (writes.WRITE, {"to_status": "FAILED", "even_if_idle": True}, moves.FINISH_EVEN_IF_IDLE),
 }
 
 
@@ -101,10 +102,12 @@ def test_the_guards_of_the_model_are_those_of_the_sql(
     """The WHERE itself is evaluated for every status and intent that a row may have, by the SQL engine at hand."""
     found = re.search(r"UPDATE grocery_orders.*?\n\s+WHERE (.*?)(?:RETURNING|\Z)", statement, re.DOTALL)
     assert found
-    where = re.sub(r"\$(\d+)", r":p\1", re.sub(r"\b(o|was)\.", "", found[1]))
+    where = re.sub(r"\$(\d+)", r":p\1", re.sub(r"\b(o|w|was)\.", "", found[1]))
     database = sqlite3.connect(":memory:")
     database.create_function("now", 0, lambda: 1)
-    passes = f"SELECT count(*) FROM (SELECT 1 AS order_id, 0 AS expires_at, 1 AS version, :status AS status, :intent AS intent) WHERE {where}"
+    own = "".join(f", :{name} AS {name}" for name in arguments if not name.startswith("p"))
+    row = f"SELECT 1 AS order_id, 0 AS expires_at, 1 AS version, :status AS status, :intent AS intent{own}"
+    passes = f"SELECT count(*) FROM ({row}) WHERE {where}"
     allowed = {
         (status, intent)
         for status, intent in POSSIBLE

@@ -28,9 +28,9 @@ class Bug(Struct, frozen=True):
 
 
 UNGUARDED = Edit(
-    "gateway/store/moves.py",
-    "WHERE order_id = $1 AND status = 'PREVIEWED' AND (intent IS NULL OR intent = 'DISPATCH')\n  RETURNING",
-    "WHERE order_id = $1\n  RETURNING",
+    "gateway/store/writes.py",
+    "WHEN 'PROCESSING' THEN o.status = 'PREVIEWED' AND (o.intent IS NULL OR o.intent = 'DISPATCH')",
+    "WHEN 'PROCESSING' THEN true",
 )
 IN_MEMORY_ONLY = (
     Edit(

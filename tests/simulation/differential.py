@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
     from autogrocery.kit.pg import Statements
+    from autogrocery.kit.pg_many import Many
     from tests.simulation.operations import Operation
     from tests.simulation.tables import Row
 
@@ -85,6 +86,10 @@ class Edited:
 
     async def run(self, sql: str, *args: Any) -> int:
         return await self._inner.run(self._edited(sql), *args)
+
+    async def together(self, many: Many, point: str, row: Any, *lists: Any) -> Any:
+        edited = msgspec.structs.replace(many, sql=self._edited(many.sql), alone=self._edited(many.alone))
+        return await self._inner.together(edited, point, row, *lists)
 
     def _edited(self, sql: str) -> str:
         return sql.replace(self._old, self._new)
@@ -174,6 +179,11 @@ class Counted:
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         found = await self._memory.rows(sql, *args)
         self._ran[name_of(sql), bool(found)] += 1
+        return found
+
+    async def together(self, many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+        found = await self._memory.together(many, point, row, *lists)
+        self._ran[point, bool(found)] += 1
         return found
 
     async def row(self, sql: str, *args: Any) -> Row | None:

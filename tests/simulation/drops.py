@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation import statements
 from tests.simulation.memory_db import claim
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from autogrocery.gateway.store.writes import Asked
     from tests.simulation.tables import Row, Statement
 
 
@@ -36,9 +37,9 @@ class Drop(StrEnum):
     ASSIGN_OVERSELLS = "K4 a lapsed hold's stock is taken again, or the dispatch refused"
 
 
-def _unguarded_dispatch(s: Statement, order_id: UUID, robots: str, epoch: int, sequence: int) -> list[Row]:
-    old = s.tables.orders.get(order_id)
-    return [] if old is None else statements.dispatched(s, old, robots, (epoch, sequence))
+def _unguarded_dispatch(s: Statement, asked: Asked, *_lists: Any) -> list[Row]:
+    old = s.tables.orders.get(asked.order_id)
+    return [] if old is None else statements.dispatched(s, old, asked)
 
 
 def _unguarded_release(s: Statement, order_id: UUID, epoch: int, sequence: int) -> list[Row]:
@@ -63,9 +64,9 @@ def _any_promised(s: Statement, order_id: UUID) -> list[Row]:
     return [statements.promised(s, old)] if old and old["status"] == "PREVIEWED" else []
 
 
-def _any_finished(s: Statement, order_id: UUID, *args: object) -> list[Row]:
-    old = s.tables.orders.get(order_id)
-    return [] if old is None else statements.finished(s, old, *args)
+def _any_finished(s: Statement, asked: Asked, _lines: list[Any], short: list[Any]) -> list[Row]:
+    old = s.tables.orders.get(asked.order_id)
+    return [] if old is None else statements.finished(s, old, asked, short)
 
 
 def _claim_any_expired(s: Statement, limit: int, lease_s: float) -> list[Row]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from autogrocery.kit.pg_many import Many
     from tests.simulation.tables import Row
 
 ATTENTION = "inventory gives no clear answer"
@@ -163,9 +164,8 @@ class MemoryDb:
         self.statements = dict(STATEMENTS)
         self.on_change: Callable[[Row | None, Row], None] = lambda _old, _new: None
 
-    def execute(self, sql: str, args: tuple[Any, ...], now: datetime) -> tuple[list[Row], Statement]:
-        """Run one statement as of `now`; raises LookupError if nobody has taught it, and asyncpg's errors."""
-        name = name_of(sql)
+    def execute(self, name: str, args: tuple[Any, ...], now: datetime) -> tuple[list[Row], Statement]:
+        """Run the statement of that name as of `now`; raises LookupError if nobody has taught it, and asyncpg's errors."""
         deed = self.statements.get(name)
         if deed is None:
             raise LookupError(f"the memory database does not know the statement {name!r}: teach it in tests/simulation")
@@ -177,7 +177,10 @@ class MemoryDb:
         return answer, statement
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        return self.execute(sql, args, self.now)[0]
+        return self.execute(name_of(sql), args, self.now)[0]
+
+    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+        return self.execute(point, (row, *lists), self.now)[0]
 
     async def row(self, sql: str, *args: Any) -> Row | None:
         found = await self.rows(sql, *args)

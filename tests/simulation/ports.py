@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from autogrocery.contracts.analytics.metric import OrderMetric, decode
 from autogrocery.gateway.core.quote import Price, Quote
+from autogrocery.kit.recent import Recent
 from autogrocery.kit.refusals import InDoubt, Unavailable
 from tests.simulation.memory_db import name_of
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Cause, Line, Robot, Status
     from autogrocery.gateway.core.quote import Want
     from autogrocery.gateway.peers.inventory import Hold, Standing
+    from autogrocery.kit.pg_many import Many
     from tests.simulation.memory_db import MemoryDb
     from tests.simulation.memory_inventory import Shelf
     from tests.simulation.network import Life, Network
@@ -45,6 +47,7 @@ class DbPort:
     def __init__(
         self, memory: MemoryDb, life: Life, network: Network, clock: Callable[[], Any], untold: set[tuple[int, int]]
     ) -> None:
+        self.recent: Recent[Any] = Recent()
         self._memory = memory
         self._life = life
         self._network = network
@@ -52,7 +55,15 @@ class DbPort:
         self._untold = untold
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        """One statement, one commit. `now()` is its arrival, though it may wait for a lock before it takes effect."""
+        """One statement, one commit."""
+        return await self._statement(name_of(sql), args, args[0] if args and hasattr(args[0], "int") else None)
+
+    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+        """One order's share of a statement; what others share in it at the same time is theirs alone."""
+        return await self._statement(point, (row, *lists), getattr(row, "order_id", None))
+
+    async def _statement(self, name: str, args: tuple[Any, ...], order_id: UUID | None) -> list[Row]:
+        """Run it. `now()` is its arrival, though it may wait for a lock before it takes effect."""
         network = self._network
         now = self._clock()
         if network.rng.random() < network.weather.slow:
@@ -60,15 +71,12 @@ class DbPort:
         numbers: list[tuple[int, int]] = []
 
         def effect() -> list[Row]:
-            answer, statement = self._memory.execute(sql, args, now)
+            answer, statement = self._memory.execute(name, args, now)
             numbers.extend(statement.numbers)
             self._untold.update(numbers)
             return answer
 
-        order_id = args[0] if args and hasattr(args[0], "int") else None
-        found = await network.carry(
-            self._life, name_of(sql), order_id, effect, deadline_s=DB_DEADLINE_S, trouble=_no_database
-        )
+        found = await network.carry(self._life, name, order_id, effect, deadline_s=DB_DEADLINE_S, trouble=_no_database)
         self._untold.difference_update(numbers)
         return found
 

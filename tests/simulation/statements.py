@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from autogrocery.gateway.store.writes import Asked
     from tests.simulation.tables import Row, Statement
 
 MINUTE_S = 60.0
+LINE = ("order_id", "line_no", "sku", "name", "requested", "quantity", "unit_price_cents")
 MOVED = ("order_id", "version", "confirmed_at", "total_cents", "item_count", "line_count")
 
 
@@ -76,7 +78,8 @@ def list_holding(s: Statement, user_id: int, other_than: UUID, skus: list[str]) 
     return sorted(found, key=lambda order: order["created_at"])[:10]
 
 
-def list_idle_beyond(s: Statement, user_id: int, keep: int) -> list[Row]:
+def list_idle_beyond(s: Statement, asked: tuple[int, int]) -> list[Row]:
+    user_id, keep = asked
     found = [
         order
         for order in s.tables.orders.values()
@@ -91,44 +94,39 @@ def list_events(s: Statement, order_id: UUID, after: int) -> list[Row]:
     return [history[version] for version in sorted(history) if version > after]
 
 
-def add(s: Statement, order_id: UUID, user_id: int, *args: Any) -> list[Row]:
-    currency, total, line_count, item_count, sha256, ttl_s, skus, names, requested, quantities, prices, *metric = args
-    if order_id in s.tables.orders:
+def add(s: Statement, asked: Asked, lines: list[Any], _short: list[Any]) -> list[Row]:
+    if asked.order_id in s.tables.orders:
         return []
-    until = s.later(ttl_s)
+    until = s.later(asked.ttl_s or 0)
     order = {
-        "order_id": order_id, "user_id": user_id, "status": "PREVIEWED", "intent": None, "release_as": None,
-        "release_cause": None, "version": 1, "currency": currency, "quoted_total_cents": total, "total_cents": total,
-        "item_count": item_count, "line_count": line_count, "request_sha256": sha256, "robots": None, "outcome": None,
-        "created_at": s.now, "expires_at": until, "confirmed_at": None, "dispatched_at": None, "finished_at": None,
-        "intent_at": None, "due_at": until, "attempts": 0, "attention": None,
+        "order_id": asked.order_id, "user_id": asked.user_id, "status": "PREVIEWED", "intent": None, "release_as": None,
+        "release_cause": None, "version": 1, "currency": asked.currency, "quoted_total_cents": asked.total_cents,
+        "total_cents": asked.total_cents, "item_count": asked.item_count, "line_count": asked.line_count,
+        "request_sha256": asked.sha256, "robots": None, "outcome": None, "created_at": s.now, "expires_at": until,
+        "confirmed_at": None, "dispatched_at": None, "finished_at": None, "intent_at": None, "due_at": until, "attempts": 0,
+        "attention": None,
     }  # fmt: skip
-    columns = zip(skus, names, requested, quantities, prices, strict=True)
-    lines = [
-        {"order_id": order_id, "line_no": number, "sku": sku, "name": name, "requested": wanted, "quantity": quantity,
-         "unit_price_cents": price}
-        for number, (sku, name, wanted, quantity, price) in enumerate(columns, 1)
-    ]  # fmt: skip
-    s.add_order(order, lines)
-    s.note(order_id, 1, None, "PREVIEWED", "previewed", tuple(metric))
-    return [{"created_at": s.now, "expires_at": until}]
+    s.add_order(order, [dict(zip(LINE, line, strict=True)) for line in lines])
+    s.note(asked.order_id, 1, None, "PREVIEWED", text(asked.cause) or "", (asked.epoch, asked.sequence))
+    return [{"order_id": asked.order_id, "version": 1, "to_status": "PREVIEWED", "at": s.now, "expires_at": until,
+             "total_cents": asked.total_cents, "item_count": asked.item_count, "line_count": asked.line_count}]  # fmt: skip
 
 
-def mark_dispatched(s: Statement, order_id: UUID, robots: str, epoch: int, sequence: int) -> list[Row]:
-    old = s.tables.orders.get(order_id)
+def mark_dispatched(s: Statement, asked: Asked, *_lists: Any) -> list[Row]:
+    old = s.tables.orders.get(asked.order_id)
     if old is None or old["status"] != "PREVIEWED" or old["intent"] not in {None, "DISPATCH"}:
         return []
-    return dispatched(s, old, robots, (epoch, sequence))
+    return dispatched(s, old, asked)
 
 
-def dispatched(s: Statement, old: Row, robots: str, metric: tuple[int, int]) -> list[Row]:
+def dispatched(s: Statement, old: Row, asked: Asked) -> list[Row]:
     new = s.change(
-        old, status="PROCESSING", version=old["version"] + 1, intent=None, intent_at=None, robots=robots,
+        old, status="PROCESSING", version=old["version"] + 1, intent=None, intent_at=None, robots=asked.robots,
         confirmed_at=old["confirmed_at"] or s.now, dispatched_at=s.now, attempts=0, attention=None,
         due_at=s.later(MINUTE_S),
     )  # fmt: skip
-    s.note(new["order_id"], new["version"], "PREVIEWED", "PROCESSING", "dispatched", metric)
-    return moved(s, new)
+    s.note(new["order_id"], new["version"], "PREVIEWED", "PROCESSING", "dispatched", (asked.epoch, asked.sequence))
+    return [{**moved(s, new)[0], "to_status": "PROCESSING", "sequence": asked.sequence}]
 
 
 def promise_dispatch(s: Statement, order_id: UUID) -> list[Row]:
@@ -201,20 +199,20 @@ def mark_unreleasable(s: Statement, order_id: UUID, epoch: int, sequence: int, v
     return [{**moved(s, new)[0], "first": True}]
 
 
-def finish(s: Statement, order_id: UUID, *args: Any) -> list[Row]:
-    old, even_if_idle = s.tables.orders.get(order_id), args[4]
+def finish(s: Statement, asked: Asked, _lines: list[Any], short: list[Any]) -> list[Row]:
+    old = s.tables.orders.get(asked.order_id)
     if old is None:
         return []
-    overtaken = old["status"] == "PREVIEWED" and (old["intent"] is not None or even_if_idle)
-    return finished(s, old, *args) if overtaken or old["status"] == "PROCESSING" else []
+    overtaken = old["status"] == "PREVIEWED" and (old["intent"] is not None or asked.even_if_idle)
+    return finished(s, old, asked, short) if overtaken or old["status"] == "PROCESSING" else []
 
 
-def finished(s: Statement, old: Row, *args: Any) -> list[Row]:
-    status, total, outcome, robots, _idle, cause, epoch, sequence, line_nos, picked, webhook_id, sha256 = args
+def finished(s: Statement, old: Row, asked: Asked, short: list[Any]) -> list[Row]:
+    status, total, sequence = text(asked.to_status), asked.total_cents, asked.sequence
     order_id, first = old["order_id"], old["status"] == "PREVIEWED"
     new = s.change(
-        old, status=text(status), version=old["version"] + 1 + first, intent=None, intent_at=None, total_cents=total,
-        outcome=text(outcome), robots=robots or old["robots"], due_at=None, confirmed_at=old["confirmed_at"] or s.now,
+        old, status=status, version=old["version"] + 1 + first, intent=None, intent_at=None, total_cents=total,
+        outcome=text(asked.outcome), robots=asked.robots or old["robots"], due_at=None, confirmed_at=old["confirmed_at"] or s.now,
         dispatched_at=old["dispatched_at"] or s.now, finished_at=s.now, attention=None,
     )  # fmt: skip
     answer = []
@@ -223,17 +221,17 @@ def finished(s: Statement, old: Row, *args: Any) -> list[Row]:
     if first:
         step = {"from_status": "PREVIEWED", "to_status": "PROCESSING", "cause": "dispatched", "sequence": sequence - 1}
         answer.append({**shared, **step, "version": new["version"] - 1, "total_cents": new["quoted_total_cents"]})
-    step = {"from_status": "PROCESSING", "to_status": text(status), "cause": text(cause), "sequence": sequence}
+    step = {"from_status": "PROCESSING", "to_status": status, "cause": text(asked.cause), "sequence": sequence}
     answer.append({**shared, **step, "version": new["version"], "total_cents": total})
     for row in answer:
-        metric = (epoch, row["sequence"])
+        metric = (asked.epoch, row["sequence"])
         s.note(order_id, row["version"], row["from_status"], row["to_status"], row["cause"], metric)
-    for line_no, count in zip(line_nos, picked, strict=True):
+    for _, line_no, count in short:
         s.add_short_pick(order_id, line_no, count)
     if status == "COMPLETED":
-        s.add_receipt(order_id)
-    if webhook_id is not None:
-        s.remember(order_id, webhook_id, sha256)
+        s.add_receipt(order_id, done=s.tables.devices[old["user_id"]] is None)
+    if asked.webhook_id is not None:
+        s.remember(order_id, asked.webhook_id, asked.sha256 or b"")
     return answer
 
 

@@ -138,9 +138,9 @@ class Statement:
             self._orphans.append("order_lines")
         self._add(self.tables.short_picks, (order_id, line_no), picked)
 
-    def add_receipt(self, order_id: UUID) -> None:
+    def add_receipt(self, order_id: UUID, *, done: bool) -> None:
         row = {"order_id": order_id, "created_at": self.now, "attempts": 0, "next_attempt_at": self.now,
-               "done_at": None, "dead_at": None, "last_error": None}  # fmt: skip
+               "done_at": self.now if done else None, "dead_at": None, "last_error": None}  # fmt: skip
         self._add(self.tables.receipts, order_id, row)
 
     def change_receipt(self, old: Row, **changes: Any) -> Row:

@@ -19,20 +19,20 @@ LISTS = int(os.environ.get("SIMULATION_LISTS", "200"))
 READERS_ONLY = {"metrics_log.list_epochs", "metrics_log.list_changes"}  # which no action on an order uses
 
 EDITS = {
-    "mark_dispatched without its guard": ("AND status = 'PREVIEWED' AND (intent IS NULL OR intent = 'DISPATCH')", ""),
+    "mark_dispatched without its guard": ("o.status = 'PREVIEWED' AND (o.intent IS NULL OR o.intent = 'DISPATCH')", "true"),
     "mark_released without its guard": ("WHERE order_id = $1 AND intent = 'RELEASE'", "WHERE order_id = $1"),
     "mark_unreleasable without its fence": ("AND o.version = $4", "AND o.version >= $4 - 9"),
     "a promise over a release": ("AND intent IS NULL\n", "\n"),
     "an expiry over a promise": ("AND intent IS NULL AND ($2", "AND ($2"),
     "an expiry before its time": ("AND ($2 <> 'EXPIRED' OR expires_at <= now())", "AND $2 <> ''"),
-    "finish of an idle order": ("(o.intent IS NOT NULL OR $6)", "(o.intent IS NOT NULL OR $6 IS NOT NULL)"),
-    "a receipt for a failed order": ("FROM moved WHERE $2 = 'COMPLETED'", "FROM moved WHERE $2 <> ''"),
+    "a finish of an idle order": ("(o.intent IS NOT NULL OR w.even_if_idle)", "true"),
+    "a receipt for a failed order": ("m.user_id WHERE m.to_status = 'COMPLETED'", "m.user_id WHERE m.to_status <> 'PROCESSING'"),
     "a cancel of another cause": ("release_cause = $3", "release_cause = $3 || '!'"),
     "a lease that is longer": ("now() + interval '1 second' * ($2::float8", "now() + interval '2 seconds' * ($2::float8"),
     "attempts that are not counted": ("SET attempts = o.attempts + 1", "SET attempts = o.attempts"),
     "an insert over an insert": ("ON CONFLICT (order_id) DO NOTHING", "ON CONFLICT (order_id) DO UPDATE SET currency = 'EUR'"),
     "receipts in another order": ("ORDER BY next_attempt_at LIMIT $1", "ORDER BY next_attempt_at DESC LIMIT $1"),
-    "a patience that starts anew": ("confirmed_at = coalesce(confirmed_at, now())", "confirmed_at = now()"),
+    "a patience that starts anew": ("confirmed_at = coalesce(o.confirmed_at, now())", "confirmed_at = now()"),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from autogrocery.gateway.actions import view_orders
 from autogrocery.gateway.actions.cancel import cancel
 from autogrocery.gateway.actions.confirm import confirm, not_found
 from autogrocery.gateway.actions.follow_order import follow_order
-from autogrocery.gateway.actions.preview import basket, keep_quota, preview
+from autogrocery.gateway.actions.preview import basket, keep_quota, may_hoard, preview
 from autogrocery.gateway.actions.view_catalog import view_catalog
 from autogrocery.gateway.core.quote import Want
 from autogrocery.gateway.core.wire import (
@@ -83,7 +83,7 @@ async def _preview(request: Request, *, deps: Deps) -> Answer:
         deps.db, deps.inventory, deps.pricing, deps.metrics, asked, ttl_s=deps.settings.preview_ttl_s
     )
     if not replayed:
-        _after_the_answer(deps, user_id)
+        _after_the_answer(deps, order)
     return Answer(order_out(order), headers=(("Idempotency-Replayed", "true"),) if replayed else ())
 
 
@@ -144,9 +144,10 @@ _afterwards: set[asyncio.Task[None]] = set()
 MAX_AFTERWARDS = 64
 
 
-def _after_the_answer(deps: Deps, user_id: int) -> None:
+def _after_the_answer(deps: Deps, order: Order) -> None:
     """Keep the device's quota without making it wait; best effort, and skipped while much of it is under way."""
-    if len(_afterwards) >= MAX_AFTERWARDS:
+    user_id = order.user_id
+    if not may_hoard(deps.db, order) or len(_afterwards) >= MAX_AFTERWARDS:
         return
 
     async def quota() -> None:

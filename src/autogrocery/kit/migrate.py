@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from msgspec import Struct
 
-from autogrocery.kit.pg import Servers
+from autogrocery.kit.pg_connect import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,18 +8,22 @@ server that then gives no answer for SILENCE_S seconds is taken for lost, and th
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from autogrocery.kit import faults
+from autogrocery.kit.pg_connect import CONNECT_TIMEOUT_S, PASSING, open_pool
+from autogrocery.kit.pg_many import PLANNER, LeftBehindError, lane_of
+from autogrocery.kit.recent import Recent
 from autogrocery.kit.refusals import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from autogrocery.kit.coalesce import Lane
+    from autogrocery.kit.pg_many import Item, Many
 
 T = TypeVar("T")
 Row = asyncpg.Record
@@ -28,25 +32,10 @@ OPEN_TIMEOUT_S = 1.0  # for one that must be opened first: after a restart of th
 STATEMENT_TIMEOUT_MS = 1_000
 LOCK_TIMEOUT_MS = 500
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
-CONNECT_TIMEOUT_S = 5.0
+BATCH_TIMEOUT_S = 3.0  # after which a statement for many counts as unanswered, so that the next is not kept waiting
 RETRY_AFTER_S = 1.0
-SILENCE_S = (
-    9.0  # beyond statement_timeout: a network that swallows answers would keep a connection, and its caller, for ever
-)
-
-# What may be gone tomorrow: lost or refused connections, a server that starts or stops, timeouts, lost races.
-PASSING = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.TransactionRollbackError,
-    asyncpg.exceptions.LockNotAvailableError,
-    asyncpg.exceptions.ReadOnlySQLTransactionError,
-    asyncpg.exceptions.InternalClientError,
-)
+# Beyond statement_timeout: a network that swallows answers would keep a connection, and its caller, for ever.
+SILENCE_S = 9.0
 
 
 def _unavailable(error: BaseException) -> Unavailable:
@@ -81,6 +70,12 @@ class Statements:
         tag = await self._through(sql, lambda: self._connection.execute(sql, *args))
         return int(tag.rpartition(" ")[2])
 
+    async def together(
+        self, many: Many, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
+    ) -> Sequence[Row]:
+        """The rows for one item of a statement that takes many, here alone; `point` is the item's own fault point."""
+        return await faults.through(point, lambda: self.rows(many.alone or many.sql, *many.columns([(row, *lists)])))
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
         transaction = self._connection.transaction()
@@ -107,13 +102,18 @@ class Statements:
 
 
 class Db:
-    """A pool with the same verbs; each call takes a connection for one statement."""
+    """A pool with the same verbs; each call takes a connection for one statement.
 
-    def __init__(
-        self, pool: asyncpg.Pool[Row], answer_within_s: float = STATEMENT_TIMEOUT_MS / 1_000 + SILENCE_S
-    ) -> None:
+    `recent` is a bounded memory of what this process wrote or read, for the modules that own the rows.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[Row], writer: asyncpg.Pool[Row], answer_within_s: float) -> None:
+        """Read and write through `pool`; `writer` is the one connection of the statements that take many."""
+        self.recent: Recent[Any] = Recent()
         self._pool = pool
+        self._writer = writer
         self._answer_within_s = answer_within_s
+        self._lanes: dict[str, Lane[Item, Sequence[Row]]] = {}
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
         """All rows of one statement."""
@@ -130,22 +130,59 @@ class Db:
         async with self.connection() as connection:
             return await connection.run(sql, *args)
 
+    async def together(
+        self, many: Many, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
+    ) -> Sequence[Row]:
+        """The rows for one item of a statement that takes many: it leaves with what others ask at the same time.
+
+        Its effect is committed when this returns. One that the batch left behind, or failed for, is tried alone.
+        """
+        item = (row, *lists)
+        lane = self._lanes.get(many.sql) or self._open_lane(many)
+        try:
+            return await faults.through(point, lambda: lane.ask(item))
+        except LeftBehindError:
+            return await self.rows(many.alone or many.sql, *many.columns([item]))
+        except PASSING as error:
+            raise _unavailable(error) from error
+
+    def _open_lane(self, many: Many) -> Lane[Item, Sequence[Row]]:
+        pool = self._pool if many.reads else self._writer
+
+        async def run(sql: str, *columns: Any) -> Sequence[Row]:
+            try:
+                async with asyncio.timeout(BATCH_TIMEOUT_S), self._taken_from(pool) as connection:
+                    return await connection.rows(sql, *columns)
+            except TimeoutError as error:
+                raise _unavailable(error) from error
+
+        lane = self._lanes[many.sql] = lane_of(many, point_of(many.sql), run)
+        return lane
+
+    async def settle(self) -> None:
+        """Wait until all that was asked together is answered, at most CONNECT_TIMEOUT_S seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                for lane in self._lanes.values():
+                    await lane.close()
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Statements]:
         """One connection for several statements, each its own commit; raises Unavailable if none is free in time."""
+        async with self._taken_from(self._pool) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _taken_from(self, pool: asyncpg.Pool[Row]) -> AsyncIterator[Statements]:
+        must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
-            taken = await self._pool.acquire(timeout=self._patience_s())
+            taken = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else ACQUIRE_TIMEOUT_S)
         except PASSING as error:
             raise _unavailable(error) from error
         try:
             yield Statements(taken, self._answer_within_s)
         finally:
-            await self._give_back(taken)
-
-    def _patience_s(self) -> float:
-        pool = self._pool
-        must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
-        return OPEN_TIMEOUT_S if must_open else ACQUIRE_TIMEOUT_S
+            await _give_back(pool, taken)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:
@@ -153,42 +190,10 @@ class Db:
         async with self.connection() as connection, connection._transaction():  # noqa: SLF001 - two halves of one file
             yield connection
 
-    async def _give_back(self, taken: Any) -> None:
-        with suppress(*PASSING):  # a broken connection is dropped by the pool
-            await asyncio.shield(self._pool.release(taken, timeout=CONNECT_TIMEOUT_S))
 
-
-class Servers:
-    """The servers that a DSN names, tried one at a time: first the one that answered last.
-
-    The driver waits for its first host as long as it waits at all, so a primary that falls silent would hide its successor.
-    """
-
-    def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
-        user, at, hosts = parts.netloc.rpartition("@")
-        self._dsns = deque(urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(","))
-
-    async def connect(self, *_dsn: Any, **named: Any) -> Any:
-        """Connect to the first that suits; each has its share of the timeout. Raises what the last one said."""
-        named["timeout"] /= len(self._dsns)
-        for left in reversed(range(len(self._dsns))):
-            dsn = self._dsns[0]
-            self._dsns.rotate(-1)  # however this ends, by a caller's impatience too, the next attempt begins elsewhere
-            try:
-                connection = await asyncpg.connect(dsn, **named)
-            except PASSING:
-                if not left:
-                    raise
-                continue
-            self._dsns.remove(dsn)
-            self._dsns.appendleft(dsn)
-            return connection
-        raise AssertionError("a DSN names a server")
-
-
-async def _keep_session(_connection: Any) -> None:
-    """Skip the driver's reset, a round trip each time: we set nothing in a session, and `transaction` rolls back its own."""
+async def _give_back(pool: asyncpg.Pool[Row], taken: Any) -> None:
+    with suppress(*PASSING):  # a broken connection is dropped by the pool
+        await asyncio.shield(pool.release(taken, timeout=CONNECT_TIMEOUT_S))
 
 
 @asynccontextmanager
@@ -205,31 +210,21 @@ async def open_db(
 
     A connection that is silent for `silence_s` beyond the statement's own timeout is ended. `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
     """
-    try:
-        pool = await asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=max_size,
-            timeout=CONNECT_TIMEOUT_S,
-            connect=Servers(dsn).connect,
-            max_inactive_connection_lifetime=300.0,
-            statement_cache_size=statement_cache_size,
-            reset=_keep_session,
-            server_settings={
-                "application_name": application,
-                "statement_timeout": str(statement_timeout_ms),
-                "lock_timeout": str(LOCK_TIMEOUT_MS),
-                "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
-                "jit": "off",
-            },
-        )
-    except (*PASSING, ValueError) as error:
-        raise _unavailable(error) from error
-    try:
-        yield Db(pool, statement_timeout_ms / 1_000 + silence_s)
-    finally:
+    settings = {
+        "application_name": application,
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+        "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
+        "jit": "off",
+    }
+    async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await pool.close()
-        except PASSING:
-            pool.terminate()
+            pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
+            writer = await stack.enter_async_context(open_pool(dsn, 1, statement_cache_size, settings | PLANNER))
+        except (*PASSING, ValueError) as error:
+            raise _unavailable(error) from error
+        db = Db(pool, writer, statement_timeout_ms / 1_000 + silence_s)
+        try:
+            yield db
+        finally:
+            await db.settle()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.actions.confirm import not_found
 from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Next, Order, Status, on_cancel, too_late
-from autogrocery.gateway.store import moves, orders
+from autogrocery.gateway.store import hints, moves, orders
 from autogrocery.kit.refusals import InDoubt, Unavailable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ async def cancel(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, o
     for _ in range(TURNS):
         if on_cancel(order) is not Next.ACT:
             return order, on_cancel(order) is Next.DONE
+        hints.forget(db, order_id)
         await moves.promise_release(db, order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=LEASE_S)
         order = await orders.get(db, order_id) or order
         if not order.releasing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.order import TERMINAL, Fact, Order, Status, settle
-from autogrocery.gateway.store import inbox, moves, orders
+from autogrocery.gateway.store import hints, inbox, moves, orders
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Conflict, InDoubt, NotFound, Unavailable
 
@@ -36,8 +36,9 @@ async def complete(
     Raises NotFound(order_not_found), Conflict(not_dispatched, webhook_differs), Invalid and Unavailable; after none of
     them is anything remembered.
     """
-    for even_if_idle in (False, True):
-        order = await orders.get(db, order_id)
+    hint = hints.recall(db, order_id)
+    for even_if_idle in (False, True) if hint is None else (False, False, True):
+        order, hint = hint or await orders.get(db, order_id), None
         if order is None:
             raise NotFound("order_not_found", "no such order")
         if order.status in TERMINAL:
@@ -50,6 +51,7 @@ async def complete(
             number=metrics.take(2 if order.status is Status.PREVIEWED else 1),
         )  # fmt: skip
         if changes:
+            hints.forget(db, order_id)
             await metrics.tell(changes)
             log.info("order_finished", order_id=str(order_id), status=settlement.status, outcome=settlement.outcome)
             return True, settlement.status

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.dispatch import dispatch
-from autogrocery.gateway.core.order import Next, Order, on_confirm
-from autogrocery.gateway.store import moves, orders
+from autogrocery.gateway.core.order import Next, Order, Status, on_confirm
+from autogrocery.gateway.store import hints, moves, orders
 from autogrocery.kit.refusals import InDoubt, NotFound
 
 if TYPE_CHECKING:
@@ -27,13 +27,16 @@ async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, 
 
     In doubt means: the promise is committed, the sweeper keeps it. Raises what CONTRACT §2.1 answers, and Unavailable.
     """
-    order = await orders.get_of_device(db, order_id, user_id)
+    order = hints.recall(db, order_id)
+    if order is None or order.user_id != user_id or order.status is not Status.PREVIEWED:
+        order = await orders.get_of_device(db, order_id, user_id)
     if order is None:
         raise not_found()
     if on_confirm(order) is Next.ACT:
         try:
             order = await dispatch(db, inventory, metrics, order)
         except InDoubt:
+            hints.forget(db, order_id)
             await moves.promise_dispatch(db, order_id)
             order = await orders.get(db, order_id) or order
     return order, on_confirm(order) is Next.DONE

@@ -8,7 +8,7 @@ import msgspec
 
 from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Status
-from autogrocery.gateway.store import moves, orders
+from autogrocery.gateway.store import hints, moves, orders
 from autogrocery.kit.log import log
 
 if TYPE_CHECKING:
@@ -33,14 +33,17 @@ async def dispatch(db: Db, inventory: Inventory, metrics: Metrics, order: Order)
         return await _overtaken(db, inventory, metrics, order)
     await metrics.tell([change])
     log.info("order_dispatched", order_id=str(order.order_id), robots=len(robots))
-    return msgspec.structs.replace(
+    dispatched = msgspec.structs.replace(
         order, status=Status.PROCESSING, intent=None, version=change.version, robots=robots,
         confirmed_at=change.confirmed_at, dispatched_at=change.at,
     )  # fmt: skip
+    hints.keep(db, dispatched)
+    return dispatched
 
 
 async def give_up(db: Db, inventory: Inventory, metrics: Metrics, order: Order, cause: Cause) -> Order:
     """Release a PREVIEWED order as FAILED; an earlier attempt that got through after all makes it PROCESSING instead."""
+    hints.forget(db, order.order_id)
     await moves.promise_release(db, order.order_id, Status.FAILED, cause, lease_s=LEASE_S)
     return await _overtaken(db, inventory, metrics, order)
 

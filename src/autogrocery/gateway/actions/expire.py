@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Status
-from autogrocery.gateway.store import moves, orders
+from autogrocery.gateway.store import hints, moves, orders
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,6 +34,7 @@ async def release_idle(
 
     Raises InDoubt and Unavailable.
     """
+    hints.forget(db, order_id)
     promised = await moves.promise_release_idle(db, order_id, release_as, cause, lease_s=LEASE_S)
     order = await orders.get(db, order_id)
     if order is not None and order.releasing:

@@ -11,7 +11,7 @@ from autogrocery.gateway.actions.expire import release_idle
 from autogrocery.gateway.core.order import Cause, Status
 from autogrocery.gateway.core.quote import fingerprint, lines_of, merge, order_id_of
 from autogrocery.gateway.peers.inventory import Refusal
-from autogrocery.gateway.store import orders
+from autogrocery.gateway.store import hints, orders
 from autogrocery.gateway.store.moves import Change
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.log import log
@@ -63,7 +63,7 @@ async def preview(
             return known, True
         raise
     lines = lines_of(asked.wants, quote, hold.granted)
-    number = metrics.take()
+    number, until_s = metrics.take(), hints.now_s() + ttl_s
     made = await orders.add(
         db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number
     )
@@ -76,6 +76,7 @@ async def preview(
         order_id, 1, Status.PREVIEWED, made.created_at, None, made.total_cents,
         sum(line.quantity for line in lines), len(lines), number,
     )  # fmt: skip
+    hints.keep(db, made, until_s)
     await metrics.tell([change])
     log.info("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
     return made, False
@@ -137,6 +138,11 @@ async def _replay(db: Db, asked: Basket, order_id: UUID, sha256: bytes) -> Order
     if known and known.request_sha256 != sha256:
         raise Invalid("idempotency_mismatch", "this Idempotency-Key came with another basket before")
     return known
+
+
+def may_hoard(db: Db, order: Order) -> bool:
+    """Say whether a device that has this new quote may have others that are idle, so that its quota must be looked up."""
+    return hints.may_hoard(db, order.user_id, order.order_id)
 
 
 async def keep_quota(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, *, max_live: int) -> None:

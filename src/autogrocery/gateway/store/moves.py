@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Status
+from autogrocery.gateway.store.writes import Asked, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.order import Robot, Settlement
     from autogrocery.gateway.store.orders import Number
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg import Db, Row
 
 
 class Change(Struct, frozen=True):
@@ -33,26 +34,11 @@ class Change(Struct, frozen=True):
     number: Number
 
 
-MARK_DISPATCHED = """
--- orders.mark_dispatched
-WITH moved AS (
-  UPDATE grocery_orders
-     SET status = 'PROCESSING', version = version + 1, intent = NULL, intent_at = NULL, robots = $2::jsonb,
-         confirmed_at = coalesce(confirmed_at, now()), dispatched_at = now(), attempts = 0, attention = NULL,
-         due_at = now() + interval '1 minute'
-   WHERE order_id = $1 AND status = 'PREVIEWED' AND (intent IS NULL OR intent = 'DISPATCH')
-  RETURNING order_id, version, confirmed_at, total_cents, item_count, line_count),
-noted AS (
-  INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
-  SELECT order_id, version, 'PREVIEWED', 'PROCESSING', 'dispatched', $3, $4 FROM moved)
-SELECT *, now() AS at FROM moved
-"""
-
-
 async def mark_dispatched(db: Db, order_id: UUID, robots: Sequence[Robot], *, number: Number) -> Change | None:
     """PREVIEWED, idle or in doubt → PROCESSING; None if somebody was faster."""
-    return await _change(db, number, Status.PROCESSING, MARK_DISPATCHED, order_id, _json(robots),
-                         number.epoch, number.sequence)  # fmt: skip
+    asked = Asked(order_id, Status.PROCESSING, Cause.DISPATCHED, number.epoch, number.sequence, robots=_json(robots))
+    changes = _changes(await write(db, "orders.mark_dispatched", asked), order_id, number)
+    return changes[0] if changes else None
 
 
 PROMISE_DISPATCH = """
@@ -150,41 +136,6 @@ async def mark_unreleasable(db: Db, order_id: UUID, version: int, *, number: Num
                          version)  # fmt: skip
 
 
-FINISH = """
--- orders.finish
-WITH was AS (SELECT order_id, status FROM grocery_orders WHERE order_id = $1 FOR UPDATE),
-moved AS (
-  UPDATE grocery_orders o
-     SET status = $2, version = o.version + CASE was.status WHEN 'PREVIEWED' THEN 2 ELSE 1 END, intent = NULL,
-         intent_at = NULL, total_cents = $3, outcome = $4, robots = coalesce($5::jsonb, o.robots), due_at = NULL,
-         confirmed_at = coalesce(o.confirmed_at, now()), dispatched_at = coalesce(o.dispatched_at, now()),
-         finished_at = now(), attention = NULL
-    FROM was
-   WHERE o.order_id = was.order_id
-     AND (o.status = 'PROCESSING' OR (o.status = 'PREVIEWED' AND (o.intent IS NOT NULL OR $6)))
-  RETURNING o.order_id, o.version, o.confirmed_at, o.quoted_total_cents, o.total_cents, o.item_count, o.line_count,
-            was.status AS from_status),
-steps AS (
-  SELECT order_id, version - 1 AS version, 'PREVIEWED' AS from_status, 'PROCESSING' AS to_status, 'dispatched' AS cause,
-         $9::bigint - 1 AS sequence, confirmed_at, quoted_total_cents AS total_cents, item_count, line_count
-    FROM moved WHERE from_status = 'PREVIEWED'
-  UNION ALL
-  SELECT order_id, version, 'PROCESSING', $2, $7, $9, confirmed_at, total_cents, item_count, line_count FROM moved),
-noted AS (
-  INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
-  SELECT order_id, version, from_status, to_status, cause, $8, sequence FROM steps),
-short AS (
-  INSERT INTO short_picks (order_id, line_no, picked)
-  SELECT moved.order_id, s.line_no, s.picked FROM moved, unnest($10::smallint[], $11::int[]) AS s (line_no, picked)),
-receipt AS (
-  INSERT INTO receipt_outbox (order_id) SELECT order_id FROM moved WHERE $2 = 'COMPLETED'),
-remembered AS (
-  INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256)
-  SELECT order_id, $12, $13 FROM moved WHERE $12::text IS NOT NULL)
-SELECT *, now() AS at FROM steps ORDER BY version
-"""
-
-
 class Delivery(Struct, frozen=True):
     """The webhook that told us, to be remembered in the inbox."""
 
@@ -208,12 +159,16 @@ async def finish(
     somebody was faster, or the row does not allow it.
     """
     cause = Cause.PICKED if settlement.status is Status.COMPLETED else Cause.NOTHING_PICKED
-    rows = await db.rows(
-        FINISH, order_id, settlement.status, settlement.total_cents, settlement.outcome,
-        _json(robots) if robots else None, even_if_idle, cause, number.epoch, number.sequence,
-        [line_no for line_no, _ in settlement.short], [picked for _, picked in settlement.short],
-        delivery.webhook_id if delivery else None, delivery.body_sha256 if delivery else None,
+    asked = Asked(
+        order_id, settlement.status, cause, number.epoch, number.sequence, total_cents=settlement.total_cents,
+        sha256=delivery.body_sha256 if delivery else None, robots=_json(robots) if robots else None,
+        outcome=settlement.outcome, even_if_idle=even_if_idle, webhook_id=delivery.webhook_id if delivery else None,
     )  # fmt: skip
+    short = [(order_id, line_no, picked) for line_no, picked in settlement.short]
+    return _changes(await write(db, "orders.finish", asked, short=short), order_id, number)
+
+
+def _changes(rows: Sequence[Row], order_id: UUID, number: Number) -> list[Change]:
     return [
         Change(order_id, row["version"], Status(row["to_status"]), row["at"], row["confirmed_at"], row["total_cents"],
                row["item_count"], row["line_count"], msgspec.structs.replace(number, sequence=row["sequence"]))

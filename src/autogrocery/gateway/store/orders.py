@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Intent, Line, Order, Outcome, Robot, Status
+from autogrocery.gateway.store.writes import Asked, write
+from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,37 +97,23 @@ async def list_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[st
     return [_uuid(row["order_id"]) for row in await db.rows(LIST_HOLDING, user_id, other_than, list(skus))]
 
 
+# OFFSET takes no column: how many a device may keep is the same for all.
 LIST_IDLE_BEYOND = """
 -- orders.list_idle_beyond
-SELECT order_id FROM grocery_orders
- WHERE user_id = $1 AND status = 'PREVIEWED' AND intent IS NULL AND created_at > now() - interval '1 day'
- ORDER BY created_at DESC OFFSET $2 LIMIT 10
+SELECT a.user_id, idle.order_id
+  FROM unnest($1::int[], $2::int[]) AS a (user_id, keep),
+       LATERAL (SELECT order_id FROM grocery_orders
+                 WHERE user_id = a.user_id AND status = 'PREVIEWED' AND intent IS NULL
+                   AND created_at > now() - interval '1 day'
+                 ORDER BY created_at DESC OFFSET ($2::int[])[1] LIMIT 10) idle
 """
+IDLE_BEYOND = Many(LIST_IDLE_BEYOND, (2,), reads=True)
 
 
 async def list_idle_beyond(db: Db, user_id: int, keep: int) -> list[UUID]:
     """Return the device's idle previews other than its newest `keep`, at most ten."""
-    return [_uuid(row["order_id"]) for row in await db.rows(LIST_IDLE_BEYOND, user_id, keep)]
-
-
-ADD = """
--- orders.add
-WITH made AS (
-  INSERT INTO grocery_orders (order_id, user_id, currency, quoted_total_cents, total_cents, line_count, item_count,
-                              request_sha256, expires_at, due_at)
-  VALUES ($1, $2, $3, $4, $4, $5, $6, $7, now() + $8 * interval '1 second', now() + $8 * interval '1 second')
-  ON CONFLICT (order_id) DO NOTHING
-  RETURNING order_id, created_at, expires_at),
-lines AS (
-  INSERT INTO order_lines (order_id, line_no, sku, name, requested, quantity, unit_price_cents)
-  SELECT made.order_id, l.line_no, l.sku, l.name, l.requested, l.quantity, l.price
-    FROM made, unnest($9::text[], $10::text[], $11::int[], $12::int[], $13::bigint[])
-         WITH ORDINALITY AS l (sku, name, requested, quantity, price, line_no)),
-noted AS (
-  INSERT INTO order_history (order_id, version, to_status, cause, epoch, sequence)
-  SELECT order_id, 1, 'PREVIEWED', 'previewed', $14, $15 FROM made)
-SELECT created_at, expires_at FROM made
-"""
+    found = await db.together(IDLE_BEYOND, "orders.list_idle_beyond", (user_id, keep))
+    return [_uuid(row["order_id"]) for row in found]
 
 
 async def add(
@@ -141,16 +129,19 @@ async def add(
 ) -> Order | None:
     """Write a new PREVIEWED order with its lines and its history; None if that id is taken."""
     total_cents = sum(line.total_cents for line in lines)
-    row = await db.row(
-        ADD, order_id, user_id, currency, total_cents, len(lines), sum(line.quantity for line in lines), sha256, ttl_s,
-        [line.sku for line in lines], [line.name for line in lines], [line.requested for line in lines],
-        [line.quantity for line in lines], [line.unit_price_cents for line in lines], number.epoch, number.sequence,
+    rows = await write(
+        db, "orders.add",
+        Asked(order_id, Status.PREVIEWED, Cause.PREVIEWED, number.epoch, number.sequence, user_id, currency, total_cents,
+              len(lines), sum(line.quantity for line in lines), sha256, ttl_s),
+        lines=[(order_id, line_no, line.sku, line.name, line.requested, line.quantity, line.unit_price_cents)
+               for line_no, line in enumerate(lines, 1)],
     )  # fmt: skip
-    if row is None:
+    if not rows:
         return None
+    row = rows[0]
     return Order(
         order_id, user_id, Status.PREVIEWED, 1, currency, total_cents, total_cents, tuple(lines),
-        row["created_at"], row["expires_at"], request_sha256=sha256,
+        row["at"], row["expires_at"], request_sha256=sha256,
     )  # fmt: skip
 
 

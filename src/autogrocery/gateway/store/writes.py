@@ -1,0 +1,126 @@
+"""The one statement of an order's happy path: what is previewed, dispatched and finished at the same time is one commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from autogrocery.kit.pg_many import Many
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from autogrocery.kit.pg import Db, Row
+
+
+class Asked(NamedTuple):
+    """One order's share, in the order of the statement's first columns. `to_status` says what is asked.
+
+    PREVIEWED adds the order. PROCESSING is a dispatch, COMPLETED and FAILED finish it; both are guarded by status and intent.
+    An order that is finished from PREVIEWED makes two changes: `sequence` and the one before it are theirs.
+    """
+
+    order_id: UUID
+    to_status: str
+    cause: str
+    epoch: int
+    sequence: int
+    user_id: int | None = None
+    currency: str | None = None
+    total_cents: int | None = None
+    line_count: int | None = None
+    item_count: int | None = None
+    sha256: bytes | None = None  # of the basket, or of the webhook
+    ttl_s: float | None = None
+    robots: str | None = None
+    outcome: str | None = None
+    even_if_idle: bool = False
+    webhook_id: str | None = None
+
+
+LINE_COLUMNS = 7  # order_id, line_no, sku, name, requested, quantity, unit_price_cents
+SHORT_COLUMNS = 3  # order_id, line_no, picked
+
+# `was` locks the rows, passing over those that somebody else holds, and knows the status from which each one goes; what it
+# has seen is answered with a row of version 0. IS TRUE makes of IN a hash table, not a join: the writer's planner has nested loops only.
+# The receipt of a device without an address is done when it is written.
+WRITE = """
+-- orders.write
+WITH asked AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::bigint[],
+                       $9::int[], $10::int[], $11::bytea[], $12::float8[], $13::jsonb[], $14::text[], $15::bool[], $16::text[])
+    AS a (order_id, to_status, cause, epoch, sequence, user_id, currency, total_cents, line_count, item_count, sha256, ttl_s,
+          robots, outcome, even_if_idle, webhook_id)),
+made AS (
+  INSERT INTO grocery_orders (order_id, user_id, currency, quoted_total_cents, total_cents, line_count, item_count,
+                              request_sha256, expires_at, due_at)
+  SELECT order_id, user_id, currency, total_cents, total_cents, line_count, item_count, sha256,
+         now() + ttl_s * interval '1 second', now() + ttl_s * interval '1 second'
+    FROM asked WHERE to_status = 'PREVIEWED' ORDER BY order_id
+  ON CONFLICT (order_id) DO NOTHING
+  RETURNING order_id, created_at, expires_at, total_cents, item_count, line_count),
+lines AS (
+  INSERT INTO order_lines (order_id, line_no, sku, name, requested, quantity, unit_price_cents)
+  SELECT * FROM unnest($17::uuid[], $18::smallint[], $19::text[], $20::text[], $21::int[], $22::int[], $23::bigint[])
+             AS l (order_id, line_no, sku, name, requested, quantity, price)
+   WHERE (l.order_id IN (SELECT order_id FROM made)) IS TRUE),
+was AS MATERIALIZED (
+  SELECT a.*, o.status AS from_status FROM asked a JOIN grocery_orders o ON o.order_id = a.order_id
+   WHERE a.to_status <> 'PREVIEWED' ORDER BY a.order_id FOR NO KEY UPDATE OF o SKIP LOCKED),
+moved AS (
+  UPDATE grocery_orders o
+     SET status = w.to_status, intent = NULL, intent_at = NULL, attention = NULL, robots = coalesce(w.robots, o.robots),
+         version = o.version + CASE WHEN w.to_status <> 'PROCESSING' AND w.from_status = 'PREVIEWED' THEN 2 ELSE 1 END,
+         confirmed_at = coalesce(o.confirmed_at, now()), dispatched_at = coalesce(o.dispatched_at, now()),
+         outcome = w.outcome, total_cents = coalesce(w.total_cents, o.total_cents),
+         finished_at = CASE WHEN w.to_status <> 'PROCESSING' THEN now() END,
+         due_at = CASE WHEN w.to_status = 'PROCESSING' THEN now() + interval '1 minute' END,
+         attempts = CASE WHEN w.to_status = 'PROCESSING' THEN 0 ELSE o.attempts END
+    FROM was w
+   WHERE o.order_id = w.order_id
+     AND CASE w.to_status
+         WHEN 'PROCESSING' THEN o.status = 'PREVIEWED' AND (o.intent IS NULL OR o.intent = 'DISPATCH')
+         ELSE o.status = 'PROCESSING' OR (o.status = 'PREVIEWED' AND (o.intent IS NOT NULL OR w.even_if_idle)) END
+  RETURNING o.order_id, o.user_id, o.version, o.confirmed_at, o.quoted_total_cents, o.total_cents, o.item_count, o.line_count,
+            w.from_status, w.to_status, w.cause, w.epoch, w.sequence, w.webhook_id, w.sha256),
+steps AS (
+  SELECT order_id, version - 1 AS version, 'PREVIEWED' AS from_status, 'PROCESSING' AS to_status, 'dispatched' AS cause,
+         epoch, sequence - 1 AS sequence, confirmed_at, quoted_total_cents AS total_cents, item_count, line_count
+    FROM moved WHERE from_status = 'PREVIEWED' AND to_status <> 'PROCESSING'
+  UNION ALL
+  SELECT order_id, version, CASE to_status WHEN 'PROCESSING' THEN 'PREVIEWED' ELSE 'PROCESSING' END, to_status, cause,
+         epoch, sequence, confirmed_at, total_cents, item_count, line_count FROM moved),
+noted AS (
+  INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
+  SELECT order_id, 1, NULL, to_status, cause, epoch, sequence FROM asked
+   WHERE to_status = 'PREVIEWED' AND (order_id IN (SELECT order_id FROM made)) IS TRUE
+  UNION ALL
+  SELECT order_id, version, from_status, to_status, cause, epoch, sequence FROM steps),
+short AS (
+  INSERT INTO short_picks (order_id, line_no, picked)
+  SELECT * FROM unnest($24::uuid[], $25::smallint[], $26::int[]) AS s (order_id, line_no, picked)
+   WHERE (s.order_id IN (SELECT order_id FROM moved)) IS TRUE),
+receipt AS (
+  INSERT INTO receipt_outbox (order_id, done_at)
+  SELECT m.order_id, CASE WHEN d.email IS NULL THEN now() END
+    FROM moved m JOIN smart_devices d ON d.id = m.user_id WHERE m.to_status = 'COMPLETED'),
+remembered AS (
+  INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256)
+  SELECT order_id, webhook_id, sha256 FROM moved WHERE webhook_id IS NOT NULL)
+SELECT order_id, 1 AS version, 'PREVIEWED' AS to_status, created_at AS at, expires_at, NULL::timestamptz AS confirmed_at,
+       total_cents, item_count, line_count, NULL::bigint AS sequence FROM made
+UNION ALL
+SELECT order_id, version, to_status, now(), NULL, confirmed_at, total_cents, item_count, line_count, sequence FROM steps
+UNION ALL
+SELECT order_id, 0, from_status, now(), NULL, NULL, NULL, NULL, NULL, NULL FROM was
+ ORDER BY version
+"""
+ALONE = WRITE.replace(" SKIP LOCKED", "")
+TOGETHER = Many(WRITE, (len(Asked._fields), LINE_COLUMNS, SHORT_COLUMNS), alone=ALONE)
+
+
+async def write(
+    db: Db, point: str, asked: Asked, *, lines: Sequence[Sequence[object]] = (), short: Sequence[Sequence[object]] = ()
+) -> Sequence[Row]:
+    """Return the changes that came of it in their order, none if the id is taken or the row does not allow it any more."""
+    return [row for row in await db.together(TOGETHER, point, asked, lines, short) if row["version"]]
