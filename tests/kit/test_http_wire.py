@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 from http_probe import Stage, ask, guard, request, routes, served, token, until, wire
 
-from autogrocery.kit.http import App
+from autogrocery.kit.http import BEHIND_FROM, App
+from autogrocery.kit.http_route import Route
 from autogrocery.kit.run import StartError
 from autogrocery.kit.serve_http import serve_http
 
@@ -190,6 +192,27 @@ async def test_beyond_max_in_flight_the_answer_comes_at_once(stage: Stage) -> No
         stage.go_on.set()
         assert (await line.reply()).status == 200
     assert stage.finished.is_set()
+
+
+async def test_a_process_that_falls_behind_refuses_what_begins_and_takes_what_goes_on(stage: Stage) -> None:
+    table = [
+        Route("GET", "/begin", stage.hold, auth=False, begins=True),
+        Route("POST", "/open", stage.basket, auth=False, body=dict),
+    ]
+    app = App(table, guard(), behind_s=0.1)
+    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR") as port, AsyncExitStack() as lines:
+        for _ in range(BEHIND_FROM):
+            line = await lines.enter_async_context(wire(port))
+            await line.send(request("GET", "/begin"))
+        await until(stage.entered)
+        await asyncio.sleep(0.15)
+        refused = await ask(port, "GET", "/begin")
+        assert (refused.status, refused.code) == (503, "overloaded")
+        assert (await ask(port, "POST", "/open", BASKET)).status == 200
+        stage.go_on.set()
+        assert (await line.reply()).status == 200
+        assert (await ask(port, "GET", "/begin")).status == 200
+        await app.stop()
 
 
 async def test_a_full_house_still_says_who_may_not_enter(stage: Stage) -> None:

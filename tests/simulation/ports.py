@@ -41,6 +41,10 @@ def _in_doubt(peer: str) -> Callable[[str], Exception]:
     return lambda fate: InDoubt(peer, fate)
 
 
+def _order_in(args: Sequence[Any]) -> UUID | None:
+    return args[0] if args and isinstance(args[0], UUID) else None
+
+
 class DbPort:
     """kit.pg.Db to the actions. `untold` collects the metrics whose commits nobody was told of."""
 
@@ -56,11 +60,11 @@ class DbPort:
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         """One statement, one commit."""
-        return await self._statement(name_of(sql), args, args[0] if args and hasattr(args[0], "int") else None)
+        return await self._statement(name_of(sql), args, _order_in(args))
 
     async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
         """One order's share of a statement; what others share in it at the same time is theirs alone."""
-        return await self._statement(point, (row, *lists), getattr(row, "order_id", None))
+        return await self._statement(point, (row, *lists), _order_in(row))
 
     async def _statement(self, name: str, args: tuple[Any, ...], order_id: UUID | None) -> list[Row]:
         """Run it. `now()` is its arrival, though it may wait for a lock before it takes effect."""

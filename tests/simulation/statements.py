@@ -27,14 +27,14 @@ def moved(s: Statement, row: Row, *more: str) -> list[Row]:
     return [{**{name: row[name] for name in (*MOVED, *more)}, "at": s.now}]
 
 
-def get(s: Statement, order_id: UUID) -> list[Row]:
+def get(s: Statement, asked: tuple[UUID, int | None]) -> list[Row]:
+    order_id, user_id = asked
     order = s.tables.orders.get(order_id)
-    return [] if order is None else [_shown(s, order)]
+    return [] if order is None or user_id not in {None, order["user_id"]} else [_shown(s, order)]
 
 
-def get_of_device(s: Statement, order_id: UUID, user_id: int) -> list[Row]:
-    order = s.tables.orders.get(order_id)
-    return [] if order is None or order["user_id"] != user_id else [_shown(s, order)]
+def get_of_device(s: Statement, asked: tuple[UUID, int | None]) -> list[Row]:
+    return get(s, asked)
 
 
 def _shown(s: Statement, order: Row) -> Row:

@@ -49,7 +49,7 @@ def order_routes(deps: Deps) -> list[Route]:
         Route("GET", "/api/client/catalog", bind(_catalog), scope="catalog:read", limit=limit, query=CatalogQuery,
               answer=CatalogOut, summary="Products by name or SKU, with price and what is available",
               errors=("503 pricing_unavailable",)),
-        writes("/api/client/order/preview", bind(_preview), body=PreviewIn, answer=OrderOut, status=201, keyed=True,
+        writes("/api/client/order/preview", bind(_preview), body=PreviewIn, answer=OrderOut, status=201, keyed=True, begins=True,
                summary="Price a basket and lock its stock until expires_at",
                errors=("409 insufficient_stock", "409 key_used", "422 unknown_sku", "422 idempotency_mismatch",
                        "503 inventory_unavailable", "503 pricing_unavailable")),

@@ -45,6 +45,8 @@ class Publisher:
 
     async def publish(self, *frames: bytes) -> bool:
         """Send through this publisher's fault point."""
+        if not faults.counting():
+            return self.send(*frames)
 
         async def call() -> bool:
             return self.send(*frames)

@@ -30,6 +30,10 @@ __all__ = ["Answer", "App", "Guard", "Request", "Route"]
 
 MAX_IN_FLIGHT = 512
 MAX_STREAMS = 256
+BEHIND_S, BEHIND_FROM = (
+    0.5,
+    32,
+)  # so old is the oldest of at least so many requests that begin work: then no more of them
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
 DRAIN_S = 5.0
@@ -47,6 +51,7 @@ class App:
         max_in_flight: int = MAX_IN_FLIGHT,
         action_deadline_s: float = ACTION_DEADLINE_S,
         body_deadline_s: float = BODY_DEADLINE_S,
+        behind_s: float = BEHIND_S,
     ) -> None:
         """Compile the table; raises ValueError on a route that stands twice or whose `auth` contradicts the guard."""
         self.routes = tuple(routes)
@@ -57,10 +62,12 @@ class App:
         self._max_in_flight = max_in_flight
         self._action_deadline_s = action_deadline_s
         self._body_deadline_s = body_deadline_s
+        self._behind_s = behind_s
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._late: set[asyncio.Task[None]] = set()
+        self._begun: dict[Exchange, float] = {}  # since when, in order
         for route in self.routes:
             if (guard is None and route.auth) or (guard and not route.auth and guard.covers(route.path)):
                 raise ValueError(f"{route.method} {route.path}: auth is {route.auth}, and the guard says otherwise")
@@ -107,8 +114,7 @@ class App:
             claims = self._identify(head)
         if route.scope is not None and (claims is None or route.scope not in claims.scopes):
             raise Denied("insufficient_scope", BAD_SCOPE)
-        if not route.urgent:
-            self._have_room()
+        self._have_room(route)
         client = scope["client"]
         request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
         request.claims = claims
@@ -139,21 +145,28 @@ class App:
             raise Unauthenticated("invalid_token", NO_TOKEN)
         return self._guard.verify(token)
 
-    def _have_room(self) -> None:
-        if self.in_flight >= self._max_in_flight:
+    def _have_room(self, route: Route) -> None:
+        if self.in_flight >= self._max_in_flight and not route.urgent:
             raise Unavailable("overloaded", "Too many requests are in work.")
+        if route.begins and len(self._begun) >= BEHIND_FROM:
+            oldest_s = asyncio.get_running_loop().time() - next(iter(self._begun.values()))
+            if oldest_s > self._behind_s:
+                raise Unavailable("overloaded", "What was begun comes first.")
 
     async def _act(self, request: Request, exchange: Exchange) -> Any:
         route: Route = request.route
-        if not route.urgent:
-            self._have_room()  # the body took its time
+        self._have_room(route)  # the body took its time
         self.in_flight += 1
         self._idle.clear()
-        timer = asyncio.get_running_loop().call_later(self._action_deadline_s, self._answer_late, exchange)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._action_deadline_s, self._answer_late, exchange)
+        if route.begins:
+            self._begun[exchange] = loop.time()
         try:
             return await route.action(request)
         finally:
             timer.cancel()
+            self._begun.pop(exchange, None)
             self.in_flight -= 1
             if not self.in_flight:
                 self._idle.set()

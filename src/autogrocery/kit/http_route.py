@@ -76,7 +76,8 @@ class Route(Struct, frozen=True):
 
     `action` takes the Request and returns an Answer, or a body. `body`, `query` and `answer` are types, `also` further
     statuses of success. `check` sees the raw body before it is decoded. `errors` are "409 device_taken". `keyed` routes read
-    Idempotency-Key, `urgent` ones are answered under overload too, `takes_nul` ones see U+0000 in texts.
+    Idempotency-Key, `urgent` ones are answered under overload too, `takes_nul` ones see U+0000 in texts. One that `begins` work
+    which other requests go on with is refused first when the process falls behind: better fewer orders than none that ends.
     """
 
     method: str
@@ -96,6 +97,7 @@ class Route(Struct, frozen=True):
     limit: Limit | None = None
     check: Callable[[Request], None] | None = None
     urgent: bool = False
+    begins: bool = False
     takes_nul: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -21,6 +22,20 @@ class StartError(Exception):
     """The role can't start or go on; the message tells the operator what to change."""
 
 
+STARTED_AFTER_S = 2.0
+YOUNG_OBJECTS = 20_000
+
+
+def _collect_rarely() -> None:
+    """Leave what a role consists of to itself, and look through the rest less often: requests leave few cycles behind.
+
+    Collecting took 8 % of the gateway's CPU under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
 def run(
     role: str,
     main: Callable[[Mapping[str, str], asyncio.Event], Awaitable[None]],
@@ -34,8 +49,10 @@ def run(
 
     async def under_signals() -> None:
         stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, stop.set)
+        loop.call_later(STARTED_AFTER_S, _collect_rarely)
         await main(environ, stop)
 
     try:

@@ -35,6 +35,35 @@ MAX_CHUNKED_BYTES = 1 << 20  # chunks and trailers are kept while they are parse
 HEAD_SLACK_BYTES = 2 << 10  # separators, and what of the body came with the head
 
 
+class Corked:
+    """A transport whose writes of one turn of the loop leave together: an answer's head and body in one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.is_closing = transport.is_closing
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Write what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(HttpToolsProtocol):
     """One connection, whose heads come in time and within bounds, or not at all."""
 
@@ -47,7 +76,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection; the first head is due from now on."""
-        super().connection_made(transport)
+        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -67,11 +96,11 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._bytes += len(data)
-        if self._deadline is None and self._free():
-            self._arm()
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if self._deadline is None and (self._in_head or self._free()):
+            self._arm()
         if self._in_head and self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
             if len(self.url or b"") > MAX_URI_BYTES:
                 self._end(Malformed("uri_too_long", f"At most {MAX_URI_BYTES} bytes.", status=414))
@@ -84,7 +113,6 @@ class Connection(HttpToolsProtocol):
         """Begin a head; its deadline runs from here."""
         super().on_message_begin()
         self._in_head = True
-        self._arm()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head; one of a trailer is dropped, it must not look like one of the head."""

@@ -40,28 +40,26 @@ SELECT array_agg(l.sku ORDER BY l.line_no) AS skus, array_agg(l.name ORDER BY l.
   FROM order_lines l LEFT JOIN short_picks s USING (order_id, line_no) WHERE l.order_id = o.order_id
 """
 
-GET = f"""
--- orders.get
-SELECT {COLUMNS}, lines.* FROM grocery_orders o, LATERAL ({LINES}) lines WHERE o.order_id = $1
+READ = f"""
+-- orders.read
+SELECT {COLUMNS}, lines.*
+  FROM unnest($1::uuid[], $2::int[]) AS a (order_id, user_id)
+  JOIN grocery_orders o ON o.order_id = a.order_id AND (a.user_id IS NULL OR o.user_id = a.user_id),
+       LATERAL ({LINES}) lines
 """  # noqa: S608 - made of the constants above
+READ_TOGETHER = Many(READ, (2,), reads=True)
 
 
 async def get(db: Db, order_id: UUID) -> Order | None:
     """Return the order, whoever's it is."""
-    row = await db.row(GET, order_id)
-    return _order(row) if row else None
-
-
-GET_OF_DEVICE = f"""
--- orders.get_of_device
-SELECT {COLUMNS}, lines.* FROM grocery_orders o, LATERAL ({LINES}) lines WHERE o.order_id = $1 AND o.user_id = $2
-"""  # noqa: S608
+    found = await db.together(READ_TOGETHER, "orders.get", (order_id, None))
+    return _order(found[0]) if found else None
 
 
 async def get_of_device(db: Db, order_id: UUID, user_id: int) -> Order | None:
     """Return the device's order; another device's does not exist."""
-    row = await db.row(GET_OF_DEVICE, order_id, user_id)
-    return _order(row) if row else None
+    found = await db.together(READ_TOGETHER, "orders.get_of_device", (order_id, user_id))
+    return _order(found[0]) if found else None
 
 
 LIST_OF_DEVICE = f"""
