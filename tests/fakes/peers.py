@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from autogrocery.kit.rpc_converse import Conversations
+
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
 State = inv.GetOrderResponse
@@ -49,6 +51,18 @@ class FakeInventory(InventoryServiceServicer):
         self.gate: asyncio.Event | None = None
         self.silent: set[str] = set()
         self.bend: dict[str, Callable[[Any], Any]] = {}
+        self.streams = 0
+        self.streamed = {
+            "reserve_items": self.ReserveItems,
+            "assign_robots": self.AssignRobots,
+            "release_items": self.ReleaseItems,
+            "get_order": self.GetOrder,
+            "check_availability": self.CheckAvailability,
+        }
+
+    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
+        self.streams += 1
+        await conversations.hold(context, self.streamed, inv.Answers)
 
     def finish(self, order_id: str, picked: Mapping[str, int] | None = None) -> None:
         """Robots are done with an assigned order: `picked` of it, None for all, nothing for FAILED."""
@@ -94,11 +108,16 @@ class FakeInventory(InventoryServiceServicer):
         await self._before("AssignRobots", context)
         oid = request.order_id
         state = self.state.get(oid, State.UNKNOWN)
-        refused = state == State.RELEASED or (self.refuse_robots and state in {State.UNKNOWN, State.HELD, State.LAPSED})
-        if not refused and state in {State.UNKNOWN, State.HELD, State.LAPSED}:
-            self.state[oid] = State.ASSIGNED
-            self.items.setdefault(oid, {item.sku: item.quantity for item in request.items})
-            self.dispatches[oid] += 1
+        refused = state == State.RELEASED
+        if state in {State.UNKNOWN, State.HELD, State.LAPSED}:
+            wanted, held = {item.sku: item.quantity for item in request.items}, self.items.get(oid, {})
+            short = any(n > self.stock[sku] + held.get(sku, 0) for sku, n in wanted.items())
+            refused = self.refuse_robots or short
+            if not refused:
+                self.stock.update(held)
+                self.stock.subtract(wanted)
+                self.state[oid], self.items[oid] = State.ASSIGNED, wanted
+                self.dispatches[oid] += 1
         await self._after("AssignRobots", context)
         if refused:
             return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
@@ -169,6 +188,12 @@ class FakePricing(PricingServiceServicer):
         self.calls: Counter[str] = Counter()
         self.silent = False
         self.bend: Callable[[Any], Any] = _straight
+        self.streams = 0
+        self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
+
+    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
+        self.streams += 1
+        await conversations.hold(context, self.streamed, pri.Answers)
 
     async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
         self.calls["Quote"] += 1

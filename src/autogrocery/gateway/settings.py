@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -24,6 +24,9 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     inventory_grpc_target: Annotated[str, Meta(description="where to call inventory, if not at its address")] = ""
     pricing_grpc_addr: Annotated[str, Meta(description="where pricing listens")] = "127.0.0.1:50052"
     pricing_grpc_target: Annotated[str, Meta(description="where to call pricing, if not at its address")] = ""
+    peer_streams: Annotated[
+        Literal["on", "off"], Meta(description="share one stream among the calls to a peer that knows that form")
+    ] = "on"
     analytics_zmq_addr: Annotated[
         str, Meta(description="where metrics are published; comma list, >tcp://… connects")
     ] = "tcp://127.0.0.1:5557"
@@ -47,4 +50,4 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         int, Meta(description="idle quotes a device may keep; older ones are let go", ge=1, le=100)
     ] = 3
     max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
-    database_pool_size: Annotated[int, Meta(description="connections to PostgreSQL", ge=2, le=100)] = 10
+    database_pool_size: Annotated[int, Meta(description="connections to PostgreSQL, beside the one that writes orders", ge=2, le=100)] = 10

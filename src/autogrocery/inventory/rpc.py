@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.peers.robots import Announcer
     from autogrocery.kit.pg import Db
+    from autogrocery.kit.rpc_converse import Conversations, Table
     from autogrocery.kit.tokens import Verifier
 
 SERVICE: Final = "autogrocery.inventory.v1.InventoryService"
@@ -59,8 +60,19 @@ class Inventory(InventoryServiceServicer):
         self._times = times
         self._robots = Robots(times.seen_s, times.queue_max)
         self._on_finished = on_finished
+        self._streamed: Table = {
+            "reserve_items": self.ReserveItems,
+            "assign_robots": self.AssignRobots,
+            "release_items": self.ReleaseItems,
+            "get_order": self.GetOrder,
+            "check_availability": self.CheckAvailability,
+        }
 
-    async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802 - the contract's names
+    async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
+        """Answer the calls about orders on one stream."""
+        await conversations.hold(context, self._streamed, pb.Answers)
+
+    async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802
         """Hold stock."""
         order_id, lines = wire.uuid_of("order_id", request.order_id), wire.lines_of(request.items)
         hold_s = wire.hold_of(request.hold_seconds)

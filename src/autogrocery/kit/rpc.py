@@ -14,7 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from autogrocery.kit import faults
-from autogrocery.kit.refusals import Denied, InDoubt, Refused, Unauthenticated, Unavailable
+from autogrocery.kit.refusals import InDoubt, Unauthenticated
+from autogrocery.kit.rpc_converse import Conversations
+from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_terms import BULKHEAD, DRAIN_S, MAX_MESSAGE_BYTES, TOLD, status_of
 from autogrocery.kit.run import StartError
 
 if TYPE_CHECKING:
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
 
 
 Reply = TypeVar("Reply")
-MAX_MESSAGE_BYTES = 1 << 20
-DRAIN_S = 3.0
-BULKHEAD = 64
 BREAKER_WINDOW_S = 10.0
 BREAKER_MIN_CALLS = 20
 BREAKER_SHARE = 0.5
@@ -41,15 +41,6 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 )
 
-# What an exception of ours is on the wire. To a gateway every one of these means "in doubt".
-STATUS_OF: dict[type[Exception], grpc.StatusCode] = {
-    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    Denied: grpc.StatusCode.PERMISSION_DENIED,
-    Refused: grpc.StatusCode.INVALID_ARGUMENT,
-    Unavailable: grpc.StatusCode.UNAVAILABLE,
-    InDoubt: grpc.StatusCode.UNAVAILABLE,
-}
-
 
 class Refusals(grpc.aio.ServerInterceptor):
     """Turns the three families into gRPC statuses; anything else is a bug, logged by gRPC and told as UNKNOWN."""
@@ -57,7 +48,7 @@ class Refusals(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        """Wrap unary methods only; there are no others yet."""
+        """Wrap unary methods only; a stream's calls are told one by one."""
         method = await continuation(details)
         if method is None or method.unary_unary is None:
             return method
@@ -66,9 +57,8 @@ class Refusals(grpc.aio.ServerInterceptor):
         async def told(request: Any, context: Any) -> Any:
             try:
                 return await inner(request, context)
-            except tuple(STATUS_OF) as error:
-                status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
-                await context.abort(status, getattr(error, "detail", ""))
+            except TOLD as error:
+                await context.abort(*status_of(error))
 
         return grpc.unary_unary_rpc_method_handler(told, method.request_deserializer, method.response_serializer)
 
@@ -81,7 +71,8 @@ async def serve(
 
     Raises StartError naming `setting` if the address is taken. Leaving drains calls for DRAIN_S seconds.
     """
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(Refusals(),))
+    conversations = Conversations()
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(Refusals(), conversations))
     add(server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -98,7 +89,7 @@ async def serve(
         yield bound
     finally:
         await servicer.enter_graceful_shutdown()
-        await server.stop(DRAIN_S)
+        await asyncio.gather(conversations.leave(DRAIN_S), server.stop(DRAIN_S))
 
 
 @asynccontextmanager
@@ -109,7 +100,9 @@ async def open_channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
 
 
 class Peer:
-    """One peer's calls: a deadline on each, at most BULKHEAD at once, and a breaker that spares a peer which is down.
+    """One peer's calls: a deadline on each, a bound on those at once, and a breaker that spares a peer which is down.
+
+    The bound is BULKHEAD for unary methods, and that of its stream for a StreamMethod.
 
     The breaker opens at BREAKER_SHARE failures of at least BREAKER_MIN_CALLS in BREAKER_WINDOW_S; then one probe a second
     passes. Its first success closes it and calls `on_recovery`.
@@ -140,11 +133,16 @@ class Peer:
         """Make one call within `timeout_s`; raises InDoubt on any non-OK status, on no answer, and while the breaker is open."""
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
+        reply: Reply
         metadata = (("authorization", f"Bearer {token}"),) if token else None
         try:
-            async with asyncio.timeout(timeout_s):
-                async with self._room:
-                    reply = await faults.through(point, lambda: method(request, timeout=timeout_s, metadata=metadata))
+            if isinstance(method, StreamMethod) and not faults.counting():
+                reply = await method(request, timeout=timeout_s, metadata=metadata)  # it keeps deadline and bound
+            else:
+                async with asyncio.timeout(timeout_s):
+                    reply = await faults.through(
+                        point, lambda: self._bounded(method, request, timeout=timeout_s, metadata=metadata)
+                    )
         except grpc.aio.AioRpcError as error:
             self._note(ok=error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
@@ -155,6 +153,13 @@ class Peer:
             raise InDoubt(self.name, type(error).__name__) from error
         self._note(ok=True)
         return reply
+
+    async def _bounded(self, method: Callable[..., Awaitable[Reply]], request: Any, **how: Any) -> Reply:
+        if isinstance(method, StreamMethod):
+            reply: Reply = await method(request, **how)
+            return reply
+        async with self._room:
+            return await method(request, **how)
 
     def _may_probe(self) -> bool:
         now = time.monotonic()

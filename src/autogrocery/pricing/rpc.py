@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import grpc
 
     from autogrocery.kit.pg import Db
+    from autogrocery.kit.rpc_converse import Conversations, Table
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
 
@@ -34,8 +35,13 @@ class Pricing(PricingServiceServicer):
         self._db = db
         self._currency = currency
         self._margin_percent = margin_percent
+        self._streamed: Table = {"quote": self.Quote, "list_products": self.ListProducts}
 
-    async def Quote(self, request: wire.QuoteRequest, _context: Any) -> wire.QuoteResponse:  # noqa: N802 - the contract's
+    async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
+        """Answer quotes and searches on one stream."""
+        await conversations.hold(context, self._streamed, wire.Answers)
+
+    async def Quote(self, request: wire.QuoteRequest, _context: Any) -> wire.QuoteResponse:  # noqa: N802
         """Price a basket."""
         _check_order_id(request.order_id)
         told = await quote(self._db, [price.Line(item.sku, item.quantity) for item in request.items])

@@ -12,6 +12,8 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServi
 from autogrocery.gateway.core.order import Cause, Robot, Status
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
+from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Line
     from autogrocery.gateway.core.quote import Want
 
+CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/Converse"
 RESERVE_TIMEOUT_S = 1.0
 CALL_TIMEOUT_S = 2.0
 
@@ -94,21 +97,37 @@ REASONS = {Status.CANCELLED: wire.CANCEL, Status.EXPIRED: wire.EXPIRE, Status.FA
 
 
 class Inventory:
-    """The calls of PROTOCOL §1, each with its deadline; every method raises InDoubt if there is no clear answer."""
+    """The calls of PROTOCOL §1, each with its deadline; every method raises InDoubt if there is no clear answer.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    They share one stream if inventory knows that form, unless `streams` is False; else each is a call of its own.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
         self.peer = Peer("inventory")
-        self._stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._reserve_items = stub.ReserveItems
+        self._assign_robots = stub.AssignRobots
+        self._release_items = stub.ReleaseItems
+        self._get_order = stub.GetOrder
+        self._check_availability = stub.CheckAvailability
+        if streams:
+            stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString)
+            self._reserve_items = StreamMethod(stream, "reserve_items", stub.ReserveItems)
+            self._assign_robots = StreamMethod(stream, "assign_robots", stub.AssignRobots)
+            self._release_items = StreamMethod(stream, "release_items", stub.ReleaseItems)
+            self._get_order = StreamMethod(stream, "get_order", stub.GetOrder)
+            self._check_availability = StreamMethod(stream, "check_availability", stub.CheckAvailability)
 
     async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
         """Hold stock softly for `hold_s` seconds from now."""
+        asked = str(order_id)
         request = wire.ReserveItemsRequest(
-            order_id=str(order_id), items=_items(wants), hold_seconds=hold_s, allow_partial=allow_partial
+            order_id=asked, items=_items(wants), hold_seconds=hold_s, allow_partial=allow_partial
         )
         reply: wire.ReserveItemsResponse = await self.peer.call(
-            self._stub.ReserveItems, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
+            self._reserve_items, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
         )
-        self._check(order_id, reply.order_id)
+        self._check(asked, reply.order_id)
         if reply.success:
             return Hold(self._granted(wants, reply, allow_partial=allow_partial))
         if reply.refusal not in REFUSALS:
@@ -118,11 +137,12 @@ class Inventory:
 
     async def assign_robots(self, order_id: UUID, lines: Sequence[Line]) -> tuple[Robot, ...] | None:
         """Send the robots for these lines, once however often it is asked; None if inventory refuses."""
-        request = wire.RobotRequest(order_id=str(order_id), items=_items(lines))
+        asked = str(order_id)
+        request = wire.RobotRequest(order_id=asked, items=_items(lines))
         reply: wire.RobotResponse = await self.peer.call(
-            self._stub.AssignRobots, request, timeout_s=CALL_TIMEOUT_S, point="inventory.assign_robots"
+            self._assign_robots, request, timeout_s=CALL_TIMEOUT_S, point="inventory.assign_robots"
         )
-        self._check(order_id, reply.order_id)
+        self._check(asked, reply.order_id)
         if not reply.success:
             return None
         return tuple(Robot(share.robot_id, share.robot_class, share.assignment_id) for share in reply.assignments)
@@ -130,11 +150,12 @@ class Inventory:
     async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:
         """Let go of stock, or of robots that have not started if a cancel asks; False: they have it for ever."""
         reason = wire.SUPERSEDED if cause is Cause.SUPERSEDED else REASONS[release_as]
-        request = wire.ReleaseItemsRequest(order_id=str(order_id), reason=reason)
+        asked = str(order_id)
+        request = wire.ReleaseItemsRequest(order_id=asked, reason=reason)
         reply: wire.ReleaseItemsResponse = await self.peer.call(
-            self._stub.ReleaseItems, request, timeout_s=CALL_TIMEOUT_S, point="inventory.release_items"
+            self._release_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.release_items"
         )
-        self._check(order_id, reply.order_id)
+        self._check(asked, reply.order_id)
         match reply.result:
             case wire.ReleaseItemsResponse.RELEASED:
                 return True
@@ -144,13 +165,14 @@ class Inventory:
 
     async def get_order(self, order_id: UUID) -> Standing:
         """Ask what inventory knows of an order."""
+        asked = str(order_id)
         reply: wire.GetOrderResponse = await self.peer.call(
-            self._stub.GetOrder,
-            wire.GetOrderRequest(order_id=str(order_id)),
+            self._get_order,
+            wire.GetOrderRequest(order_id=asked),
             timeout_s=CALL_TIMEOUT_S,
             point="inventory.get_order",
         )
-        self._check(order_id, reply.order_id)
+        self._check(asked, reply.order_id)
         if reply.state not in STATES:
             raise InDoubt(self.peer.name, "a state that the contract does not know")
         return Standing(STATES[reply.state], {item.sku: item.picked for item in reply.items})
@@ -158,7 +180,7 @@ class Inventory:
     async def check_availability(self, skus: Sequence[str]) -> dict[str, int]:
         """Return what is available now, by SKU; an SKU that inventory does not know is missing."""
         reply: wire.CheckAvailabilityResponse = await self.peer.call(
-            self._stub.CheckAvailability,
+            self._check_availability,
             wire.CheckAvailabilityRequest(skus=skus),
             timeout_s=RESERVE_TIMEOUT_S,
             point="inventory.check_availability",
@@ -176,8 +198,8 @@ class Inventory:
             raise InDoubt(self.peer.name, "a hold that does not answer the question")
         return granted
 
-    def _check(self, asked: UUID, answered: str) -> None:
-        if answered != str(asked):
+    def _check(self, asked: str, answered: str) -> None:
+        if answered != asked:
             raise InDoubt(self.peer.name, "answered for another order")
 
 

@@ -11,6 +11,8 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import Price, Quote
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
+from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.quote import Want
 
+CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['PricingService'].full_name}/Converse"
 TIMEOUT_S = 1.0
 MAX_PRICE_CENTS = 10**12  # a hundred lines of 999 at that price are still a bigint
 
@@ -38,30 +41,40 @@ def _makes_sense(price: Price) -> bool:
 
 
 class Pricing:
-    """Quotes and the price list; every method raises InDoubt if there is no clear answer."""
+    """Quotes and the price list; every method raises InDoubt if there is no clear answer.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    They share one stream if pricing knows that form, unless `streams` is False; else each is a call of its own.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
         self.peer = Peer("pricing")
-        self._stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._quote = stub.Quote
+        self._list_products = stub.ListProducts
+        if streams:
+            stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString)
+            self._quote = StreamMethod(stream, "quote", stub.Quote)
+            self._list_products = StreamMethod(stream, "list_products", stub.ListProducts)
 
     async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
         """Price a basket."""
+        asked = str(order_id)
         request = wire.QuoteRequest(
-            order_id=str(order_id), items=[wire.Item(sku=want.sku, quantity=want.quantity) for want in wants]
+            order_id=asked, items=[wire.Item(sku=want.sku, quantity=want.quantity) for want in wants]
         )
         reply: wire.QuoteResponse = await self.peer.call(
-            self._stub.Quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
+            self._quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
         )
         prices = {line.sku: Price(line.name, line.unit_price_cents) for line in reply.lines}
         missing = {want.sku for want in wants} - prices.keys() - set(reply.unknown_skus)
-        if reply.order_id != str(order_id) or missing or not all(map(_makes_sense, prices.values())):
+        if reply.order_id != asked or missing or not all(map(_makes_sense, prices.values())):
             raise InDoubt(self.peer.name, "a quote that does not answer the question")
         return Quote(reply.currency, prices, tuple(reply.unknown_skus))
 
     async def list_products(self, query: str, cursor: str, limit: int) -> tuple[list[Product], str]:
         """Return a page of products by name or SKU, and the cursor of the next one (empty: the last)."""
         reply: wire.ListProductsResponse = await self.peer.call(
-            self._stub.ListProducts,
+            self._list_products,
             wire.ListProductsRequest(query=query, cursor=cursor, limit=limit),
             timeout_s=TIMEOUT_S,
             point="pricing.list_products",

@@ -365,3 +365,59 @@ class ReportPickResponse(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     result: ReportPickResponse.Result
     def __init__(self, result: _Optional[_Union[ReportPickResponse.Result, str]] = ...) -> None: ...
+
+class Call(_message.Message):
+    __slots__ = ("id", "timeout_ms", "reserve_items", "assign_robots", "release_items", "get_order", "check_availability")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ASSIGN_ROBOTS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    GET_ORDER_FIELD_NUMBER: _ClassVar[int]
+    CHECK_AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    timeout_ms: int
+    reserve_items: ReserveItemsRequest
+    assign_robots: RobotRequest
+    release_items: ReleaseItemsRequest
+    get_order: GetOrderRequest
+    check_availability: CheckAvailabilityRequest
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., reserve_items: _Optional[_Union[ReserveItemsRequest, _Mapping]] = ..., assign_robots: _Optional[_Union[RobotRequest, _Mapping]] = ..., release_items: _Optional[_Union[ReleaseItemsRequest, _Mapping]] = ..., get_order: _Optional[_Union[GetOrderRequest, _Mapping]] = ..., check_availability: _Optional[_Union[CheckAvailabilityRequest, _Mapping]] = ...) -> None: ...
+
+class Calls(_message.Message):
+    __slots__ = ("calls",)
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[Call]
+    def __init__(self, calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "detail")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    detail: str
+    def __init__(self, code: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("id", "failure", "reserve_items", "assign_robots", "release_items", "get_order", "check_availability")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ASSIGN_ROBOTS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    GET_ORDER_FIELD_NUMBER: _ClassVar[int]
+    CHECK_AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    failure: Failure
+    reserve_items: ReserveItemsResponse
+    assign_robots: RobotResponse
+    release_items: ReleaseItemsResponse
+    get_order: GetOrderResponse
+    check_availability: CheckAvailabilityResponse
+    def __init__(self, id: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., reserve_items: _Optional[_Union[ReserveItemsResponse, _Mapping]] = ..., assign_robots: _Optional[_Union[RobotResponse, _Mapping]] = ..., release_items: _Optional[_Union[ReleaseItemsResponse, _Mapping]] = ..., get_order: _Optional[_Union[GetOrderResponse, _Mapping]] = ..., check_availability: _Optional[_Union[CheckAvailabilityResponse, _Mapping]] = ...) -> None: ...
+
+class Answers(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[Answer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...

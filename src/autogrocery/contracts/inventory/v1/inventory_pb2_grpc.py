@@ -89,6 +89,11 @@ class InventoryServiceStub:
                 request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.SerializeToString,
                 response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.FromString,
                 _registered_method=True)
+        self.Converse = channel.stream_stream(
+                '/autogrocery.inventory.v1.InventoryService/Converse',
+                request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
+                response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
+                _registered_method=True)
 
 
 class InventoryServiceServicer:
@@ -163,6 +168,23 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Converse(self, request_iterator, context):
+        """The calls about orders once more, many on one stream. Promises:
+        - A message carries at most 256 calls and, unless it carries one, at most 256 KiB; a stream, at most 1,024 calls in work. Beyond
+        that the server stops reading, and HTTP/2 holds the client up.
+        - Answers come in any order, several in one message, each once. A failure is that call's own, as a non-OK status is of a
+        unary call; the others go on.
+        - timeout_ms, at least 1, counts from the reading of the message. After it no answer comes, but what was begun is carried to its end.
+        - A stream that ends or breaks leaves every call without an answer in doubt: only the same call with the same order id
+        settles it, on the next stream or as a unary call.
+        - A server that stops answers what is in work, then ends the stream with OK.
+        - A kind of call that the server does not know fails with UNIMPLEMENTED (12), as the whole stream does at an older peer;
+        then the unary form is to be used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -220,6 +242,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.ReportPick,
                     request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.FromString,
                     response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.SerializeToString,
+            ),
+            'Converse': grpc.stream_stream_rpc_method_handler(
+                    servicer.Converse,
+                    request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.FromString,
+                    response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -519,6 +546,33 @@ class InventoryService:
             '/autogrocery.inventory.v1.InventoryService/ReportPick',
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.SerializeToString,
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Converse(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/autogrocery.inventory.v1.InventoryService/Converse',
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
             options,
             channel_credentials,
             insecure,

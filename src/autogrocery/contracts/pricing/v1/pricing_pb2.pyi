@@ -121,3 +121,47 @@ class UpdateStockMetricsResponse(_message.Message):
     UPDATED_FIELD_NUMBER: _ClassVar[int]
     updated: int
     def __init__(self, updated: _Optional[int] = ...) -> None: ...
+
+class Call(_message.Message):
+    __slots__ = ("id", "timeout_ms", "quote", "list_products")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_FIELD_NUMBER: _ClassVar[int]
+    LIST_PRODUCTS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    timeout_ms: int
+    quote: QuoteRequest
+    list_products: ListProductsRequest
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., quote: _Optional[_Union[QuoteRequest, _Mapping]] = ..., list_products: _Optional[_Union[ListProductsRequest, _Mapping]] = ...) -> None: ...
+
+class Calls(_message.Message):
+    __slots__ = ("calls",)
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[Call]
+    def __init__(self, calls: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "detail")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    detail: str
+    def __init__(self, code: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("id", "failure", "quote", "list_products")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_FIELD_NUMBER: _ClassVar[int]
+    LIST_PRODUCTS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    failure: Failure
+    quote: QuoteResponse
+    list_products: ListProductsResponse
+    def __init__(self, id: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., quote: _Optional[_Union[QuoteResponse, _Mapping]] = ..., list_products: _Optional[_Union[ListProductsResponse, _Mapping]] = ...) -> None: ...
+
+class Answers(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[Answer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...

@@ -1,0 +1,45 @@
+"""Many deadlines, one timer: for calls that are mostly answered long before theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+
+class Deadlines:
+    """Calls `late(number)` for each number that is still among `live` when its time comes, never before.
+
+    A number that is no longer live costs nothing more than its place until then.
+    """
+
+    def __init__(self, live: Container[int], late: Callable[[int], None]) -> None:
+        self._live = live
+        self._late = late
+        self._heap: list[tuple[float, int]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, number: int, until: float) -> None:
+        """Watch a number until this time of the running loop."""
+        heappush(self._heap, (until, number))
+        if self._timer is None or until < self._timer.when():
+            self._set()
+
+    def _set(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._heap[0][0], self._ring) if self._heap else None
+
+    def _ring(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._timer = None
+        while self._heap and (self._heap[0][0] <= now or self._heap[0][1] not in self._live):
+            _, number = heappop(self._heap)
+            if number in self._live:
+                self._late(number)
+        if self._timer is None:
+            self._set()

@@ -1,0 +1,93 @@
+"""Peers to hold to their promises, as the gateway meets them: the reference peers and the fakes, by unary calls and by stream."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from autogrocery.gateway.core.quote import Want
+from autogrocery.gateway.peers.inventory import Inventory
+from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.kit import rpc
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.ports import free_ports
+from autogrocery.pricing import rpc as reference
+from tests.fakes.peers import PRICES, FakeInventory, serve_peers
+from tests.inventory.shop import Shop
+from tests.inventory.shop import shop as open_shop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+ON_HAND = 50
+KINDS = ("reference", "fake")
+FORMS = ("unary", "stream")
+
+
+class Subject(Struct):
+    """An inventory with ON_HAND of milk and apple and robots for both; `start` lets robots begin with an order."""
+
+    inventory: Inventory
+    shop: Shop | None = None
+    fake: FakeInventory | None = None
+
+    async def start(self, order_id: UUID) -> None:
+        if self.fake is not None:
+            self.fake.started.add(str(order_id))
+            return
+        assert self.shop is not None
+        for robot_id in ("dairy-1", "produce-1"):
+            for assignment in await self.shop.work(robot_id):
+                assert (await self.shop.start(robot_id, assignment.assignment_id)).granted
+
+    async def free(self) -> int:
+        return (await self.inventory.check_availability(["milk"]))["milk"]
+
+
+@asynccontextmanager
+async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subject]:
+    streams = form == "stream"
+    if kind == "fake":
+        async with serve_peers() as (fake, _, target), rpc.open_channel(target) as channel:
+            fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
+            yield Subject(Inventory(channel, streams=streams), fake=fake)
+        return
+    (port,) = free_ports(1)
+    async with open_shop(dsn) as shop:
+        await shop.restart(inventory_grpc_addr=f"127.0.0.1:{port}")
+        await shop.fleet()
+        await shop.stock(milk=ON_HAND, apple=ON_HAND)
+        async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
+            yield Subject(Inventory(channel, streams=streams), shop=shop)
+        assert await shop.violations() == []
+
+
+@asynccontextmanager
+async def open_pricing(kind: str, form: str, dsn: str) -> AsyncIterator[Pricing]:
+    """A pricing that knows PRICES."""
+    streams = form == "stream"
+    if kind == "fake":
+        async with serve_peers() as (_, _, target), rpc.open_channel(target) as channel:
+            yield Pricing(channel, streams=streams)
+        return
+    async with open_db(dsn, application="tests") as db:
+        served = reference.adder(reference.Pricing(db, currency="USD", margin_percent=30))
+        async with (
+            rpc.serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (reference.SERVICE,)) as port,
+            rpc.open_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            updates = [
+                pri.StockMetric(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price)
+                for sku, price in PRICES.items()
+            ]
+            await PricingServiceStub(channel).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
+            yield Pricing(channel, streams=streams)
+
+
+def basket(**quantities: int) -> list[Want]:
+    return [Want(sku, quantity) for sku, quantity in sorted(quantities.items())]
