@@ -36,7 +36,10 @@ class Publisher:
     def send(self, *frames: bytes) -> bool:
         """Hand a message to ZeroMQ without waiting; False (and counted) if it could not be taken."""
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=len(frames[-1]) < 1 << 12)
+            if len(frames) == 1:
+                self._socket.send(frames[0], zmq.NOBLOCK)
+            else:
+                self._socket.send_multipart(frames, zmq.NOBLOCK, copy=len(frames[-1]) < 1 << 12)
         except zmq.ZMQError:
             self.dropped += 1
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -101,7 +102,7 @@ class Route(Struct, frozen=True):
     takes_nul: bool = False
 
 
-class Guard(Struct, frozen=True):
+class Guard(Struct, frozen=True, dict=True):
     """Who may pass: every path below `prefixes`, known or not, needs a token that `verify` accepts, but those in `exempt`."""
 
     verify: Callable[[str], Claims]
@@ -110,4 +111,8 @@ class Guard(Struct, frozen=True):
 
     def covers(self, path: str) -> bool:
         """Say whether a path needs a token whatever the route table says."""
-        return (path + "/").startswith(tuple(f"{prefix}/" for prefix in self.prefixes)) and path not in self.exempt
+        return (path + "/").startswith(self._below) and path not in self.exempt
+
+    @cached_property
+    def _below(self) -> tuple[str, ...]:
+        return tuple(f"{prefix}/" for prefix in self.prefixes)

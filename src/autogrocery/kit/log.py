@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -21,28 +22,32 @@ NEVER_LOGGED = frozenset({"password", "new_password", "token", "access_token", "
                           "secret", "email", "phone", "dsn", "body"})  # fmt: skip
 
 
-def _redact(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    for name in NEVER_LOGGED & event.keys():
-        event[name] = "[redacted]"
-    return event
+def _complete(role: str) -> structlog.types.Processor:
+    """Return what adds to each event who says it, how loudly and when, and takes out what nobody may read."""
+
+    def complete(_logger: Any, method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        for name in NEVER_LOGGED & event.keys():
+            event[name] = "[redacted]"
+        event["role"] = role
+        event["level"] = "warning" if method == "warn" else "error" if method == "exception" else method
+        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return event
+
+    return complete
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
     """Log as `role` from now on, from `level` up; libraries' own warnings take the same way."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _redact,
+            _complete(role),
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
 
 

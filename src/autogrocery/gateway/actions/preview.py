@@ -105,13 +105,14 @@ async def _ask(
 
 async def _both(quoting: Awaitable[Quote], reserving: Awaitable[Hold]) -> tuple[Quote, Hold]:
     """Wait for both, whatever becomes of either; then raise the first trouble, if any."""
-    quote, hold = await asyncio.gather(quoting, reserving, return_exceptions=True)
-    for answer in (quote, hold):
-        if isinstance(answer, BaseException):
-            raise answer
-    assert not isinstance(quote, BaseException)
-    assert not isinstance(hold, BaseException)
-    return quote, hold
+    asked = asyncio.ensure_future(quoting)
+    try:
+        hold = await reserving
+    except BaseException:
+        await asyncio.wait([asked])
+        asked.result()
+        raise
+    return await asked, hold
 
 
 def _require_hold(quote: Quote, hold: Hold) -> None:
