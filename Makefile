@@ -6,10 +6,14 @@ ORDERS ?= 200
 RATE   ?= 20
 JSON   ?=
 ONLY   ?=
+PARTS  ?=
+SET    ?=
+SWITCH ?=
+BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(foreach one,$(SWITCH),--switch $(one))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench prove-all lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-all lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,8 +56,21 @@ gen: $(VENV)/.dev ## write the generated files anew (protobuf, FlatBuffers, docs
 verify: $(VENV)/.dev ## generated files are what `make gen` would write
 	$(BIN)/python tests/gen.py --check
 
-bench: $(VENV)/.run ## what an order costs: CPU µs by process, latency by request (out/bench.json)
-	$(BIN)/python bench/orders.py
+bench: SECONDS ?= 5
+bench: CONNECTIONS ?= 1,8,64
+bench: GATEWAYS ?= 1
+bench: LINES ?= 2
+bench: $(VENV)/.run ## what an order costs, beside pgbench, in 3 minutes (SECONDS=5 CONNECTIONS=1,8,64 GATEWAYS=1 LINES=2 PARTS=closed,duel,… SET=NAME=VALUE)
+	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) $(BENCH)
+
+bench-report: SECONDS ?= 20
+bench-report: CONNECTIONS ?= 1,8,64,256
+bench-report: GATEWAYS ?= 1,2
+bench-report: LINES ?= 2,8
+bench-report: SWITCH = PEER_STREAMS=off
+bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
+	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(BENCH)
+	$(BIN)/python -m bench.page
 
 prove-all: $(VENV)/.dev ## every proof in its long form, some 90 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python tests/prove_all.py --only "$(ONLY)"

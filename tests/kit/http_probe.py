@@ -42,7 +42,7 @@ class Echo(Struct):
     raw: str
 
 
-def token(*scopes: str, user_id: int = 7, ttl_s: int = 60) -> str:
+def token(*scopes: str, user_id: int = 7, ttl_s: int = 3_600) -> str:
     return issue(
         KEY, issuer="tests", audience="here", user_id=user_id, device_id="fridge-1", scopes=scopes, ttl_s=ttl_s
     )

@@ -1,0 +1,203 @@
+"""`python -m bench`: run, show, record. Exit code 1 if an audit found a violation."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from autogrocery.kit import clock, log
+from bench import guard, suite
+from bench.proc import describe
+from bench.profile import functions_of_gateway
+from bench.record import Record
+from bench.stage import check_durable, open_postgres
+from bench.tables import Sheet, sheets
+
+if TYPE_CHECKING:
+    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from bench.job import Line
+    from bench.measure import Watch
+
+AS_IT_IS: Final = "as it is"
+FILES: Final = 16_384
+PROFILED: Final = 25
+WIDTH: Final = 160  # of what is no terminal
+
+
+def numbers(text: str) -> list[int]:
+    """Read a comma list."""
+    return [int(part) for part in text.split(",") if part]
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="bench", description="What an order costs, and what PostgreSQL alone would do."
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
+    parser.add_argument("--connections", type=numbers, default=[1, 8, 64])
+    parser.add_argument("--gateways", type=numbers, default=[1])
+    parser.add_argument(
+        "--lines", type=numbers, default=[2], help="of an order; the first counts where there is one run"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of pgbench and ours in turn")
+    parser.add_argument("--duel-connections", type=int, default=64)
+    parser.add_argument("--whole-connections", type=numbers, default=[64])
+    parser.add_argument("--unary", action="store_true", help="the duel once more with peers that know unary calls only")
+    parser.add_argument(
+        "--parts", type=lambda text: text.split(","), default=[*PARTS, COST], help=f"of {', '.join([*PARTS, COST])}"
+    )
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a gateway's setting"
+    )
+    parser.add_argument(
+        "--switch",
+        dest="switches",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="one more run with this changed",
+    )
+    parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - {*PARTS, COST}:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return asked
+
+
+async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Console) -> Record:
+    """Make the runs, part by part."""
+
+    def say(what: str) -> Watch:
+        console.print(f"[bold]{what}[/]")
+        return lambda line: show(line, console)
+
+    given = dict(one.split("=", 1) for one in asked.settings)
+    bench = suite.Bench(server, asked.seconds, given, say)
+    record = Record(
+        at=clock.now().date().isoformat(), machine=describe(server.binaries.version),
+        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), seconds=asked.seconds, settings=given,
+    )  # fmt: skip
+    for part in [part for part in asked.parts if part in PARTS]:
+        record = await PARTS[part](bench, record, asked)
+    return record
+
+
+async def closed(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run closed loops, for each number of gateways and connections."""
+    cases = [
+        await suite.closed(bench, connections, gateways, asked.lines[0])
+        for gateways in asked.gateways
+        for connections in asked.connections
+    ]
+    return msgspec.structs.replace(record, closed=cases)
+
+
+async def duel(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run pgbench and ours in turn, for each number of lines and each form of the peers' calls."""
+    duels = [
+        await suite.duel(bench, asked.duel_connections, lines, asked.rounds, unary_only=unary_only)
+        for lines in asked.lines
+        for unary_only in ((False, True) if asked.unary else (False,))
+    ]
+    return msgspec.structs.replace(record, duels=duels)
+
+
+async def whole(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run the whole network."""
+    return msgspec.structs.replace(record, whole=[await suite.whole(bench, count) for count in asked.whole_connections])
+
+
+async def open_loop(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run at half the peak and at three times the peak; the peak is the closed loops', or found first."""
+    lines = asked.lines[0]
+    if not record.peak:
+        record = msgspec.structs.replace(record, closed=[await suite.closed(bench, max(asked.connections), 1, lines)])
+    half = await suite.open_loop(bench, record.peak / 2.0, suite.HALF_CONNECTIONS, lines)
+    over = await suite.open_loop(bench, record.peak * suite.OVERLOAD, suite.OVERLOAD_CONNECTIONS, lines)
+    return msgspec.structs.replace(record, half=half, overload=over)
+
+
+async def logins(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run with and without devices that log in."""
+    return msgspec.structs.replace(record, logins=await suite.logins(bench, asked.lines[0]))
+
+
+async def switched(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run as it is, then with one setting at a time changed: what each is worth."""
+    cases = {}
+    for one in ["", *asked.switches] if asked.switches else []:
+        changed = dict([one.split("=", 1)]) if one else {}
+        other = msgspec.structs.replace(bench, settings=bench.settings | changed)
+        cases[one or AS_IT_IS] = await suite.closed(other, asked.duel_connections, 1, asked.lines[0])
+    return msgspec.structs.replace(record, switched=cases)
+
+
+async def profiled(_bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Look where the gateway's time goes."""
+    rows = await functions_of_gateway(asked.duel_connections, asked.seconds, asked.lines[0], PROFILED)
+    return msgspec.structs.replace(record, profile=rows)
+
+
+PARTS: Final = {
+    "closed": closed,
+    "duel": duel,
+    "whole": whole,
+    "open": open_loop,
+    "logins": logins,
+    "switched": switched,
+    "profile": profiled,
+}
+COST: Final = "cost"  # needs a server of its own
+
+
+def show(line: Line, console: Console) -> None:
+    """Tell how far a run is."""
+    if line.event == "orders":
+        console.print(f"  {line.orders:,} orders", style="dim", highlight=False)
+
+
+def table_of(sheet: Sheet) -> Table:
+    """Return a sheet for the screen."""
+    table = Table(*sheet.head)
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
+
+
+def main() -> int:
+    """Bench, print, write."""
+    asked, console = arguments(), Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    log.configure("bench", logging.WARNING)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, most), most))  # two sockets a shopper, at both ends
+    with open_postgres() as server:
+        record = uvloop.run(run(server, asked, console))
+    if COST in asked.parts:
+        with open_postgres(preload=guard.EXTENSION) as server:
+            record = msgspec.structs.replace(record, cost=uvloop.run(guard.cost(server)))
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    for sheet in sheets(record):
+        console.print(f"\n[bold]{sheet.title}[/]", highlight=False)
+        console.print(table_of(sheet))
+    machine = record.machine
+    console.print(f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python};"
+                  f" {', '.join(f'{name} {value}' for name, value in record.durable.items())}; load average before {record.load_average}")  # fmt: skip
+    return 1 if record.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Featherweight inventory and pricing on real gRPC, each a process: they grant everything, and price by a table of one row.
+
+What an order costs is then the gateway's and PostgreSQL's; the reference peers are measured with the whole network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
+    PricingServiceServicer,
+    add_PricingServiceServicer_to_server,
+)
+from autogrocery.kit import ready, rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+UNIT_PRICE_CENTS = 129
+REMEMBERED = 1_000_000  # orders that GetOrder knows to be assigned
+
+
+class Shelf:
+    """An inventory that never runs out and whose robots are always there. Plain functions: any form of call may serve them."""
+
+    def __init__(self) -> None:
+        self._assigned: set[str] = set()
+        self._oldest: deque[str] = deque()
+
+    def reserve_items(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
+        """Grant everything."""
+        return inv.ReserveItemsResponse(order_id=request.order_id, success=True, items=request.items)
+
+    def assign_robots(self, request: inv.RobotRequest) -> inv.RobotResponse:
+        """Give the whole order to one robot, however often it is asked."""
+        order_id = request.order_id
+        if order_id not in self._assigned:
+            self._assigned.add(order_id)
+            self._oldest.append(order_id)
+            if len(self._oldest) > REMEMBERED:
+                self._assigned.discard(self._oldest.popleft())
+        share = inv.Assignment(assignment_id=f"{order_id}-1", robot_id="robot-dairy-1", robot_class="dairy")
+        return inv.RobotResponse(order_id=order_id, success=True, assignments=[share])
+
+    def release_items(self, request: inv.ReleaseItemsRequest) -> inv.ReleaseItemsResponse:
+        """Release what was not assigned."""
+        known = request.order_id in self._assigned
+        result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if known else inv.ReleaseItemsResponse.RELEASED
+        return inv.ReleaseItemsResponse(order_id=request.order_id, result=result)
+
+    def get_order(self, request: inv.GetOrderRequest) -> inv.GetOrderResponse:
+        """Say whether robots have it."""
+        known = request.order_id in self._assigned
+        state = inv.GetOrderResponse.ASSIGNED if known else inv.GetOrderResponse.UNKNOWN
+        return inv.GetOrderResponse(order_id=request.order_id, state=state)
+
+
+def quote(request: pri.QuoteRequest) -> pri.QuoteResponse:
+    """Price every SKU alike."""
+    lines = [
+        pri.QuoteLine(
+            sku=item.sku,
+            name=item.sku,
+            quantity=item.quantity,
+            unit_price_cents=UNIT_PRICE_CENTS,
+            line_total_cents=UNIT_PRICE_CENTS * item.quantity,
+        )
+        for item in request.items
+    ]
+    total = sum(line.line_total_cents for line in lines)
+    return pri.QuoteResponse(order_id=request.order_id, currency="USD", lines=lines, total_cents=total)
+
+
+class UnaryInventory(InventoryServiceServicer):
+    """The unary calls of a Shelf; the stream form is not known."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:  # noqa: N802 - the contract's names
+        """Hold."""
+        return self._shelf.reserve_items(request)
+
+    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:  # noqa: N802
+        """Dispatch."""
+        return self._shelf.assign_robots(request)
+
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:  # noqa: N802
+        """Let go."""
+        return self._shelf.release_items(request)
+
+    async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:  # noqa: N802
+        """Tell."""
+        return self._shelf.get_order(request)
+
+
+class Inventory(UnaryInventory):
+    """The same calls, and many of them on one stream."""
+
+    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
+        """Serve a stream."""
+        table = {"reserve_items": self.ReserveItems, "assign_robots": self.AssignRobots,
+                 "release_items": self.ReleaseItems, "get_order": self.GetOrder}  # fmt: skip
+        await conversations.hold(context, table, inv.Answers)
+
+
+class UnaryPricing(PricingServiceServicer):
+    """The unary calls of a price list; the stream form is not known."""
+
+    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:  # noqa: N802
+        """Price."""
+        return quote(request)
+
+
+class Pricing(UnaryPricing):
+    """The same calls, and many of them on one stream."""
+
+    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
+        """Serve a stream."""
+        await conversations.hold(context, {"quote": self.Quote}, pri.Answers)
+
+
+def adder(role: str, *, unary_only: bool) -> Callable[[grpc.aio.Server], None]:
+    """Return what adds a role's service to a server."""
+    if role == "inventory":
+        shelf = (UnaryInventory if unary_only else Inventory)(Shelf())
+        return lambda server: add_InventoryServiceServicer_to_server(shelf, server)  # type: ignore[no-untyped-call]
+    prices = (UnaryPricing if unary_only else Pricing)()
+    return lambda server: add_PricingServiceServicer_to_server(prices, server)  # type: ignore[no-untyped-call]
+
+
+async def serve(role: str, port: int, *, unary_only: bool) -> None:
+    """Serve until SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with rpc.serve("PEER_ADDR", "127.0.0.1", port, adder(role, unary_only=unary_only), ()):
+        ready.notify()
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), unary_only="--unary-only" in sys.argv[3:]))

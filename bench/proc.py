@@ -1,0 +1,107 @@
+"""What processes cost, as the kernel counts it, and what machine this is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PARENT, USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM = 1, 11, 12, 13, 14  # of /proc/pid/stat behind the name
+
+
+class Machine(Struct, frozen=True):
+    """Where the figures come from."""
+
+    cores: int
+    cpu: str
+    memory_gib: float
+    kernel: str
+    python: str
+    postgresql: str
+
+
+def describe(postgresql: str) -> Machine:
+    """Describe this machine, by nothing that names it."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    found = [
+        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
+    cpu = found[0].partition(":")[2].strip() if found else platform.machine()
+    kernel = platform.release().split("-")[0]
+    return Machine(
+        os.cpu_count() or 1,
+        cpu,
+        round(memory, 1),
+        f"{platform.system()} {kernel}",
+        platform.python_version(),
+        postgresql,
+    )
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of one process, all its threads, without its children's."""
+    fields = _stat(pid)
+    return (int(fields[USER]) + int(fields[SYSTEM])) / TICKS_PER_S if fields else 0.0
+
+
+def cpu_of_children_s(pid: int) -> float:
+    """Return the CPU seconds of a process's children, living and buried."""
+    fields = _stat(pid)
+    buried = (int(fields[CHILDREN_USER]) + int(fields[CHILDREN_SYSTEM])) / TICKS_PER_S if fields else 0.0
+    return buried + sum(cpu_s(child) for child in _children(pid))
+
+
+def rss_mib(pid: int) -> float:
+    """Return the resident memory of a process."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
+
+
+def costs_s(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return the CPU seconds so far by name; several gateways are one, their password workers stand by themselves."""
+    costs: dict[str, float] = {}
+    for name, pid in pids.items():
+        kind = name.split("-")[0]
+        costs[kind] = costs.get(kind, 0.0) + cpu_s(pid)
+        if kind == "gateway":
+            costs["password workers"] = costs.get("password workers", 0.0) + cpu_of_children_s(pid)
+        elif kind == "postgresql":
+            costs[kind] += cpu_of_children_s(pid)
+    return costs
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _children(pid: int) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))) and int(fields[PARENT]) == pid:
+            yield int(entry.name)
+
+
+def threads_s(pid: int) -> dict[str, float]:
+    """Return the CPU seconds of a process's threads by name."""
+    found: dict[str, float] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name, _, fields = (task / "stat").read_text(encoding="utf-8").partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        spent = fields.split()
+        key = "main" if task.name == str(pid) else name
+        found[key] = found.get(key, 0.0) + (int(spent[USER]) + int(spent[SYSTEM])) / TICKS_PER_S
+    return found

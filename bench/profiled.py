@@ -1,0 +1,39 @@
+"""A role under a profiler: SIGUSR1 begins, SIGUSR2 ends and writes what was found to the file that is named."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as the command line does for every role
+
+from autogrocery.kit.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROLE, FILE = sys.argv[1:]
+
+
+async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
+    """Run the role's own main."""
+    profile = cProfile.Profile()
+    loop = asyncio.get_running_loop()
+
+    def write() -> None:
+        profile.disable()
+        profile.dump_stats(f"{FILE}.part")
+        os.replace(f"{FILE}.part", FILE)  # noqa: PTH105 - whole or not at all
+
+    loop.add_signal_handler(signal.SIGUSR1, profile.enable)
+    loop.add_signal_handler(signal.SIGUSR2, write)
+    await import_module(f"autogrocery.{ROLE}.app").main(environ, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(run(ROLE, main, os.environ))

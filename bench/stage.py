@@ -1,0 +1,196 @@
+"""What a run happens on: one PostgreSQL with durable settings, a fresh database, gateways and featherweight peers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from msgspec import Struct
+
+from autogrocery.gateway.actions.audit import audit
+from autogrocery.gateway.actions.log_in import ISSUER
+from autogrocery.gateway.core.account import SCOPES, Audience, Kind
+from autogrocery.kit import tokens
+from autogrocery.kit.embedded_pg import EmbeddedPostgres
+from autogrocery.kit.migrate import migrate
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.pg_binaries import find_binaries
+from autogrocery.kit.ports import free_ports
+from autogrocery.stack.child import Child
+from autogrocery.stack.roles import Role
+from bench.job import Door
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+MIGRATIONS = "autogrocery.gateway.store.migrations"
+AUDIT_MS = 60_000
+READY_S = 20.0
+STOP_S = 8.0
+POLL_S = 0.02
+LEAST_DEVICES = 1_000
+TOKEN_TTL_S = 86_400
+NEVER_MATCHING = "$2b$12$" + "x" * 53
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+class Keys(Struct, frozen=True):
+    """The secrets of one stage."""
+
+    devices: str
+    robots: str
+    webhooks: bytes
+
+
+class Stage(Struct, frozen=True):
+    """A gateway, or several, at work between a database and peers."""
+
+    dsn: str
+    doors: list[Door]
+    tokens: list[str]
+    keys: Keys
+    pids: dict[str, int]
+
+
+async def count_violations(dsn: str) -> int:
+    """Return how many rows violate an invariant of the gateway."""
+    async with open_db(dsn, application="audit", max_size=2, statement_timeout_ms=AUDIT_MS) as db:
+        return sum(one.violations for one in (await audit(db)).invariants)
+
+
+@contextmanager
+def open_postgres(preload: str = "") -> Iterator[EmbeddedPostgres]:
+    """Run a server of our own; `preload` is a library that it loads at its start."""
+    home = Path(tempfile.mkdtemp(prefix="agb-"))
+    home.chmod(0o755)  # the server's user passes through
+    server = EmbeddedPostgres(home / "postgres", find_binaries(os.environ))
+    server.start()
+    try:
+        if preload:
+            asyncio.run(_load_at_start(server, preload))
+            server.stop()
+            server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def _load_at_start(server: EmbeddedPostgres, library: str) -> None:
+    connection = await asyncpg.connect(server.dsn())
+    try:
+        await connection.execute(f"ALTER SYSTEM SET shared_preload_libraries = '{library}'")
+    finally:
+        await connection.close()
+
+
+async def fresh_database(server: EmbeddedPostgres) -> str:
+    """Return the DSN of a new database with the gateway's tables."""
+    name = f"bench_{secrets.token_hex(6)}"
+    await server.ensure_database(name)
+    dsn = server.dsn(name)
+    await migrate(dsn, MIGRATIONS, "public")
+    return dsn
+
+
+async def check_durable(dsn: str) -> dict[str, str]:
+    """Return the settings that make a commit last; raises AssertionError if one is off."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in DURABLE}
+    finally:
+        await connection.close()
+    assert set(found.values()) == {"on"}, found
+    return found
+
+
+async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
+    """Register `count` devices by SQL, as a seed file would, and sign their tokens with the product's own function."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch(
+            "INSERT INTO smart_devices (device_id, password) SELECT 'bench-' || n, $2 FROM generate_series(1, $1::int) n"
+            " RETURNING id, device_id",
+            count,
+            NEVER_MATCHING,
+        )
+    finally:
+        await connection.close()
+    claims: dict[str, Any] = {
+        "issuer": ISSUER,
+        "audience": Audience.ORDERING,
+        "scopes": SCOPES[Kind.DEVICE],
+        "ttl_s": TOKEN_TTL_S,
+    }
+    return [tokens.issue(key, user_id=row["id"], device_id=row["device_id"], **claims) for row in rows]
+
+
+@asynccontextmanager
+async def open_stage(
+    server: EmbeddedPostgres, *, gateways: int = 1, connections: int = 64, unary_only: bool = False,
+    program: Sequence[str] = ("-m", "autogrocery", "gateway"), settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Stage]:  # fmt: skip
+    """Run `gateways` of `program` on a database of their own, each with default settings but for `settings`.
+
+    `unary_only`: the peers do not know the stream form of the calls.
+    """
+    home = Path(tempfile.mkdtemp(prefix="ags-"))
+    dsn = await fresh_database(server)
+    await check_durable(dsn)
+    keys = Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_bytes(32))
+    inventory, pricing, *ports = free_ports(2 + 2 * gateways)
+    doors = [Door(*ports[number * 2 : number * 2 + 2]) for number in range(gateways)]
+    peers = [_peer("inventory", inventory, unary_only=unary_only), _peer("pricing", pricing, unary_only=unary_only)]
+    shared = {
+        "DATABASE_URL": dsn, "JWT_SECRET": keys.devices, "ROBOT_JWT_SECRET": keys.robots,
+        "WEBHOOK_SECRET": "whsec_" + base64.b64encode(keys.webhooks).decode(),
+        "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}", "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
+        "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0", "AUTOGROCERY_HOME": str(home), "PYTHONPATH": str(ROOT),
+        **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},
+    }  # fmt: skip
+    children: list[Child] = []
+    try:
+        for number, role in enumerate([*peers, *(_gateway(one, program) for one in range(gateways))]):
+            door = doors[max(0, number - len(peers))]
+            own = {
+                "ORDERING_HTTP_ADDR": f"127.0.0.1:{door.public}",
+                "ORDERING_INTERNAL_ADDR": f"127.0.0.1:{door.internal}",
+            }
+            children.append(Child(role, {**shared, **own, **(settings or {})}, home / f"{role.name}.log", home))
+            children[-1].launch()
+            await _ready(children[-1])
+        signed = await add_devices(dsn, max(LEAST_DEVICES, 10 * connections), keys.devices.encode())
+        pids = {child.name: child.pid for child in children if child.pid} | {"postgresql": server.pid or 0}
+        yield Stage(dsn, doors, signed, keys, pids)
+    finally:
+        for child in reversed(children):
+            await child.stop(STOP_S)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _peer(name: str, port: int, *, unary_only: bool) -> Role:
+    flags = ("--unary-only",) if unary_only else ()
+    return Role(name=name, argv=(sys.executable, "-m", "bench.peers", name, str(port), *flags))
+
+
+def _gateway(number: int, program: Sequence[str]) -> Role:
+    return Role(name=f"gateway-{number}", argv=(sys.executable, *program))
+
+
+async def _ready(child: Child) -> None:
+    give_up_at = time.monotonic() + READY_S
+    while not child.ready():
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(child.obituary())
+        await asyncio.sleep(POLL_S)
