@@ -179,7 +179,7 @@ async def test_the_log_is_json_lines_without_a_secret_or_a_person(module_dsn: st
         role.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(role.process.wait(), PATIENCE_S) == 0
     text, events = role.stderr.read_text(), [line["event"] for line in role.lines()]
-    assert {"gateway_started", "order_previewed", "order_finished", "gateway_stopping"} <= set(events)
+    assert {"gateway_started", "order_dispatched", "order_finished", "gateway_stopping"} <= set(events)
     assert all(line["role"] == "gateway" and line["level"] in {"info", "warning"} for line in role.lines())
     assert not [word for word in never if word in text]
     assert role.stdout.read_bytes() == b""

@@ -50,4 +50,6 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         int, Meta(description="idle quotes a device may keep; older ones are let go", ge=1, le=100)
     ] = 3
     max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
-    database_pool_size: Annotated[int, Meta(description="connections to PostgreSQL, beside the one that writes orders", ge=2, le=100)] = 10
+    database_pool_size: Annotated[
+        int, Meta(description="connections to PostgreSQL, beside the one that writes orders", ge=2, le=100)
+    ] = 10

@@ -8,11 +8,13 @@ process, not to the connection. `App.stop` ends streams and waits, for a bounded
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from autogrocery.kit import http_read
+from autogrocery.kit.deadlines import Deadlines
 from autogrocery.kit.http_exchange import Exchange
-from autogrocery.kit.http_route import NO_TOKEN, Answer, Guard, Request, Route
+from autogrocery.kit.http_route import NO_TOKEN, WHOLE, Answer, Guard, Request, Route
 from autogrocery.kit.http_stream import send_stream
 from autogrocery.kit.http_table import Table
 from autogrocery.kit.log import log
@@ -67,7 +69,10 @@ class App:
         self._idle = asyncio.Event()
         self._idle.set()
         self._late: set[asyncio.Task[None]] = set()
-        self._begun: dict[Exchange, float] = {}  # since when, in order
+        self._acting: dict[int, Exchange] = {}
+        self._deadlines = Deadlines(self._acting, self._answer_late)
+        self._numbers = count(1)
+        self._begun: dict[int, float] = {}  # since when, in order
         for route in self.routes:
             if (guard is None and route.auth) or (guard and not route.auth and guard.covers(route.path)):
                 raise ValueError(f"{route.method} {route.path}: auth is {route.auth}, and the guard says otherwise")
@@ -117,6 +122,7 @@ class App:
         self._have_room(route)
         client = scope["client"]
         request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
+        request.whole = WHOLE in scope.get("extensions", ())
         request.claims = claims
         if route.limit is not None:
             route.limit.spend(claims.device_id if route.limit.per_device and claims else request.client)
@@ -132,7 +138,7 @@ class App:
         route: Route = request.route
         if route.check is None:
             http_read.check_media(request.head)
-        request.raw = await http_read.read_body(receive, request.head, self._body_deadline_s)
+        request.raw = await http_read.read_body(receive, request.head, None if request.whole else self._body_deadline_s)
         if route.check is not None:
             route.check(request)
             http_read.check_media(request.head)
@@ -159,19 +165,22 @@ class App:
         self.in_flight += 1
         self._idle.clear()
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._action_deadline_s, self._answer_late, exchange)
+        now, number = loop.time(), next(self._numbers)
+        self._acting[number] = exchange
+        self._deadlines.add(number, now + self._action_deadline_s)
         if route.begins:
-            self._begun[exchange] = loop.time()
+            self._begun[number] = now
         try:
             return await route.action(request)
         finally:
-            timer.cancel()
-            self._begun.pop(exchange, None)
+            del self._acting[number]
+            self._begun.pop(number, None)
             self.in_flight -= 1
             if not self.in_flight:
                 self._idle.set()
 
-    def _answer_late(self, exchange: Exchange) -> None:
+    def _answer_late(self, number: int) -> None:
+        exchange = self._acting[number]
         error = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
         task = asyncio.get_running_loop().create_task(exchange.refuse(error))
         self._late.add(task)

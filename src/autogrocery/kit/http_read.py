@@ -117,11 +117,16 @@ def check_media(head: Head) -> None:
         raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
 
 
-async def read_body(receive: Receive, head: Head, deadline_s: float) -> bytes:
-    """Read the body; raises Malformed beyond MAX_BODY_BYTES or `deadline_s`, ClientGoneError if the client hangs up."""
+async def read_body(receive: Receive, head: Head, deadline_s: float | None) -> bytes:
+    """Read the body; raises Malformed beyond MAX_BODY_BYTES or `deadline_s`, ClientGoneError if the client hangs up.
+
+    No deadline for a body of which the server says that it is here.
+    """
     length = head.fields.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
         raise _too_large()
+    if deadline_s is None:
+        return await _read(receive)
     try:
         async with asyncio.timeout(deadline_s):
             return await _read(receive)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.rate import Limit
     from autogrocery.kit.tokens import Claims
 
+WHOLE = "body_is_here"  # an ASGI extension of our server: all of the body came with the head
 NO_TOKEN = "A bearer token is missing."  # noqa: S105 - a sentence
 
 
@@ -34,6 +35,7 @@ class Request(Struct):
     body: Any = None
     raw: bytes = b""
     idempotency_key: str | None = None
+    whole: bool = False
 
     @property
     def bearer(self) -> str | None:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from autogrocery.kit.http_errors import tell
 from autogrocery.kit.http_read import MAX_HEAD_BYTES, MAX_URI_BYTES, REQUEST_ID_BYTES
+from autogrocery.kit.http_route import WHOLE
 from autogrocery.kit.refusals import Malformed
 from autogrocery.kit.run import StartError
 
@@ -30,6 +31,7 @@ HEAD_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15
 DRAIN_S = 5
 BACKLOG = 1_024
+HERE: dict[str, dict[object, object]] = {WHOLE: {}}
 MAX_MESSAGE_BYTES = 8 << 20  # a body that was refused may still be on its way; beyond this the connection is cut
 MAX_CHUNKED_BYTES = 1 << 20  # chunks and trailers are kept while they are parsed
 HEAD_SLACK_BYTES = 2 << 10  # separators, and what of the body came with the head
@@ -127,8 +129,9 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """End the message."""
+        """End the message; if it has not been taken yet, the application is told that all of it is here."""
         self._bytes = 0
+        self.scope["extensions"] = HERE
         self._disarm()
         super().on_message_complete()
 

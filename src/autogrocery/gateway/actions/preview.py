@@ -78,7 +78,7 @@ async def preview(
     )  # fmt: skip
     hints.keep(db, made, until_s)
     await metrics.tell([change])
-    log.info("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
+    log.debug("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
     return made, False
 
 

@@ -24,13 +24,14 @@ CHANGES_TO = {status: CHANGES.labels(status.value) for status in Status}
 
 def metric_of(change: Change, store_id: str) -> OrderMetric:
     """Return what analytics is told of a change; the duration runs from confirm to a terminal status."""
+    at_s = change.at.timestamp()
     seconds = (change.at - change.confirmed_at).total_seconds() if change.confirmed_at else 0.0
     return OrderMetric(
         order_id=str(change.order_id),
         status=change.to_status.value,
         duration_seconds=max(seconds, 0.0) if change.to_status in TERMINAL else 0.0,
-        timestamp=int(change.at.timestamp()),
-        occurred_at_us=round(change.at.timestamp() * 1_000_000),
+        timestamp=int(at_s),
+        occurred_at_us=round(at_s * 1_000_000),
         epoch=change.number.epoch,
         sequence=change.number.sequence,
         total_cents=change.total_cents,
