@@ -8,8 +8,7 @@ JSON   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
-SWITCH ?=
-BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(foreach one,$(SWITCH),--switch $(one))
+BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(if $(WITHOUT),--without "$(WITHOUT)")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -67,7 +66,7 @@ bench-report: SECONDS ?= 20
 bench-report: CONNECTIONS ?= 1,8,64,256
 bench-report: GATEWAYS ?= 1,2
 bench-report: LINES ?= 2,8
-bench-report: SWITCH = PEER_STREAMS=off
+bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
 	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(BENCH)
 	$(BIN)/python -m bench.page

@@ -22,6 +22,7 @@ from bench.profile import functions_of_gateway
 from bench.record import Record
 from bench.stage import check_durable, open_postgres
 from bench.tables import Sheet, sheets
+from bench.without import GAINS
 
 if TYPE_CHECKING:
     from autogrocery.kit.embedded_pg import EmbeddedPostgres
@@ -61,17 +62,13 @@ def arguments() -> argparse.Namespace:
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a gateway's setting"
     )
     parser.add_argument(
-        "--switch",
-        dest="switches",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="one more run with this changed",
-    )
+        "--without", type=lambda text: list(GAINS) if text == "all" else text.split(","), default=[], metavar="GAIN,…",
+        help=f"one more run without each of these, or all: {', '.join(GAINS)}",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
     asked = parser.parse_args()
-    if unknown := set(asked.parts) - {*PARTS, COST}:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if unknown := set(asked.parts) - {*PARTS, COST} | set(asked.without) - GAINS.keys():
+        parser.error(f"no such part or gain: {', '.join(sorted(unknown))}")
     return asked
 
 
@@ -134,12 +131,11 @@ async def logins(bench: suite.Bench, record: Record, asked: argparse.Namespace) 
 
 
 async def switched(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run as it is, then with one setting at a time changed: what each is worth."""
-    cases = {}
-    for one in ["", *asked.switches] if asked.switches else []:
-        changed = dict([one.split("=", 1)]) if one else {}
-        other = msgspec.structs.replace(bench, settings=bench.settings | changed)
-        cases[one or AS_IT_IS] = await suite.closed(other, asked.duel_connections, 1, asked.lines[0])
+    """Run as it is, then without one gain at a time: what each is worth."""
+    cases = {
+        one or AS_IT_IS: await suite.closed(bench, asked.duel_connections, 1, asked.lines[0], without=one)
+        for one in (["", *asked.without] if asked.without else [])
+    }
     return msgspec.structs.replace(record, switched=cases)
 
 

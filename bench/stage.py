@@ -40,6 +40,7 @@ READY_S = 20.0
 STOP_S = 8.0
 POLL_S = 0.02
 LEAST_DEVICES = 1_000
+GATEWAY = ("-m", "autogrocery", "gateway")
 TOKEN_TTL_S = 86_400
 NEVER_MATCHING = "$2b$12$" + "x" * 53
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
@@ -139,7 +140,7 @@ async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
 @asynccontextmanager
 async def open_stage(
     server: EmbeddedPostgres, *, gateways: int = 1, connections: int = 64, unary_only: bool = False,
-    program: Sequence[str] = ("-m", "autogrocery", "gateway"), settings: Mapping[str, str] | None = None,
+    program: Sequence[str] = GATEWAY, settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:  # fmt: skip
     """Run `gateways` of `program` on a database of their own, each with default settings but for `settings`.
 

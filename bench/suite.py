@@ -13,7 +13,7 @@ from bench.job import Job, Login
 from bench.measure import Place, Run, baskets_of, measure
 from bench.pgbench import open_yardstick, run_pgbench
 from bench.record import Case, Duel
-from bench.stage import Stage, count_violations, open_stage
+from bench.stage import GATEWAY, Stage, count_violations, open_stage
 from bench.whole import open_network
 
 if TYPE_CHECKING:
@@ -53,14 +53,16 @@ class Bench(Struct, frozen=True):
         return await measure(place, job, self.say(what))
 
 
-async def closed(bench: Bench, connections: int, gateways: int, lines: int, *, unary_only: bool = False) -> Case:
-    """Every connection orders without pause."""
+async def closed(bench: Bench, connections: int, gateways: int, lines: int, *, without: str = "") -> Case:
+    """Every connection orders without pause; `without` takes one thing out of the gateway that makes it fast."""
     what = f"closed loop, {connections} connections, {gateways} gateway{'s' * (gateways > 1)}"
+    program = ("-m", "bench.without", without) if without else GATEWAY
     async with open_stage(
-        bench.server, gateways=gateways, connections=connections, unary_only=unary_only, settings=bench.settings
+        bench.server, gateways=gateways, connections=connections, program=program, settings=bench.settings
     ) as stage:
+        what += f", without {without}" * bool(without)
         run = await bench.run(stage, what, connections=connections, lines=lines)
-    return Case(connections=connections, gateways=gateways, lines=lines, unary_only=unary_only, run=run)
+    return Case(connections=connections, gateways=gateways, lines=lines, run=run)
 
 
 async def duel(bench: Bench, connections: int, lines: int, rounds: int, *, unary_only: bool = False) -> Duel:

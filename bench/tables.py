@@ -180,15 +180,15 @@ def overload_sheet(case: Case, peak: float) -> Sheet:
 
 
 def switched_sheet(cases: Mapping[str, Case]) -> Sheet:
-    """Say what each setting is worth."""
+    """Say what each gain is worth."""
     rows: list[tuple[str, ...]] = [
         (name, f"{case.run.orders_per_s:,.0f}", *(micros(case.run.cpu_us[one]) for one in ("gateway", "postgresql")),
          micros(sum(case.run.cpu_us.values())), f"{case.run.commits:.2f}", order_spread(case))
         for name, case in cases.items()
     ]  # fmt: skip
-    head = ("switched", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
+    head = ("without", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
     some = next(iter(cases.values()))
-    return Sheet(f"With one thing at a time switched, {some.connections} connections", head, rows)
+    return Sheet(f"Without one gain at a time, {some.connections} connections", head, rows)
 
 
 def no_success(tally: Tally) -> str:
