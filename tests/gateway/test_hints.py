@@ -1,0 +1,98 @@
+"""What a process remembers of its orders saves reads, and never has the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autogrocery.gateway.actions.confirm import confirm
+from autogrocery.gateway.actions.preview import may_hoard
+from autogrocery.gateway.core.order import Status
+from autogrocery.gateway.store import hints, orders
+from autogrocery.kit.faults import arm
+from autogrocery.kit.pg import open_db
+from autogrocery.kit.recent import Recent
+from autogrocery.kit.refusals import Conflict, Gone, NotFound
+
+if TYPE_CHECKING:
+    from tests.fakes.house import House
+
+
+async def test_the_happy_path_is_one_statement_a_request(house: House) -> None:
+    order = await house.preview()
+    seen = []
+    for step in (house.preview(), house.confirm(order.order_id), house.complete(order.order_id)):
+        with arm() as calls:
+            await step  # type: ignore[misc]
+        seen.append({point: count for point, count in calls.items() if point in {"orders.read", "orders.write"}})
+    assert seen == [{"orders.write": 1}] * 3
+
+
+async def test_another_gateway_reads_what_it_did_not_write(house: House, gateway_dsn: str) -> None:
+    order = await house.preview()
+    async with open_db(gateway_dsn, application="other") as other:
+        with arm() as calls:
+            confirmed, settled = await confirm(other, house.inventory, house.metrics, house.user_id, order.order_id)
+    assert (confirmed.status, settled) == (Status.PROCESSING, True)
+    assert calls["orders.get_of_device"] == 1
+
+
+async def test_what_another_gateway_cancelled_is_not_dispatched_from_memory(house: House, gateway_dsn: str) -> None:
+    order = await house.preview()
+    async with open_db(gateway_dsn, application="other") as other:
+        here, house.db = house.db, other
+        await house.cancel(order.order_id)
+        house.db = here
+    assert hints.recall(house.db, order.order_id) is not None
+    with pytest.raises(Conflict) as refused:
+        await house.confirm(order.order_id)
+    assert refused.value.code == "order_cancelled"
+    assert house.shelf.dispatches[str(order.order_id)] == 0
+
+
+async def test_a_remembered_order_is_its_own_devices_only(house: House) -> None:
+    order = await house.preview()
+    with pytest.raises(NotFound):
+        await confirm(house.db, house.inventory, house.metrics, house.user_id + 1, order.order_id)
+
+
+async def test_a_quote_whose_time_is_over_is_read_again(house: House) -> None:
+    order = await house.preview(ttl_s=1)
+    await asyncio.sleep(1.05)
+    with pytest.raises(Gone):
+        await house.confirm(order.order_id)
+    assert house.shelf.calls["AssignRobots"] == 0
+
+
+async def test_a_device_is_looked_up_unless_it_is_known_to_have_no_other_quote(house: House) -> None:
+    first = await house.preview()
+    assert may_hoard(house.db, first)  # nothing is known of it yet
+    second = await house.preview()
+    assert may_hoard(house.db, second)
+    for order in (first, second):
+        await house.confirm(order.order_id)
+    third = await house.preview()
+    assert not may_hoard(house.db, third)
+    fourth = await house.preview()
+    assert may_hoard(house.db, fourth)
+
+
+async def test_an_order_that_has_ended_is_forgotten(house: House) -> None:
+    order = await house.preview()
+    await house.confirm(order.order_id)
+    await house.complete(order.order_id)
+    assert hints.recall(house.db, order.order_id) is None
+    found = await orders.get(house.db, order.order_id)
+    assert found is not None
+    assert found.status is Status.COMPLETED
+
+
+def test_only_so_many_things_are_remembered_and_the_oldest_goes_first() -> None:
+    recent: Recent[int] = Recent(most=2)
+    for key in ("a", "b", "a", "c"):
+        recent.keep(key, ord(key))
+    assert [recent.get(key) for key in ("a", "b", "c")] == [97, None, 99]
+    recent.forget("a")
+    assert recent.get("a") is None
