@@ -229,13 +229,13 @@ async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
 
 
 async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
-    """Make a call again, as a gateway does, for as long as it waited in vain for a free connection; a lost lock is an error."""
+    """Make a call again, as a gateway does, for as long as it waited in vain for its turn; a lost lock is an error."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
-                if "(TimeoutError)" not in (error.details() or ""):
+                if not any(words in (error.details() or "") for words in ("(TimeoutError)", "waited too long")):
                     raise
             await asyncio.sleep(0.05)
 

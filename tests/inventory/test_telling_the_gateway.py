@@ -81,6 +81,22 @@ async def test_what_was_owed_before_a_restart_is_told_after_it(shop: Shop) -> No
     await told(shop)
 
 
+async def test_orders_that_end_together_are_told_once_each_and_one_that_fails_is_told_again_alone(shop: Shop) -> None:
+    dispatched = await asyncio.gather(*(shop.dispatch(milk=1) for _ in range(20)))
+    shop.gateway.answers = [503]
+    await asyncio.gather(*(shop.pick(assignment) for _, (assignment,) in dispatched))
+
+    async def done() -> bool:
+        return await undone(shop) == 0
+
+    await until(done)
+    ids = [headers["webhook-id"] for headers, _ in shop.gateway.got]
+    assert len(ids) == 21
+    assert set(ids) == {"msg_" + order.replace("-", "") for order, _ in dispatched}
+    again = await shop.db.rows("SELECT attempts FROM inventory.webhook_outbox WHERE attempts > 1")
+    assert [row["attempts"] for row in again] == [2]
+
+
 async def test_a_body_is_kept_as_it_was_first_made(shop: Shop) -> None:
     order, (assignment,) = await shop.dispatch(milk=3)
     await shop.pick(assignment)

@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant("§2 the outbox is never read by id > last", ID_ABOVE_LAST, "receipt of"),
     Mutant(
         "§2 a receipt is settled when it was sent",
-        (Edit("kit/outbox.py", "await self._deliver(row)", "await self._db.run(self._settle, *key)\n            await self._deliver(row)"),),
+        (Edit("kit/outbox.py", "await self._deliver(row)", "await self._db.together(self._settle, self._settled_at, key)\n            await self._deliver(row)"),),
         "receipts were never sent",
     ),
     Mutant("§3.5 no timeout around a COMMIT", (WAIT_FOR,), "failed for want of robots"),

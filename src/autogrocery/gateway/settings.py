@@ -51,5 +51,5 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     ] = 3
     max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
     database_pool_size: Annotated[
-        int, Meta(description="connections to PostgreSQL, beside the one that writes orders", ge=2, le=100)
+        int, Meta(description="connections to PostgreSQL, beside the two that orders share", ge=2, le=100)
     ] = 10

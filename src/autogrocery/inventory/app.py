@@ -29,6 +29,7 @@ MIGRATIONS: Final = "autogrocery.inventory.store.migrations"
 SCHEMA: Final = "inventory"
 ISSUER: Final = "autogrocery"
 AUDIENCE: Final = "inventory"
+LANES: Final = 4  # holds, dispatches, what robots begin and what they end with wait for each other as little as can be
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
@@ -63,7 +64,9 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
 async def _open_store(stack: AsyncExitStack, wanted: Settings) -> Db:
     try:
         db = await stack.enter_async_context(
-            open_db(wanted.dsn, application="autogrocery inventory", max_size=wanted.inventory_db_connections)
+            open_db(
+                wanted.dsn, application="autogrocery inventory", max_size=wanted.inventory_db_connections, lanes=LANES
+            )
         )
         standing = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
     except (Unavailable, OSError):

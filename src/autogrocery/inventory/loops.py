@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
 from autogrocery.inventory.actions.tell_gateway import tell_gateway
+from autogrocery.inventory.peers.gateway import AT_ONCE
 from autogrocery.inventory.store import webhooks
 from autogrocery.kit.loops import Loop
 from autogrocery.kit.outbox import Outbox
@@ -18,7 +19,7 @@ LAPSE_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 0.2
 TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
 TELL_CAP_S: Final = 60.0
-TELL_BATCH: Final = 16  # two rounds of eight deliveries, 3 s each at the most
+TELL_BATCH: Final = AT_ONCE  # one round of deliveries, 3 s at the most
 TELL_LEASE_S: Final = 8.0
 
 
@@ -34,5 +35,5 @@ def telling(db: Db, gateway: Gateway) -> Loop:
         await tell_gateway(db, gateway, owed)
 
     outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
-                    batch=TELL_BATCH, lease_s=TELL_LEASE_S)  # fmt: skip
+                    batch=TELL_BATCH, at_once=AT_ONCE, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
     return Loop("tell_gateway", TELL_EVERY_S, outbox.relay)

@@ -32,10 +32,8 @@ __all__ = ["Answer", "App", "Guard", "Request", "Route"]
 
 MAX_IN_FLIGHT = 512
 MAX_STREAMS = 256
-BEHIND_S, BEHIND_FROM = (
-    0.5,
-    32,
-)  # so old is the oldest of at least so many requests that begin work: then no more of them
+# While the oldest of at least so many requests that begin work is so old, no more of them are taken.
+BEHIND_FROM, BEHIND_S = 32, 0.25
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
 DRAIN_S = 5.0
@@ -155,6 +153,8 @@ class App:
         if self.in_flight >= self._max_in_flight and not route.urgent:
             raise Unavailable("overloaded", "Too many requests are in work.")
         if route.begins and len(self._begun) >= BEHIND_FROM:
+            if len(self._begun) > self._max_in_flight // 2:
+                raise Unavailable("overloaded", "What was begun needs the rest of the room.")
             oldest_s = asyncio.get_running_loop().time() - next(iter(self._begun.values()))
             if oldest_s > self._behind_s:
                 raise Unavailable("overloaded", "What was begun comes first.")

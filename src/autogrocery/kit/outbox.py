@@ -12,10 +12,11 @@ import random
 from typing import TYPE_CHECKING
 
 from autogrocery.kit.log import log
+from autogrocery.kit.pg_many import Many
 from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from autogrocery.kit.pg import Db, Row
 
@@ -38,18 +39,22 @@ class Outbox:
         cap_s: float = 60.0,
         give_up_after_s: float | None = None,
         batch: int = BATCH,
+        at_once: int = AT_ONCE,
+        types: Sequence[str] = ("uuid",),
         lease_s: float = LEASE_S,
     ) -> None:
-        """Deliver rows of `table`, named by `key`; a temporary failure is retried until `give_up_after_s` (None: for ever).
+        """Deliver rows of `table`, named by `key` of `types`; a temporary failure is retried until `give_up_after_s` (None: for ever).
 
-        `deliver` raises Refused for "never", Unavailable or InDoubt for "later". A process that dies leaves its `batch` rows to
-        the others after `lease_s` seconds, so that must be more than the batch can take.
+        `deliver` raises Refused for "never", Unavailable or InDoubt for "later"; `at_once` of a batch are under way together.
+        Those delivered at the same time are settled in one statement. A process that dies leaves its `batch` rows to the
+        others after `lease_s` seconds, so that must be more than the batch can take.
         """
         self._db = db
         self._deliver = deliver
         self._key = tuple(key)
         self._cap_s = cap_s
         self._batch = batch
+        self._at_once = at_once
         self._lease_s = lease_s
         self._give_up_after_s = give_up_after_s
         match = " AND ".join(f"o.{name} = due.{name}" for name in self._key)
@@ -65,7 +70,8 @@ class Outbox:
         """  # noqa: S608 - table and columns are ours
         where = " AND ".join(f"{name} = ${i}" for i, name in enumerate(self._key, start=1))
         after = len(self._key)
-        self._settle = f"-- {name}.settle\nUPDATE {table} SET done_at = now(), last_error = NULL WHERE {where}"
+        self._settled_at = f"{name}.settle"
+        self._settle = Many(_settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key),))
         self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
         self._defer = (
             f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
@@ -75,7 +81,7 @@ class Outbox:
     async def relay(self) -> bool:
         """Deliver one batch; True if there may be more."""
         due = await self._db.rows(self._claim, self._batch, self._lease_s)
-        room = asyncio.Semaphore(AT_ONCE)
+        room = asyncio.Semaphore(self._at_once)
 
         async def one(row: Row) -> None:
             async with room:
@@ -99,9 +105,24 @@ class Outbox:
             backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16))
             await self._db.run(self._defer, *key, str(trouble), backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
         else:
-            await self._db.run(self._settle, *key)
+            await self._db.together(self._settle, self._settled_at, key)
 
     async def _too_old(self, row: Row) -> bool:
         found = await self._db.row("-- outbox.age\nSELECT extract(epoch FROM now() - $1::timestamptz) AS age_s",
                                    row["created_at"])  # fmt: skip
         return found is not None and found["age_s"] > (self._give_up_after_s or 0)
+
+
+def _settle(table: str, name: str, types: Mapping[str, str]) -> str:
+    """Return the statement that settles many rows, locked in the order of their keys: others may settle them too."""
+    columns = ", ".join(types)
+    arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate(types.values(), start=1))
+    match = " AND ".join(f"o.{column} = d.{column}" for column in types)
+    return f"""
+    -- {name}.settled
+    WITH delivered AS MATERIALIZED (
+      SELECT {", ".join(f"o.{column}" for column in types)}
+        FROM unnest({arrays}) AS d ({columns}) JOIN {table} o ON {match}
+       ORDER BY {", ".join(f"o.{column}" for column in types)} FOR NO KEY UPDATE OF o)
+    UPDATE {table} o SET done_at = now(), last_error = NULL FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
+    """  # noqa: S608 - table and columns are ours

@@ -74,7 +74,8 @@ class Statements:
         self, many: Many, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
     ) -> Sequence[Row]:
         """The rows for one item of a statement that takes many, here alone; `point` is the item's own fault point."""
-        return await faults.through(point, lambda: self.rows(many.alone or many.sql, *many.columns([(row, *lists)])))
+        sql, columns = many.alone or many.sql, many.columns([(row, *lists)])
+        return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *columns))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -107,11 +108,11 @@ class Db:
     `recent` is a bounded memory of what this process wrote or read, for the modules that own the rows.
     """
 
-    def __init__(self, pool: asyncpg.Pool[Row], writer: asyncpg.Pool[Row], answer_within_s: float) -> None:
-        """Read and write through `pool`; `writer` is the one connection of the statements that take many."""
+    def __init__(self, pool: asyncpg.Pool[Row], shared: asyncpg.Pool[Row], answer_within_s: float) -> None:
+        """Read and write through `pool`; the statements that take many have the connections of `shared`."""
         self.recent: Recent[Any] = Recent()
         self._pool = pool
-        self._writer = writer
+        self._shared = shared
         self._answer_within_s = answer_within_s
         self._lanes: dict[str, Lane[Item, Sequence[Row]]] = {}
 
@@ -147,11 +148,12 @@ class Db:
             raise _unavailable(error) from error
 
     def _open_lane(self, many: Many) -> Lane[Item, Sequence[Row]]:
-        pool = self._pool if many.reads else self._writer
-
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
             try:
-                async with asyncio.timeout(BATCH_TIMEOUT_S), self._taken_from(pool) as connection:
+                async with (
+                    asyncio.timeout(BATCH_TIMEOUT_S),
+                    self._taken_from(self._shared, OPEN_TIMEOUT_S) as connection,
+                ):
                     return await connection.rows(sql, *columns)
             except TimeoutError as error:
                 raise _unavailable(error) from error
@@ -169,14 +171,14 @@ class Db:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Statements]:
         """One connection for several statements, each its own commit; raises Unavailable if none is free in time."""
-        async with self._taken_from(self._pool) as connection:
+        async with self._taken_from(self._pool, ACQUIRE_TIMEOUT_S) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _taken_from(self, pool: asyncpg.Pool[Row]) -> AsyncIterator[Statements]:
+    async def _taken_from(self, pool: asyncpg.Pool[Row], patience_s: float) -> AsyncIterator[Statements]:
         must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
-            taken = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else ACQUIRE_TIMEOUT_S)
+            taken = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else patience_s)
         except PASSING as error:
             raise _unavailable(error) from error
         try:
@@ -202,13 +204,14 @@ async def open_db(
     *,
     application: str,
     max_size: int = 10,
+    lanes: int = 2,
     statement_cache_size: int = 256,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     silence_s: float = SILENCE_S,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable if the server can't be reached within CONNECT_TIMEOUT_S.
 
-    A connection that is silent for `silence_s` beyond the statement's own timeout is ended. `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
+    Statements that take many have up to `lanes` connections beside the `max_size` others. A connection that is silent for `silence_s` beyond the statement's own timeout is ended. `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
     """
     settings = {
         "application_name": application,
@@ -220,10 +223,10 @@ async def open_db(
     async with AsyncExitStack() as stack:
         try:
             pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
-            writer = await stack.enter_async_context(open_pool(dsn, 1, statement_cache_size, settings | PLANNER))
+            shared = await stack.enter_async_context(open_pool(dsn, lanes, statement_cache_size, settings | PLANNER))
         except (*PASSING, ValueError) as error:
             raise _unavailable(error) from error
-        db = Db(pool, writer, statement_timeout_ms / 1_000 + silence_s)
+        db = Db(pool, shared, statement_timeout_ms / 1_000 + silence_s)
         try:
             yield db
         finally:

@@ -1,6 +1,6 @@
 """One statement for what many callers want: each brings a row, all leave together in one commit, each has its own outcome.
 
-The lane has a connection of its own, on which the planner has one way only: primary keys. A statement prepared while its
+The lanes have connections of their own, on which the planner has one way only: primary keys. A statement prepared while its
 tables are empty would else keep a plan for empty tables, three to fourteen times slower later.
 """
 
@@ -42,7 +42,7 @@ class Many(Struct, frozen=True):
     """A statement whose parameters are columns: first those of the row, then those of each list below it.
 
     `widths` counts the columns of the row and of each list. `key` is the column of the row that names the item; each row of
-    the answer names it in its first column. One that only `reads` runs on any connection.
+    the answer names it in its first column.
 
     `alone`, if given, is the same statement for one item, and may wait for locks: it is run for each item that has no row in
     the answer, so that a row which somebody holds keeps nobody else waiting.
@@ -51,7 +51,6 @@ class Many(Struct, frozen=True):
     sql: str
     widths: tuple[int, ...]
     key: int = 0
-    reads: bool = False
     alone: str = ""
 
     def columns(self, items: Sequence[Item]) -> list[list[Any]]:

@@ -47,7 +47,7 @@ SELECT {COLUMNS}, lines.*
   JOIN grocery_orders o ON o.order_id = a.order_id AND (a.user_id IS NULL OR o.user_id = a.user_id),
        LATERAL ({LINES}) lines
 """  # noqa: S608 - made of the constants above
-READ_TOGETHER = Many(READ, (2,), reads=True)
+READ_TOGETHER = Many(READ, (2,))
 
 
 async def get(db: Db, order_id: UUID) -> Order | None:
@@ -105,7 +105,7 @@ SELECT a.user_id, idle.order_id
                    AND created_at > now() - interval '1 day'
                  ORDER BY created_at DESC OFFSET ($2::int[])[1] LIMIT 10) idle
 """
-IDLE_BEYOND = Many(LIST_IDLE_BEYOND, (2,), reads=True)
+IDLE_BEYOND = Many(LIST_IDLE_BEYOND, (2,))
 
 
 async def list_idle_beyond(db: Db, user_id: int, keep: int) -> list[UUID]:

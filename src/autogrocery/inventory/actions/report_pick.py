@@ -23,7 +23,7 @@ async def report_pick(db: Db, report: Report, on_finished: Callable[[], None]) -
     another robot's, STALE_FENCE. Raises Invalid for counts the assignment does not have, NotFound for no assignment.
     """
     closed = await picks.report(db, report)
-    if closed.accepted:
+    if closed is not None:
         if closed.finished:
             log.info("order_picked", order_id=str(closed.order_id))
             on_finished()

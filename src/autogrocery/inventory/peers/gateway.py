@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 POINT = "gateway.update_order"
 PATH = "/internal/webhook/update-order"
+AT_ONCE = 64  # deliveries, and connections kept open for them
 TIMEOUT_S = 3.0  # a batch of the relay must end within its lease
 ACKNOWLEDGED = range(200, 300)
 
@@ -58,6 +59,6 @@ class Gateway:
 async def open_gateway(url: str, secret: bytes) -> AsyncIterator[Gateway]:
     """Open a client of the gateway's internal listener at `url`; redirects are not followed with a signature."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    connector = aiohttp.TCPConnector(limit=16)
+    connector = aiohttp.TCPConnector(limit=AT_ONCE)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
         yield Gateway(session, url, secret)

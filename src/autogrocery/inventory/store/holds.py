@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.inventory.core.stock import Found, Line, Reserved, ShortError
+from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -16,9 +17,61 @@ if TYPE_CHECKING:
 LARGEST_INT32 = (1 << 31) - 1
 LAPSE_BATCH = 100
 
-# Takes all lines, or with $4 what there is of them, in one statement; nothing is written unless something is granted.
-# `locked` reads the newest version of each row after waiting for it, so that two buyers never see the same last unit.
-TAKE = """
+# Every order takes all its lines, or where it may what there is of them, or nothing; earlier orders of the batch come first.
+# `lines` locks the stock of the whole batch by SKU and reads the newest version of each row after waiting for it, so that two
+# buyers never see the same last unit. An order is granted if its lines fit behind all that the earlier ones want, whether or
+# not those get it. `told` knows who got it: an order that did not fit, but would have behind those alone, has no row in
+# the answer and is tried alone, and a refusal says what was there for it. A SKU without a row is unknown.
+HOLD_MANY = """-- stock.holds
+WITH asked AS (
+  SELECT order_id, skus::text[] AS skus, quantities::int[] AS quantities, may_be_partial, hold_s, turn
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::int[])
+         WITH ORDINALITY AS a (order_id, skus, quantities, may_be_partial, hold_s, turn)),
+lines AS MATERIALIZED (
+  SELECT a.*, s.sku, s.aisle_type, s.on_hand, l.quantity AS requested,
+         CASE WHEN a.may_be_partial THEN least(l.quantity, s.on_hand)::int ELSE l.quantity END AS quantity
+    FROM asked a CROSS JOIN LATERAL unnest(a.skus, a.quantities) AS l (sku, quantity)
+    JOIN inventory.stock s ON s.sku = l.sku
+   ORDER BY s.sku, a.turn FOR NO KEY UPDATE OF s),
+queued AS MATERIALIZED (
+  SELECT *, quantity = 0 OR sum(quantity) OVER (PARTITION BY sku ORDER BY turn) <= on_hand AS fits FROM lines),
+granted AS (
+  SELECT order_id, hold_s, skus, quantities,
+         array_agg(sku ORDER BY sku) FILTER (WHERE quantity > 0) AS granted_skus,
+         array_agg(quantity ORDER BY sku) FILTER (WHERE quantity > 0) AS granted_quantities
+    FROM queued GROUP BY order_id, hold_s, skus, quantities
+  HAVING count(*) = cardinality(skus) AND bool_and(fits) AND sum(quantity) > 0),
+registered AS (
+  INSERT INTO inventory.orders (order_id, state, expires_at, requested_digest, granted_digest)
+  SELECT order_id, 'HELD', clock_timestamp() + hold_s * interval '1 second',
+         inventory.digest(skus, quantities), inventory.digest(granted_skus, granted_quantities)
+    FROM granted ORDER BY order_id
+  ON CONFLICT (order_id) DO NOTHING RETURNING order_id, expires_at),
+settled AS MATERIALIZED (
+  SELECT *, (order_id IN (SELECT order_id FROM registered)) IS TRUE AS held FROM queued),
+lined AS (
+  INSERT INTO inventory.order_lines (order_id, sku, aisle_type, quantity)
+  SELECT order_id, sku, aisle_type, quantity FROM settled WHERE held AND quantity > 0 ORDER BY order_id),
+taken AS (
+  UPDATE inventory.stock s SET on_hand = s.on_hand - t.quantity, held = s.held + t.quantity
+    FROM (SELECT sku, sum(quantity) AS quantity FROM settled WHERE held AND quantity > 0 GROUP BY sku) t WHERE s.sku = t.sku),
+seen AS (
+  SELECT *, on_hand - coalesce(sum(quantity) FILTER (WHERE held) OVER (
+              PARTITION BY sku ORDER BY turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS available
+    FROM settled),
+told AS (
+  SELECT *, count(*) OVER (PARTITION BY order_id) = cardinality(skus) AND NOT bool_and(fits) OVER (PARTITION BY order_id)
+            AND CASE WHEN may_be_partial THEN bool_or(available > 0) OVER (PARTITION BY order_id)
+                     ELSE bool_and(available >= requested) OVER (PARTITION BY order_id) END AS undecided
+    FROM seen)
+SELECT order_id, expires_at, NULL AS sku, NULL::bigint AS available, NULL::int AS quantity FROM registered
+UNION ALL
+SELECT order_id, NULL, sku, available, quantity FROM told
+ WHERE CASE WHEN held THEN may_be_partial ELSE NOT undecided END
+"""
+HOLD = Many(HOLD_MANY, (5,), alone=HOLD_MANY)
+
+HOLD_AGAIN = """-- stock.hold_again
 WITH asked AS (
   SELECT sku, quantity FROM unnest($2::text[], $3::int[]) AS a (sku, quantity)),
 locked AS (
@@ -32,38 +85,36 @@ granted AS (
   SELECT array_agg(sku ORDER BY sku) AS skus, array_agg(quantity ORDER BY sku) AS quantities
     FROM found WHERE quantity > 0
   HAVING count(*) > 0 AND (SELECT bool_and(available IS NOT NULL AND ($4 OR available >= requested)) FROM found)),
-registered AS ({register}),
+registered AS (
+  UPDATE inventory.orders o
+     SET state = 'HELD', expires_at = clock_timestamp() + $5::int * interval '1 second',
+         requested_digest = CASE WHEN $6::bool THEN requested_digest ELSE inventory.digest($2::text[], $3::int[]) END,
+         granted_digest = inventory.digest(g.skus, g.quantities)
+    FROM granted g WHERE o.order_id = $1 AND o.state IN ('HELD', 'LAPSED') RETURNING o.expires_at),
 lined AS (
   INSERT INTO inventory.order_lines (order_id, sku, aisle_type, quantity)
   SELECT $1, f.sku, f.aisle_type, f.quantity FROM found f, registered WHERE f.quantity > 0),
 taken AS (
   UPDATE inventory.stock s SET on_hand = s.on_hand - f.quantity, held = s.held + f.quantity
     FROM found f, registered WHERE s.sku = f.sku AND f.quantity > 0)
-SELECT f.sku, f.requested, f.available, f.quantity, r.expires_at FROM found f LEFT JOIN registered r ON true ORDER BY f.sku
+SELECT f.sku, f.available, f.quantity, r.expires_at FROM found f LEFT JOIN registered r ON true ORDER BY f.sku
 """
-HOLD = "-- stock.hold" + TAKE.format(  # noqa: S608 - our own text, completed once
-    register="""
-  INSERT INTO inventory.orders (order_id, state, expires_at, requested_digest, granted_digest)
-  SELECT $1, 'HELD', clock_timestamp() + $5::int * interval '1 second',
-         inventory.digest($2::text[], $3::int[]), inventory.digest(g.skus, g.quantities) FROM granted g
-  ON CONFLICT (order_id) DO NOTHING RETURNING expires_at"""
-)
-HOLD_AGAIN = "-- stock.hold_again" + TAKE.format(  # noqa: S608
-    register="""
-  UPDATE inventory.orders o
-     SET state = 'HELD', expires_at = clock_timestamp() + $5::int * interval '1 second',
-         requested_digest = CASE WHEN $6::bool THEN requested_digest ELSE inventory.digest($2::text[], $3::int[]) END,
-         granted_digest = inventory.digest(g.skus, g.quantities)
-    FROM granted g WHERE o.order_id = $1 AND o.state IN ('HELD', 'LAPSED') RETURNING o.expires_at"""
-)
 
 
 async def hold(
     db: Db | Statements, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool
 ) -> Reserved | None:
-    """Hold stock for an order that is new here; None if it is not new. Raises ShortError."""
-    rows = await db.rows(HOLD, order_id, *columns(lines), allow_partial, hold_s)
-    return _held(rows)
+    """Hold stock for an order that is new here; None if it is not new. Raises ShortError.
+
+    Orders that come together are one statement; each is as right as if they had come one after the other.
+    """
+    asked = (order_id, *literals(lines), allow_partial, hold_s)
+    rows = await db.together(HOLD, "stock.hold", asked)
+    expires_at = next((row["expires_at"] for row in rows if row["expires_at"] is not None), None)
+    if expires_at is not None and not allow_partial:
+        return Reserved(tuple(lines), expires_at)
+    shelf = {row["sku"]: row for row in rows if row["sku"] is not None}
+    return _held(lines, shelf, expires_at, allow_partial=allow_partial)
 
 
 async def hold_again(
@@ -74,30 +125,33 @@ async def hold_again(
     `keep_request` says that these lines are what an earlier, larger request was granted.
     """
     rows = await tx.rows(HOLD_AGAIN, order_id, *columns(lines), allow_partial, hold_s, keep_request)
-    held = _held(rows)
+    shelf = {row["sku"]: row for row in rows if row["available"] is not None}
+    held = _held(lines, shelf, rows[0]["expires_at"], allow_partial=allow_partial)
     if held is None:
         raise LookupError("the register row was not locked")
     return held
 
 
-def _held(rows: Sequence[Row]) -> Reserved | None:
-    found = tuple(
-        Found(
-            row["sku"],
-            row["requested"],
-            None if row["available"] is None else min(row["available"], LARGEST_INT32),
-            row["quantity"],
-        )
-        for row in rows
-    )
-    expires_at: datetime | None = rows[0]["expires_at"]
+def _held(
+    lines: Sequence[Line], shelf: Mapping[str, Row], expires_at: datetime | None, *, allow_partial: bool
+) -> Reserved | None:
+    """Read what was granted, or what the shelf has of each known SKU."""
     if expires_at is not None:
-        return Reserved(tuple(Line(line.sku, line.quantity) for line in found if line.quantity > 0), expires_at)
-    if any(line.available is None for line in found) or not any(line.quantity for line in found):
+        granted = tuple(Line(line.sku, shelf[line.sku]["quantity"]) for line in lines)
+        return Reserved(tuple(line for line in granted if line.quantity > 0), expires_at)
+    found = tuple(_found(line, shelf.get(line.sku), allow_partial=allow_partial) for line in lines)
+    if any(line.available is None or line.available < line.quantity for line in found):
         raise ShortError(found)
-    if any((line.available or 0) < line.quantity for line in found):
+    if not any(line.quantity for line in found):
         raise ShortError(found)
     return None
+
+
+def _found(line: Line, row: Row | None, *, allow_partial: bool) -> Found:
+    if row is None:
+        return Found(line.sku, line.quantity, None, 0)
+    available = min(row["available"], LARGEST_INT32)
+    return Found(line.sku, line.quantity, available, min(line.quantity, available) if allow_partial else line.quantity)
 
 
 RENEW = """-- stock.renew
@@ -194,3 +248,9 @@ async def available(db: Db, skus: Sequence[str]) -> list[Line]:
 def columns(lines: Sequence[Line]) -> tuple[list[str], list[int]]:
     """Return SKUs and quantities as two arrays."""
     return [line.sku for line in lines], [line.quantity for line in lines]
+
+
+def literals(lines: Sequence[Line]) -> tuple[str, str]:
+    """Return SKUs and quantities as PostgreSQL writes two arrays: an array of such is how many orders bring their lines."""
+    quoted = (line.sku.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    return '{"' + '","'.join(quoted) + '"}', "{" + ",".join(str(line.quantity) for line in lines) + "}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
+
+from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -12,84 +15,85 @@ if TYPE_CHECKING:
     from autogrocery.inventory.core.picking import Report
     from autogrocery.kit.pg import Db
 
-# Closes an assignment, moves its stock, and with the last one of the order closes the order and owes the gateway a webhook.
+# Closes assignments, moves their stock, and with the last one of an order closes the order and owes the gateway a webhook.
 # What was not picked is missing from the shelf (written off in the ledger) unless the robot gave up: then it still lies there.
-# `unfinished` is counted down on the locked register row: two last reports at once can't both believe another is open.
-REPORT = """-- picks.report
+# Register rows and assignments are locked in the order of their ids, then the stock of the whole batch by SKU. `unfinished`
+# is counted down on the locked register row: two last reports at once can't both believe another is open.
+# IS NOT DISTINCT FROM is = that no partial index serves: the way to an assignment is its id.
+REPORT_MANY = """-- picks.reports
 WITH locked AS MATERIALIZED (
-  SELECT order_id FROM inventory.orders
-   WHERE order_id = (SELECT order_id FROM inventory.assignments WHERE assignment_id = $1) AND state = 'ASSIGNED'
-     FOR NO KEY UPDATE),
+  SELECT t.*, a.order_id, a.aisle
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::jsonb[], $7::int[])
+      AS t (assignment_id, robot_id, fence, sequence, outcome, picks, named)
+    JOIN inventory.assignments a ON a.assignment_id = t.assignment_id
+    JOIN inventory.orders o ON o.order_id = a.order_id
+   WHERE o.state = 'ASSIGNED' AND a.state IS NOT DISTINCT FROM 'STARTED'
+     AND a.holder IS NOT DISTINCT FROM t.robot_id AND a.fence IS NOT DISTINCT FROM t.fence
+   ORDER BY a.order_id, a.assignment_id FOR NO KEY UPDATE OF o, a),
 lines AS MATERIALIZED (
-  SELECT l.order_id, l.sku, l.quantity,
-         coalesce(p.picked, CASE WHEN $5 = 'PICKED' THEN l.quantity ELSE 0 END) AS picked
-    FROM inventory.assignments a JOIN inventory.order_lines l ON l.order_id = a.order_id AND l.aisle_type = a.aisle
-    LEFT JOIN unnest($6::text[], $7::int[]) AS p (sku, picked) ON p.sku = l.sku
-   WHERE a.assignment_id = $1),
-possible AS (
-  SELECT (SELECT bool_and(picked <= quantity) FROM lines)
-     AND NOT EXISTS (SELECT FROM unnest($6::text[]) AS p (sku) WHERE p.sku NOT IN (SELECT sku FROM lines)) AS yes),
+  SELECT k.*, s.sku, l.quantity, k.picks ? l.sku AS is_named,
+         coalesce((k.picks ->> l.sku)::int, CASE WHEN k.outcome = 'PICKED' THEN l.quantity ELSE 0 END) AS picked
+    FROM locked k
+    JOIN inventory.order_lines l ON l.order_id = k.order_id AND l.aisle_type = k.aisle
+    JOIN inventory.stock s ON s.sku = l.sku
+   ORDER BY s.sku FOR NO KEY UPDATE OF s),
+closing AS MATERIALIZED (
+  SELECT order_id, assignment_id, outcome, sequence, sum(picked) AS units, bool_or(picked < quantity) AS is_short
+    FROM lines GROUP BY order_id, assignment_id, outcome, sequence, named
+  HAVING bool_and(picked <= quantity) AND count(*) FILTER (WHERE is_named) = named),
+counted AS MATERIALIZED (
+  SELECT * FROM lines WHERE (assignment_id IN (SELECT assignment_id FROM closing)) IS TRUE),
 closed AS (
   UPDATE inventory.assignments a
-     SET closed_at = now(), sequence = $4,
-         state = CASE WHEN $5 = 'PICKED' AND EXISTS (SELECT FROM lines WHERE picked < quantity) THEN 'SHORT' ELSE $5 END
-    FROM locked, possible
-   WHERE a.order_id = locked.order_id AND a.assignment_id = $1 AND a.state = 'STARTED'
-     AND a.holder = $2 AND a.fence = $3 AND possible.yes
-  RETURNING a.order_id, a.assignment_id),
-shelf AS (
-  SELECT sku FROM inventory.stock
-   WHERE sku = ANY (ARRAY (SELECT l.sku FROM lines l, closed)) ORDER BY sku FOR NO KEY UPDATE),
+     SET closed_at = now(), sequence = c.sequence,
+         state = CASE WHEN c.outcome = 'PICKED' AND c.is_short THEN 'SHORT' ELSE c.outcome END
+    FROM closing c WHERE a.order_id = c.order_id AND a.assignment_id = c.assignment_id),
 moved AS (
   UPDATE inventory.stock s
-     SET allocated = s.allocated - l.quantity, picked = s.picked + l.picked,
-         on_hand = s.on_hand + CASE WHEN $5 = 'FAILED' THEN l.quantity - l.picked ELSE 0 END
-    FROM lines l, closed WHERE s.sku = l.sku AND (SELECT count(*) FROM shelf) > 0),
+     SET allocated = s.allocated - c.quantity, picked = s.picked + c.picked, on_hand = s.on_hand + c.left_lying
+    FROM (SELECT sku, sum(quantity) AS quantity, sum(picked) AS picked,
+                 sum(CASE WHEN outcome = 'FAILED' THEN quantity - picked ELSE 0 END) AS left_lying
+            FROM counted GROUP BY sku) c
+   WHERE s.sku = c.sku),
 written_off AS (
   INSERT INTO inventory.ledger (sku, ref, cause, delta)
-  SELECT l.sku, c.assignment_id, 'shrink', l.picked - l.quantity FROM lines l, closed c
-   WHERE l.picked < l.quantity AND $5 <> 'FAILED'),
-counted AS (
-  UPDATE inventory.order_lines o SET picked = l.picked
-    FROM lines l, closed c WHERE o.order_id = c.order_id AND o.sku = l.sku),
-total AS (SELECT sum(picked) AS units FROM lines),
+  SELECT sku, assignment_id, 'shrink', picked - quantity FROM counted WHERE picked < quantity AND outcome <> 'FAILED'),
+told AS (
+  UPDATE inventory.order_lines o SET picked = c.picked FROM counted c WHERE o.order_id = c.order_id AND o.sku = c.sku),
 ended AS (
   UPDATE inventory.orders o
-     SET unfinished = o.unfinished - 1, picked_units = o.picked_units + total.units,
-         state = CASE WHEN o.unfinished > 1 THEN 'ASSIGNED' WHEN o.picked_units + total.units > 0 THEN 'COMPLETED'
+     SET unfinished = o.unfinished - c.assignments, picked_units = o.picked_units + c.units,
+         state = CASE WHEN o.unfinished > c.assignments THEN 'ASSIGNED' WHEN o.picked_units + c.units > 0 THEN 'COMPLETED'
                       ELSE 'FAILED' END,
-         finished_at = CASE WHEN o.unfinished > 1 THEN NULL ELSE clock_timestamp() END
-    FROM closed, total WHERE o.order_id = closed.order_id AND (SELECT count(*) FROM shelf) > 0
+         finished_at = CASE WHEN o.unfinished > c.assignments THEN NULL ELSE clock_timestamp() END
+    FROM (SELECT order_id, count(*) AS assignments, sum(units) AS units FROM closing GROUP BY order_id) c
+   WHERE o.order_id = c.order_id
   RETURNING o.order_id, o.state),
 owed AS (
   INSERT INTO inventory.webhook_outbox (order_id, webhook_id)
   SELECT order_id, 'msg_' || replace(order_id::text, '-', '') FROM ended WHERE state <> 'ASSIGNED')
-SELECT possible.yes AS possible, EXISTS (SELECT FROM closed) AS accepted,
-       (SELECT state FROM ended) AS state, (SELECT order_id FROM ended) AS order_id
-  FROM possible
+SELECT assignment_id, order_id,
+       (order_id IN (SELECT order_id FROM ended WHERE state <> 'ASSIGNED')) IS TRUE
+         AND row_number() OVER (PARTITION BY order_id) = 1 AS finished
+  FROM closing
 """
+REPORT = Many(REPORT_MANY, (7,))
 
 
 class Closed(Struct, frozen=True):
-    """What a report did: `possible` is False if it counts what the assignment does not have."""
+    """An assignment that a report closed, and whether its order was `finished` by it, or by another of the same moment."""
 
-    possible: bool
-    accepted: bool
-    order_id: UUID | None
+    order_id: UUID
     finished: bool
 
 
-async def report(db: Db, told: Report) -> Closed:
-    """Close the assignment under the lease the report names, or change nothing."""
-    skus, counts = [pick.sku for pick in told.picks], [pick.picked for pick in told.picks]
-    row = await db.row(
-        REPORT, told.assignment_id, told.robot_id, told.fence, told.sequence, told.outcome.value, skus, counts
-    )
-    if row is None:
-        raise LookupError("the report had no answer")
-    ended = row["state"] in {"COMPLETED", "FAILED"}
-    return Closed(possible=row["possible"] is not False, accepted=row["accepted"], order_id=row["order_id"],
-                  finished=ended)  # fmt: skip
+async def report(db: Db, told: Report) -> Closed | None:
+    """Close the assignment under the lease the report names; None, and nothing changes, if it counts what is not there."""
+    picks = msgspec.json.encode({pick.sku: pick.picked for pick in told.picks}).decode()
+    rows = await db.together(REPORT, "picks.report", (
+        told.assignment_id, told.robot_id, told.fence, told.sequence, told.outcome.value, picks, len(told.picks),
+    ))  # fmt: skip
+    return Closed(rows[0]["order_id"], rows[0]["finished"]) if rows else None
 
 
 LAST = """-- picks.last

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.core.picking import Assignment, Lease
 from autogrocery.inventory.store.dispatches import grouped
+from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -13,71 +15,89 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg import Db
 
-SEEN = """-- robots.seen
-INSERT INTO inventory.robots AS r (robot_id, robot_class) VALUES ($1, $2)
+SEEN_LATELY_S: Final = 0.5
+SEEN_MANY = """-- robots.sightings
+INSERT INTO inventory.robots AS r (robot_id, robot_class)
+SELECT * FROM unnest($1::text[], $2::text[]) AS a (robot_id, robot_class) ORDER BY robot_id COLLATE "C"
 ON CONFLICT (robot_id) DO UPDATE SET last_seen_at = now(), robot_class = excluded.robot_class
  WHERE r.last_seen_at < now() - interval '1 second' OR r.robot_class <> excluded.robot_class
 """
+SEEN = Many(SEEN_MANY, (2,))
 
 
 async def seen(db: Db, robot_id: str, robot_class: str) -> None:
-    """Note that a robot lives, at most once a second."""
-    await db.run(SEEN, robot_id, robot_class)
+    """Note that a robot lives, at most once a second. What this process has noted just now it does not ask to note again."""
+    noted = ("robot", robot_id, robot_class)
+    at_s = asyncio.get_running_loop().time()
+    if at_s - (db.recent.get(noted) or -SEEN_LATELY_S) < SEEN_LATELY_S:
+        return
+    await db.together(SEEN, "robots.seen", (robot_id, robot_class))
+    db.recent.keep(noted, at_s)
 
 
 # First what is the robot's own (a robot that restarts finds its task again), then what waits for a robot not seen
 # lately, then what a robot started and let lapse.
-WORK = """-- robots.work
-WITH work AS (
-  SELECT 1 AS turn, order_id, assignment_id, created_at FROM inventory.assignments
-   WHERE holder = $1 AND state = 'STARTED'
-  UNION ALL
-  SELECT 2, order_id, assignment_id, created_at FROM inventory.assignments
-   WHERE robot_id = $1 AND robot_class = $2 AND state = 'OPEN'
-  UNION ALL
-  SELECT 3, a.order_id, a.assignment_id, a.created_at
-    FROM inventory.robots r JOIN inventory.assignments a ON a.robot_id = r.robot_id AND a.state = 'OPEN'
-   WHERE r.robot_class = $2 AND r.robot_id <> $1 AND r.last_seen_at <= now() - $4::float8 * interval '1 second'
-     AND a.robot_class = $2
-  UNION ALL
-  SELECT 4, order_id, assignment_id, created_at FROM inventory.assignments
-   WHERE robot_class = $2 AND state = 'STARTED' AND lease_until <= now() AND holder <> $1),
-first AS (SELECT * FROM work ORDER BY turn, created_at, assignment_id LIMIT $3)
-SELECT a.assignment_id, a.robot_id, a.robot_class, a.aisle, l.sku, l.quantity
-  FROM first JOIN inventory.assignments a USING (order_id, assignment_id)
-  JOIN inventory.order_lines l ON l.order_id = a.order_id AND l.aisle_type = a.aisle
- ORDER BY first.turn, first.created_at, a.assignment_id, l.sku
+WORK_MANY = """-- robots.works
+SELECT q.robot_id AS asker, w.assignment_id, a.robot_id, a.robot_class, a.aisle, l.sku, l.quantity
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::float8[]) AS q (robot_id, robot_class, most, seen_s)
+ CROSS JOIN LATERAL (
+    SELECT 1 AS turn, order_id, assignment_id, created_at FROM inventory.assignments
+     WHERE holder = q.robot_id AND state = 'STARTED'
+    UNION ALL
+    SELECT 2, order_id, assignment_id, created_at FROM inventory.assignments
+     WHERE robot_id = q.robot_id AND robot_class = q.robot_class AND state = 'OPEN'
+    UNION ALL
+    SELECT 3, a.order_id, a.assignment_id, a.created_at
+      FROM inventory.robots r CROSS JOIN LATERAL (
+        SELECT order_id, assignment_id, created_at FROM inventory.assignments
+         WHERE robot_id = r.robot_id AND robot_class = q.robot_class AND state = 'OPEN' ORDER BY created_at LIMIT q.most) a
+     WHERE r.robot_class = q.robot_class AND r.robot_id <> q.robot_id
+       AND r.last_seen_at <= now() - q.seen_s * interval '1 second'
+    UNION ALL
+    SELECT 4, order_id, assignment_id, created_at FROM inventory.assignments
+     WHERE robot_class = q.robot_class AND state = 'STARTED' AND lease_until BETWEEN '-infinity' AND now()
+       AND holder <> q.robot_id
+     ORDER BY turn, created_at, assignment_id LIMIT q.most) w
+  JOIN inventory.assignments a ON a.assignment_id = w.assignment_id
+  JOIN inventory.order_lines l ON l.order_id = w.order_id AND l.aisle_type = a.aisle
+ ORDER BY asker, w.turn, w.created_at, w.assignment_id, l.sku
 """
+WORK = Many(WORK_MANY, (4,))
 
 
 async def work(db: Db, robot_id: str, robot_class: str, limit: int, *, seen_s: float) -> tuple[Assignment, ...]:
     """Return what this robot may start, most urgent first."""
-    return grouped(await db.rows(WORK, robot_id, robot_class, limit, seen_s))
+    return grouped(await db.together(WORK, "robots.work", (robot_id, robot_class, limit, seen_s)))
 
 
-# The register row is locked first, so that a start and a cancel of the same order have an order. The same robot asking
-# again keeps its fence; any other holder gets a higher one.
-START = """-- robots.start
+# The register row is locked first, so that a start and a cancel of the same order have an order; orders are locked by their
+# ids, as beats and reports lock them too. The same robot asking again keeps its fence; any other holder gets a higher one.
+# IS NOT DISTINCT FROM is = that no partial index serves: the way to an assignment is its id.
+START_MANY = """-- robots.starts
 WITH locked AS MATERIALIZED (
-  SELECT order_id FROM inventory.orders
-   WHERE order_id = (SELECT order_id FROM inventory.assignments WHERE assignment_id = $1) AND state = 'ASSIGNED'
-     FOR NO KEY UPDATE)
+  SELECT a.order_id, a.assignment_id, q.robot_id, q.lease_s
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[]) AS q (assignment_id, robot_id, classes, lease_s)
+    JOIN inventory.assignments a ON a.assignment_id = q.assignment_id
+    JOIN inventory.orders o ON o.order_id = a.order_id
+   WHERE o.state = 'ASSIGNED' AND a.robot_class = ANY (string_to_array(q.classes, ' '))
+     AND (a.state IS NOT DISTINCT FROM 'OPEN'
+          OR (a.state IS NOT DISTINCT FROM 'STARTED' AND (a.holder = q.robot_id OR a.lease_until <= clock_timestamp())))
+   ORDER BY a.order_id, a.assignment_id FOR NO KEY UPDATE OF o, a)
 UPDATE inventory.assignments a
-   SET state = 'STARTED', holder = $2, lease_until = clock_timestamp() + $4::float8 * interval '1 second',
-       fence = CASE WHEN a.state = 'STARTED' AND a.holder = $2 THEN a.fence ELSE nextval('inventory.fences') END
-  FROM locked
- WHERE a.order_id = locked.order_id AND a.assignment_id = $1 AND a.robot_class = ANY ($3::text[])
-   AND (a.state = 'OPEN' OR (a.state = 'STARTED' AND (a.holder = $2 OR a.lease_until <= clock_timestamp())))
-RETURNING a.fence, a.lease_until
+   SET state = 'STARTED', holder = l.robot_id, lease_until = clock_timestamp() + l.lease_s * interval '1 second',
+       fence = CASE WHEN a.state = 'STARTED' AND a.holder = l.robot_id THEN a.fence ELSE nextval('inventory.fences') END
+  FROM locked l WHERE a.order_id = l.order_id AND a.assignment_id = l.assignment_id
+RETURNING a.assignment_id, a.fence, a.lease_until
 """
+START = Many(START_MANY, (4,))
 
 
 async def start(
     db: Db, assignment_id: UUID, robot_id: str, classes: Collection[str], *, lease_s: float
 ) -> Lease | None:
-    """Give a robot of one of `classes` the lease of an assignment for `lease_s`; None if it can't have it."""
-    row = await db.row(START, assignment_id, robot_id, list(classes), lease_s)
-    return None if row is None else Lease(row["fence"], row["lease_until"])
+    """Give a robot of one of `classes` (words without a blank) the lease of an assignment for `lease_s`; None if it can't have it."""
+    rows = await db.together(START, "robots.start", (assignment_id, robot_id, " ".join(classes), lease_s))
+    return Lease(rows[0]["fence"], rows[0]["lease_until"]) if rows else None
 
 
 CLASS = """-- robots.class

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from autogrocery.kit.pg_many import Many
 from autogrocery.kit.refusals import Invalid
 from autogrocery.pricing.core.price import Offer, Product
 
@@ -14,14 +16,24 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg import Db, Row
 
-GET = """-- products.get
-SELECT sku, name, aisle_type, unit_price_cents, currency FROM pricing.products WHERE sku = ANY($1::text[])
+# On the writer's connection, though it only reads: there the plan is by primary key, whenever it was made, and pricing has
+# nothing to write that it could keep waiting.
+GET_MANY = """-- products.prices
+SELECT a.number, p.sku, p.name, p.aisle_type, p.unit_price_cents, p.currency
+  FROM unnest($1::bigint[], $2::text[]) AS a (number, skus)
+ CROSS JOIN LATERAL unnest(a.skus::text[]) AS l (sku) JOIN pricing.products p ON p.sku = l.sku
 """
+GET = Many(GET_MANY, (2,))
+_numbers = count()
 
 
 async def get(db: Db, skus: Sequence[str]) -> dict[str, Product]:
-    """Return the products that exist among `skus`, by SKU."""
-    return {row["sku"]: _product(row) for row in await db.rows(GET, list(skus))}
+    """Return the products that exist among `skus`, by SKU, as the list stands now."""
+    if not skus:
+        return {}
+    quoted = (sku.replace("\\", "\\\\").replace('"', '\\"') for sku in skus)
+    rows = await db.together(GET, "products.get", (next(_numbers), '{"' + '","'.join(quoted) + '"}'))
+    return {row["sku"]: _product(row) for row in rows}
 
 
 LIST = """-- products.list
