@@ -38,7 +38,8 @@ async def test_a_pool_leaves_a_silent_server_for_the_next(postgres: EmbeddedPost
         open_db(dsn_of(postgres, first, second), application="failover", max_size=2, silence_s=0.2) as db,
     ):
         assert await answers(db)
-        assert (first.opened, second.opened) == (1, 0)
+        assert first.opened > 0
+        assert second.opened == 0
         first.weather = SILENT
         await until(lambda: answers(db))
         assert second.opened > 0

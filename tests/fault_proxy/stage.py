@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.gateway_http.shop import Reply
 
 POOL_SIZE = 8
+LANES = 2  # beside them
 STORM_S = 0.3
 PERSISTENCE_S = 30.0
 GATE = 7  # an advisory lock: the test holds it, each commit that changes an order asks for it
@@ -114,7 +115,7 @@ class Stage(Struct):
         """Wait until the server holds no more connections of the gateway's than its pool may have."""
 
         async def whole() -> bool:
-            return await self.gate.backends("gateway") <= POOL_SIZE
+            return await self.gate.backends("gateway") <= POOL_SIZE + LANES
 
         await until(whole)
 

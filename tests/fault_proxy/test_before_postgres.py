@@ -141,7 +141,7 @@ async def test_in_a_black_hole_each_door_answers_503_in_time_and_afterwards_all_
         *(timed(device.preview(key=f"k{n}")) for n in range(4)),
     )
     assert ready[:2] == (503, "not_ready")
-    assert {reply[:2] for reply in answers} == {(503, "deadline_exceeded"), (503, "database_unavailable")}
+    assert {reply[:2] for reply in answers} <= {(503, "deadline_exceeded"), (503, "database_unavailable")}
     assert max(took_s for _, _, took_s in answers) < ANSWER_S
     stage.calm()
     begun = time.monotonic()

@@ -18,7 +18,7 @@ from tests.gateway_http.shop import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-POOL_SIZE, WRITER = 3, 1
+POOL_SIZE, LANES = 3, 2
 SILENCE_S = 0.2
 ONE = "SELECT 1"
 WEATHERS = {
@@ -65,7 +65,7 @@ async def test_any_weather_is_unavailable_at_worst_and_passes(gateway_dsn: str, 
         assert all(await asyncio.gather(*(answers(db) for _ in range(POOL_SIZE))))
 
         async def whole() -> bool:
-            return await gate.backends("pool") <= POOL_SIZE + WRITER
+            return await gate.backends("pool") <= POOL_SIZE + LANES
 
         await until(whole)
 
@@ -90,7 +90,7 @@ async def test_a_connection_that_says_nothing_is_given_up(gateway_dsn: str, sile
             return await gate.count("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'") == 0
 
         await until(nothing_open)
-        assert await gate.backends("pool") <= POOL_SIZE + WRITER
+        assert await gate.backends("pool") <= POOL_SIZE + LANES
 
 
 async def test_a_transaction_whose_commit_is_not_answered_is_unknown_and_there(gateway_dsn: str) -> None:

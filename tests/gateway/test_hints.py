@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from autogrocery.gateway.actions.confirm import confirm
@@ -96,3 +97,19 @@ def test_only_so_many_things_are_remembered_and_the_oldest_goes_first() -> None:
     assert [recent.get(key) for key in ("a", "b", "c")] == [97, None, 99]
     recent.forget("a")
     assert recent.get("a") is None
+
+
+@pytest.mark.parametrize("trouble", [None, grpc.StatusCode.UNAVAILABLE], ids=["clear answer", "in doubt"])
+async def test_an_order_whose_row_a_failover_lost_is_not_there(house: House, trouble: grpc.StatusCode | None) -> None:
+    order = await house.preview()
+    async with house.db.transaction() as tx:  # as an asynchronous standby does that takes over
+        await tx.rows("SET LOCAL session_replication_role = replica")
+        for table in ("order_history", "order_lines", "grocery_orders"):
+            await tx.run(f"DELETE FROM {table} WHERE order_id = $1", order.order_id)
+    house.shelf.trouble = {"AssignRobots": trouble} if trouble else {}
+    with pytest.raises(NotFound):
+        await house.confirm(order.order_id)
+    house.shelf.trouble = {}
+    with pytest.raises(NotFound):
+        await house.confirm(order.order_id)
+    assert hints.recall(house.db, order.order_id) is None

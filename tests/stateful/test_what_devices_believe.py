@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.stateful.beliefs import Belief
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))
-CI_EXAMPLES, STEPS = 30, 50
+CI_EXAMPLES, STEPS = 40, 50
 SHELF: Final = {"milk": 1_000, "bread": 1_000, "apple": 6}
 WHICH = st.integers(0, 5)
 SKUS = ["milk", "bread", "apple", "milk", "bread", "apple", "milk", "bread", "apple", "caviar"]

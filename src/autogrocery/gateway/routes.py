@@ -9,10 +9,11 @@ from uuid import UUID
 
 from autogrocery.gateway.actions import view_orders
 from autogrocery.gateway.actions.cancel import cancel
-from autogrocery.gateway.actions.confirm import confirm, not_found
+from autogrocery.gateway.actions.confirm import confirm
 from autogrocery.gateway.actions.follow_order import follow_order
 from autogrocery.gateway.actions.preview import basket, keep_quota, may_hoard, preview
 from autogrocery.gateway.actions.view_catalog import view_catalog
+from autogrocery.gateway.core.order import not_found
 from autogrocery.gateway.core.quote import Want
 from autogrocery.gateway.core.wire import (
     CatalogOut,

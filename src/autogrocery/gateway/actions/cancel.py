@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.actions.confirm import not_found
 from autogrocery.gateway.actions.release import LEASE_S, release
-from autogrocery.gateway.core.order import Cause, Next, Order, Status, on_cancel, too_late
+from autogrocery.gateway.core.order import Cause, Next, Order, Status, not_found, on_cancel, too_late
 from autogrocery.gateway.store import hints, moves, orders
 from autogrocery.kit.refusals import InDoubt, Unavailable
 

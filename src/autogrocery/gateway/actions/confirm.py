@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.dispatch import dispatch
-from autogrocery.gateway.core.order import Next, Order, Status, on_confirm
+from autogrocery.gateway.core.order import Next, Order, Status, not_found, on_confirm
 from autogrocery.gateway.store import hints, moves, orders
-from autogrocery.kit.refusals import InDoubt, NotFound
+from autogrocery.kit.refusals import InDoubt
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.kit.pg import Db
-
-
-def not_found() -> NotFound:
-    """The one answer for an order that is missing and for one of another device."""
-    return NotFound("order_not_found", "this device has no such order")
 
 
 async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID) -> tuple[Order, bool]:
@@ -38,5 +33,7 @@ async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, 
         except InDoubt:
             hints.forget(db, order_id)
             await moves.promise_dispatch(db, order_id)
-            order = await orders.get(db, order_id) or order
+            order = await orders.get(db, order_id)
+            if order is None:  # a failover has lost the row that was remembered here
+                raise not_found() from None
     return order, on_confirm(order) is Next.DONE

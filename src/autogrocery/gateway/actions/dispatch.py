@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autogrocery.gateway.actions.release import LEASE_S, release
-from autogrocery.gateway.core.order import Cause, Status
+from autogrocery.gateway.core.order import Cause, Status, not_found
 from autogrocery.gateway.store import hints, moves, orders
 from autogrocery.kit.log import log
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def dispatch(db: Db, inventory: Inventory, metrics: Metrics, order: Order) -> Order:
     """Send the robots, once, whatever dies on the way. `order` is PREVIEWED and not being released.
 
-    Inventory refuses: released as FAILED in the same breath. Returns the order afresh. Raises InDoubt if inventory gives no
+    Inventory refuses: released as FAILED in the same breath. Returns the order afresh. Raises NotFound if the row is gone, InDoubt if inventory gives no
     clear answer, and Unavailable if the database gives none; then nothing is settled and the same call is made again.
     """
     robots = await inventory.assign_robots(order.order_id, order.lines)
@@ -50,7 +50,10 @@ async def give_up(db: Db, inventory: Inventory, metrics: Metrics, order: Order, 
 
 async def _overtaken(db: Db, inventory: Inventory, metrics: Metrics, order: Order) -> Order:
     """Read the order afresh, and if it owes a release, make that call: only its answer says how the race ended."""
-    fresh = await orders.get(db, order.order_id) or order
+    hints.forget(db, order.order_id)
+    fresh = await orders.get(db, order.order_id)
+    if fresh is None:  # a failover has lost the row that is remembered here
+        raise not_found()
     if fresh.releasing:
         return await release(db, inventory, metrics, fresh)
     return fresh

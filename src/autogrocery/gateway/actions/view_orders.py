@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from autogrocery.gateway.actions.confirm import not_found
-from autogrocery.gateway.core.order import TERMINAL
+from autogrocery.gateway.core.order import TERMINAL, not_found
 from autogrocery.gateway.core.wire import EventOut, EventsOut, OrderOut, OrdersOut, order_out
 from autogrocery.gateway.store import orders
 from autogrocery.kit.clock import rfc3339

@@ -10,7 +10,7 @@ from uuid import UUID  # noqa: TC003
 
 from msgspec import Struct
 
-from autogrocery.kit.refusals import Conflict, Flaw, Gone, Invalid
+from autogrocery.kit.refusals import Conflict, Flaw, Gone, Invalid, NotFound
 
 
 class Status(StrEnum):
@@ -192,6 +192,11 @@ def on_cancel(order: Order) -> Next:
             raise _ended(Status.EXPIRED)
         case _:
             raise too_late()
+
+
+def not_found() -> NotFound:
+    """The one answer for an order that is missing and for one of another device."""
+    return NotFound("order_not_found", "this device has no such order")
 
 
 def too_late() -> Conflict:
