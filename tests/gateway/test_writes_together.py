@@ -12,8 +12,8 @@ import pytest
 from autogrocery.gateway.core.order import Line, Order, Outcome, Robot, Settlement, Status
 from autogrocery.gateway.store import moves, orders
 from autogrocery.gateway.store.moves import Delivery
-from autogrocery.gateway.store.orders import Number
-from autogrocery.gateway.store.writes import WRITE
+from autogrocery.gateway.store.orders import IDLE_BEYOND, READ_TOGETHER, Number
+from autogrocery.gateway.store.writes import TOGETHER
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.faults import Fault, Mode, arm
 from autogrocery.kit.pg import open_db
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg_many import Many
 
 MANY = 40
 ROBOTS = (Robot("rover-1", "ambient", "a-1"),)
@@ -202,9 +203,17 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from scans(part)
 
 
+LOOKS = {
+    TOGETHER: {"grocery_orders_pkey", "smart_devices_pkey"},
+    READ_TOGETHER: {"grocery_orders_pkey", "order_lines_pkey", "short_picks_pkey"},
+    IDLE_BEYOND: {"grocery_orders_of_device"},
+}
+
+
+@pytest.mark.parametrize("many", LOOKS, ids=["write", "read", "idle beyond"])
 @pytest.mark.parametrize("filled", [False, True], ids=["empty tables", "filled tables"])
-async def test_the_statement_looks_into_tables_by_primary_key_only(
-    gateway_dsn: str, gateway_db: Db, *, filled: bool
+async def test_a_statement_for_many_looks_into_tables_by_index_only(
+    gateway_dsn: str, gateway_db: Db, many: Many, *, filled: bool
 ) -> None:
     if filled:
         user_id = await add_device(gateway_db, "fridge")
@@ -212,14 +221,11 @@ async def test_the_statement_looks_into_tables_by_primary_key_only(
         await gateway_db.rows("ANALYZE")
     connection = await asyncpg.connect(gateway_dsn, server_settings=PLANNER)
     try:
-        await connection.execute(f"PREPARE written AS {WRITE}")
-        (told,) = await connection.fetchrow(f"EXPLAIN (FORMAT JSON) EXECUTE written ({', '.join(['NULL'] * 26)})")
+        await connection.execute(f"PREPARE written AS {many.sql}")
+        parameters = ", ".join(["NULL"] * sum(many.widths))
+        (told,) = await connection.fetchrow(f"EXPLAIN (FORMAT JSON) EXECUTE written ({parameters})")
     finally:
         await connection.close()
-    found = [
-        (one["Relation Name"], one["Node Type"], one.get("Index Name")) for one in scans(json.loads(told)[0]["Plan"])
-    ]
-    assert found
-    assert set(found) == {
-        ("grocery_orders", "Index Scan", "grocery_orders_pkey"), ("smart_devices", "Index Scan", "smart_devices_pkey"),
-    }  # fmt: skip
+    found = [(one["Node Type"], one.get("Index Name")) for one in scans(json.loads(told)[0]["Plan"])]
+    assert {kind for kind, _ in found} <= {"Index Scan", "Index Only Scan"}
+    assert {index for _, index in found} == LOOKS[many]
