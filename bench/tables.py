@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from bench import model
 from bench.goals import GOAL_HEAD, GOALS, goals
 from bench.job import KINDS
 
@@ -37,6 +38,18 @@ def sheets(record: Record) -> Iterator[Sheet]:
 def _sheets(record: Record) -> Iterator[Sheet]:
     if record.closed:
         yield from by_connections("Closed loop, featherweight peers", record.closed)
+        single = [case for case in record.closed if case.gateways == 1]
+        yield Sheet(
+            "The cost model held against the closed loops of one gateway",
+            model.HEAD,
+            model.limits(single, record.machine.cores),
+        )
+        largest = max(single, key=lambda case: case.connections)
+        yield Sheet(
+            f"What {model.RATE:,} orders a second take, by the model at {largest.connections} connections",
+            model.RATE_HEAD,
+            model.at_rate(largest),
+        )
     if record.whole:
         yield from by_connections("Closed loop, the whole network with its own peers and instant robots", record.whole)
     if record.duels:

@@ -39,7 +39,7 @@ MEANINGS: Final = {
     "ROBOTS_ZMQ_ADDR": "where inventory announces work to robots",
     "ROBOTS_ZMQ_TARGET": "where to hear announcements, if not at that address",
     "GATEWAY_WEBHOOK_URL": "the gateway's internal listener, as this role reaches it",
-    "INVENTORY_DB_CONNECTIONS": "connections to PostgreSQL",
+    "INVENTORY_DB_CONNECTIONS": "connections to PostgreSQL, beside the four that orders share",
     "PICK_LEASE_S": "how long a robot may be silent before another may take its work",
     "ROBOT_SEEN_S": "how recently a robot must have been heard of to be given work",
     "ROBOT_QUEUE_MAX": "assignments that may wait for one robot",
