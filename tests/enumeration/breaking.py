@@ -15,7 +15,7 @@ from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
 if TYPE_CHECKING:
     from tests.enumeration.deeds import S, Scenario, Subject
 
-INSISTS = 16  # times a caller asks again before we say that it is stuck; 8 s, if each waits for a lock in vain
+INSISTS = 32  # times a caller asks again before we say that it is stuck; 16 s, if each waits in vain for a lock that hangs hold
 SWEEPS = 2
 OWN_DEADLINE = ("inventory.", "pricing.", "mail.", "gateway.")  # a call that hangs there ends by itself
 NOT_REACHED = "no point was reached"
