@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import grpc
+import msgspec
 import pytest
 
 from autogrocery.gateway.actions.confirm import confirm
 from autogrocery.gateway.actions.preview import may_hoard
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.store import hints, orders
+from autogrocery.kit.clock import uuid7
 from autogrocery.kit.faults import arm
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.recent import Recent
@@ -78,6 +80,14 @@ async def test_a_device_is_looked_up_unless_it_is_known_to_have_no_other_quote(h
     assert not may_hoard(house.db, third)
     fourth = await house.preview()
     assert may_hoard(house.db, fourth)
+
+
+async def test_of_a_device_that_hoards_no_more_is_remembered_than_that_it_does(house: House) -> None:
+    orders_made = [await house.preview() for _ in range(3)]
+    for _ in range(20):
+        for order in orders_made:
+            assert may_hoard(house.db, msgspec.structs.replace(order, order_id=uuid7()))
+    assert len(house.db.recent.get(house.user_id) or ()) <= hints.MOST_IDLE
 
 
 async def test_an_order_that_has_ended_is_forgotten(house: House) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 async def dispatch(db: Db, inventory: Inventory, metrics: Metrics, order: Order) -> Order:
     """Send the robots, once, whatever dies on the way. `order` is PREVIEWED and not being released.
 
-    Inventory refuses: released as FAILED in the same breath. Returns the order afresh. Raises NotFound if the row is gone, InDoubt if inventory gives no
-    clear answer, and Unavailable if the database gives none; then nothing is settled and the same call is made again.
+    Inventory refuses: released as FAILED in the same breath. Returns the order afresh. Raises NotFound if the row is gone,
+    InDoubt if inventory gives no clear answer, and Unavailable if the database gives none; then nothing is settled and the same
+    call is made again.
     """
     robots = await inventory.assign_robots(order.order_id, order.lines)
     if robots is None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg import Db
 
 
+MOST_IDLE = 16
+
+
 class Seen(Struct, frozen=True):
     """An order as this process left it; as PREVIEWED good until `until_s` of the loop's clock."""
 
@@ -58,6 +61,8 @@ def may_hoard(db: Db, user_id: int, order_id: UUID) -> bool:
     A device that spreads its quotes over many gateways may so keep one at each.
     """
     idle: set[UUID] | None = db.recent.get(user_id)
-    others = idle is None or bool(idle)
-    db.recent.keep(user_id, {*(idle or ()), order_id} if others else {order_id})
-    return others
+    known = (
+        idle if idle is not None and len(idle) < MOST_IDLE else set()
+    )  # how many does not matter, one is enough to look
+    db.recent.keep(user_id, {*known, order_id})
+    return idle is None or bool(idle)
