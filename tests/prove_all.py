@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "RELIABILITY.md"
 RECORD = ROOT / "docs" / "reliability.json"
 BEGIN, END = "<!-- figures: written by `make prove-all` -->", "<!-- end of figures -->"
+NO_BUG = "no bug at all"
 PROVE_JSON, PROVE_HTML, CAUGHT = (ROOT / "out" / name for name in ("prove.json", "prove.html", "planted.json"))
 
 
@@ -67,6 +68,8 @@ def run(part: Part, folder: Path) -> dict[str, Any]:
             figures[name] = figures.get(name, 0) + count
     if str(PROVE_JSON) in part.arguments and PROVE_JSON.exists():
         figures = of_network(json.loads(PROVE_JSON.read_text()))
+    if str(CAUGHT) in part.arguments and CAUGHT.exists():
+        figures = of_bugs(json.loads(CAUGHT.read_text()))
     return {"holds": code == 0, "took_s": round(time.monotonic() - started_at), "figures": figures}
 
 
@@ -96,6 +99,12 @@ def of_network(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def of_bugs(caught: dict[str, list[str]]) -> dict[str, int]:
+    """Return the row of the planted bugs: what the suites told of themselves meanwhile is of broken products."""
+    bugs = {bug: by for bug, by in caught.items() if bug != NO_BUG}
+    return {"bugs": len(bugs), "caught": sum(map(bool, bugs.values()))}
+
+
 def render(rows: dict[str, Any], caught: dict[str, list[str]]) -> str:
     """Return the generated part of the page."""
     lines = ["| proof | figures | time | holds |", "| --- | --- | --- | --- |"]
@@ -110,7 +119,7 @@ def render(rows: dict[str, Any], caught: dict[str, list[str]]) -> str:
         )
         lines.append(f"| {part.name} | {told} | {row['took_s']} s | {'yes' if row['holds'] else '**no**'} |")
     lines += ["", "| planted bug | caught by |", "| --- | --- |"]
-    lines += [f"| {bug} | {', '.join(by) or ('nobody, rightly' if bug == 'no bug at all' else '**nobody**')} |"
+    lines += [f"| {bug} | {', '.join(by) or ('nobody, rightly' if bug == NO_BUG else '**nobody**')} |"
               for bug, by in caught.items()]  # fmt: skip
     return "\n".join(lines)
 
