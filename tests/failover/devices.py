@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PERSISTENCE_S = 60.0
 PAUSE_S = (0.02, 0.1)
 NOT_FOUND = 404
+ASK_AGAIN = {202, 429, 503}
 # What a row may be once its device was told a status.
 KEEPS = {
     "PREVIEWED": {"PREVIEWED", "PROCESSING", "COMPLETED", "CANCELLED", "EXPIRED"},
@@ -101,7 +102,7 @@ class Crowd(Struct):
                     reply = await call()
                 except aiohttp.ClientError:
                     reply = None
-                if reply is not None and reply.status not in {202, 503}:
+                if reply is not None and reply.status not in ASK_AGAIN:
                     break
                 self.journal.asked_again += 1
                 await asyncio.sleep(chance.uniform(*PAUSE_S))

@@ -134,7 +134,7 @@ class Mart:
         """For these orders it is later: quotes are over, and what waits for its time is due."""
         self.call(
             self.house.db.run(
-                "UPDATE grocery_orders SET due_at = now(), expires_at = CASE WHEN status = 'PREVIEWED' THEN now() ELSE expires_at END"
+                "UPDATE grocery_orders SET due_at = now(), expires_at = CASE WHEN status = 'PREVIEWED' THEN least(expires_at, now()) ELSE expires_at END"
                 " WHERE order_id = ANY ($1) AND finished_at IS NULL",
                 list(order_ids),
             )
