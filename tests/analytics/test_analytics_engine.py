@@ -130,7 +130,7 @@ async def test_an_epoch_the_log_does_not_know_hinders_no_other(
         await publisher.send(metric(3, epoch=(1 << 64) - 1), metric(2))
         told = await running.shows(lambda told: told["unique"] == 3 and told["gaps_open"] == 2)
     assert "18446744073709551615" not in {asked.get("epoch") for asked in history.asked}
-    assert told["epochs"][0]["epoch"] == (1 << 64) - 1
+    assert (1 << 64) - 1 in {one["epoch"] for one in told["epochs"]}  # in which order depends on what was heard last
 
 
 async def test_what_is_no_metric_is_counted_as_invalid(tmp_path: Path, history: History, publisher: Publisher) -> None:
