@@ -1,4 +1,4 @@
-"""The tables of RELIABILITY are those that the last full run recorded."""
+"""The tables of RELIABILITY are those that the last run of each proof recorded."""
 
 from __future__ import annotations
 
