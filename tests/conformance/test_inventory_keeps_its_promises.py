@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.peers.inventory import Refusal, State
 from autogrocery.kit.clock import uuid7
-from tests.conformance.stage import FORMS, KINDS, ON_HAND, Subject, basket, open_inventory
+from tests.conformance.stage import ON_HAND, Subject, basket, open_inventory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Hold
 
 MILK = basket(milk=2)
-
-
-@pytest.fixture(params=[(kind, form) for kind in KINDS for form in FORMS], ids="-".join)
-def which(request: Any) -> tuple[str, str]:
-    kind, form = request.param
-    return kind, form
 
 
 @pytest.fixture

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from autogrocery.kit.clock import uuid7
-from tests.conformance.stage import FORMS, KINDS, basket, open_pricing
+from tests.conformance.stage import basket, open_pricing
 from tests.fakes.peers import PRICES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from autogrocery.gateway.peers.pricing import Pricing
-
-
-@pytest.fixture(params=[(kind, form) for kind in KINDS for form in FORMS], ids="-".join)
-def which(request: Any) -> tuple[str, str]:
-    kind, form = request.param
-    return kind, form
 
 
 @pytest.fixture

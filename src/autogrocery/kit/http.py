@@ -120,7 +120,6 @@ class App:
         self._have_room(route)
         client = scope["client"]
         request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
-        request.whole = WHOLE in scope.get("extensions", ())
         request.claims = claims
         if route.limit is not None:
             route.limit.spend(claims.device_id if route.limit.per_device and claims else request.client)
@@ -129,14 +128,15 @@ class App:
         if route.query is not None or scope["query_string"]:
             request.query = http_read.decode_query(route.query, scope["query_string"])
         if entry.reads:
-            await self._read(entry, request, receive)
+            is_here = WHOLE in scope.get("extensions", ())
+            await self._read(entry, request, receive, None if is_here else self._body_deadline_s)
         return request
 
-    async def _read(self, entry: Entry, request: Request, receive: Receive) -> None:
+    async def _read(self, entry: Entry, request: Request, receive: Receive, deadline_s: float | None) -> None:
         route: Route = request.route
         if route.check is None:
             http_read.check_media(request.head)
-        request.raw = await http_read.read_body(receive, request.head, None if request.whole else self._body_deadline_s)
+        request.raw = await http_read.read_body(receive, request.head, deadline_s)
         if route.check is not None:
             route.check(request)
             http_read.check_media(request.head)

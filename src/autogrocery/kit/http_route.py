@@ -35,7 +35,6 @@ class Request(Struct):
     body: Any = None
     raw: bytes = b""
     idempotency_key: str | None = None
-    whole: bool = False
 
     @property
     def bearer(self) -> str | None:

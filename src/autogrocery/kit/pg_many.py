@@ -14,7 +14,7 @@ from msgspec import Struct
 from autogrocery.kit.coalesce import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     Row = asyncpg.Record
     Run = Callable[..., Awaitable[Sequence[Row]]]
@@ -64,6 +64,11 @@ class Many(Struct, frozen=True):
 
 
 Item = tuple[Any, ...]  # the row, then a list of rows for each further width
+
+
+def text_array(texts: Iterable[str]) -> str:
+    """Return some texts, one at least, as PostgreSQL writes an array: a column of such is how each item brings a list in its row."""
+    return '{"' + '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts) + '"}'
 
 
 class LeftBehindError(Exception):

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 
 
+def method_of(
+    stream: Stream | None, kind: str, unary: Callable[..., Awaitable[Reply]]
+) -> Callable[..., Awaitable[Reply]]:
+    """Return a unary method as one kind of a stream's calls, or as it is if there is no stream."""
+    return unary if stream is None else StreamMethod(stream, kind, unary)
+
+
 class StreamMethod(Generic[Reply]):
     """One kind of call in the form of a unary method, with the unary method behind it for a peer that knows no stream.
 

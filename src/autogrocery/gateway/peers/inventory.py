@@ -12,7 +12,7 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServi
 from autogrocery.gateway.core.order import Cause, Robot, Status
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
-from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_method import method_of
 from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
@@ -105,18 +105,12 @@ class Inventory:
     def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
         self.peer = Peer("inventory")
         stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._reserve_items = stub.ReserveItems
-        self._assign_robots = stub.AssignRobots
-        self._release_items = stub.ReleaseItems
-        self._get_order = stub.GetOrder
-        self._check_availability = stub.CheckAvailability
-        if streams:
-            stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString)
-            self._reserve_items = StreamMethod(stream, "reserve_items", stub.ReserveItems)
-            self._assign_robots = StreamMethod(stream, "assign_robots", stub.AssignRobots)
-            self._release_items = StreamMethod(stream, "release_items", stub.ReleaseItems)
-            self._get_order = StreamMethod(stream, "get_order", stub.GetOrder)
-            self._check_availability = StreamMethod(stream, "check_availability", stub.CheckAvailability)
+        stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
+        self._reserve_items = method_of(stream, "reserve_items", stub.ReserveItems)
+        self._assign_robots = method_of(stream, "assign_robots", stub.AssignRobots)
+        self._release_items = method_of(stream, "release_items", stub.ReleaseItems)
+        self._get_order = method_of(stream, "get_order", stub.GetOrder)
+        self._check_availability = method_of(stream, "check_availability", stub.CheckAvailability)
 
     async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
         """Hold stock softly for `hold_s` seconds from now."""

@@ -11,7 +11,7 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import Price, Quote
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
-from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_method import method_of
 from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
@@ -49,12 +49,9 @@ class Pricing:
     def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
         self.peer = Peer("pricing")
         stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
-        self._quote = stub.Quote
-        self._list_products = stub.ListProducts
-        if streams:
-            stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString)
-            self._quote = StreamMethod(stream, "quote", stub.Quote)
-            self._list_products = StreamMethod(stream, "list_products", stub.ListProducts)
+        stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
+        self._quote = method_of(stream, "quote", stub.Quote)
+        self._list_products = method_of(stream, "list_products", stub.ListProducts)
 
     async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
         """Price a basket."""

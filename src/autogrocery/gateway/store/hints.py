@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg import Db
 
 
-MOST_IDLE = 16
+MOST_IDLE = 16  # of one device; one is enough to look its quota up, so others may be forgotten
 
 
 class Seen(Struct, frozen=True):
@@ -61,8 +61,6 @@ def may_hoard(db: Db, user_id: int, order_id: UUID) -> bool:
     A device that spreads its quotes over many gateways may so keep one at each.
     """
     idle: set[UUID] | None = db.recent.get(user_id)
-    known = (
-        idle if idle is not None and len(idle) < MOST_IDLE else set()
-    )  # how many does not matter, one is enough to look
+    known = idle if idle is not None and len(idle) < MOST_IDLE else set()
     db.recent.keep(user_id, {*known, order_id})
     return idle is None or bool(idle)

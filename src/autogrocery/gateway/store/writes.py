@@ -42,8 +42,8 @@ LINE_COLUMNS = 7  # order_id, line_no, sku, name, requested, quantity, unit_pric
 SHORT_COLUMNS = 3  # order_id, line_no, picked
 
 # `was` locks the rows, passing over those that somebody else holds, and knows the status from which each one goes; what it
-# has seen is answered with a row of version 0. IS TRUE makes of IN a hash table, not a join: the writer's planner has nested loops only.
-# The receipt of a device without an address is done when it is written.
+# has seen is answered with a row of version 0. IS TRUE makes of IN a hash table, not a join: on these connections
+# the planner has nested loops only. The receipt of a device without an address is done when it is written.
 WRITE = """
 -- orders.write
 WITH asked AS MATERIALIZED (

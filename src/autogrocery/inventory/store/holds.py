@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.inventory.core.stock import Found, Line, Reserved, ShortError
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg_many import Many, text_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -252,5 +252,4 @@ def columns(lines: Sequence[Line]) -> tuple[list[str], list[int]]:
 
 def literals(lines: Sequence[Line]) -> tuple[str, str]:
     """Return SKUs and quantities as PostgreSQL writes two arrays: an array of such is how many orders bring their lines."""
-    quoted = (line.sku.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
-    return '{"' + '","'.join(quoted) + '"}', "{" + ",".join(str(line.quantity) for line in lines) + "}"
+    return text_array(line.sku for line in lines), "{" + ",".join(str(line.quantity) for line in lines) + "}"

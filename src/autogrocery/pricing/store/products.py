@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg_many import Many, text_array
 from autogrocery.kit.refusals import Invalid
 from autogrocery.pricing.core.price import Offer, Product
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg import Db, Row
 
-# On the writer's connection, though it only reads: there the plan is by primary key, whenever it was made, and pricing has
-# nothing to write that it could keep waiting.
+# Looked up by primary key, whenever it was planned; baskets that are priced at the same time share it.
 GET_MANY = """-- products.prices
 SELECT a.number, p.sku, p.name, p.aisle_type, p.unit_price_cents, p.currency
   FROM unnest($1::bigint[], $2::text[]) AS a (number, skus)
@@ -31,8 +30,7 @@ async def get(db: Db, skus: Sequence[str]) -> dict[str, Product]:
     """Return the products that exist among `skus`, by SKU, as the list stands now."""
     if not skus:
         return {}
-    quoted = (sku.replace("\\", "\\\\").replace('"', '\\"') for sku in skus)
-    rows = await db.together(GET, "products.get", (next(_numbers), '{"' + '","'.join(quoted) + '"}'))
+    rows = await db.together(GET, "products.get", (next(_numbers), text_array(skus)))
     return {row["sku"]: _product(row) for row in rows}
 
 
