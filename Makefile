@@ -12,7 +12,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-all lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-all prove-planted lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,8 +71,11 @@ bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does n
 	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(BENCH)
 	$(BIN)/python -m bench.page
 
-prove-all: $(VENV)/.dev ## every proof in its long form, some 90 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
+prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python tests/prove_all.py --only "$(ONLY)"
+
+prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 60 minutes: which catches which
+	$(BIN)/python tests/prove_all.py --only "planted bugs"
 
 lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt

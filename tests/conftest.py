@@ -28,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
+PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +93,7 @@ def gateway_dsn(dsn_of: Callable[[str], str]) -> str:
 
 @pytest.fixture
 async def gateway_db(gateway_dsn: str) -> AsyncIterator[Db]:
-    async with open_db(gateway_dsn, application="tests") as db:
+    async with open_db(gateway_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as db:
         yield db
 
 
