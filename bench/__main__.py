@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 AS_IT_IS: Final = "as it is"
 FILES: Final = 16_384
 PROFILED: Final = 25
+GROWN: Final = [6_250, 62_500, 625_000]  # the last makes 5 M rows
 WIDTH: Final = 160  # of what is no terminal
 
 
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="of pgbench and ours in turn")
     parser.add_argument("--duel-connections", type=int, default=64)
+    parser.add_argument("--grown", type=numbers, default=GROWN, help="finished orders in the tables, eight rows each")
     parser.add_argument("--whole-connections", type=numbers, default=[64])
     parser.add_argument("--unary", action="store_true", help="the duel once more with peers that know unary calls only")
     parser.add_argument(
@@ -139,6 +141,12 @@ async def switched(bench: suite.Bench, record: Record, asked: argparse.Namespace
     return msgspec.structs.replace(record, switched=cases)
 
 
+async def grown(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Run with ten and a hundred times the orders in the tables."""
+    found = [await suite.grown(bench, orders, asked.duel_connections, asked.lines[0]) for orders in asked.grown]
+    return msgspec.structs.replace(record, grown=found)
+
+
 async def profiled(_bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
     """Look where the gateway's time goes."""
     rows = await functions_of_gateway(asked.duel_connections, asked.seconds, asked.lines[0], PROFILED)
@@ -152,6 +160,7 @@ PARTS: Final = {
     "open": open_loop,
     "logins": logins,
     "switched": switched,
+    "grown": grown,
     "profile": profiled,
 }
 COST: Final = "cost"  # needs a server of its own

@@ -10,6 +10,7 @@ from bench.job import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.grown import Grown
     from bench.record import Case, Duel, Record
 
 GOALS = "What was to be reached"
@@ -17,6 +18,8 @@ GOAL_HEAD = ("figure", "goal", "found", "reached")
 RATIO_STREAM, RATIO_UNARY, RATIO_WHOLE = 1.8, 1.1, 0.6
 MOST_US = {"gateway": 250.0, "postgresql": 120.0}
 HALF_P99_MS, GOODPUT_SHARE, REFUSED_MS, LOGIN_LOSS, ONE_P50_MS = 10.0, 0.8, 50.0, 0.1, 4.0
+
+MOST_GROWTH, LOOK_P99_MS = 0.15, 10.0
 
 Row = tuple[str, str, str, str]
 
@@ -29,6 +32,7 @@ def goals(record: Record) -> Iterator[Row]:
     yield from of_one_connection(record.closed)
     yield from of_open_loops(record)
     yield from of_logins(record.logins)
+    yield from of_grown(record.grown)
     yield at_most("violations found by the audits after every run", record.violations, 0, ".0f")
 
 
@@ -84,6 +88,19 @@ def of_logins(cases: list[Case]) -> Iterator[Row]:
     if len(cases) > 1:
         quiet, busy = (case.run.orders_per_s for case in cases)
         yield at_most("orders/s lost to two devices logging in without pause", 1.0 - busy / quiet, LOGIN_LOSS, ".0%")
+
+
+def of_grown(found: list[Grown]) -> Iterator[Row]:
+    """Yield what a hundred times the orders change, and how long the slowest list takes among them."""
+    if len(found) > 1:
+        least, most = found[0], found[-1]
+        for name in MOST_US:
+            grows = most.run.cpu_us[name] / least.run.cpu_us[name] - 1.0
+            what = f"CPU an order, {name}: {most.orders:,} orders in the tables against {least.orders:,}"
+            yield at_most(what, grows, MOST_GROWTH, "+.0%")
+    for one in found[-1:]:
+        slowest = max(one.looks_ms.values(), key=lambda spread: spread.p99)
+        yield at_most(f"a look at orders among {one.orders:,}, p99 ms", slowest.p99, LOOK_P99_MS, ".1f")
 
 
 def at_least(what: str, found: float, least: float, form: str) -> Row:

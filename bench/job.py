@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from array import array
 
 PREVIEW, CONFIRM, WEBHOOK = KINDS = ("preview", "confirm", "webhook")
 BEGAN, ENDED = "began", "ended"
@@ -51,6 +57,19 @@ class Spread(Struct, frozen=True):
     p99: float
     p999: float
     most: float
+
+
+def spread(took_s: array[float]) -> Spread:
+    """Return the percentiles in milliseconds, by nearest rank."""
+    ranked = sorted(took_s)
+    at = partial(rank, ranked)
+    return Spread(len(ranked), at(50.0), at(90.0), at(99.0), at(99.9), at(100.0))
+
+
+def rank(ranked: list[float], percent: float) -> float:
+    """Return a percentile in milliseconds."""
+    index = -int(-len(ranked) * percent // 100) - 1
+    return round(ranked[max(0, index)] * 1e3, 3)
 
 
 class Tally(Struct, frozen=True, kw_only=True):

@@ -11,19 +11,16 @@ import gc
 import sys
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
-from bench.job import BEGAN, ENDED, Job, Line, Login, Spread, Tally
+from bench.job import BEGAN, ENDED, Job, Line, Login, Tally, spread
 from bench.shoppers import Figures, Requests, Shopper
 from bench.wire import connect, post
 
 if TYPE_CHECKING:
-    from array import array
-
     from bench.wire import Wire
 
 TICK_S = 0.001
@@ -175,19 +172,6 @@ async def tell_on(figures: Figures) -> None:
     while True:
         await asyncio.sleep(TELL_EVERY_S)
         tell(Line("orders", figures.orders))
-
-
-def spread(took_s: array[float]) -> Spread:
-    """Return the percentiles in milliseconds, by nearest rank."""
-    ranked = sorted(took_s)
-    at = partial(rank, ranked)
-    return Spread(len(ranked), at(50.0), at(90.0), at(99.0), at(99.9), at(100.0))
-
-
-def rank(ranked: list[float], percent: float) -> float:
-    """Return a percentile in milliseconds."""
-    index = -int(-len(ranked) * percent // 100) - 1
-    return round(ranked[max(0, index)] * 1e3, 3)
 
 
 def tell(line: Line) -> None:

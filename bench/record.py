@@ -6,6 +6,7 @@ import statistics
 
 from msgspec import Struct
 
+from bench.grown import Grown  # noqa: TC001
 from bench.guard import Cost  # noqa: TC001 - msgspec reads the annotations
 from bench.measure import Run  # noqa: TC001 - msgspec reads the annotations
 from bench.pgbench import Result  # noqa: TC001
@@ -70,6 +71,7 @@ class Record(Struct, frozen=True, kw_only=True):
     overload: Case | None = None
     logins: list[Case] = []
     switched: dict[str, Case] = {}
+    grown: list[Grown] = []
     cost: Cost | None = None
     profile: list[tuple[str, ...]] = []
 
@@ -88,7 +90,11 @@ class Record(Struct, frozen=True, kw_only=True):
             *self.switched.values(),
             *(case for case in (self.half, self.overload) if case),
         ]
-        return [*(case.run for case in cases), *(run for duel in self.duels for run in duel.ours)]
+        return [
+            *(case.run for case in cases),
+            *(one.run for one in self.grown),
+            *(run for duel in self.duels for run in duel.ours),
+        ]
 
     @property
     def violations(self) -> int:

@@ -9,7 +9,8 @@ import asyncpg
 import bcrypt
 from msgspec import Struct
 
-from bench.job import Job, Login
+from bench.grown import Grown, fill, look
+from bench.job import Job, Line, Login
 from bench.measure import Place, Run, baskets_of, measure
 from bench.pgbench import open_yardstick, run_pgbench
 from bench.record import Case, Duel
@@ -116,3 +117,13 @@ async def logins(bench: Bench, lines: int) -> list[Case]:
             run = await bench.run(stage, what, connections=LOGIN_CONNECTIONS, lines=lines, logins=busy)
             cases.append(Case(connections=LOGIN_CONNECTIONS, gateways=1, lines=lines, run=run, logins=len(busy)))
     return cases
+
+
+async def grown(bench: Bench, orders: int, connections: int, lines: int) -> Grown:
+    """Order, and look at orders, with so many finished ones in the tables."""
+    async with open_stage(bench.server, connections=connections, settings=bench.settings) as stage:
+        watch = bench.say(f"{orders:,} orders are put in")
+        await fill(stage.dsn, orders, lambda count: watch(Line("orders", count)))
+        run = await bench.run(stage, f"{connections} connections beside them", connections=connections, lines=lines)
+        bench.say("looking at orders, one request at a time")
+        return Grown(orders=orders, run=run, looks_ms=await look(stage.doors[0].public, stage.tokens))

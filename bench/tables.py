@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from bench import model
 from bench.goals import GOAL_HEAD, GOALS, goals
+from bench.grown import ROWS_AN_ORDER
 from bench.job import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bench.grown import Grown
     from bench.job import Spread, Tally
     from bench.record import Case, Duel, Record
 
@@ -37,35 +39,18 @@ def sheets(record: Record) -> Iterator[Sheet]:
 
 def _sheets(record: Record) -> Iterator[Sheet]:
     if record.closed:
-        yield from by_connections("Closed loop, featherweight peers", record.closed)
-        single = [case for case in record.closed if case.gateways == 1]
-        yield Sheet(
-            "The cost model held against the closed loops of one gateway",
-            model.HEAD,
-            model.limits(single, record.machine.cores),
-        )
-        largest = max(single, key=lambda case: case.connections)
-        yield Sheet(
-            f"What {model.RATE:,} orders a second take, by the model at {largest.connections} connections",
-            model.RATE_HEAD,
-            model.at_rate(largest),
-        )
+        yield from closed_sheets(record)
     if record.whole:
         yield from by_connections("Closed loop, the whole network with its own peers and instant robots", record.whole)
     if record.duels:
         yield from duel_sheets(record.duels)
-    if record.half:
-        yield Sheet(
-            f"Open loop at half the peak, {record.half.rate:,.0f} orders/s due",
-            LATENCY_HEAD,
-            latency_rows([record.half]),
-        )
-    if record.overload:
-        yield overload_sheet(record.overload, record.peak)
+    yield from open_sheets(record)
     if record.logins:
         yield logins_sheet(record.logins)
     if record.switched:
         yield switched_sheet(record.switched)
+    if record.grown:
+        yield from grown_sheets(record.grown)
     if record.cost:
         rows: list[tuple[str, ...]] = [(query, f"{calls:g}") for query, calls in record.cost.statements.items()]
         yield Sheet("Statements of an order, one order after the other", ("statement", "executions an order"), rows)
@@ -74,6 +59,35 @@ def _sheets(record: Record) -> Iterator[Sheet]:
             "Where the gateway's time goes, under cProfile, which makes calls dearer", PROFILE_HEAD, record.profile
         )
     yield Sheet(GOALS, GOAL_HEAD, list(goals(record)))
+
+
+def closed_sheets(record: Record) -> Iterator[Sheet]:
+    """Yield what closed loops make, and what the cost model says of it."""
+    yield from by_connections("Closed loop, featherweight peers", record.closed)
+    single = [case for case in record.closed if case.gateways == 1]
+    yield Sheet(
+        "The cost model held against the closed loops of one gateway",
+        model.HEAD,
+        model.limits(single, record.machine.cores),
+    )
+    largest = max(single, key=lambda case: case.connections)
+    yield Sheet(
+        f"What {model.RATE:,} orders a second take, by the model at {largest.connections} connections",
+        model.RATE_HEAD,
+        model.at_rate(largest),
+    )
+
+
+def open_sheets(record: Record) -> Iterator[Sheet]:
+    """Yield what orders that come by the clock meet, at half the peak and beyond it."""
+    if record.half:
+        yield Sheet(
+            f"Open loop at half the peak, {record.half.rate:,.0f} orders/s due",
+            LATENCY_HEAD,
+            latency_rows([record.half]),
+        )
+    if record.overload:
+        yield overload_sheet(record.overload, record.peak)
 
 
 def trimmed(sheet: Sheet) -> Sheet:
@@ -202,6 +216,28 @@ def switched_sheet(cases: Mapping[str, Case]) -> Sheet:
     head = ("without", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
     some = next(iter(cases.values()))
     return Sheet(f"Without one gain at a time, {some.connections} connections", head, rows)
+
+
+def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
+    """Yield what an order costs with a year's orders in the tables, and how long looking at orders takes then."""
+    yield Sheet(
+        f"Beside finished orders, {ROWS_AN_ORDER} rows each",
+        ("orders in the tables", "orders/s", "gateway µs", "PostgreSQL µs", "gateway RSS MiB", "violations"),
+        [
+            (f"{one.orders:,}", f"{one.run.orders_per_s:,.0f}", micros(one.run.cpu_us["gateway"]),
+             micros(one.run.cpu_us["postgresql"]), f"{one.run.rss_before_mib:.0f} → {one.run.rss_after_mib:.0f}",
+             str(one.run.violations))
+            for one in found
+        ],
+    )  # fmt: skip
+    yield Sheet(
+        "Looking at orders, one request at a time: p50 / p99, ms",
+        ("request", *(f"{one.orders:,} orders" for one in found)),
+        [
+            (kind, *(f"{one.looks_ms[kind].p50:.1f} / {one.looks_ms[kind].p99:.1f}" for one in found))
+            for kind in found[0].looks_ms
+        ],
+    )
 
 
 def no_success(tally: Tally) -> str:

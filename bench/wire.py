@@ -85,6 +85,15 @@ def post(path: str, body: bytes, *fields: tuple[str, str]) -> bytes:
     return head.encode("ascii") + body
 
 
+async def get(wire: Wire, path: str, *fields: tuple[str, str]) -> tuple[int, bytes]:
+    """Ask for a path and wait for the answer; returns status and body."""
+    answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    request = f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{lines}\r\n".encode("ascii")
+    wire.ask(request, lambda status, body, _retry_after_s: answer.set_result((status, body)))
+    return await answer
+
+
 async def connect(port: int) -> Wire:
     """Connect to a listener on loopback."""
     _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", port)
