@@ -34,20 +34,28 @@ async def get(db: Db, skus: Sequence[str]) -> dict[str, Product]:
     return {row["sku"]: _product(row) for row in rows}
 
 
+# What is part of many names is soon found on the way through the SKUs, and too short for trigrams.
 LIST = """-- products.list
 SELECT sku, name, aisle_type, unit_price_cents, currency
   FROM pricing.products
- WHERE sku > $2 AND ($1 = '' OR name ILIKE $1 OR sku ILIKE $1)
+ WHERE sku > $2 AND ($1 = '' OR name || E'\\n' || sku ILIKE $1)
  ORDER BY sku
  LIMIT $3
 """
+# What may be rare is looked up by its trigrams first: on the way through the SKUs, all of them would be read.
+SEARCH = """-- products.search
+WITH found AS MATERIALIZED (SELECT * FROM pricing.products WHERE name || E'\\n' || sku ILIKE $1)
+SELECT sku, name, aisle_type, unit_price_cents, currency FROM found WHERE sku > $2 ORDER BY sku LIMIT $3
+"""
+TRIGRAM = 3  # characters
 
 
 async def list_after(db: Db, text: str, after_sku: str, limit: int) -> list[Product]:
     """Return up to `limit` products after a SKU whose name or SKU contains `text`, whatever its case."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     pattern = f"%{escaped}%" if text else ""
-    return [_product(row) for row in await db.rows(LIST, pattern, after_sku, limit)]
+    statement = SEARCH if len(text) >= TRIGRAM else LIST
+    return [_product(row) for row in await db.rows(statement, pattern, after_sku, limit)]
 
 
 # Rows are written in SKU order, so that two writers can't wait for each other.
