@@ -67,6 +67,16 @@ def template(postgres: EmbeddedPostgres) -> Callable[[str], str]:
 @pytest.fixture
 def dsn_of(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
     """DSN of a fresh database with the tables of a schema: public, inventory or pricing."""
+    yield from _databases(postgres, template)
+
+
+@pytest.fixture(scope="module")
+def module_dsn_of(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """The same for a whole module: each test brings a device of its own."""
+    yield from _databases(postgres, template)
+
+
+def _databases(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
     made: list[str] = []
 
     def of(schema: str) -> str:

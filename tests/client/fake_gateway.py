@@ -18,7 +18,10 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-EXEMPT = ("/api/client/register", "/api/client/login", "/api/client/refresh")
+EXEMPT = (
+    "/api/client/register",
+    *(f"/api/{kind}/{door}" for kind in ("client", "truck") for door in ("login", "refresh")),
+)
 DEVICE = web.RequestKey("device", str)
 CLASSES = ("bread", "dairy", "meat", "produce", "party")
 
@@ -75,6 +78,8 @@ class FakeGateway:
     refresh_tokens: dict[str, str] = field(default_factory=dict)
     orders: dict[str, FakeOrder] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    trucks: dict[str, str] = field(default_factory=dict)
+    restocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
     mischief: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
     lie: dict[str, Any] = field(default_factory=dict)
@@ -103,6 +108,10 @@ class FakeGateway:
                 web.get("/api/client/orders/{order_id}", self.one_order),
                 web.get("/api/client/orders/{order_id}/events", self.events),
                 web.get("/internal/audit", self.audit),
+                web.post("/api/truck/login", self.login),
+                web.post("/api/truck/refresh", self.refresh),
+                web.post("/api/truck/restock", self.restock),
+                web.get("/api/truck/restock/status", self.restock_status),
             ]
         )
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -131,7 +140,7 @@ class FakeGateway:
             return problem(503, "deadline_exceeded", **{"Retry-After": "0"})
         if trick == "too many":
             return problem(429, "too_many_requests", **{"Retry-After": "0"})
-        if request.path.startswith("/api/client") and request.path not in EXEMPT:
+        if request.path.startswith("/api/") and request.path not in EXEMPT:
             device, expires_at = self.tokens.get(request.headers.get("Authorization", "")[7:], ("", 0.0))
             if time.time() >= expires_at or trick == "revoke":
                 return problem(401, "invalid_token")
@@ -142,11 +151,8 @@ class FakeGateway:
         if trick == "lose":
             request.transport.close()
         if trick == "doubt":
-            return web.json_response(
-                self.show(self.orders[(await request.json())["order_id"]]) | {"dispatch": "in_doubt"},
-                status=202,
-                headers={"Retry-After": "0"},
-            )
+            told = json.loads(response.body)  # type: ignore[attr-defined]
+            return web.json_response(told | {"dispatch": "in_doubt"}, status=202, headers={"Retry-After": "0"})
         return response
 
     async def register(self, request: web.Request) -> web.Response:
@@ -158,7 +164,8 @@ class FakeGateway:
 
     async def login(self, request: web.Request) -> web.Response:
         body = await request.json()
-        if self.devices.get(body["device_id"]) != body["password"]:
+        known = self.trucks if request.path.startswith("/api/truck") else self.devices
+        if known.get(body["device_id"]) != body["password"]:
             return problem(401, "invalid_credentials")
         return self.new_tokens(body["device_id"])
 
@@ -231,6 +238,40 @@ class FakeGateway:
             for number, (old, new) in enumerate(order.history, start=1)
         ]
         return web.json_response({"data": rows})
+
+    async def restock(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        name = body["manifest_no"] or request.headers.get("Idempotency-Key")
+        if name is None:
+            return problem(422, "idempotency_key_required")
+        if any(item["quantity"] < 0 for item in body["items"]):
+            return problem(422, "invalid_request")
+        if any(item["sku"] == "unwanted" for item in body["items"]):
+            return problem(409, "restock_refused")
+        known = self.restocks.get(name)
+        if known is not None:
+            return web.json_response(known["told"]) if known["body"] == body else problem(422, "manifest_mismatch")
+        lines = [
+            {key: item[key] for key in ("sku", "name", "aisle_type", "quantity")}
+            | {"received": 0, "short": item["quantity"], "over": 0, "damaged": 0}
+            for item in body["items"]
+        ]
+        told = {key: body[key] for key in ("supplier_id", "supplier_name", "manifest_no")} | {
+            "order_id": str(uuid.uuid4()), "status": "RECEIVING", "items": lines, "created_at": stamp(time.time()),
+            "finished_at": None, "dispatch": "dispatched",
+        }  # fmt: skip
+        self.restocks[name] = {"body": body, "told": told, "put_away_at": time.time() + self.pick_s}
+        return web.json_response(told, status=201)
+
+    async def restock_status(self, request: web.Request) -> web.Response:
+        for one in self.restocks.values():
+            told = one["told"]
+            if told["order_id"] == request.query["order_id"]:
+                if time.time() >= one["put_away_at"]:
+                    told |= {"status": "RECEIVED", "finished_at": stamp(time.time())}
+                    told["items"] = [line | {"received": line["quantity"], "short": 0} for line in told["items"]]
+                return web.json_response(told)
+        return problem(404, "order_not_found")
 
     async def audit(self, _request: web.Request) -> web.Response:
         invariants = [{"name": "no_negative_balance", "violations": 0, "examples": []}]

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from recorded_answers import AT, WITHDRAWN, end, order, said
 
-from autogrocery.sim.scenarios import buyers, cancel_race, expiry_race, lost_commits, storm, webhooks
+from autogrocery.sim.scenarios import buyers, cancel_race, expiry_race, lost_commits, start_race, storm, webhooks
 from autogrocery.sim.scenarios.buyers import Buyer, Sale
 from autogrocery.sim.scenarios.cancel_race import Race, Races
 from autogrocery.sim.scenarios.deadlocks import Jams
@@ -110,6 +110,58 @@ def test_a_refusal_overtaken_by_the_confirms_own_first_attempt_is_no_violation()
 )
 def test_a_race_with_two_truths_is_found(race: Race, left: int, finding: str) -> None:
     assert finding in "; ".join(cancel_race.judge(races(race, left=left)))
+
+
+STARTED = start_race.Race(
+    PREVIEW, CONFIRMED, TOO_LATE.cancel, TOO_LATE.cancel, end("COMPLETED"), "COMPLETED", {"a": 1}
+)  # fmt: skip
+RECALLED = start_race.Race(PREVIEW, CONFIRMED, CANCELLED, CANCELLED, end("CANCELLED", path=WITHDRAWN), "RELEASED")
+NOT_SENT = start_race.Race(PREVIEW, said("confirm", "409 no_robots"), end=end("FAILED", path=("PREVIEWED", "FAILED")))
+
+
+def starts(*run: start_race.Race, left: int) -> start_race.Races:
+    return start_race.Races({"a": 9}, {"a": left}, list(run))
+
+
+def test_cancels_around_the_first_start_are_accepted() -> None:
+    assert start_race.judge(starts(STARTED, RECALLED, NOT_SENT, left=8)) == []
+
+
+def test_a_pick_of_which_nothing_was_there_is_too_late_to_cancel_and_costs_nothing() -> None:
+    failed = replace(
+        STARTED, end=end("FAILED", path=("PREVIEWED", "PROCESSING", "FAILED")), register="FAILED", picked={"a": 0}
+    )
+    assert start_race.judge(starts(failed, left=9)) == []
+
+
+@pytest.mark.parametrize(
+    ("race", "left", "finding"),
+    [
+        (replace(RECALLED, register="COMPLETED"), 9, "it ended CANCELLED, and inventory says COMPLETED"),
+        (replace(STARTED, register="RELEASED"), 8, "it ended COMPLETED, and inventory says RELEASED"),
+        (replace(STARTED, picked={"a": 0}), 8, "{'a': 1} were charged, and robots picked {}"),
+        (replace(RECALLED, picked={"a": 1}), 9, "{} were charged, and robots picked {'a': 1}"),
+        (RECALLED, 8, "a: 9 were stocked, 0 picked, 8 are available"),
+        (STARTED, 9, "a: 9 were stocked, 1 picked, 9 are available"),
+        (replace(STARTED, again=CANCELLED), 8, "a cancel was told 409 too_late_to_cancel, and asked again 200"),
+        (replace(STARTED, cancel=CANCELLED, again=CANCELLED), 8, "cancel was told 200, and it ended COMPLETED"),
+        (replace(STARTED, cancel=said("cancel", "202")), 8, "no definite answer"),
+        (replace(STARTED, cancel=said("cancel", "410 hold_expired")), 8, "410 hold_expired is no answer"),
+        (replace(RECALLED, end=end("CANCELLED")), 9, "confirm was told 200, and it was never PROCESSING"),
+        (replace(STARTED, end=end("PROCESSING")), 9, "still PROCESSING"),
+        (start_race.Race(said("preview", "422 unknown_sku")), 9, "422 unknown_sku is no answer"),
+    ],
+)
+def test_a_start_and_a_cancel_with_two_truths_are_found(race: start_race.Race, left: int, finding: str) -> None:
+    assert finding in "; ".join(start_race.judge(starts(race, left=left)))
+
+
+def test_half_of_the_cancels_are_made_to_win() -> None:
+    lead = start_race.Lead()
+    lead.learn(CANCELLED)
+    longer_s = lead.wait_s
+    lead.learn(said("cancel", "409 too_late_to_cancel"))
+    assert longer_s > start_race.FIRST_LEAD_S == pytest.approx(lead.wait_s)
 
 
 IN_TIME = LastSecond(PREVIEW, -0.01, CONFIRMED, end("COMPLETED"))

@@ -34,7 +34,7 @@ def small_demand(orders: int) -> Demand:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[FakeGateway]:
-    async with serving(preview_ttl_s=1.0, pick_s=0.05) as fake:
+    async with serving(preview_ttl_s=1.0, pick_s=0.3) as fake:
         yield fake
 
 

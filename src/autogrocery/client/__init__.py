@@ -5,6 +5,9 @@
 ...     order = await kiosk.preview([Item("1044971", 2)])
 ...     order = await kiosk.confirm(order.order_id)
 ...     order = await kiosk.finished(order.order_id, within_s=600)
+>>> async with Truck("http://127.0.0.1:5050", "truck-1", password, notebook=Path("truck-1.json")) as truck:
+...     restock = await truck.restock(Manifest("farm", "The Farm", goods, manifest_no="2026-117"))
+...     restock = await truck.finished(restock.order_id, within_s=3600)
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ from __future__ import annotations
 from autogrocery.client.kiosk import Kiosk, Told
 from autogrocery.client.nouns import (
     TERMINAL,
+    AisleType,
     Event,
+    Goods,
     Item,
+    Manifest,
     Me,
     Order,
     OrderLine,
@@ -21,17 +27,24 @@ from autogrocery.client.nouns import (
     Product,
     ProductPage,
     Registration,
+    Restock,
+    RestockLine,
+    RestockStatus,
     Robot,
     Status,
 )
 from autogrocery.client.patience import Patience
 from autogrocery.client.problems import Problem, Unanswered
+from autogrocery.client.truck import ToldRestock, Truck
 
 __all__ = [
     "TERMINAL",
+    "AisleType",
     "Event",
+    "Goods",
     "Item",
     "Kiosk",
+    "Manifest",
     "Me",
     "Order",
     "OrderLine",
@@ -41,8 +54,13 @@ __all__ = [
     "Product",
     "ProductPage",
     "Registration",
+    "Restock",
+    "RestockLine",
+    "RestockStatus",
     "Robot",
     "Status",
     "Told",
+    "ToldRestock",
+    "Truck",
     "Unanswered",
 ]

@@ -17,22 +17,30 @@ if TYPE_CHECKING:
 
     from autogrocery.client.patience import Patience
 
+CLIENT_DOORS: Final = "/api/client"
 UNAUTHENTICATED: Final = 401
 RENEW_BEFORE_S: Final = 30.0  # as much as clocks may differ
 RENEW_SHARE: Final = 0.1  # of short-lived tokens, so that they are used at all
 
 
 class Badge:
-    """Holds one device's tokens. Any number of calls may ask for them at once; only one goes and fetches."""
+    """Holds one account's tokens, fetched at `doors`. Any number of calls may ask for them at once; only one goes and fetches."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, device_id: str, password: str, patience: Patience
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        device_id: str,
+        password: str,
+        patience: Patience,
+        doors: str = CLIENT_DOORS,
     ) -> None:
         self._session = session
         self._url = url
         self._device_id = device_id
         self._password = password
         self._patience = patience
+        self._doors = doors
         self._tokens: Tokens | None = None
         self._renew_at = 0.0
         self._turn = asyncio.Lock()
@@ -54,12 +62,12 @@ class Badge:
 
     async def _login(self) -> None:
         body = {"device_id": self._device_id, "password": self._password}
-        await self._fetch(Call("POST", "/api/client/login", body))
+        await self._fetch(Call("POST", f"{self._doors}/login", body))
 
     async def _renew(self, refresh_token: str) -> None:
         """Refresh; where the refresh token is worth nothing any more, log in again."""
         try:
-            await self._fetch(Call("POST", "/api/client/refresh", bearer=refresh_token))
+            await self._fetch(Call("POST", f"{self._doors}/refresh", bearer=refresh_token))
         except Problem as problem:
             if problem.status != UNAUTHENTICATED:
                 raise

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autogrocery.client.badge import UNAUTHENTICATED, Badge
-from autogrocery.client.memory import InFlight, Memory, keep, key_of, recall
+from autogrocery.client.account import Account, look_until
+from autogrocery.client.memory import InFlight, Memory, key_of
 from autogrocery.client.nouns import (
-    TERMINAL,
     Event,
     EventPage,
     Item,
@@ -26,18 +21,17 @@ from autogrocery.client.nouns import (
     Registration,
     Status,
 )
-from autogrocery.client.patience import Patience
 from autogrocery.client.problems import Problem
-from autogrocery.client.wire import Call, ask
+from autogrocery.client.wire import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import TracebackType
 
-T = TypeVar("T")
-FIRST_LOOK_S: Final = 0.25
-LONGEST_LOOK_S: Final = 2.0
+    import aiohttp
+
+    from autogrocery.client.patience import Patience
+
 ABOUT_THE_ORDER: Final = frozenset({404, 409, 410, 422})  # refusals that settle it; a 401 or 403 settles nothing
 
 
@@ -49,14 +43,14 @@ class Told(Struct, frozen=True):
     order: Order
 
 
-class Kiosk:
-    """One device's conversation with the gateway at `url`; opened and closed with `async with`.
+class Kiosk(Account[InFlight]):
+    """One device's conversation with the gateway at `url`; patience, session and notebook as any Account's.
 
-    Every request is repeated within `patience` where it was not answered or was put off (429, 503, Retry-After); Problem is
-    raised for a refusal, Unanswered if nothing definite was heard in time. With a `notebook` file a basket in flight
-    survives a power loss: `resume` drives it on. `heard` is told every 2xx about an order, as it arrives.
-    A `session` given is used and left open, so that many devices can share one pool of connections.
+    With a `notebook` file a basket in flight survives a power loss: `resume` drives it on. `heard` is told every 2xx about
+    an order, as it arrives.
     """
+
+    pages = Memory[InFlight]
 
     def __init__(
         self,
@@ -69,28 +63,8 @@ class Kiosk:
         session: aiohttp.ClientSession | None = None,
         heard: Callable[[Told], None] | None = None,
     ) -> None:
-        self.device_id = device_id
-        self._url = url.rstrip("/")
-        self._password = password
-        self._notebook = notebook
-        self._patience = patience or Patience()
-        self._own_session = session is None
-        self._shared = session
+        super().__init__(url, device_id, password, notebook=notebook, patience=patience, session=session)
         self._heard = heard
-        self._turn = asyncio.Lock()
-        self._memory: Memory | None = None
-
-    async def __aenter__(self) -> Self:
-        self._memory = await recall(self._notebook, self.device_id)
-        self._session = self._shared or aiohttp.ClientSession()
-        self._badge = Badge(self._session, self._url, self.device_id, self._password, self._patience)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._own_session:
-            await self._session.close()
 
     async def register(self, *, email: str | None = None, phone: str | None = None) -> Registration:
         """Enter this device into the registry. Raises Problem `device_taken` if somebody else has its name.
@@ -115,10 +89,6 @@ class Kiosk:
             raise taken from stranger
         return Registration(me.device_id, me.user_id)
 
-    async def login(self) -> None:
-        """Prove who we are now; otherwise it happens by itself with the first call that needs it."""
-        await self._badge.login()
-
     async def me(self) -> Me:
         """Return this device's registry entry."""
         return await self._get("/api/client/me", Me)
@@ -138,7 +108,7 @@ class Kiosk:
         """
         async with self._turn:
             if basket_id is None:
-                memory, basket_id = self._known().next_basket()
+                memory, basket_id = self._known().next_number()
                 await self._note(memory)
             return await self._preview(InFlight(basket_id, list(items), allow_partial))
 
@@ -185,15 +155,7 @@ class Kiosk:
 
     async def finished(self, order_id: str, within_s: float) -> Order:
         """Look at the order, less and less often, until it is terminal; the last look is returned after `within_s`."""
-        ends_at = time.monotonic() + within_s
-        pause_s = FIRST_LOOK_S
-        while True:
-            order = await self.order(order_id)
-            left_s = ends_at - time.monotonic()
-            if order.status in TERMINAL or left_s <= 0:
-                return order
-            await asyncio.sleep(min(left_s, pause_s * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter
-            pause_s = min(LONGEST_LOOK_S, pause_s * 1.5)
+        return await look_until(lambda: self.order(order_id), lambda order: order.terminal, within_s)
 
     async def _preview(self, basket: InFlight) -> Order:
         await self._note(replace(self._known(), in_flight=basket))
@@ -232,28 +194,3 @@ class Kiosk:
                 self._heard(Told(step, status, msgspec.json.decode(body, type=Order)))
 
         return msgspec.json.decode(await self._ask_with_badge(call, hear), type=Order)
-
-    async def _get(self, path: str, kind: type[T], params: dict[str, str] | None = None) -> T:
-        return msgspec.json.decode(await self._ask_with_badge(Call("GET", path, params=params or {})), type=kind)
-
-    async def _ask(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
-        return (await ask(self._session, self._url, call, self._patience, heard)).body
-
-    async def _ask_with_badge(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
-        """Ask with an access token; if it is refused, once more with a fresh one."""
-        token = await self._badge.token()
-        try:
-            return await self._ask(replace(call, bearer=token), heard)
-        except Problem as problem:
-            if problem.status != UNAUTHENTICATED:
-                raise
-        return await self._ask(replace(call, bearer=await self._badge.token(refused=token)), heard)
-
-    def _known(self) -> Memory:
-        if self._memory is None:
-            raise RuntimeError("a Kiosk is used inside `async with`")
-        return self._memory
-
-    async def _note(self, memory: Memory) -> None:
-        await keep(self._notebook, memory)
-        self._memory = memory

@@ -1,23 +1,23 @@
-"""What a kiosk must still know after a power loss: which basket was in flight and how far the customer had gone."""
+"""What a device must still know after a power loss: what was in flight, and how far it had got."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import os
-import uuid
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autogrocery.client.nouns import Item  # noqa: TC001 - msgspec reads the annotations at run time
+from autogrocery.client.nouns import Item, Manifest  # noqa: TC001 - msgspec reads the annotations at run time
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_CHARACTERS: Final = 40
+T = TypeVar("T")
 
 
 class InFlight(Struct, frozen=True):
@@ -30,46 +30,53 @@ class InFlight(Struct, frozen=True):
     order_id: str | None = None
 
 
-class Memory(Struct, frozen=True):
-    """A device's notebook. `run` sets the numbers of this notebook apart from those of one that was lost."""
+class OnBoard(Struct, frozen=True):
+    """One delivery on its way; written down before the gateway is told of it."""
+
+    delivery_id: str
+    manifest: Manifest
+
+
+class Memory(Struct, Generic[T], frozen=True):
+    """A device's notebook, with a basket or a delivery in flight. `run` sets its numbers apart from those of one that was lost."""
 
     device_id: str
     run: str
     sequence: int = 0
-    in_flight: InFlight | None = None
+    in_flight: T | None = None
 
-    def next_basket(self) -> tuple[Memory, str]:
-        """Return the notebook with one more number used, and the basket id made of it."""
+    def next_number(self) -> tuple[Memory[T], str]:
+        """Return the notebook with one more number used, and the id of a basket or delivery made of it."""
         sequence = self.sequence + 1
         return replace(self, sequence=sequence), f"{self.run}-{sequence}"
 
 
-def key_of(device_id: str, basket_id: str) -> str:
-    """Derive the Idempotency-Key of a basket: the same device and basket always name the same order."""
-    return hashlib.sha256(f"{device_id}\0{basket_id}".encode()).hexdigest()[:KEY_CHARACTERS]
+def key_of(device_id: str, number: str) -> str:
+    """Derive the Idempotency-Key of a basket or delivery: the same device and number always name the same order."""
+    return hashlib.sha256(f"{device_id}\0{number}".encode()).hexdigest()[:KEY_CHARACTERS]
 
 
-async def recall(path: Path | None, device_id: str) -> Memory:
-    """Read the notebook; a new one if there is none. Raises ValueError if it is torn or belongs to another device.
+async def recall(path: Path | None, fresh: Memory[T], kind: type[Memory[T]]) -> Memory[T]:
+    """Read a notebook of this kind; the `fresh` one if there is none. Raises ValueError if it is torn or another device's.
 
     Guessing is no choice here: a forgotten key could buy the same basket twice.
     """
     if path is None:
-        return Memory(device_id, uuid.uuid4().hex)
+        return fresh
     try:
         text = await asyncio.to_thread(path.read_bytes)
     except FileNotFoundError:
-        return Memory(device_id, uuid.uuid4().hex)
+        return fresh
     try:
-        memory = msgspec.json.decode(text, type=Memory)
+        memory = msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as torn:
-        raise ValueError(f"{path.name} is no kiosk notebook") from torn
-    if memory.device_id != device_id:
+        raise ValueError(f"{path.name} is no notebook of this kind") from torn
+    if memory.device_id != fresh.device_id:
         raise ValueError(f"{path.name} belongs to another device")
     return memory
 
 
-async def keep(path: Path | None, memory: Memory) -> None:
+async def keep(path: Path | None, memory: Memory[T]) -> None:
     """Write the notebook so that it survives the power going off the moment this returns."""
     if path is not None:
         await asyncio.to_thread(_replace, path, msgspec.json.encode(memory))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotations at run time
+from datetime import date, datetime  # noqa: TC003 - msgspec reads the annotations at run time
 from typing import Final, Literal
 
 from msgspec import Struct
 
 Status = Literal["PREVIEWED", "PROCESSING", "COMPLETED", "CANCELLED", "EXPIRED", "FAILED"]
 TERMINAL: Final[frozenset[Status]] = frozenset({"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"})
+AisleType = Literal["bread", "dairy", "meat", "produce", "party"]
+RestockStatus = Literal["ANNOUNCED", "RECEIVING", "RECEIVED", "REJECTED"]
 
 
 class Item(Struct, frozen=True):
@@ -116,6 +118,59 @@ class Me(Struct, frozen=True):
     email: str | None = None
     phone: str | None = None
     scopes: list[str] = []
+
+
+class Goods(Struct, frozen=True):
+    """One line of a manifest: so many of one article, one lot, which keeps until `expiry_date`."""
+
+    sku: str
+    name: str
+    aisle_type: AisleType
+    quantity: int
+    mfd_date: date
+    expiry_date: date
+    unit_cost_cents: int
+
+
+class Manifest(Struct, frozen=True):
+    """What a truck brings. The supplier's own number names the delivery; without one the truck's notebook does."""
+
+    supplier_id: str
+    supplier_name: str
+    items: list[Goods]
+    manifest_no: str | None = None
+
+
+class RestockLine(Struct, frozen=True):
+    """One line of a delivery as it stands: `received` can be sold but for what is `damaged`."""
+
+    sku: str
+    name: str
+    aisle_type: str
+    quantity: int
+    received: int
+    short: int
+    over: int
+    damaged: int
+
+
+class Restock(Struct, frozen=True):
+    """A delivery as the gateway tells it; `dispatch` is "in_doubt" until inventory has answered."""
+
+    order_id: str
+    supplier_id: str
+    supplier_name: str
+    manifest_no: str | None
+    status: RestockStatus
+    items: list[RestockLine]
+    created_at: datetime
+    finished_at: datetime | None = None
+    dispatch: Literal["in_doubt", "dispatched"] | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """True once nothing about this delivery can change any more."""
+        return self.status in ("RECEIVED", "REJECTED")
 
 
 class Tokens(Struct, frozen=True):

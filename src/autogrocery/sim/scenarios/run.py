@@ -12,7 +12,7 @@ import aiohttp
 from autogrocery.client import Problem, Unanswered
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.run import StartError
-from autogrocery.sim.scenarios import buyers, cancel_race, expiry_race, lost_commits, storm, webhooks
+from autogrocery.sim.scenarios import buyers, cancel_race, expiry_race, lost_commits, start_race, storm, webhooks
 from autogrocery.sim.scenarios.floor import Floor, Result
 from autogrocery.sim.scenarios.stage import Stage, open_stage, scaled
 
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-SCENARIOS: Final[tuple[ModuleType, ...]] = (buyers, cancel_race, expiry_race, storm, webhooks, lost_commits)
+SCENARIOS: Final[tuple[ModuleType, ...]] = (
+    buyers,
+    cancel_race,
+    start_race,
+    expiry_race,
+    storm,
+    webhooks,
+    lost_commits,
+)
 WITHIN_S: Final = 150.0  # each scenario, beside the life of a quote
 LOST: Final = (Problem, Unanswered, InDoubt, StartError, LookupError, aiohttp.ClientError, TimeoutError, OSError)
-MOST_DEVICES: Final = max(buyers.BUYERS, cancel_race.ORDERS, expiry_race.ORDERS)
+MOST_DEVICES: Final = max(buyers.BUYERS, cancel_race.ORDERS, start_race.ORDERS, expiry_race.ORDERS)
 
 
 async def run_scenarios(floor: Floor, seed: int, show: Callable[[str], None], scale: float = 1.0) -> list[Result]:
