@@ -82,7 +82,7 @@ async def do_lapse(stage: InventoryStage, _one: Subject) -> object:
 
 async def do_restock(stage: InventoryStage, one: Subject) -> object:
     goods = [Delivered("milk", "Milk", "dairy", 7, 90, None, None)]
-    if refused := await restock_items(stage.db, one.order_id, "farm", goods):
+    if refused := await restock_items(stage.db, stage.announcer, one.order_id, "farm", goods, shelved=True):
         raise Conflict("refused", refused)
     return None
 

@@ -83,7 +83,7 @@ async def open_inventory_stage(db: Db) -> AsyncIterator[InventoryStage]:
             db, Announcer(publisher), gateway, heard, loops.telling(db, gateway), loops.lapsing(db)
         )  # fmt: skip
         goods = [Delivered("milk", "Milk", "dairy", 100_000, 90, None, None), Delivered("bread", "Bread", "bread", 100_000, 90, None, None)]  # fmt: skip
-        assert await restock_items(db, uuid7(), "farm", goods) is None
+        assert await restock_items(db, made.announcer, uuid7(), "farm", goods, shelved=True) is None
         for robot_id, robot_class in ROBOTS.items():
             await list_work(db, robot_id, robot_class, 1, seen_s=SEEN_S)
         yield made

@@ -101,7 +101,7 @@ async def violations(db: Db) -> list[str]:
 
 async def stock(db: Db, quantities: Mapping[str, int], aisle: str = "dairy") -> None:
     goods = [Delivered(sku, sku, aisle, 1 + quantity, 1, None, None) for sku, quantity in sorted(quantities.items())]
-    assert await restock_items(db, uuid4(), "farm", goods) is None
+    assert await restock_items(db, Silent(), uuid4(), "farm", goods, shelved=True) is None  # type: ignore[arg-type]
     for sku in quantities:  # a delivery brings at least one: a hold takes it away again
         await holds.hold(db, uuid4(), (Line(sku, 1),), HOLD_S, allow_partial=False)
 

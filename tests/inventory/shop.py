@@ -40,14 +40,21 @@ class Listener:
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.of_restocks: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
         self.url = ""
 
     async def update_order(self, request: web.Request) -> web.Response:
+        return await self._hear(request, self.got)
+
+    async def update_restock(self, request: web.Request) -> web.Response:
+        return await self._hear(request, self.of_restocks)
+
+    async def _hear(self, request: web.Request, into: list[tuple[dict[str, str], bytes]]) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         Webhook(WEBHOOK_SECRET.encode()).verify(body, headers)  # raises, and so answers 500, on a wrong signature
-        self.got.append((headers, body))
+        into.append((headers, body))
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
 
 
@@ -56,6 +63,7 @@ async def listening() -> AsyncIterator[Listener]:
     listener = Listener()
     app = web.Application()
     app.router.add_post("/internal/webhook/update-order", listener.update_order)
+    app.router.add_post("/internal/webhook/update-restock", listener.update_restock)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -89,12 +97,36 @@ class Shop:
         await self.up()
 
     async def stock(self, **quantities: int) -> None:
-        items = [
-            pb.RestockItem(sku=sku, name=sku.title(), aisle_type=PRODUCTS[sku], quantity=quantity, unit_cost_cents=100)
-            for sku, quantity in quantities.items()
-        ]
-        answer = await self.stub.RestockItems(pb.RestockRequest(order_id=new(), supplier_id="farm", items=items))
+        """What stands on the shelves when the shop opens."""
+        answer = await self.stub.RestockItems(delivery(new(), shelved=True, **quantities))
         assert answer.success, answer.message
+
+    async def deliver(self, **quantities: int) -> tuple[str, dict[str, str]]:
+        """A truck's delivery; returns its id and its putaways by aisle, as robots of the classes find them."""
+        restock_id = new()
+        answer = await asked(lambda: self.stub.RestockItems(delivery(restock_id, **quantities)))
+        assert answer.success, answer.message
+        rows = await self.db.rows(
+            "SELECT aisle, assignment_id FROM inventory.putaways WHERE order_id = $1::text::uuid", restock_id
+        )
+        return restock_id, {row["aisle"]: str(row["assignment_id"]) for row in rows}
+
+    async def put_away(
+        self, robot_id: str, assignment_id: str, fence: int, *, done: bool = False, damaged: int = 0, **received: int
+    ) -> int:
+        """Report totals, each line with as many `damaged`."""
+        items = [pb.RestockedItem(sku=sku, received=good, damaged=damaged) for sku, good in received.items()]
+        request = pb.ReportPutawayRequest(
+            assignment_id=assignment_id, robot_id=robot_id, sequence=1, items=items, done=done, fence=fence
+        )
+        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
+        answer = await asked(lambda: self.stub.ReportPutaway(request, metadata=token))
+        return int(answer.result)
+
+    async def restock(self, restock_id: str) -> tuple[int, dict[str, tuple[int, int]]]:
+        """A delivery's state, and by SKU what was received and damaged so far."""
+        told = await self.stub.GetRestock(pb.GetRestockRequest(order_id=restock_id))
+        return int(told.state), {item.sku: (item.received, item.damaged) for item in told.items}
 
     async def reserve(self, order_id: str, hold_s: int = 60, *, partial: bool = False, **items: int) -> Any:
         request = pb.ReserveItemsRequest(
@@ -133,7 +165,8 @@ class Shop:
 
     async def start(self, robot_id: str, assignment_id: str) -> Any:
         request = pb.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
-        return await self.stub.StartPick(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
+        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
+        return await asked(lambda: self.stub.StartPick(request, metadata=token))
 
     async def beat(self, robot_id: str, *fences: int) -> list[int]:
         request = pb.HeartbeatRequest(robot_id=robot_id, fences=fences)
@@ -201,6 +234,14 @@ async def shop(dsn: str) -> AsyncIterator[Shop]:
 
 def new() -> str:
     return str(uuid4())
+
+
+def delivery(restock_id: str, *, shelved: bool = False, **quantities: int) -> pb.RestockRequest:
+    items = [
+        pb.RestockItem(sku=sku, name=sku.title(), aisle_type=PRODUCTS[sku], quantity=quantity, unit_cost_cents=100)
+        for sku, quantity in quantities.items()
+    ]
+    return pb.RestockRequest(order_id=restock_id, supplier_id="farm", items=items, shelved=shelved)
 
 
 def lines(items: dict[str, int]) -> list[pb.Item]:

@@ -196,12 +196,12 @@ async def test_a_restart_forgets_nothing(shop: Shop) -> None:
 
 async def test_a_delivery_counts_once_however_often_it_is_sent(shop: Shop) -> None:
     item = pb.RestockItem(sku="steak", name="Steak", aisle_type="meat", quantity=10, unit_cost_cents=500)
-    request = pb.RestockRequest(order_id=new(), supplier_id="ranch", items=[item])
+    request = pb.RestockRequest(order_id=new(), supplier_id="ranch", items=[item], shelved=True)
     answers = await asyncio.gather(*(shop.stub.RestockItems(request) for _ in range(10)))
     assert all(answer.success for answer in answers)
     assert await shop.available("steak") == [10]
     item.quantity = 11
-    changed = pb.RestockRequest(order_id=request.order_id, supplier_id="ranch", items=[item])
+    changed = pb.RestockRequest(order_id=request.order_id, supplier_id="ranch", items=[item], shelved=True)
     assert not (await shop.stub.RestockItems(changed)).success
     told = await shop.stub.GetRestock(pb.GetRestockRequest(order_id=request.order_id))
     assert (told.state, told.items[0].received) == (pb.GetRestockResponse.RECEIVED, 10)

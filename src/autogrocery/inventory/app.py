@@ -53,9 +53,11 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
         db = await _open_store(stack, wanted)
         bus = await stack.enter_async_context(open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT))
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0]))
-        telling = loops.telling(db, gateway)
-        await stack.enter_async_context(running((telling, loops.lapsing(db))))
-        inventory = rpc.Inventory(db, Announcer(bus), verifier, times, telling.wake)
+        telling, of_restocks = loops.telling(db, gateway), loops.telling_of_restocks(db, gateway)
+        await stack.enter_async_context(running((telling, of_restocks, loops.lapsing(db))))
+        inventory = rpc.Inventory(
+            db, Announcer(bus), verifier, times, on_finished=telling.wake, on_restocked=of_restocks.wake
+        )
         yield await stack.enter_async_context(
             serve("INVENTORY_GRPC_ADDR", host, port, rpc.adder(inventory), (rpc.SERVICE,))
         )

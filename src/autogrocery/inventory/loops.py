@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
 from autogrocery.inventory.actions.tell_gateway import tell_gateway
+from autogrocery.inventory.actions.tell_of_restock import tell_of_restock
 from autogrocery.inventory.peers.gateway import AT_ONCE
-from autogrocery.inventory.store import webhooks
+from autogrocery.inventory.store import restock_webhooks, webhooks
 from autogrocery.kit.loops import Loop
 from autogrocery.kit.outbox import Outbox
 
@@ -21,6 +22,7 @@ TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then i
 TELL_CAP_S: Final = 60.0
 TELL_BATCH: Final = AT_ONCE  # one round of deliveries, 3 s at the most
 TELL_LEASE_S: Final = 8.0
+RESTOCKS_AT_ONCE: Final = 4  # each takes a connection of the pool while its body is made
 
 
 def lapsing(db: Db) -> Loop:
@@ -37,3 +39,14 @@ def telling(db: Db, gateway: Gateway) -> Loop:
     outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
                     batch=TELL_BATCH, at_once=AT_ONCE, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
     return Loop("tell_gateway", TELL_EVERY_S, outbox.relay)
+
+
+def telling_of_restocks(db: Db, gateway: Gateway) -> Loop:
+    """Deliver the webhooks of deliveries likewise; woken by the report that ends one."""
+
+    async def deliver(owed: Row) -> None:
+        await tell_of_restock(db, gateway, owed)
+
+    outbox = Outbox(db, restock_webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
+                    at_once=RESTOCKS_AT_ONCE, batch=RESTOCKS_AT_ONCE, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
+    return Loop("tell_of_restocks", TELL_EVERY_S, outbox.relay)

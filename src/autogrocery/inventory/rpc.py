@@ -20,6 +20,7 @@ from autogrocery.inventory.actions.heartbeat import heartbeat
 from autogrocery.inventory.actions.list_work import list_work
 from autogrocery.inventory.actions.release_items import release_items
 from autogrocery.inventory.actions.report_pick import report_pick
+from autogrocery.inventory.actions.report_putaway import report_putaway
 from autogrocery.inventory.actions.reserve_items import reserve_items
 from autogrocery.inventory.actions.restock_items import restock_items
 from autogrocery.inventory.actions.start_pick import start_pick
@@ -49,10 +50,17 @@ class Times(Struct, frozen=True):
 
 
 class Inventory(InventoryServiceServicer):
-    """The service's calls over one store; `on_finished` is called when an order has got its last report."""
+    """The service's calls over one store; `on_finished` is called when an order has got its last report, `on_restocked` when a delivery has."""
 
     def __init__(
-        self, db: Db, announcer: Announcer, verifier: Verifier, times: Times, on_finished: Callable[[], None]
+        self,
+        db: Db,
+        announcer: Announcer,
+        verifier: Verifier,
+        times: Times,
+        *,
+        on_finished: Callable[[], None],
+        on_restocked: Callable[[], None],
     ) -> None:
         self._db = db
         self._announcer = announcer
@@ -60,6 +68,7 @@ class Inventory(InventoryServiceServicer):
         self._times = times
         self._robots = Robots(times.seen_s, times.queue_max)
         self._on_finished = on_finished
+        self._on_restocked = on_restocked
         self._streamed: Table = {
             "reserve_items": self.ReserveItems,
             "assign_robots": self.AssignRobots,
@@ -108,17 +117,15 @@ class Inventory(InventoryServiceServicer):
     async def RestockItems(self, request: pb.RestockRequest, _context: Any) -> pb.RestockResponse:  # noqa: N802
         """Take a delivery in."""
         order_id, lines = wire.uuid_of("order_id", request.order_id), wire.delivery_of(request)
-        refused = await restock_items(self._db, order_id, request.supplier_id, lines)
+        refused = await restock_items(
+            self._db, self._announcer, order_id, request.supplier_id, lines, shelved=request.shelved
+        )
         return pb.RestockResponse(order_id=request.order_id, success=refused is None, message=refused or "")
 
     async def GetRestock(self, request: pb.GetRestockRequest, _context: Any) -> pb.GetRestockResponse:  # noqa: N802
         """Say what was received."""
-        received = await get_restock(self._db, wire.uuid_of("order_id", request.order_id))
-        return pb.GetRestockResponse(
-            order_id=request.order_id,
-            state=pb.GetRestockResponse.RECEIVED if received else pb.GetRestockResponse.UNKNOWN,
-            items=[pb.RestockedItem(sku=line.sku, received=line.quantity) for line in received],
-        )
+        order_id = wire.uuid_of("order_id", request.order_id)
+        return wire.restock(request.order_id, await get_restock(self._db, order_id))
 
     async def ListWork(self, request: pb.ListWorkRequest, context: Any) -> pb.ListWorkResponse:  # noqa: N802
         """Tell a robot what to do."""
@@ -133,9 +140,7 @@ class Inventory(InventoryServiceServicer):
         classes = self._classes_of(request.robot_id, context)
         assignment_id = wire.uuid_of("assignment_id", request.assignment_id)
         lease = await start_pick(self._db, assignment_id, request.robot_id, classes, lease_s=self._times.lease_s)
-        if lease is None:
-            return pb.StartPickResponse(granted=False)
-        return pb.StartPickResponse(granted=True, fence=lease.fence, lease_until=wire.timestamp(lease.until))
+        return wire.lease(lease)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Any) -> pb.HeartbeatResponse:  # noqa: N802
         """Keep leases alive."""
@@ -148,6 +153,12 @@ class Inventory(InventoryServiceServicer):
         self._classes_of(request.robot_id, context)
         receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
         return pb.ReportPickResponse(result=receipt.value)
+
+    async def ReportPutaway(self, request: pb.ReportPutawayRequest, context: Any) -> pb.ReportPutawayResponse:  # noqa: N802
+        """Take a robot's word on a delivery."""
+        self._classes_of(request.robot_id, context)
+        receipt = await report_putaway(self._db, wire.putaway_of(request), self._on_restocked)
+        return pb.ReportPutawayResponse(result=receipt.value)
 
     def _classes_of(self, robot_id: str, context: Any, *, wanted: str | None = None) -> list[str]:
         """Return the classes the caller's token picks for; raises Unauthenticated, or Denied for another robot or class."""

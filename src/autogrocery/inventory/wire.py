@@ -11,15 +11,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.inventory.core.delivery import Delivered, gathered
 from autogrocery.inventory.core.picking import Outcome, Pick, Report, checked
+from autogrocery.inventory.core.putaway import Count, PutawayReport
+from autogrocery.inventory.core.putaway import checked as counted
 from autogrocery.inventory.core.stock import MAX_HOLD_S, MAX_LINES, MIN_HOLD_S, Line, merged
 from autogrocery.kit.refusals import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from autogrocery.inventory.core.picking import Assignment, Dispatched
+    from autogrocery.inventory.core.picking import Assignment, Dispatched, Lease
     from autogrocery.inventory.core.stock import Reserved
     from autogrocery.inventory.store.orders import Told
+    from autogrocery.inventory.store.restocks import Restock
 
 MAX_RAW_ITEMS: Final = 10 * MAX_LINES  # before duplicates are merged
 MAX_NAME: Final = 100
@@ -72,6 +75,18 @@ def report_of(request: wire.ReportPickRequest) -> Report:
     )
 
 
+def putaway_of(request: wire.ReportPutawayRequest) -> PutawayReport:
+    """Read a robot's report on a putaway."""
+    return PutawayReport(
+        assignment_id=uuid_of("assignment_id", request.assignment_id),
+        robot_id=request.robot_id,
+        fence=request.fence,
+        sequence=request.sequence,
+        counts=counted(Count(item.sku, item.received, item.damaged) for item in request.items),
+        done=request.done,
+    )
+
+
 def delivery_of(request: wire.RestockRequest) -> tuple[Delivered, ...]:
     """Read a delivery, each product once."""
     if len(request.supplier_id) > MAX_NAME or not request.supplier_id.isprintable():
@@ -118,6 +133,7 @@ def assignments(made: Iterable[Assignment]) -> list[wire.Assignment]:
             robot_class=one.robot_class,
             aisle=one.aisle,
             items=items(one.lines),
+            order_type=one.order_type.value,
         )
         for one in made
     ]
@@ -160,3 +176,24 @@ def order(order_id: str, told: Told | None) -> wire.GetOrderResponse:
         state=told.state.value,
         items=[wire.PickedItem(sku=pick.sku, picked=pick.picked) for pick in told.picks],
     )
+
+
+def lease(granted: Lease | None) -> wire.StartPickResponse:
+    """Write whether a robot may begin, and on what."""
+    if granted is None:
+        return wire.StartPickResponse(granted=False)
+    return wire.StartPickResponse(
+        granted=True, fence=granted.fence, lease_until=timestamp(granted.until), items=restocked(granted.counts)
+    )
+
+
+def restock(order_id: str, told: Restock | None) -> wire.GetRestockResponse:
+    """Write how far a delivery has come."""
+    if told is None:
+        return wire.GetRestockResponse(order_id=order_id, state=wire.GetRestockResponse.UNKNOWN)
+    return wire.GetRestockResponse(order_id=order_id, state=told.state.value, items=restocked(told.counts))
+
+
+def restocked(counts: Iterable[Count]) -> list[wire.RestockedItem]:
+    """Write a delivery's totals."""
+    return [wire.RestockedItem(sku=count.sku, received=count.received, damaged=count.damaged) for count in counts]

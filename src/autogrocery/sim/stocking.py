@@ -70,7 +70,7 @@ def _priced(items: Sequence[StockItem]) -> pri.UpdateStockMetricsRequest:
 
 def _delivered(items: Sequence[StockItem]) -> inv.RestockRequest:
     made, keeps = now(), now() + SHELF_LIFE
-    request = inv.RestockRequest(order_id=str(uuid7()), supplier_id=SUPPLIER)
+    request = inv.RestockRequest(order_id=str(uuid7()), supplier_id=SUPPLIER, shelved=True)
     for item in items:
         line = request.items.add(sku=item.sku, name=item.name, aisle_type=item.aisle_type, quantity=item.quantity,
                                  unit_cost_cents=item.unit_cost_cents)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Say what came of a delivery."""
+"""Say how far a delivery has come."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from autogrocery.inventory.store import restocks
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.inventory.core.stock import Line
+    from autogrocery.inventory.store.restocks import Restock
     from autogrocery.kit.pg import Db
 
 
-async def get_restock(db: Db, order_id: UUID) -> tuple[Line, ...]:
-    """Return what was received; nothing if the delivery is unknown (one that is known is received in full)."""
-    return await restocks.lines(db, order_id)
+async def get_restock(db: Db, order_id: UUID) -> Restock | None:
+    """Return the committed truth about a delivery, with its totals so far (K5); None if it was never heard of."""
+    return await restocks.get(db, order_id)

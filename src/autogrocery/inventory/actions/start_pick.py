@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.store import robots
+from autogrocery.inventory.store import putaways, robots
 from autogrocery.kit.refusals import Denied
 
 if TYPE_CHECKING:
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 async def start_pick(
     db: Db, assignment_id: UUID, robot_id: str, classes: Collection[str], *, lease_s: float
 ) -> Lease | None:
-    """Return the robot's lease, renewed if it has it already; None if another has it, or there is nothing to pick.
+    """Return the robot's lease, renewed if it has it already; None if another has it, or there is nothing to do.
 
-    From the first start on, the order can't be cancelled (K3). Raises Denied for an assignment of another class.
+    From the first start on, the order can't be cancelled (K3). A putaway is started likewise, and its lease says what was
+    reported of it before. Raises Denied for an assignment of another class.
     """
     lease = await robots.start(db, assignment_id, robot_id, classes, lease_s=lease_s)
-    if lease is None:
-        wanted = await robots.class_of(db, assignment_id)
-        if wanted is not None and wanted not in classes:
-            raise Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
-    return lease
+    if lease is not None:
+        return lease
+    wanted = await robots.class_of(db, assignment_id)
+    if wanted is None:
+        lease = await putaways.start(db, assignment_id, robot_id, classes, lease_s=lease_s)
+        if lease is not None:
+            return lease
+        wanted = await putaways.class_of(db, assignment_id)
+    if wanted is not None and wanted not in classes:
+        raise Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
+    return None

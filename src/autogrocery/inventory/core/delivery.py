@@ -49,9 +49,10 @@ def gathered(lines: Iterable[Delivered]) -> tuple[Delivered, ...]:
     return tuple(found[sku] for sku in sorted(found))
 
 
-def digest(supplier_id: str, lines: Sequence[Delivered]) -> bytes:
+def digest(supplier_id: str, lines: Sequence[Delivered], *, shelved: bool) -> bytes:
     """Return the SHA-256 that tells this delivery from another under the same id."""
-    return sha256(msgspec.json.encode((supplier_id, lines))).digest()
+    content = (supplier_id, lines) if shelved else (supplier_id, lines, "to be put away")
+    return sha256(msgspec.json.encode(content)).digest()
 
 
 def _check(line: Delivered) -> None:

@@ -15,15 +15,25 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from autogrocery.inventory.core.putaway import Count
+
+
+class OrderType(StrEnum):
+    """Whether goods are taken from their shelves or put on them."""
+
+    PICK = "PICK"
+    PUTAWAY = "PUTAWAY"
+
 
 class Assignment(Struct, frozen=True):
-    """One robot's share of an order: its lines of one aisle."""
+    """One robot's share of an order, or of a delivery: its lines of one aisle. A putaway is no robot's in particular."""
 
     assignment_id: UUID
     robot_id: str
     robot_class: str
     aisle: str
     lines: tuple[Line, ...]
+    order_type: OrderType = OrderType.PICK
 
 
 class Dispatched(Struct, frozen=True):
@@ -34,10 +44,14 @@ class Dispatched(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """A robot's right to work on an assignment until `until`; `fence` names it and grows with each new holder."""
+    """A robot's right to work on an assignment until `until`; `fence` names it and grows with each new holder.
+
+    `counts` is what was reported of a putaway before.
+    """
 
     fence: int
     until: datetime
+    counts: tuple[Count, ...] = ()
 
 
 class Outcome(StrEnum):

@@ -15,8 +15,7 @@ from autogrocery.kit.refusals import InDoubt, Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-POINT = "gateway.update_order"
-PATH = "/internal/webhook/update-order"
+WEBHOOKS = "/internal/webhook/"
 AT_ONCE = 64  # deliveries, and connections kept open for them
 TIMEOUT_S = 3.0  # a batch of the relay must end within its lease
 ACKNOWLEDGED = range(200, 300)
@@ -27,11 +26,18 @@ class Gateway:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, secret: bytes) -> None:
         self._session = session
-        self._url = url.rstrip("/") + PATH
+        self._url = url.rstrip("/") + WEBHOOKS
         self._signer = Webhook(secret)
 
     async def update_order(self, webhook_id: str, body: str) -> None:
-        """Deliver `body` within TIMEOUT_S; anything but a 2xx is told as Unavailable, no answer as InDoubt: ask again."""
+        """Tell the last word on an order: an UpdateOrder in JSON. Raises Unavailable for anything but a 2xx, InDoubt for no answer."""
+        await self._tell("gateway.update_order", "update-order", webhook_id, body)
+
+    async def update_restock(self, webhook_id: str, body: str) -> None:
+        """Tell how far a delivery has come: an UpdateRestock in JSON. Raises as `update_order`."""
+        await self._tell("gateway.update_restock", "update-restock", webhook_id, body)
+
+    async def _tell(self, point: str, path: str, webhook_id: str, body: str) -> None:
         at = clock.now()
         headers = {
             "content-type": "application/json",
@@ -42,13 +48,13 @@ class Gateway:
 
         async def call() -> int:
             async with self._session.post(
-                self._url, data=body.encode(), headers=headers, allow_redirects=False
+                self._url + path, data=body.encode(), headers=headers, allow_redirects=False
             ) as answer:
                 return answer.status
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                status = await faults.through(POINT, call)
+                status = await faults.through(point, call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise InDoubt("gateway", type(error).__name__) from error
         if status not in ACKNOWLEDGED:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from autogrocery.kit.bus import Publisher
 
 POINT = "robots.announce"
-PICK = "PICK"
 
 
 class Announcer:
@@ -26,7 +25,7 @@ class Announcer:
         """Announce an assignment to the robots of its class, as [robot_class, payload]; never fails, never waits."""
         task = Task(
             order_id=str(order_id),
-            order_type=PICK,
+            order_type=assignment.order_type.value,
             items=tuple(TaskItem(line.sku, line.quantity, assignment.aisle) for line in assignment.lines),
             assignment_id=str(assignment.assignment_id),
             robot_class=assignment.robot_class,

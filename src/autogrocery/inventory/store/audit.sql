@@ -78,8 +78,42 @@ HAVING count(w.webhook_id) <> (CASE WHEN o.state IN ('COMPLETED', 'FAILED') THEN
 SELECT order_id, webhook_id, attempts, last_error, dead_at FROM inventory.webhook_outbox
  WHERE dead_at IS NOT NULL OR (done_at IS NULL AND created_at < now() - interval '60 seconds');
 
--- invariant: restock_is_in_the_ledger — every line of a delivery stands in the ledger, once and in full
-SELECT r.order_id, r.sku, r.quantity, l.delta
+-- invariant: restock_is_in_the_ledger — the good units of every line of a delivery are its entries in the ledger
+SELECT r.order_id, r.sku, coalesce(r.received, r.quantity) AS received, coalesce(l.entered, 0) AS entered
   FROM inventory.restock_lines r
-  LEFT JOIN inventory.ledger l ON l.sku = r.sku AND l.ref = r.order_id AND l.cause = 'restock'
- WHERE l.delta IS DISTINCT FROM r.quantity;
+  LEFT JOIN (SELECT coalesce(restock_id, ref) AS order_id, sku, sum(delta) AS entered
+               FROM inventory.ledger WHERE cause = 'restock' GROUP BY 1, 2) l USING (order_id, sku)
+ WHERE coalesce(r.received, r.quantity) <> coalesce(l.entered, 0);
+
+-- invariant: receiving_restock_has_open_work — a delivery is RECEIVING exactly as long as robots have a putaway of it open
+SELECT r.order_id, r.state, count(p.assignment_id) AS putaways, count(p.closed_at) AS done
+  FROM inventory.restocks r LEFT JOIN inventory.putaways p USING (order_id)
+ GROUP BY r.order_id, r.state HAVING (r.state = 'RECEIVING') <> (count(p.assignment_id) > count(p.closed_at));
+
+-- invariant: putaways_cover_the_restock — every line that is to be put away is some robot's work
+SELECT l.order_id, l.sku, l.aisle_type
+  FROM inventory.restock_lines l LEFT JOIN inventory.putaways p ON p.order_id = l.order_id AND p.aisle = l.aisle_type
+ WHERE l.received IS NOT NULL AND p.assignment_id IS NULL;
+
+-- invariant: rejected_restock_brought_nothing — a delivery is REJECTED if all of it is done and no unit of it is good, else RECEIVED
+SELECT r.order_id, r.state, sum(coalesce(l.received, l.quantity)) AS received
+  FROM inventory.restocks r JOIN inventory.restock_lines l USING (order_id)
+ WHERE r.state <> 'RECEIVING'
+ GROUP BY r.order_id, r.state HAVING (r.state = 'REJECTED') <> (sum(coalesce(l.received, l.quantity)) = 0);
+
+-- invariant: putaways_do_not_linger — a delivery is put away within a day, or a person should know of it
+SELECT order_id, assignment_id, aisle, state, holder, lease_until FROM inventory.putaways
+ WHERE state <> 'DONE' AND created_at < now() - interval '1 day';
+
+-- invariant: put_away_restock_is_told — the last webhook of a delivery that robots have ended says so, or is still to be made
+SELECT r.order_id, r.state, w.webhook_id, w.body
+  FROM inventory.restocks r
+  LEFT JOIN LATERAL (
+    SELECT webhook_id, body FROM inventory.restock_webhooks WHERE order_id = r.order_id
+     ORDER BY created_at DESC, length(webhook_id) DESC, webhook_id DESC LIMIT 1) w ON true
+ WHERE r.state <> 'RECEIVING' AND EXISTS (SELECT FROM inventory.putaways WHERE order_id = r.order_id)
+   AND (w.webhook_id IS NULL OR w.body::jsonb ->> 'status' <> r.state);
+
+-- invariant: restock_webhooks_drain — a webhook about a delivery is acknowledged within 60 s, and none is given up
+SELECT order_id, webhook_id, attempts, last_error, dead_at FROM inventory.restock_webhooks
+ WHERE dead_at IS NOT NULL OR (done_at IS NULL AND created_at < now() - interval '60 seconds');

@@ -1,4 +1,4 @@
-"""How stock comes in: a delivery is entered once, whoever sends it how often."""
+"""Deliveries: entered once, whoever sends them how often; put away or, if they stand there already, shelved at once."""
 
 from __future__ import annotations
 
@@ -6,56 +6,49 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.inventory.core.stock import Line
+from autogrocery.inventory.core.putaway import Count, RestockState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from autogrocery.inventory.core.delivery import Delivered
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg import Db, Statements
 
-# Nothing is entered if the id is known or a product stands in another aisle than this delivery says.
-RECEIVE = """-- restocks.receive
-WITH sent AS MATERIALIZED (
-  SELECT * FROM unnest($4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-             AS s (sku, name, aisle_type, quantity, unit_cost_cents, mfd_at, expiry_at)),
-misplaced AS (
-  SELECT s.sku FROM sent s JOIN inventory.stock k ON k.sku = s.sku AND k.aisle_type <> s.aisle_type),
-registered AS (
-  INSERT INTO inventory.restocks (order_id, supplier_id, content)
-  SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM misplaced)
-  ON CONFLICT (order_id) DO NOTHING RETURNING order_id),
-shelved AS (
-  INSERT INTO inventory.stock AS k (sku, name, aisle_type, on_hand)
-  SELECT s.sku, s.name, s.aisle_type, s.quantity FROM sent s, registered ORDER BY s.sku
-  ON CONFLICT (sku) DO UPDATE SET on_hand = k.on_hand + excluded.on_hand, name = excluded.name
-  RETURNING k.sku),
-entered AS (
-  INSERT INTO inventory.ledger (sku, ref, cause, delta)
-  SELECT s.sku, r.order_id, 'restock', s.quantity FROM sent s JOIN shelved USING (sku), registered r),
-listed AS (
-  INSERT INTO inventory.restock_lines (order_id, sku, quantity, unit_cost_cents, mfd_at, expiry_at)
-  SELECT r.order_id, s.sku, s.quantity, s.unit_cost_cents, s.mfd_at, s.expiry_at
-    FROM sent s JOIN shelved USING (sku), registered r)
-SELECT EXISTS (SELECT FROM registered) AS entered, (SELECT min(sku) FROM misplaced) AS misplaced
+ADD = """-- restocks.add
+INSERT INTO inventory.restocks (order_id, supplier_id, content, state) VALUES ($1, $2, $3, $4)
+ON CONFLICT (order_id) DO NOTHING
 """
 
 
-class Entered(Struct, frozen=True):
-    """Whether the delivery was entered now; `misplaced` is a SKU that stands in another aisle."""
-
-    now: bool
-    misplaced: str | None
+async def add(tx: Statements, order_id: UUID, supplier_id: str, content: bytes, state: RestockState) -> bool:
+    """Enter a delivery; False if one was entered under this id."""
+    return await tx.run(ADD, order_id, supplier_id, content, state.value) == 1
 
 
-async def receive(db: Db, order_id: UUID, supplier_id: str, content: bytes, lines: Sequence[Delivered]) -> Entered:
-    """Enter a delivery whose lines name each SKU once, in order; what it brings can be sold at once."""
-    row = await db.row(
-        RECEIVE,
+# A product that stands in another aisle than this delivery says is neither changed nor returned.
+LIST_LINES = """-- restocks.list_lines
+WITH sent AS MATERIALIZED (
+  SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[], $8::timestamptz[])
+             AS s (sku, name, aisle_type, quantity, unit_cost_cents, mfd_at, expiry_at)),
+named AS (
+  INSERT INTO inventory.stock AS k (sku, name, aisle_type)
+  SELECT sku, name, aisle_type FROM sent ORDER BY sku COLLATE "C"
+  ON CONFLICT (sku) DO UPDATE SET name = excluded.name WHERE k.aisle_type = excluded.aisle_type
+  RETURNING k.sku),
+listed AS (
+  INSERT INTO inventory.restock_lines (order_id, sku, aisle_type, quantity, unit_cost_cents, mfd_at, expiry_at, received)
+  SELECT $1, s.sku, s.aisle_type, s.quantity, s.unit_cost_cents, s.mfd_at, s.expiry_at, CASE WHEN $9::bool THEN NULL ELSE 0 END
+    FROM sent s JOIN named USING (sku))
+SELECT sku FROM named
+"""
+
+
+async def list_lines(tx: Statements, order_id: UUID, lines: Sequence[Delivered], *, shelved: bool) -> Collection[str]:
+    """Write a delivery's lines, each SKU once, creating the products that are new; return the SKUs of other aisles, unwritten."""
+    rows = await tx.rows(
+        LIST_LINES,
         order_id,
-        supplier_id,
-        content,
         [line.sku for line in lines],
         [line.name for line in lines],
         [line.aisle_type for line in lines],
@@ -63,10 +56,9 @@ async def receive(db: Db, order_id: UUID, supplier_id: str, content: bytes, line
         [line.unit_cost_cents for line in lines],
         [line.mfd_at for line in lines],
         [line.expiry_at for line in lines],
+        shelved,
     )
-    if row is None:
-        raise LookupError("the delivery had no answer")
-    return Entered(row["entered"], row["misplaced"])
+    return {line.sku for line in lines} - {row["sku"] for row in rows}
 
 
 CONTENT = """-- restocks.content
@@ -74,17 +66,49 @@ SELECT content FROM inventory.restocks WHERE order_id = $1
 """
 
 
-async def content(db: Db, order_id: UUID) -> bytes | None:
-    """Return the digest of a delivery entered before; None if there is none."""
-    row = await db.row(CONTENT, order_id)
-    return None if row is None else bytes(row["content"])
+async def content(tx: Statements, order_id: UUID) -> bytes:
+    """Return the digest of a delivery that was entered."""
+    row = await tx.row(CONTENT, order_id)
+    if row is None:
+        raise LookupError("a delivery was entered and then was not: rows are never deleted")
+    return bytes(row["content"])
 
 
-LINES = """-- restocks.lines
-SELECT sku, quantity FROM inventory.restock_lines WHERE order_id = $1 ORDER BY sku
+# The row is locked by whoever finishes: of two last reports one sees the other's putaway done.
+FINISH = """-- restocks.finish
+UPDATE inventory.restocks r
+   SET state = CASE WHEN EXISTS (SELECT FROM inventory.restock_lines WHERE order_id = $1 AND received > 0)
+                    THEN 'RECEIVED' ELSE 'REJECTED' END
+ WHERE r.order_id = $1 AND r.state = 'RECEIVING'
+   AND NOT EXISTS (SELECT FROM inventory.putaways WHERE order_id = $1 AND state <> 'DONE')
+RETURNING r.state
 """
 
 
-async def lines(db: Db, order_id: UUID) -> tuple[Line, ...]:
-    """Return what a delivery brought; nothing if it is unknown."""
-    return tuple(Line(row["sku"], row["quantity"]) for row in await db.rows(LINES, order_id))
+async def finish(tx: Statements, order_id: UUID) -> RestockState | None:
+    """Close a delivery whose row is locked, if no putaway of it is open; REJECTED if no unit of it is good. None: it goes on."""
+    row = await tx.row(FINISH, order_id)
+    return None if row is None else RestockState(row["state"])
+
+
+GET = """-- restocks.get
+SELECT r.state, l.sku, coalesce(l.received, l.quantity) AS received, l.damaged
+  FROM inventory.restocks r JOIN inventory.restock_lines l ON l.order_id = r.order_id
+ WHERE r.order_id = $1 ORDER BY l.sku
+"""
+
+
+class Restock(Struct, frozen=True):
+    """How far a delivery has come: totals so far."""
+
+    state: RestockState
+    counts: tuple[Count, ...]
+
+
+async def get(db: Db, order_id: UUID) -> Restock | None:
+    """Return how far a delivery has come; None if it is unknown."""
+    rows = await db.rows(GET, order_id)
+    if not rows:
+        return None
+    counts = tuple(Count(row["sku"], row["received"], row["damaged"]) for row in rows)
+    return Restock(RestockState(rows[0]["state"]), counts)

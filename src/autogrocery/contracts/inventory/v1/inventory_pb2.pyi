@@ -63,18 +63,26 @@ class PickedItem(_message.Message):
     def __init__(self, sku: _Optional[str] = ..., picked: _Optional[int] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("assignment_id", "robot_id", "robot_class", "aisle", "items")
+    __slots__ = ("assignment_id", "robot_id", "robot_class", "aisle", "items", "order_type")
+    class OrderType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PICK: _ClassVar[Assignment.OrderType]
+        PUTAWAY: _ClassVar[Assignment.OrderType]
+    PICK: Assignment.OrderType
+    PUTAWAY: Assignment.OrderType
     ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
     ROBOT_ID_FIELD_NUMBER: _ClassVar[int]
     ROBOT_CLASS_FIELD_NUMBER: _ClassVar[int]
     AISLE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_TYPE_FIELD_NUMBER: _ClassVar[int]
     assignment_id: str
     robot_id: str
     robot_class: str
     aisle: str
     items: _containers.RepeatedCompositeFieldContainer[Item]
-    def __init__(self, assignment_id: _Optional[str] = ..., robot_id: _Optional[str] = ..., robot_class: _Optional[str] = ..., aisle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ...) -> None: ...
+    order_type: Assignment.OrderType
+    def __init__(self, assignment_id: _Optional[str] = ..., robot_id: _Optional[str] = ..., robot_class: _Optional[str] = ..., aisle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., order_type: _Optional[_Union[Assignment.OrderType, str]] = ...) -> None: ...
 
 class ReserveItemsRequest(_message.Message):
     __slots__ = ("order_id", "items", "hold_seconds", "allow_partial")
@@ -221,14 +229,16 @@ class RestockItem(_message.Message):
     def __init__(self, sku: _Optional[str] = ..., name: _Optional[str] = ..., aisle_type: _Optional[str] = ..., quantity: _Optional[int] = ..., unit_cost_cents: _Optional[int] = ..., mfd_date: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expiry_date: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RestockRequest(_message.Message):
-    __slots__ = ("order_id", "supplier_id", "items")
+    __slots__ = ("order_id", "supplier_id", "items", "shelved")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     SUPPLIER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    SHELVED_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     supplier_id: str
     items: _containers.RepeatedCompositeFieldContainer[RestockItem]
-    def __init__(self, order_id: _Optional[str] = ..., supplier_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RestockItem, _Mapping]]] = ...) -> None: ...
+    shelved: bool
+    def __init__(self, order_id: _Optional[str] = ..., supplier_id: _Optional[str] = ..., items: _Optional[_Iterable[_Union[RestockItem, _Mapping]]] = ..., shelved: _Optional[bool] = ...) -> None: ...
 
 class RestockResponse(_message.Message):
     __slots__ = ("order_id", "success", "message")
@@ -301,14 +311,16 @@ class StartPickRequest(_message.Message):
     def __init__(self, assignment_id: _Optional[str] = ..., robot_id: _Optional[str] = ...) -> None: ...
 
 class StartPickResponse(_message.Message):
-    __slots__ = ("granted", "fence", "lease_until")
+    __slots__ = ("granted", "fence", "lease_until", "items")
     GRANTED_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     granted: bool
     fence: int
     lease_until: _timestamp_pb2.Timestamp
-    def __init__(self, granted: _Optional[bool] = ..., fence: _Optional[int] = ..., lease_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    items: _containers.RepeatedCompositeFieldContainer[RestockedItem]
+    def __init__(self, granted: _Optional[bool] = ..., fence: _Optional[int] = ..., lease_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., items: _Optional[_Iterable[_Union[RestockedItem, _Mapping]]] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
     __slots__ = ("robot_id", "fences")
@@ -362,6 +374,28 @@ class ReportPickResponse(_message.Message):
     ACCEPTED: ReportPickResponse.Result
     DUPLICATE: ReportPickResponse.Result
     STALE_FENCE: ReportPickResponse.Result
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: ReportPickResponse.Result
+    def __init__(self, result: _Optional[_Union[ReportPickResponse.Result, str]] = ...) -> None: ...
+
+class ReportPutawayRequest(_message.Message):
+    __slots__ = ("assignment_id", "robot_id", "sequence", "items", "done", "fence")
+    ASSIGNMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROBOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    assignment_id: str
+    robot_id: str
+    sequence: int
+    items: _containers.RepeatedCompositeFieldContainer[RestockedItem]
+    done: bool
+    fence: int
+    def __init__(self, assignment_id: _Optional[str] = ..., robot_id: _Optional[str] = ..., sequence: _Optional[int] = ..., items: _Optional[_Iterable[_Union[RestockedItem, _Mapping]]] = ..., done: _Optional[bool] = ..., fence: _Optional[int] = ...) -> None: ...
+
+class ReportPutawayResponse(_message.Message):
+    __slots__ = ("result",)
     RESULT_FIELD_NUMBER: _ClassVar[int]
     result: ReportPickResponse.Result
     def __init__(self, result: _Optional[_Union[ReportPickResponse.Result, str]] = ...) -> None: ...

@@ -89,6 +89,11 @@ class InventoryServiceStub:
                 request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.SerializeToString,
                 response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.FromString,
                 _registered_method=True)
+        self.ReportPutaway = channel.unary_unary(
+                '/autogrocery.inventory.v1.InventoryService/ReportPutaway',
+                request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.SerializeToString,
+                response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.FromString,
+                _registered_method=True)
         self.Converse = channel.stream_stream(
                 '/autogrocery.inventory.v1.InventoryService/Converse',
                 request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
@@ -168,6 +173,13 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportPutaway(self, request, context):
+        """StartPick and Heartbeat serve picks and putaways
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Converse(self, request_iterator, context):
         """The calls about orders once more, many on one stream. Promises:
         - A message carries at most 256 calls and, unless it carries one, at most 256 KiB; a stream, at most 1,024 calls in work. Beyond
@@ -242,6 +254,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.ReportPick,
                     request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.FromString,
                     response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.SerializeToString,
+            ),
+            'ReportPutaway': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPutaway,
+                    request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.FromString,
+                    response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.SerializeToString,
             ),
             'Converse': grpc.stream_stream_rpc_method_handler(
                     servicer.Converse,
@@ -546,6 +563,33 @@ class InventoryService:
             '/autogrocery.inventory.v1.InventoryService/ReportPick',
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickRequest.SerializeToString,
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPickResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportPutaway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autogrocery.inventory.v1.InventoryService/ReportPutaway',
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.SerializeToString,
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,57 @@
+"""Take a robot's word on how far it has put a delivery away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.inventory.core.picking import Receipt
+from autogrocery.inventory.core.putaway import progress
+from autogrocery.inventory.store import putaways, restock_webhooks, restocks, shelf
+from autogrocery.kit.clock import uuid7
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from autogrocery.inventory.core.putaway import Progress, PutawayReport, RestockState
+    from autogrocery.kit.pg import Db, Statements
+
+NEWS_WITHIN_S = 1.0  # what is reported within it is one webhook; the last word is owed at once
+
+
+async def report_putaway(db: Db, report: PutawayReport, on_finished: Callable[[], None]) -> Receipt:
+    """Make the good units that are new sellable, in one commit with their totals; the last assignment closes the delivery.
+
+    DUPLICATE if nothing is new, or the assignment is done; STALE_FENCE under an older lease, or another robot's. Raises
+    Invalid for a SKU the assignment does not have, NotFound for no assignment.
+    """
+    async with db.transaction() as tx:
+        locked = await putaways.lock(tx, report)
+        if locked is None:
+            return await _too_late(tx, report)
+        news = progress(locked.counts, report.counts)
+        if not (news.counts or report.done):
+            return Receipt.DUPLICATE
+        ended = await _enter(tx, report, locked.order_id, news)
+    if ended is not None:
+        log.info("restock_put_away", order_id=str(locked.order_id), state=ended.value)
+        on_finished()
+    return Receipt.ACCEPTED
+
+
+async def _enter(tx: Statements, report: PutawayReport, order_id: UUID, news: Progress) -> RestockState | None:
+    await putaways.count(tx, order_id, report, news.counts)
+    ended = await restocks.finish(tx, order_id) if report.done else None
+    await restock_webhooks.owe(tx, order_id, in_s=0.0 if ended else NEWS_WITHIN_S)
+    await shelf.shelve(tx, order_id, uuid7(), news.units)
+    return ended
+
+
+async def _too_late(tx: Statements, report: PutawayReport) -> Receipt:
+    last = await putaways.last(tx, report.assignment_id)
+    if last is None:
+        raise NotFound("assignment_not_found", "there is no such assignment")
+    done_by_it = last.reported and (last.fence, last.holder) == (report.fence, report.robot_id)
+    return Receipt.DUPLICATE if done_by_it else Receipt.STALE_FENCE
