@@ -54,7 +54,7 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
         bus = await stack.enter_async_context(open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT))
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0]))
         telling = loops.telling(db, gateway)
-        await stack.enter_async_context(running((telling, loops.lapsing(db))))
+        await stack.enter_async_context(running((telling, loops.lapsing(db), loops.shutting_out(gateway, verifier))))
         inventory = rpc.Inventory(db, Announcer(bus), verifier, times, telling.wake)
         yield await stack.enter_async_context(
             serve("INVENTORY_GRPC_ADDR", host, port, rpc.adder(inventory), (rpc.SERVICE,))

@@ -145,8 +145,8 @@ class Inventory(InventoryServiceServicer):
 
     async def ReportPick(self, request: pb.ReportPickRequest, context: Any) -> pb.ReportPickResponse:  # noqa: N802
         """Take a robot's word."""
-        self._classes_of(request.robot_id, context)
-        receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
+        classes = self._classes_of(request.robot_id, context)
+        receipt = await report_pick(self._db, wire.report_of(request), classes, self._on_finished)
         return pb.ReportPickResponse(result=receipt.value)
 
     def _classes_of(self, robot_id: str, context: Any, *, wanted: str | None = None) -> list[str]:
