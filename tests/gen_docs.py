@@ -1,10 +1,11 @@
-"""The documents that are made from code: the states, the settings, the OpenAPI document."""
+"""The documents that are made from code: the states, the settings, the OpenAPI document, who may do what, every problem."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from gen_security import problems_page, scopes
 from msgspec import inspect
 
 from autogrocery.analytics.settings import Settings as AnalyticsSettings
@@ -81,9 +82,11 @@ FACT_WORDS: Final = {
 
 
 def write_docs(out: Path) -> None:
-    """Write STATES.md, SETTINGS.md and openapi.json into `out`."""
+    """Write STATES.md, SETTINGS.md, SCOPES.md, PROBLEMS.md and openapi.json into `out`."""
     (out / "STATES.md").write_text(states(), encoding="utf-8")
     (out / "SETTINGS.md").write_text(settings(), encoding="utf-8")
+    (out / "SCOPES.md").write_text(scopes(), encoding="utf-8")
+    (out / "PROBLEMS.md").write_text(problems_page(), encoding="utf-8")
     (out / "openapi.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(openapi(), order="sorted"), indent=1) + b"\n"
     )

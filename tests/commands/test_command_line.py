@@ -23,7 +23,11 @@ COMMANDS = (
     "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
     "stock load", "device add", "device list", "device disable", "robot add", "operator add", "openapi", "doctor",
 )  # fmt: skip
-SECRETS = {"JWT_SECRET": "a" * 32, "ROBOT_JWT_SECRET": "b" * 32, "WEBHOOK_SECRET": "c" * 32}
+SECRETS = {
+    "JWT_SECRET": "signs-what-devices-show-the-gateway",
+    "ROBOT_JWT_SECRET": "signs-what-robots-show-to-inventory",
+    "WEBHOOK_SECRET": "signs-what-inventory-says-to-gateway",
+}
 
 
 def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +61,11 @@ def test_help_is_quick() -> None:
         ("gateway", {}, "DATABASE_URL"),
         ("gateway", {"DATABASE_URL": "postgresql://x"}, "JWT_SECRET"),
         ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "JWT_SECRET": "hunter2"}, "JWT_SECRET"),
-        ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "ROBOT_JWT_SECRET": "a" * 32}, "ROBOT_JWT_SECRET"),
+        (
+            "gateway",
+            {"DATABASE_URL": "postgresql://x", **SECRETS, "ROBOT_JWT_SECRET": SECRETS["JWT_SECRET"]},
+            "ROBOT_JWT_SECRET",
+        ),
         ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "WEBHOOK_SECRET": "whsec_???"}, "WEBHOOK_SECRET"),
         ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "PREVIEW_TTL_S": "soon"}, "PREVIEW_TTL_S"),
         ("gateway", {"DATABASE_URL": "postgresql://x", **SECRETS, "BCRYPT_COST": "31"}, "BCRYPT_COST"),

@@ -63,7 +63,7 @@ async def do_start(stage: InventoryStage, one: Subject) -> object:
 async def do_report(stage: InventoryStage, one: Subject) -> object:
     """Both robots say that they have picked all; a repeat is a DUPLICATE, and just as good."""
     return [
-        await report_pick(stage.db, _picked(stage, share), stage.telling.wake)
+        await report_pick(stage.db, _picked(stage, share), {share.robot_class}, stage.telling.wake)
         for share in await dispatches.of_order(stage.db, one.order_id)
     ]  # fmt: skip
 

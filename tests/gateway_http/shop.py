@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 8.0
 DEVICE_KEY, ROBOT_KEY = "devices-and-operators-sign-here-", "robots-sign-with-another-secret-"
-WEBHOOK_KEYS = ["whsec_" + base64.b64encode(name * 32).decode() for name in (b"a", b"b")]
+WEBHOOK_KEYS = [
+    "whsec_" + base64.b64encode(name).decode()
+    for name in (b"the-first-signs-every-webhook---", b"the-second-only-verifies-them---")
+]
 HASH = "$2b$10$" + "x" * 53
 SCOPES = ("orders:read", "orders:write", "catalog:read")
 PREVIEW, CONFIRM, CANCEL = (f"/api/client/order/{verb}" for verb in ("preview", "confirm", "cancel"))

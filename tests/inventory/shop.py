@@ -42,6 +42,7 @@ class Listener:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.of_restocks: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
+        self.disabled: set[int] = set()
         self.url = ""
 
     async def update_order(self, request: web.Request) -> web.Response:
@@ -57,11 +58,15 @@ class Listener:
         into.append((headers, body))
         return web.Response(status=self.answers.pop(0) if self.answers else 200)
 
+    async def list_disabled(self, _request: web.Request) -> web.Response:
+        return web.json_response({"user_ids": sorted(self.disabled)})
+
 
 @asynccontextmanager
 async def listening() -> AsyncIterator[Listener]:
     listener = Listener()
     app = web.Application()
+    app.router.add_get("/internal/disabled", listener.list_disabled)
     app.router.add_post("/internal/webhook/update-order", listener.update_order)
     app.router.add_post("/internal/webhook/update-restock", listener.update_restock)
     runner = web.AppRunner(app)
@@ -193,6 +198,11 @@ class Shop:
         answer = await self.stub.ReportPick(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
         return int(answer.result)
 
+    async def status_of(self, call: str, request: Any, token: str | None) -> str:
+        """Make a call with a token, or none, and return the name of its status."""
+        metadata = (("authorization", f"Bearer {token}"),) if token is not None else None
+        return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
+
     async def dispatch(self, **items: int) -> tuple[str, list[Any]]:
         """Reserve and assign a new order; returns its id and its assignments."""
         order_id = new()
@@ -212,7 +222,7 @@ class Shop:
 
 
 @asynccontextmanager
-async def shop(dsn: str) -> AsyncIterator[Shop]:
+async def shop(dsn: str, **changed: Any) -> AsyncIterator[Shop]:
     async with listening() as gateway, open_db(dsn, application="tests") as db:
         settings = Settings(
             webhook_secret=WEBHOOK_SECRET,
@@ -224,7 +234,7 @@ async def shop(dsn: str) -> AsyncIterator[Shop]:
             pick_lease_s=LEASE_S,
             robot_seen_s=SEEN_S,
         )
-        opened = Shop(settings, db, gateway)
+        opened = Shop(replace(settings, **changed), db, gateway)
         await opened.up()
         try:
             yield opened

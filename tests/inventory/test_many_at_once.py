@@ -184,7 +184,8 @@ async def test_reports_that_come_together_end_each_order_once(db: Db) -> None:
     shares = await started(db, 12)
     assert len({fence for _, fence in shares}) == 24
     closed = await asyncio.gather(*(
-        picks.report(db, Report(share.assignment_id, share.robot_id, fence, 1, Outcome.PICKED, ())) for share, fence in shares
+        picks.report(db, Report(share.assignment_id, share.robot_id, fence, 1, Outcome.PICKED, ()), [share.robot_class])
+        for share, fence in shares
     ))  # fmt: skip
     ended = [one.order_id for one in closed if one and one.finished]
     assert len(ended) == len(set(ended)) == 12
@@ -200,7 +201,10 @@ async def test_a_report_that_counts_what_is_not_there_fails_alone(db: Db) -> Non
         Report(one.assignment_id, one.robot_id, one.fence, 1, one.outcome, wrong.get(i, ()))
         for i, one in enumerate(told)
     ]
-    closed = await asyncio.gather(*(picks.report(db, one) for one in told), return_exceptions=True)
+    closed = await asyncio.gather(
+        *(picks.report(db, one, [share.robot_class]) for one, (share, _) in zip(told, shares, strict=True)),
+        return_exceptions=True,
+    )
     assert [type(one).__name__ for one in closed] == [
         {1: "NoneType", 2: "NoneType", 5: "NumericValueOutOfRangeError"}.get(i, "Closed") for i in range(8)
     ]

@@ -94,7 +94,7 @@ async def live(db: Db, number: int) -> None:
         assert lease is not None
         await insist(lambda share=share, lease=lease: heartbeat(db, share.robot_id, [lease.fence], lease_s=60))  # type: ignore[misc]
         told = Report(share.assignment_id, share.robot_id, lease.fence, 1, Outcome.PICKED, ())
-        await insist(lambda told=told: picks.report(db, told))  # type: ignore[misc]
+        await insist(lambda told=told, share=share: picks.report(db, told, [share.robot_class]))  # type: ignore[misc]
 
 
 @pytest.mark.timeout(120)

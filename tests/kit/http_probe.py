@@ -123,12 +123,13 @@ def routes(stage: Stage) -> list[Route]:
         Route("GET", "/alive", stage.page, auth=False, urgent=True),
         Route("GET", "/fail/{how}", stage.fail, auth=False),
         Route("GET", "/events", stage.events, auth=False),
+        Route("GET", "/api/client/events", stage.events, scope="orders:read"),
         Route("POST", "/limited", stage.echo, auth=False, limit=Limit("a", rate_per_s=0.5, burst=2)),
     ]
 
 
-def guard() -> Guard:
-    verifier = Verifier([KEY], issuer="tests", audience="here")
+def guard(verifier: Verifier | None = None) -> Guard:
+    verifier = verifier or Verifier([KEY], issuer="tests", audience="here")
     return Guard(verifier.verify, ("/api/client", "/api/truck"), frozenset({"/api/client/login"}))
 
 
@@ -216,7 +217,9 @@ async def ask(port: int, method: str, path: str, body: bytes | None = None, **na
 
 
 @asynccontextmanager
-async def served(stage: Stage, *, head_deadline_s: float = PATIENCE_S, **bounds: Any) -> AsyncIterator[int]:
-    app = App(routes(stage), guard(), **bounds)
+async def served(
+    stage: Stage, *, head_deadline_s: float = PATIENCE_S, verifier: Verifier | None = None, **bounds: Any
+) -> AsyncIterator[int]:
+    app = App(routes(stage), guard(verifier), **bounds)
     async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR", head_deadline_s=head_deadline_s) as port:
         yield port

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from http_probe import PATIENCE_S, Stage, Wire, request, served, until, wire
+import pytest
+from http_probe import KEY, PATIENCE_S, Stage, Wire, request, served, token, until, wire
+
+from autogrocery.kit.tokens import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @asynccontextmanager
@@ -65,3 +69,39 @@ async def test_a_stream_ends_when_the_server_stops(stage: Stage) -> None:
         stop.set()
         assert (await line.rest()).endswith(b"0\r\n\r\n")
     assert stage.stream_ended.is_set()
+
+
+def disabled(verifier: Verifier, _late: list[float]) -> None:
+    verifier.disabled = {7}
+
+
+def expired(_verifier: Verifier, late: list[float]) -> None:
+    late.append(3_600.0)
+
+
+@pytest.mark.parametrize("end", [disabled, expired])
+async def test_a_stream_ends_when_its_token_would_be_refused(
+    stage: Stage, end: Callable[[Verifier, list[float]], None]
+) -> None:
+    late: list[float] = []
+    verifier = Verifier([KEY], issuer="tests", audience="here", leeway_s=0, clock=lambda: time.time() + sum(late))
+    async with served(stage, verifier=verifier, recheck_s=0.01) as port, wire(port) as line:
+        await line.send(request("GET", "/api/client/events", bearer=token("orders:read")))
+        assert (await line.reply()).status == 200
+        assert await line.reader.readuntil(b"data: 1\n\n\r\n")
+        end(verifier, late)
+        async with asyncio.timeout(PATIENCE_S):
+            await line.reader.readuntil(b"0\r\n\r\n")
+        await until(stage.stream_ended)
+
+
+async def test_a_stream_goes_on_while_its_token_is_good(stage: Stage) -> None:
+    async with served(stage, recheck_s=0.001) as port, wire(port) as line:
+        await line.send(request("GET", "/api/client/events", bearer=token("orders:read")))
+        await line.reply()
+        async with wire(port) as another:  # by the time of this answer it was asked again, many times
+            await another.send(request("GET", "/alive"))
+            await another.reply()
+        stage.go_on.set()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await line.reader.readuntil(b"data: 2\n\n\r\n")

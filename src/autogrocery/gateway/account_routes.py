@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from autogrocery.contracts import registry
 from autogrocery.gateway.actions.log_in import ISSUER, Issuing, change_password, log_in, refresh
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import Audience, Kind
@@ -92,8 +93,12 @@ def account_routes(accounts: Accounts) -> list[Route]:
 
 
 def internal_account_routes(accounts: Accounts) -> list[Route]:
-    """Return the doors of operators and robots."""
-    return _doors("/internal", accounts, STAFF, Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST))
+    """Return the doors of operators and robots, and the list of accounts without one."""
+    return [
+        *_doors("/internal", accounts, STAFF, Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST)),
+        Route("GET", registry.PATH, partial(_disabled, accounts=accounts), answer=registry.Disabled, auth=False,
+              summary="Accounts that are shut out, for whoever verifies tokens without us"),
+    ]  # fmt: skip
 
 
 def _doors(prefix: str, accounts: Accounts, kinds: Collection[Kind], limit: Limit) -> list[Route]:
@@ -130,6 +135,10 @@ async def _password(request: Request, *, accounts: Accounts) -> Answer:
     user_id = request.caller.user_id
     await change_password(accounts.db, accounts.passwords, user_id, body.password, body.new_password)
     return Answer(status=204)
+
+
+async def _disabled(_request: Request, *, accounts: Accounts) -> registry.Disabled:
+    return registry.Disabled(tuple(sorted(await devices.list_disabled(accounts.db))))
 
 
 async def _me(request: Request, *, accounts: Accounts) -> MeOut:

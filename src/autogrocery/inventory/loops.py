@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
+from autogrocery.inventory.actions.shut_out import shut_out
 from autogrocery.inventory.actions.tell_gateway import tell_gateway
 from autogrocery.inventory.actions.tell_of_restock import tell_of_restock
 from autogrocery.inventory.peers.gateway import AT_ONCE
@@ -15,7 +16,9 @@ from autogrocery.kit.outbox import Outbox
 if TYPE_CHECKING:
     from autogrocery.inventory.peers.gateway import Gateway
     from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.tokens import Verifier
 
+SHUT_OUT_EVERY_S: Final = 20.0  # with one lost answer still within the 60 s that a disabled robot has at most
 LAPSE_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 0.2
 TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
@@ -28,6 +31,16 @@ RESTOCKS_AT_ONCE: Final = 4  # each takes a connection of the pool while its bod
 def lapsing(db: Db) -> Loop:
     """Give back overdue holds."""
     return Loop("lapse_holds", LAPSE_EVERY_S, lambda: lapse_holds(db))
+
+
+def shutting_out(gateway: Gateway, verifier: Verifier) -> Loop:
+    """Learn whom an operator has disabled."""
+
+    async def verb() -> bool:
+        await shut_out(gateway, verifier)
+        return False
+
+    return Loop("shut_out", SHUT_OUT_EVERY_S, verb)
 
 
 def telling(db: Db, gateway: Gateway) -> Loop:

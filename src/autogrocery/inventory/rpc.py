@@ -150,14 +150,14 @@ class Inventory(InventoryServiceServicer):
 
     async def ReportPick(self, request: pb.ReportPickRequest, context: Any) -> pb.ReportPickResponse:  # noqa: N802
         """Take a robot's word."""
-        self._classes_of(request.robot_id, context)
-        receipt = await report_pick(self._db, wire.report_of(request), self._on_finished)
+        classes = self._classes_of(request.robot_id, context)
+        receipt = await report_pick(self._db, wire.report_of(request), classes, self._on_finished)
         return pb.ReportPickResponse(result=receipt.value)
 
     async def ReportPutaway(self, request: pb.ReportPutawayRequest, context: Any) -> pb.ReportPutawayResponse:  # noqa: N802
         """Take a robot's word on a delivery."""
-        self._classes_of(request.robot_id, context)
-        receipt = await report_putaway(self._db, wire.putaway_of(request), self._on_restocked)
+        classes = self._classes_of(request.robot_id, context)
+        receipt = await report_putaway(self._db, wire.putaway_of(request), classes, self._on_restocked)
         return pb.ReportPutawayResponse(result=receipt.value)
 
     def _classes_of(self, robot_id: str, context: Any, *, wanted: str | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from autogrocery.kit import http_read
 from autogrocery.kit.deadlines import Deadlines
@@ -36,6 +36,7 @@ MAX_STREAMS = 256
 BEHIND_FROM, BEHIND_S = 32, 0.25
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
+RECHECK_S = 1.0  # a stream outlives its token by no more
 DRAIN_S = 5.0
 BAD_SCOPE = "The token does not carry the scope that this asks for."
 
@@ -52,6 +53,7 @@ class App:
         action_deadline_s: float = ACTION_DEADLINE_S,
         body_deadline_s: float = BODY_DEADLINE_S,
         behind_s: float = BEHIND_S,
+        recheck_s: float = RECHECK_S,
     ) -> None:
         """Compile the table; raises ValueError on a route that stands twice or whose `auth` contradicts the guard."""
         self.routes = tuple(routes)
@@ -63,6 +65,7 @@ class App:
         self._action_deadline_s = action_deadline_s
         self._body_deadline_s = body_deadline_s
         self._behind_s = behind_s
+        self._recheck_s = recheck_s
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -87,7 +90,7 @@ class App:
             if exchange.answered:
                 log.warning("answer_came_late", request_id=head.request_id, path=request.route.path)
             elif isinstance(answer, Answer) and answer.stream is not None:
-                await self._stream(answer, exchange, receive)
+                await self._stream(request, answer, exchange, receive)
             else:
                 await exchange.answer(request.route, answer)
         except http_read.ClientGoneError:
@@ -186,11 +189,23 @@ class App:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _stream(self, answer: Answer, exchange: Exchange, receive: Receive) -> None:
+    async def _stream(self, request: Request, answer: Answer, exchange: Exchange, receive: Receive) -> None:
         if self.streams >= MAX_STREAMS:
             raise Unavailable("overloaded", "Too many streams are open.", retry_after_s=5.0)
         self.streams += 1
+        reasons = [self._stopping.wait()]
+        if request.claims is not None:
+            reasons.append(self._until_refused(request.head))
         try:
-            await send_stream(answer, exchange, receive, self._stopping)
+            await send_stream(answer, exchange, receive, reasons)
         finally:
             self.streams -= 1
+
+    async def _until_refused(self, head: Head) -> Literal[True]:
+        """Return when the caller would not be let in any more: its token's time is over, or its account is disabled."""
+        while True:
+            await asyncio.sleep(self._recheck_s)
+            try:
+                self._identify(head)
+            except Unauthenticated:
+                return True

@@ -1,4 +1,4 @@
-"""Streams: parts go out as they come, until the source ends, the client goes, or the process stops."""
+"""Streams: parts go out as they come, until the source ends, the client goes, or there is another reason to end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from autogrocery.kit.http_exchange import fields_of
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
     from autogrocery.kit.http_exchange import Exchange
     from autogrocery.kit.http_read import Receive
     from autogrocery.kit.http_route import Answer
@@ -19,16 +21,18 @@ EVENT_STREAM = "text/event-stream"
 BEAT = b":\n\n"  # a comment, which every reader of event streams skips
 
 
-async def send_stream(answer: Answer, exchange: Exchange, receive: Receive, stopping: asyncio.Event) -> None:
-    """Send the stream of `answer`; a client that takes nothing for SEND_PATIENCE_S seconds is let go."""
+async def send_stream(
+    answer: Answer, exchange: Exchange, receive: Receive, reasons: Sequence[Coroutine[Any, Any, object]]
+) -> None:
+    """Send the stream of `answer` until it ends, the client goes, or one of `reasons` to end it returns.
+
+    A client that takes nothing for SEND_PATIENCE_S seconds is let go.
+    """
     source = answer.stream
     assert source is not None
     media = answer.media or EVENT_STREAM
     await exchange.send(answer.status or 200, fields_of(answer, media), None)
-    ends: set[asyncio.Future[Any]] = {
-        asyncio.ensure_future(_until_gone(receive)),
-        asyncio.ensure_future(stopping.wait()),
-    }
+    ends: set[asyncio.Future[Any]] = {asyncio.ensure_future(end) for end in (_until_gone(receive), *reasons)}
     following: asyncio.Future[Any] = asyncio.ensure_future(anext(source))
     try:
         while True:

@@ -12,6 +12,8 @@ import bcrypt
 import msgspec
 from msgspec import Struct
 
+from autogrocery.kit.core_dumps import forbid_core_dumps
+
 MAX_BCRYPT_BYTES = 72  # bcrypt reads no further; older libraries cut silently, so hashes of longer passwords exist
 
 
@@ -51,6 +53,7 @@ def step_back() -> None:
 def main() -> None:
     """Work until our parent closes the pipe."""
     step_back()
+    forbid_core_dumps()  # afterwards: from here on /proc/self is root's
     decode, encode = msgspec.json.Decoder(Job).decode, msgspec.json.encode
     for line in sys.stdin.buffer:
         sys.stdout.buffer.write(encode(work(decode(line))) + b"\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from autogrocery.kit import faults, log
+from autogrocery.kit.core_dumps import forbid_core_dumps
 from autogrocery.kit.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ def run(
     *,
     level: int = logging.INFO,
 ) -> int:
-    """Run `main(environ, stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the exit code."""
+    """Run `main(environ, stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the exit code.
+
+    Nothing of its memory gets into a core file.
+    """
+    forbid_core_dumps()
     log.configure(role, level)
     faults.arm_from(environ)
 

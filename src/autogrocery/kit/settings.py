@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+LONGEST_WORD = 8  # "changeme", repeated until it was long enough
+KNOWN_SECRETS = frozenset(
+    {
+        b"a-string-secret-at-least-256-bits-long",  # jwt.io
+        b"your-256-bit-secret-your-256-bit-secret",
+        b"your-super-secret-jwt-token-with-at-least-32-characters-long",
+        b"your_jwt_secret_key_at_least_32_characters",
+        b"0123456789abcdef0123456789abcdef",
+        b"abcdefghijklmnopqrstuvwxyz012345",
+        bytes(range(32)),
+        bytes(range(1, 33)),
+    }
+)
 
 
 class SettingsError(Exception):
@@ -60,7 +73,7 @@ def address(name: str, value: str) -> tuple[str, int]:
 def secrets(name: str, value: str) -> tuple[bytes, ...]:
     """Decode a comma list of secrets: `whsec_` + strict base64, anything else its UTF-8 bytes; 32 bytes at least each.
 
-    The first signs, all verify. Raises SettingsError naming the variable.
+    The first signs, all verify. Those that anybody would try first are refused. Raises SettingsError naming the variable.
     """
     keys = []
     for part in value.split(","):
@@ -71,8 +84,16 @@ def secrets(name: str, value: str) -> tuple[bytes, ...]:
             raise SettingsError(f"{name} is malformed: what follows whsec_ is not base64") from None
         if len(key) < MIN_SECRET_BYTES:
             raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
+        if _is_guessable(key):
+            raise SettingsError(f"{name} is weak: make each secret at random, say with openssl rand -hex 32")
         keys.append(key)
     return tuple(keys)
+
+
+def _is_guessable(key: bytes) -> bool:
+    """Say whether a secret is one letter or word again and again, or stands as an example in everybody's documentation."""
+    repeats = any(key[period:] == key[:-period] for period in range(1, LONGEST_WORD + 1))
+    return repeats or key in KNOWN_SECRETS
 
 
 def all_different(**named: tuple[bytes, ...]) -> None:
@@ -80,6 +101,7 @@ def all_different(**named: tuple[bytes, ...]) -> None:
     seen: dict[bytes, str] = {}
     for name, keys in named.items():
         for key in keys:
-            if key in seen:
-                raise SettingsError(f"{name} repeats a secret of {seen[key]}: all must be different")
-            seen[key] = name
+            same = key.rstrip(b"\0")  # HMAC fills a key up with zeros (RFC 2104): these sign alike
+            if same in seen:
+                raise SettingsError(f"{name} repeats a secret of {seen[same]}: all must be different")
+            seen[same] = name

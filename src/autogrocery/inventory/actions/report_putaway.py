@@ -9,10 +9,10 @@ from autogrocery.inventory.core.putaway import progress
 from autogrocery.inventory.store import putaways, restock_webhooks, restocks, shelf
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import NotFound
+from autogrocery.kit.refusals import Denied, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from uuid import UUID
 
     from autogrocery.inventory.core.putaway import Progress, PutawayReport, RestockState
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 NEWS_WITHIN_S = 1.0  # what is reported within it is one webhook; the last word is owed at once
 
 
-async def report_putaway(db: Db, report: PutawayReport, on_finished: Callable[[], None]) -> Receipt:
+async def report_putaway(
+    db: Db, report: PutawayReport, classes: Collection[str], on_finished: Callable[[], None]
+) -> Receipt:
     """Make the good units that are new sellable, in one commit with their totals; the last assignment closes the delivery.
 
     DUPLICATE if nothing is new, or the assignment is done; STALE_FENCE under an older lease, or another robot's. Raises
-    Invalid for a SKU the assignment does not have, NotFound for no assignment.
+    Denied for an assignment that is of none of `classes`, Invalid for a SKU the assignment does not have, NotFound for no
+    assignment.
     """
     async with db.transaction() as tx:
-        locked = await putaways.lock(tx, report)
+        locked = await putaways.lock(tx, report, classes)
         if locked is None:
-            return await _too_late(tx, report)
+            return await _too_late(tx, report, classes)
         news = progress(locked.counts, report.counts)
         if not (news.counts or report.done):
             return Receipt.DUPLICATE
@@ -49,9 +52,11 @@ async def _enter(tx: Statements, report: PutawayReport, order_id: UUID, news: Pr
     return ended
 
 
-async def _too_late(tx: Statements, report: PutawayReport) -> Receipt:
+async def _too_late(tx: Statements, report: PutawayReport, classes: Collection[str]) -> Receipt:
     last = await putaways.last(tx, report.assignment_id)
     if last is None:
         raise NotFound("assignment_not_found", "there is no such assignment")
+    if last.robot_class not in classes:
+        raise Denied("insufficient_scope", f"the assignment is for robots of class {last.robot_class}")
     done_by_it = last.reported and (last.fence, last.holder) == (report.fence, report.robot_id)
     return Receipt.DUPLICATE if done_by_it else Receipt.STALE_FENCE

@@ -1,20 +1,25 @@
-"""The gateway, as inventory knows it: a place to send signed webhooks (Standard Webhooks 1.0)."""
+"""The gateway, as inventory knows it: a place to send signed webhooks (Standard Webhooks 1.0), and its list of the disabled."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
+import msgspec
 from standardwebhooks import Webhook
 
+from autogrocery.contracts import registry
 from autogrocery.kit import clock, faults
 from autogrocery.kit.refusals import InDoubt, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
+T = TypeVar("T")
+
+DISABLED_POINT = "gateway.list_disabled"
 WEBHOOKS = "/internal/webhook/"
 AT_ONCE = 64  # deliveries, and connections kept open for them
 TIMEOUT_S = 3.0  # a batch of the relay must end within its lease
@@ -22,12 +27,27 @@ ACKNOWLEDGED = range(200, 300)
 
 
 class Gateway:
-    """Sends webhooks; the first secret signs."""
+    """Sends webhooks, which the first secret signs, and asks who is disabled."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, secret: bytes) -> None:
         self._session = session
-        self._url = url.rstrip("/") + WEBHOOKS
+        self._base = url.rstrip("/")
         self._signer = Webhook(secret)
+
+    async def list_disabled(self) -> set[int]:
+        """Return the user ids that are shut out, within TIMEOUT_S; raises Unavailable or InDoubt: ask again."""
+
+        async def call() -> tuple[int, bytes]:
+            async with self._session.get(self._base + registry.PATH, allow_redirects=False) as answer:
+                return answer.status, await answer.read()
+
+        status, body = await self._told(DISABLED_POINT, call)
+        if status != 200:  # noqa: PLR2004 - anything else is no list
+            raise Unavailable(f"gateway_said_{status}", "the gateway did not tell who is disabled")
+        try:
+            return set(msgspec.json.decode(body, type=registry.Disabled).user_ids)
+        except msgspec.DecodeError as error:
+            raise InDoubt("gateway", "its list of the disabled is none") from error
 
     async def update_order(self, webhook_id: str, body: str) -> None:
         """Tell the last word on an order: an UpdateOrder in JSON. Raises Unavailable for anything but a 2xx, InDoubt for no answer."""
@@ -48,17 +68,20 @@ class Gateway:
 
         async def call() -> int:
             async with self._session.post(
-                self._url + path, data=body.encode(), headers=headers, allow_redirects=False
+                self._base + WEBHOOKS + path, data=body.encode(), headers=headers, allow_redirects=False
             ) as answer:
                 return answer.status
 
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                status = await faults.through(point, call)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise InDoubt("gateway", type(error).__name__) from error
+        status = await self._told(point, call)
         if status not in ACKNOWLEDGED:
             raise Unavailable(f"gateway_said_{status}", "the gateway did not acknowledge the webhook")
+
+    async def _told(self, point: str, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await faults.through(point, call)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise InDoubt("gateway", type(error).__name__) from error
 
 
 @asynccontextmanager

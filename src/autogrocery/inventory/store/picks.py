@@ -10,6 +10,7 @@ from msgspec import Struct
 from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
     from autogrocery.inventory.core.picking import Report
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 REPORT_MANY = """-- picks.reports
 WITH locked AS MATERIALIZED (
   SELECT t.*, a.order_id, a.aisle
-    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::jsonb[], $7::int[])
-      AS t (assignment_id, robot_id, fence, sequence, outcome, picks, named)
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::jsonb[], $7::int[], $8::text[])
+      AS t (assignment_id, robot_id, fence, sequence, outcome, picks, named, classes)
     JOIN inventory.assignments a ON a.assignment_id = t.assignment_id
     JOIN inventory.orders o ON o.order_id = a.order_id
    WHERE o.state = 'ASSIGNED' AND a.state IS NOT DISTINCT FROM 'STARTED'
+     AND a.robot_class = ANY (string_to_array(t.classes, ' '))
      AND a.holder IS NOT DISTINCT FROM t.robot_id AND a.fence IS NOT DISTINCT FROM t.fence
    ORDER BY a.order_id, a.assignment_id FOR NO KEY UPDATE OF o, a),
 lines AS MATERIALIZED (
@@ -77,7 +79,7 @@ SELECT assignment_id, order_id,
          AND row_number() OVER (PARTITION BY order_id) = 1 AS finished
   FROM closing
 """
-REPORT = Many(REPORT_MANY, (7,))
+REPORT = Many(REPORT_MANY, (8,))
 
 
 class Closed(Struct, frozen=True):
@@ -87,26 +89,31 @@ class Closed(Struct, frozen=True):
     finished: bool
 
 
-async def report(db: Db, told: Report) -> Closed | None:
-    """Close the assignment under the lease the report names; None, and nothing changes, if it counts what is not there."""
+async def report(db: Db, told: Report, classes: Collection[str]) -> Closed | None:
+    """Close the assignment, of one of `classes` (words without a blank), under the lease that the report names.
+
+    None, and nothing changes, if there is none such, or if it counts what is not there.
+    """
     picks = msgspec.json.encode({pick.sku: pick.picked for pick in told.picks}).decode()
     rows = await db.together(REPORT, "picks.report", (
         told.assignment_id, told.robot_id, told.fence, told.sequence, told.outcome.value, picks, len(told.picks),
+        " ".join(classes),
     ))  # fmt: skip
     return Closed(rows[0]["order_id"], rows[0]["finished"]) if rows else None
 
 
 LAST = """-- picks.last
-SELECT state, holder, fence FROM inventory.assignments WHERE assignment_id = $1
+SELECT state, holder, fence, robot_class FROM inventory.assignments WHERE assignment_id = $1
 """
 
 
 class Last(Struct, frozen=True):
-    """The lease an assignment was last given, and whether it has been reported on under it."""
+    """The lease an assignment was last given, whether it has been reported on under it, and the class it wants."""
 
     reported: bool
     holder: str | None
     fence: int | None
+    robot_class: str
 
 
 async def last(db: Db, assignment_id: UUID) -> Last | None:
@@ -114,4 +121,4 @@ async def last(db: Db, assignment_id: UUID) -> Last | None:
     row = await db.row(LAST, assignment_id)
     if row is None:
         return None
-    return Last(row["state"] in {"PICKED", "SHORT", "FAILED"}, row["holder"], row["fence"])
+    return Last(row["state"] in {"PICKED", "SHORT", "FAILED"}, row["holder"], row["fence"], row["robot_class"])

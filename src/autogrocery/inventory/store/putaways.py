@@ -134,7 +134,8 @@ SELECT r.order_id, l.sku, l.received, l.damaged
   FROM inventory.putaways p
   JOIN inventory.restocks r ON r.order_id = p.order_id
   JOIN inventory.restock_lines l ON l.order_id = p.order_id AND l.aisle_type = p.aisle
- WHERE p.assignment_id = $1 AND p.holder = $2 AND p.fence = $3 AND p.state = 'STARTED' AND r.state = 'RECEIVING'
+ WHERE p.assignment_id = $1 AND p.holder = $2 AND p.fence = $3 AND p.aisle = ANY ($4::text[])
+   AND p.state = 'STARTED' AND r.state = 'RECEIVING'
  ORDER BY l.sku FOR NO KEY UPDATE OF r, p, l
 """
 
@@ -146,9 +147,9 @@ class Locked(Struct, frozen=True):
     counts: tuple[Count, ...]
 
 
-async def lock(tx: Statements, report: PutawayReport) -> Locked | None:
-    """Lock the putaway, its delivery and its lines; None if the robot has no lease of it by this fence, or it is done."""
-    rows = await tx.rows(LOCK, report.assignment_id, report.robot_id, report.fence)
+async def lock(tx: Statements, report: PutawayReport, classes: Collection[str]) -> Locked | None:
+    """Lock the putaway, of one of `classes`, its delivery and its lines; None if the robot has no lease of it by this fence, or it is done."""
+    rows = await tx.rows(LOCK, report.assignment_id, report.robot_id, report.fence, list(classes))
     return Locked(rows[0]["order_id"], _counts(rows)) if rows else None
 
 
@@ -173,14 +174,14 @@ async def count(tx: Statements, order_id: UUID, report: PutawayReport, totals: S
 
 
 LAST = """-- putaways.last
-SELECT state, holder, fence FROM inventory.putaways WHERE assignment_id = $1
+SELECT state, holder, fence, aisle FROM inventory.putaways WHERE assignment_id = $1
 """
 
 
 async def last(tx: Statements, assignment_id: UUID) -> Last | None:
-    """Return a putaway's last lease, and whether it is done; None if there is no such putaway."""
+    """Return a putaway's last lease, whether it is done, and its class; None if there is no such putaway."""
     row = await tx.row(LAST, assignment_id)
-    return None if row is None else Last(row["state"] == "DONE", row["holder"], row["fence"])
+    return None if row is None else Last(row["state"] == "DONE", row["holder"], row["fence"], row["aisle"])
 
 
 def _assignment(assignment_id: UUID, aisle: str, lines: Iterable[Line]) -> Assignment:

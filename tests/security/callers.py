@@ -1,0 +1,62 @@
+"""Everybody who may ask, with the token each of them would show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from autogrocery.kit import tokens
+from tests.gateway_http.shop import DEVICE_KEY, HASH, ROBOT_KEY, SCOPES, Device
+from tests.security.policy import CLASSES, Who
+
+if TYPE_CHECKING:
+    from tests.gateway_http.shop import Shop
+
+TRUCK_SCOPES: Final = ("restock:write", "restock:read")
+OPS_SCOPES: Final = ("ops:read", "ops:write")
+LONG_AGO_S: Final = 1_000_000.0
+
+
+def issue(name: str, user_id: int, audience: str, scopes: tuple[str, ...], *, key: str = DEVICE_KEY, at: float | None = None) -> str:  # fmt: skip
+    return tokens.issue(
+        key.encode(), issuer="autogrocery", audience=audience, user_id=user_id, device_id=name, scopes=scopes, ttl_s=900, at=at
+    )  # fmt: skip
+
+
+def robot(name: str, robot_class: str, *, key: str = ROBOT_KEY, user_id: int = 7) -> str:
+    return issue(name, user_id, "inventory", (f"robot:pick:{robot_class}",), key=key)
+
+
+class Callers:
+    """One account of each kind in a gateway's registry; the owner has an order that is being processed."""
+
+    def __init__(self, owner: Device, order_id: str, tokens_of: dict[Who, str | None]) -> None:
+        self.owner = owner
+        self.order_id = order_id
+        self.tokens = tokens_of
+
+
+async def callers_of(shop: Shop) -> Callers:
+    """Write the accounts, sign their tokens, and let the owner order."""
+    owner, other = await shop.device(), await shop.device()
+    truck = await _account(shop, "truck-of-test", "truck")
+    operator = await _account(shop, "operator-of-test", "operator")
+    found: dict[Who, str | None] = {
+        Who.OWNER: owner.token,
+        Who.OTHER: other.token,
+        Who.TRUCK: issue("truck-of-test", truck, "ordering", TRUCK_SCOPES),
+        Who.OPERATOR: issue("operator-of-test", operator, "ops", OPS_SCOPES),
+        Who.NOBODY: None,
+        Who.EXPIRED: issue(owner.device_id, owner.user_id, "ordering", SCOPES, at=LONG_AGO_S),
+    }
+    found |= {Who(f"robot of {name}"): robot(f"{name}-1", name) for name in CLASSES}
+    await other.previewed()
+    return Callers(owner, await owner.processing(), found)
+
+
+async def _account(shop: Shop, name: str, kind: str) -> int:
+    row = await shop.db.row(
+        "INSERT INTO smart_devices (device_id, password, kind) VALUES ($1, $2, $3) RETURNING id", name, HASH, kind
+    )
+    assert row is not None
+    user_id: int = row["id"]
+    return user_id
