@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from autogrocery.contracts.webhook import UpdateRestock
 from autogrocery.inventory.actions.assign_robots import assign_robots
 from autogrocery.inventory.actions.release_items import release_items
 from autogrocery.inventory.actions.report_pick import report_pick
+from autogrocery.inventory.actions.report_putaway import report_putaway
 from autogrocery.inventory.actions.reserve_items import reserve_items
 from autogrocery.inventory.actions.restock_items import restock_items
 from autogrocery.inventory.actions.start_pick import start_pick
 from autogrocery.inventory.core.delivery import Delivered
 from autogrocery.inventory.core.picking import Outcome, Report
+from autogrocery.inventory.core.putaway import Count, PutawayReport, putaway_id
 from autogrocery.inventory.core.stock import Line
 from autogrocery.inventory.store import dispatches
 from autogrocery.kit.refusals import Conflict
@@ -21,6 +24,7 @@ from tests.enumeration.deeds import Scenario, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
     from autogrocery.inventory.core.picking import Assignment
     from tests.enumeration.deeds import Subject
@@ -80,11 +84,50 @@ async def do_lapse(stage: InventoryStage, _one: Subject) -> object:
     return await stage.lapsing._once()
 
 
-async def do_restock(stage: InventoryStage, one: Subject) -> object:
+async def do_shelve(stage: InventoryStage, one: Subject) -> object:
+    """An opening count: goods that stand on their shelves."""
     goods = [Delivered("milk", "Milk", "dairy", 7, 90, None, None)]
     if refused := await restock_items(stage.db, stage.announcer, one.order_id, "farm", goods, shelved=True):
         raise Conflict("refused", refused)
     return None
+
+
+async def do_restock(stage: InventoryStage, one: Subject) -> object:
+    """A truck's delivery to two aisles."""
+    goods = [Delivered(sku, sku, aisle, 7, 90, None, None) for sku, aisle in (("bread", "bread"), ("milk", "dairy"))]
+    if refused := await restock_items(stage.db, stage.announcer, one.order_id, "farm", goods, shelved=False):
+        raise Conflict("refused", refused)
+    return None
+
+
+async def do_begin(stage: InventoryStage, one: Subject) -> object:
+    """A robot of each aisle begins."""
+    for aisle, putaway in _putaways(one):
+        lease = await start_pick(stage.db, putaway, f"{aisle}-1", {aisle}, lease_s=3_600)
+        if lease is None:
+            raise Conflict("refused", "another has it")
+        stage.fences[putaway] = lease.fence
+    return None
+
+
+async def do_put_away(stage: InventoryStage, one: Subject) -> object:
+    """The last robot reports half of its line, then all; a repeat is a DUPLICATE, and just as good."""
+    aisle, putaway = _putaways(one)[-1]
+    return [await _place(stage, aisle, putaway, units) for units in (4, 7)]
+
+
+async def _place(stage: InventoryStage, aisle: str, putaway: UUID, units: int) -> Receipt:
+    counts = (Count({"bread": "bread", "dairy": "milk"}[aisle], units, 0),)
+    report = PutawayReport(putaway, f"{aisle}-1", stage.fences[putaway], units, counts, done=units == 7)
+    return await report_putaway(stage.db, report, stage.of_restocks.wake)
+
+
+def _putaways(one: Subject) -> list[tuple[str, UUID]]:
+    return [(aisle, putaway_id(one.order_id, aisle)) for aisle in ("bread", "dairy")]
+
+
+async def do_tell_of_restocks(stage: InventoryStage, _one: Subject) -> object:
+    return await stage.of_restocks._once()
 
 
 async def held_for_others(stage: InventoryStage, one: Subject) -> None:
@@ -118,6 +161,18 @@ async def reported(stage: InventoryStage, one: Subject) -> None:
     await do_report(stage, one)
 
 
+async def begun(stage: InventoryStage, one: Subject) -> None:
+    await do_restock(stage, one)
+    await do_begin(stage, one)
+    aisle, putaway = _putaways(one)[0]
+    await _place(stage, aisle, putaway, 7)
+
+
+async def put_away(stage: InventoryStage, one: Subject) -> None:
+    await begun(stage, one)
+    await do_put_away(stage, one)
+
+
 def _ends(insists: str, *walks_away: str | None) -> Rest:
     """The register has the order in this state, told to the gateway in the same words each time."""
 
@@ -139,6 +194,32 @@ async def entered_once(stage: InventoryStage, one: Subject, insisted: bool) -> l
     return [] if row["found"] == 1 or not (insisted or row["found"]) else [f"{row['found']} entries in the ledger"]
 
 
+def _received(insists: str, *walks_away: str | None) -> Rest:
+    """The delivery is in this state; the ledger has what was received; the gateway's newest word says the same."""
+
+    async def rest(stage: InventoryStage, one: Subject, insisted: bool) -> list[str]:
+        row = await stage.db.row(DELIVERY, one.order_id)
+        state = row["state"] if row else None
+        wrong = [] if state in ((insists,) if insisted else (insists, *walks_away)) else [f"ended {state}"]
+        told: dict[str, set[bytes]] = {}
+        for headers, body in stage.heard.of_restocks:
+            if headers["webhook-id"].startswith(f"msg_{one.order_id.hex}_"):
+                told.setdefault(headers["webhook-id"], set()).add(body)
+        wrong += [f"{name} was told in {len(bodies)} ways" for name, bodies in told.items() if len(bodies) != 1]
+        if row and row["received"]:
+            newest = msgspec.json.decode(next(iter(told[max(told)])), type=UpdateRestock)
+            if (newest.status, sum(line.received for line in newest.items)) != (state, row["received"]):
+                wrong.append(f"{row['received']} received, and the gateway was told {newest}")
+        return wrong
+
+    return rest
+
+
+DELIVERY = """
+SELECT state, (SELECT sum(delta) FROM inventory.ledger WHERE restock_id = order_id) AS received
+  FROM inventory.restocks WHERE order_id = $1
+"""
+
 INVENTORY = (
     Scenario("reserve", do_reserve, nothing, _ends("HELD", None, "LAPSED")),
     Scenario("reserve again", do_reserve, do_reserve, _ends("HELD", "LAPSED")),
@@ -156,5 +237,9 @@ INVENTORY = (
     Scenario("release what is started", do_cancel, started, _ends("ASSIGNED")),
     Scenario("report", do_report, started, _ends("COMPLETED", "ASSIGNED")),
     Scenario("tell the gateway", do_tell, reported, _ends("COMPLETED")),
-    Scenario("restock", do_restock, nothing, entered_once),
+    Scenario("shelve", do_shelve, nothing, entered_once),
+    Scenario("restock", do_restock, nothing, _received("RECEIVING", None)),
+    Scenario("begin a putaway", do_begin, do_restock, _received("RECEIVING")),
+    Scenario("put away", do_put_away, begun, _received("RECEIVED", "RECEIVING")),
+    Scenario("tell of a restock", do_tell_of_restocks, put_away, _received("RECEIVED")),
 )

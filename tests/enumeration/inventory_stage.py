@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.enumeration.deeds import Subject
 
 SEEN_S = 3_600.0
+OUTBOXES = ("inventory.webhook_outbox", "inventory.restock_webhooks")
 ROBOTS = {"dairy-1": "dairy", "bread-1": "bread"}
 
 
@@ -39,6 +40,7 @@ class InventoryStage(Struct):
     gateway: Gateway
     heard: Listener
     telling: Loop
+    of_restocks: Loop
     lapsing: Loop
     robots: Robots = Robots(SEEN_S, 10_000)
     fences: dict[UUID, int] = {}  # by assignment: what its robot was given at the start
@@ -46,11 +48,13 @@ class InventoryStage(Struct):
     async def restart(self) -> None:
         """The next process: loops that remember nothing."""
         self.telling, self.lapsing = loops.telling(self.db, self.gateway), loops.lapsing(self.db)
+        self.of_restocks = loops.telling_of_restocks(self.db, self.gateway)
 
     async def sweep(self, _one: Subject | None = None) -> None:
-        await self.db.run("UPDATE inventory.webhook_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
-        await self.lapsing._once()
-        await self.telling._once()
+        for table in OUTBOXES:
+            await self.db.run(f"UPDATE {table} SET next_attempt_at = now() WHERE done_at IS NULL")
+        for loop in (self.lapsing, self.telling, self.of_restocks):
+            await loop._once()
 
     async def time_passes(self, one: Subject) -> None:
         """A hold is past its time."""
@@ -62,10 +66,7 @@ class InventoryStage(Struct):
         return 0
 
     async def owed(self) -> int:
-        row = await self.db.row("SELECT count(*) AS owed FROM inventory.webhook_outbox WHERE done_at IS NULL")
-        assert row is not None
-        count: int = row["owed"]
-        return count
+        return sum([len(await self.db.rows(f"SELECT FROM {table} WHERE done_at IS NULL")) for table in OUTBOXES])
 
     async def violations(self) -> list[str]:
         return [f"{one.name}: {one.examples}" for one in await audit(self.db) if one.violations]
@@ -80,7 +81,8 @@ async def open_inventory_stage(db: Db) -> AsyncIterator[InventoryStage]:
             bus.open_publisher("ROBOTS_ZMQ_ADDR", "tcp://127.0.0.1:*", point=POINT)
         )
         made = InventoryStage(
-            db, Announcer(publisher), gateway, heard, loops.telling(db, gateway), loops.lapsing(db)
+            db, Announcer(publisher), gateway, heard, loops.telling(db, gateway), loops.telling_of_restocks(db, gateway),
+            loops.lapsing(db),
         )  # fmt: skip
         goods = [Delivered("milk", "Milk", "dairy", 100_000, 90, None, None), Delivered("bread", "Bread", "bread", 100_000, 90, None, None)]  # fmt: skip
         assert await restock_items(db, made.announcer, uuid7(), "farm", goods, shelved=True) is None

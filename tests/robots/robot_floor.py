@@ -29,7 +29,8 @@ class Task(msgspec.Struct):
     fence: int = 0
     robot_id: str = ""
     lease_until: float = 0.0
-    report: wire.ReportPickRequest | None = None
+    report: wire.ReportPickRequest | wire.ReportPutawayRequest | None = None
+    placed: dict[str, wire.RestockedItem] = {}
 
 
 class Floor(InventoryServiceServicer):
@@ -50,6 +51,12 @@ class Floor(InventoryServiceServicer):
             wire.Assignment(assignment_id=name, robot_class=robot_class, aisle=robot_class, items=items)
         )
         return self.tasks[name]
+
+    def bring(self, name: str, robot_class: str = "bread", **quantities: int) -> Task:
+        """A delivery's lines, to be put away."""
+        task = self.put(name, robot_class, **quantities)
+        task.assignment.order_type = wire.Assignment.PUTAWAY
+        return task
 
     def add(self, server: grpc.aio.Server) -> None:
         add_InventoryServiceServicer_to_server(self, server)
@@ -73,7 +80,7 @@ class Floor(InventoryServiceServicer):
         self.fence += 1
         self.starts.append((request.robot_id, request.assignment_id))
         task.fence, task.robot_id, task.lease_until = self.fence, request.robot_id, time.monotonic() + self.lease_s
-        granted = wire.StartPickResponse(granted=True, fence=task.fence)
+        granted = wire.StartPickResponse(granted=True, fence=task.fence, items=task.placed.values())
         granted.lease_until.FromDatetime(datetime.now(UTC) + timedelta(seconds=self.lease_s))
         return granted
 
@@ -88,15 +95,29 @@ class Floor(InventoryServiceServicer):
 
     async def ReportPick(self, request: wire.ReportPickRequest, context: Any) -> wire.ReportPickResponse:
         await self._check(request.robot_id, context)
+        result = self._result(request)
+        if result == RESULT.ACCEPTED:
+            self.tasks[request.assignment_id].report = request
+        return wire.ReportPickResponse(result=result)
+
+    async def ReportPutaway(self, request: wire.ReportPutawayRequest, context: Any) -> wire.ReportPutawayResponse:
+        await self._check(request.robot_id, context)
         task = self.tasks[request.assignment_id]
+        result = self._result(request)
+        if result == RESULT.ACCEPTED:
+            task.placed |= {item.sku: item for item in request.items}
+            task.report = request if request.done else None
+        return wire.ReportPutawayResponse(result=result)
+
+    def _result(self, request: wire.ReportPickRequest | wire.ReportPutawayRequest) -> RESULT.Result:
+        task = self.tasks[request.assignment_id]
+        result = RESULT.ACCEPTED
         if request.fence != task.fence:
             result = RESULT.STALE_FENCE
         elif task.report is not None:
             result = RESULT.DUPLICATE
-        else:
-            task.report, result = request, RESULT.ACCEPTED
         self.told.append((request.robot_id, request.fence, request.sequence, RESULT.Result.Name(result)))
-        return wire.ReportPickResponse(result=result)
+        return result
 
     async def _check(self, robot_id: str, context: Any) -> None:
         if self.door.access.get(bearer(context)) != robot_id:

@@ -69,6 +69,9 @@ class Shop:
             "ROBOTS_SPEED": "10000",
             "ROBOTS_SHORT_PERCENT": "0",
             "ROBOTS_CRASH_PERCENT": "0",
+            "ROBOTS_DAMAGE_PERCENT": "0",
+            "ROBOTS_MISSING_PERCENT": "0",
+            "ROBOTS_SURPLUS_PERCENT": "0",
         }
         stop = asyncio.Event()
         running = asyncio.create_task(main({**environ, **settings}, stop))

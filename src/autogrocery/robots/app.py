@@ -10,7 +10,6 @@ from autogrocery.kit import loops, ready, rpc
 from autogrocery.kit.log import log
 from autogrocery.robots import settings
 from autogrocery.robots.actions.pick import World
-from autogrocery.robots.core.plan import Luck
 from autogrocery.robots.core.robot import Robot
 from autogrocery.robots.loops import fleet
 from autogrocery.robots.peers.bus import open_announcements
@@ -36,7 +35,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             gateway=gateway,
             inventory=Inventory(channel),
             doors=asyncio.Semaphore(LOGINS_AT_ONCE),
-            luck=Luck(wanted.robots_seed, wanted.robots_short_percent, wanted.robots_crash_percent),
+            luck=wanted.luck,
             speed=wanted.robots_speed,
         )
         log.info("fleet_started", robots=len(robots), classes=sorted(classes), speed=wanted.robots_speed)

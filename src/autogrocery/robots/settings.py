@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from autogrocery.kit import settings
 from autogrocery.kit.bus import endpoints
 from autogrocery.kit.settings import SettingsError
+from autogrocery.robots.core.plan import Luck
 from autogrocery.robots.core.robot import Account
 
 if TYPE_CHECKING:
@@ -33,6 +34,25 @@ class Settings(Struct, frozen=True):
     robots_seed: int = 1
     robots_short_percent: Percent = 2.0
     robots_crash_percent: Percent = 1.0
+    robots_damage_percent: Annotated[Percent, Meta(description="how often a delivered line has damaged units")] = 1.0
+    robots_missing_percent: Annotated[
+        Percent, Meta(description="how often a delivered line has fewer units than were announced")
+    ] = 1.0
+    robots_surplus_percent: Annotated[Percent, Meta(description="how often a delivered line has more, by a tenth")] = (
+        0.5
+    )
+
+    @property
+    def luck(self) -> Luck:
+        """How the simulated world treats this fleet."""
+        return Luck(
+            self.robots_seed,
+            self.robots_short_percent,
+            self.robots_crash_percent,
+            self.robots_damage_percent,
+            self.robots_missing_percent,
+            self.robots_surplus_percent,
+        )
 
     @property
     def inventory(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid5
 
 from msgspec import Struct
@@ -15,6 +15,8 @@ from autogrocery.kit.refusals import Invalid
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
+
+MAX_COUNT: Final = 2 * MAX_QUANTITY  # a truck may bring more than it announced
 
 
 class RestockState(StrEnum):
@@ -52,15 +54,15 @@ class Progress(Struct, frozen=True):
 
 
 def checked(counts: Iterable[Count]) -> tuple[Count, ...]:
-    """Return the counts sorted by SKU; raises Invalid for more than 1,000, one outside 0..1,000,000, or a SKU that stands twice."""
+    """Return the counts sorted by SKU; raises Invalid for more than 1,000, one outside 0..2,000,000, or a SKU that stands twice."""
     ordered = tuple(sorted(counts, key=lambda count: count.sku))
     if len(ordered) > MAX_LINES or len({count.sku for count in ordered}) != len(ordered):
         raise Invalid("invalid_items", f"has more than {MAX_LINES} items, or a SKU twice")
     for count in ordered:
         if not is_sku(count.sku) or min(count.received, count.damaged) < 0:
             raise Invalid("invalid_items", "a count is negative, or a SKU is none")
-        if max(count.received, count.damaged) > MAX_QUANTITY:
-            raise Invalid("invalid_items", f"counts more than {MAX_QUANTITY} of a product")
+        if max(count.received, count.damaged) > MAX_COUNT:
+            raise Invalid("invalid_items", f"counts more than {MAX_COUNT} of a product")
     return ordered
 
 

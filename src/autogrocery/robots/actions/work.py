@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from autogrocery.kit.refusals import InDoubt, Unauthenticated
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.actions.pick import World, pick
+from autogrocery.robots.actions.put_away import put_away
 
 if TYPE_CHECKING:
     from autogrocery.robots.core.robot import Robot
@@ -23,7 +24,8 @@ async def work(world: World, robot: Robot) -> bool:
             lambda token: world.inventory.list_work(token, robot.robot_id, robot.robot_class, AT_A_TIME),
         )
         for assignment in found:
-            done = await pick(world, robot, assignment) is not None or done
+            carry_out = put_away if assignment.putaway else pick
+            done = await carry_out(world, robot, assignment) is not None or done
     except (InDoubt, Unauthenticated):
         return False
     return done

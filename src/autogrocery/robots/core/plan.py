@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import random
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 DRIVE_S: Final = 20.0  # to the aisle and to the hand-over
 UNIT_S: Final = 8.0  # to grip one unit
@@ -23,28 +20,48 @@ class Line(Struct, frozen=True):
     quantity: int
 
 
+class Placed(Struct, frozen=True):
+    """Of one delivered line, the units that stand on the shelf and those found damaged."""
+
+    sku: str
+    received: int
+    damaged: int
+
+
 class Assignment(Struct, frozen=True):
-    """One robot's share of an order."""
+    """One robot's share of an order; or, if `putaway`, of a delivery."""
 
     assignment_id: str
     robot_class: str
     aisle: str
     lines: tuple[Line, ...]
+    putaway: bool = False
 
 
 class Grant(Struct, frozen=True):
-    """Leave to pick an assignment until `lease_until`; the fence tells this leave from every other."""
+    """Leave to work on an assignment, for `lease_s` from the time it was given; the fence tells this leave from every other.
+
+    `placed` is what robots before this one have reported of a putaway.
+    """
 
     fence: int
-    lease_until: datetime
+    lease_s: float
+    placed: tuple[Placed, ...] = ()
 
 
 class Luck(Struct, frozen=True):
-    """How the simulated world treats robots: the seed, and percentages of lines found short and of robots that die."""
+    """How the simulated world treats robots: the seed, and percentages.
+
+    Of picked lines found short; of assignments at which the robot dies; of delivered lines with damaged units, with fewer
+    units than were announced, and with more.
+    """
 
     seed: int
     short_percent: float
     crash_percent: float
+    damage_percent: float = 0.0
+    missing_percent: float = 0.0
+    surplus_percent: float = 0.0
 
 
 class Plan(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -77,3 +77,10 @@ class Robot:
         """Another robot has what this fence stood for."""
         if fence in self._held:
             self._held[fence].set()
+
+
+async def is_set_within(event: asyncio.Event, wait_s: float) -> bool:
+    """Wait for an event, for at most `wait_s` seconds."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), wait_s)
+    return event.is_set()

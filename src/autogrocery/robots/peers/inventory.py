@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from autogrocery.kit.clock import now
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
-from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome
+from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome, Placed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply")
 TIMEOUT_S: Final = 2.0
+MAX_LEASE_S: Final = 300.0  # whatever the inventory says: who died is gone for so long
 WIRE_STATUS: Final = {
     Outcome.PICKED: wire.ReportPickRequest.PICKED,
     Outcome.SHORT: wire.ReportPickRequest.SHORT,
@@ -56,15 +58,20 @@ class Inventory:
                 told.robot_class,
                 told.aisle,
                 tuple(Line(item.sku, item.quantity) for item in told.items),
+                putaway=told.order_type == wire.Assignment.PUTAWAY,
             )
             for told in reply.assignments
         ]
 
     async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Grant | None:
-        """Ask for leave to pick; None if another has it or there is nothing left to pick."""
+        """Ask for leave to pick or put away; None if another has it or there is nothing left to do."""
         request = wire.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
         reply = await self._call("start_pick", self._stub.StartPick, request, token)
-        return Grant(reply.fence, reply.lease_until.ToDatetime(tzinfo=UTC)) if reply.granted else None
+        if not reply.granted:
+            return None
+        lease_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
+        placed = tuple(Placed(item.sku, item.received, item.damaged) for item in reply.items)
+        return Grant(reply.fence, min(max(lease_s, 0.0), MAX_LEASE_S), placed)
 
     async def heartbeat(self, token: str, robot_id: str, fences: Sequence[int]) -> list[int]:
         """Say that the robot lives and still holds `fences`; returns those that it has lost."""
@@ -90,11 +97,29 @@ class Inventory:
             status=WIRE_STATUS[outcome],
             fence=fence,
         )
-        reply = await self._call("report_pick", self._stub.ReportPick, request, token)
-        result = wire.ReportPickResponse.Result.Name(reply.result)
-        if result not in Receipt.__members__:
-            raise InDoubt("inventory", "it answered a report without a result")
-        return Receipt(result)
+        return _receipt((await self._call("report_pick", self._stub.ReportPick, request, token)).result)
+
+    async def report_putaway(
+        self,
+        token: str,
+        robot_id: str,
+        assignment_id: str,
+        fence: int,
+        sequence: int,
+        placed: Sequence[Placed],
+        *,
+        done: bool,
+    ) -> Receipt:
+        """Report totals of some lines of a putaway, and whether it is done; safe to repeat."""
+        request = wire.ReportPutawayRequest(
+            assignment_id=assignment_id,
+            robot_id=robot_id,
+            sequence=sequence,
+            items=[wire.RestockedItem(sku=one.sku, received=one.received, damaged=one.damaged) for one in placed],
+            done=done,
+            fence=fence,
+        )
+        return _receipt((await self._call("report_putaway", self._stub.ReportPutaway, request, token)).result)
 
     async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
         try:
@@ -108,3 +133,10 @@ class Inventory:
             log.info("inventory_found")
         self._found = True
         return reply
+
+
+def _receipt(result: int) -> Receipt:
+    name = wire.ReportPickResponse.Result.Name(result)
+    if name not in Receipt.__members__:
+        raise InDoubt("inventory", "it answered a report without a result")
+    return Receipt(name)
