@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from msgspec import Struct
 
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import Want
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.inventory.core.putaway import putaway_id
 from autogrocery.kit import rpc
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.ports import free_ports
@@ -22,17 +25,21 @@ from tests.inventory.shop import shop as open_shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from uuid import UUID
 
 ON_HAND = 50
+AISLES = {"milk": "dairy", "apple": "produce"}
 KINDS = ("reference", "fake")
 FORMS = ("unary", "stream")
 
 
 class Subject(Struct):
-    """An inventory with ON_HAND of milk and apple and robots for both; `start` lets robots begin with an order."""
+    """An inventory with ON_HAND of milk and apple and robots for both; `start` lets robots begin with an order.
+
+    `stub` makes the calls of deliveries, `put_away` lets robots do it: of each SKU so many came, and so many of those damaged.
+    """
 
     inventory: Inventory
+    stub: InventoryServiceStub
     shop: Shop | None = None
     fake: FakeInventory | None = None
 
@@ -45,6 +52,17 @@ class Subject(Struct):
             for assignment in await self.shop.work(robot_id):
                 assert (await self.shop.start(robot_id, assignment.assignment_id)).granted
 
+    async def put_away(self, restock_id: str, *, done: bool, **counts: tuple[int, int]) -> None:
+        if self.fake is not None:
+            self.fake.put_away(restock_id, counts, done=done)
+            return
+        assert self.shop is not None
+        for sku, (received, damaged) in counts.items():
+            robot_id, putaway = f"{AISLES[sku]}-1", str(putaway_id(UUID(restock_id), AISLES[sku]))
+            lease = await self.shop.start(robot_id, putaway)
+            assert lease.granted
+            await self.shop.put_away(robot_id, putaway, lease.fence, done=done, damaged=damaged, **{sku: received})
+
     async def free(self) -> int:
         return (await self.inventory.check_availability(["milk"]))["milk"]
 
@@ -55,7 +73,7 @@ async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subjec
     if kind == "fake":
         async with serve_peers() as (fake, _, target), rpc.open_channel(target) as channel:
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
-            yield Subject(Inventory(channel, streams=streams), fake=fake)
+            yield Subject(Inventory(channel, streams=streams), InventoryServiceStub(channel), fake=fake)
         return
     (port,) = free_ports(1)
     async with open_shop(dsn) as shop:
@@ -63,7 +81,7 @@ async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subjec
         await shop.fleet()
         await shop.stock(milk=ON_HAND, apple=ON_HAND)
         async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
-            yield Subject(Inventory(channel, streams=streams), shop=shop)
+            yield Subject(Inventory(channel, streams=streams), InventoryServiceStub(channel), shop=shop)
         assert await shop.violations() == []
 
 

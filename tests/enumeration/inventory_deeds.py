@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from autogrocery.inventory.core.picking import Assignment
+    from autogrocery.inventory.core.picking import Assignment, Receipt
     from tests.enumeration.deeds import Subject
     from tests.enumeration.inventory_stage import InventoryStage
 
@@ -119,7 +119,7 @@ async def do_put_away(stage: InventoryStage, one: Subject) -> object:
 async def _place(stage: InventoryStage, aisle: str, putaway: UUID, units: int) -> Receipt:
     counts = (Count({"bread": "bread", "dairy": "milk"}[aisle], units, 0),)
     report = PutawayReport(putaway, f"{aisle}-1", stage.fences[putaway], units, counts, done=units == 7)
-    return await report_putaway(stage.db, report, stage.of_restocks.wake)
+    return await report_putaway(stage.db, report, {aisle}, stage.of_restocks.wake)
 
 
 def _putaways(one: Subject) -> list[tuple[str, UUID]]:

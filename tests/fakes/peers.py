@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
 State = inv.GetOrderResponse
+RestockState = inv.GetRestockResponse
 
 
 class FakeInventory(InventoryServiceServicer):
@@ -51,6 +52,11 @@ class FakeInventory(InventoryServiceServicer):
         self.gate: asyncio.Event | None = None
         self.silent: set[str] = set()
         self.bend: dict[str, Callable[[Any], Any]] = {}
+        self.restocks: dict[str, int] = {}
+        self.manifests: dict[str, inv.RestockRequest] = {}
+        self.received: dict[str, dict[str, tuple[int, int]]] = {}
+        self.arrivals: Counter[str] = Counter()
+        self.refuse_restocks = ""
         self.streams = 0
         self.streamed = {
             "reserve_items": self.ReserveItems,
@@ -155,6 +161,39 @@ class FakeInventory(InventoryServiceServicer):
         return inv.CheckAvailabilityResponse(
             items=[inv.StockLevel(sku=sku, available=self.stock[sku]) for sku in request.skus if sku in self.stock]
         )
+
+    async def RestockItems(self, request: inv.RestockRequest, context: grpc.aio.ServicerContext) -> inv.RestockResponse:
+        await self._before("RestockItems", context)
+        oid, refusal = request.order_id, ""
+        if self.manifests.setdefault(oid, request) != request:
+            refusal = "another delivery has this id"
+        elif self.restocks.setdefault(oid, self._takes()) == RestockState.REJECTED:
+            refusal = self.refuse_restocks or "refused before"
+        self.arrivals[oid] = int(self.restocks[oid] != RestockState.REJECTED)
+        await self._after("RestockItems", context)
+        return self._bent("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
+
+    def _takes(self) -> int:
+        return RestockState.REJECTED if self.refuse_restocks else RestockState.RECEIVING
+
+    def put_away(
+        self, order_id: str, counts: Mapping[str, tuple[int, int]] | None = None, *, done: bool = True
+    ) -> None:
+        """Robots have put away totals (received, damaged) by SKU, None: all that was announced."""
+        all_of_it = {item.sku: (item.quantity, 0) for item in self.manifests[order_id].items}
+        self.received[order_id] = all_of_it if counts is None else dict(counts)
+        self.restocks[order_id] = RestockState.RECEIVED if done else RestockState.RECEIVING
+
+    async def GetRestock(
+        self, request: inv.GetRestockRequest, context: grpc.aio.ServicerContext
+    ) -> inv.GetRestockResponse:
+        await self._before("GetRestock", context)
+        oid = request.order_id
+        counts = self.received.get(oid, {})
+        items = [inv.RestockedItem(sku=sku, received=n, damaged=bad) for sku, (n, bad) in counts.items()]
+        answer = inv.GetRestockResponse(order_id=oid, state=self.restocks.get(oid, RestockState.UNKNOWN), items=items)
+        await self._after("GetRestock", context)
+        return self._bent("GetRestock", answer)
 
     async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
         self.calls[method] += 1

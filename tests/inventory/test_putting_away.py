@@ -116,9 +116,9 @@ async def test_each_line_is_for_sale_as_soon_as_it_is_put_away(shop: Shop) -> No
 async def test_damaged_units_are_counted_and_never_sold(shop: Shop) -> None:
     restock, putaways = await shop.deliver(milk=7)
     fence = await started(shop, "dairy-1", putaways["dairy"])
-    await shop.put_away("dairy-1", putaways["dairy"], fence, done=True, damaged=2, milk=5)
+    await shop.put_away("dairy-1", putaways["dairy"], fence, done=True, damaged=2, milk=7)
     assert await shop.available("milk") == [ON_HAND + 5]
-    assert await shop.restock(restock) == (State.RECEIVED, {"milk": (5, 2)})
+    assert await shop.restock(restock) == (State.RECEIVED, {"milk": (7, 2)})
 
 
 @pytest.mark.parametrize("received", [3, 9])
@@ -133,8 +133,8 @@ async def test_fewer_or_more_than_announced_are_received_as_they_come(shop: Shop
 async def test_a_delivery_of_which_nothing_is_good_is_rejected(shop: Shop) -> None:
     restock, putaways = await shop.deliver(milk=7)
     fence = await started(shop, "dairy-1", putaways["dairy"])
-    await shop.put_away("dairy-1", putaways["dairy"], fence, done=True, damaged=7, milk=0)
-    assert await shop.restock(restock) == (State.REJECTED, {"milk": (0, 7)})
+    await shop.put_away("dairy-1", putaways["dairy"], fence, done=True, damaged=7, milk=7)
+    assert await shop.restock(restock) == (State.REJECTED, {"milk": (7, 7)})
     assert [update.status for update in await told(shop)] == ["REJECTED"]
 
 
@@ -236,6 +236,22 @@ async def test_counts_that_cannot_be_change_nothing(shop: Shop, counts: dict[str
     assert await shop.restock(restock) == (State.RECEIVING, {"milk": (0, 0), "apple": (0, 0)})
 
 
+async def test_what_was_reported_good_is_for_sale_and_not_damaged_any_more(shop: Shop) -> None:
+    restock, putaways = await shop.deliver(milk=7)
+    fence = await started(shop, "dairy-1", putaways["dairy"])
+    await shop.put_away("dairy-1", putaways["dairy"], fence, milk=7)
+    report = shop.put_away("dairy-1", putaways["dairy"], fence, damaged=1, milk=7)
+    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await shop.restock(restock) == (State.RECEIVING, {"milk": (7, 0)})
+
+
+async def test_no_more_is_damaged_than_came(shop: Shop) -> None:
+    _, putaways = await shop.deliver(milk=7)
+    fence = await started(shop, "dairy-1", putaways["dairy"])
+    report = shop.put_away("dairy-1", putaways["dairy"], fence, damaged=3, milk=2)
+    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_report_on_no_putaway_is_an_invalid_argument(shop: Shop) -> None:
     _, (pick,) = await shop.dispatch(milk=1)
     for assignment in (new(), pick.assignment_id):
@@ -311,10 +327,10 @@ async def test_what_is_reported_after_a_webhook_was_made_owes_another(shop: Shop
     (first,) = await told(shop)
     await shop.put_away("dairy-1", putaways["dairy"], fence, done=True, milk=9)
     apples = await started(shop, "produce-1", putaways["produce"])
-    await shop.put_away("produce-1", putaways["produce"], apples, done=True, damaged=1, apple=0)
+    await shop.put_away("produce-1", putaways["produce"], apples, done=True, damaged=1, apple=1)
     _, last = await told(shop)
     assert (first.order_id, first.status, last.status) == (UUID(restock), "RECEIVING", "RECEIVED")
-    assert [(item.sku, item.received, item.damaged) for item in last.items] == [("apple", 0, 1), ("milk", 9, 0)]
+    assert [(item.sku, item.received, item.damaged) for item in last.items] == [("apple", 1, 1), ("milk", 9, 0)]
     assert first.occurred_at < last.occurred_at
     ids = [headers["webhook-id"] for headers, _ in shop.gateway.of_restocks]
     assert ids == [f"msg_{UUID(restock).hex}_{n}" for n in (1, 2)]

@@ -47,10 +47,9 @@ def test_a_robot_that_goes_on_leaves_alone_what_was_reported_whole(
 
 
 @given(ASSIGNMENTS, LUCK)
-def test_no_unit_is_counted_twice_and_none_below_nothing(assignment: Assignment, luck: Luck) -> None:
+def test_no_more_is_damaged_than_came_and_little_more_comes_than_announced(assignment: Assignment, luck: Luck) -> None:
     for step, line in zip(plan_putaway(assignment, "r", 1, luck).steps, assignment.lines, strict=True):
-        assert min(step.placed.received, step.placed.damaged) >= 0
-        assert step.placed.received + step.placed.damaged <= line.quantity + max(1, line.quantity // 10)
+        assert 0 <= step.placed.damaged <= step.placed.received <= line.quantity + max(1, line.quantity // 10)
 
 
 @given(ASSIGNMENTS, st.integers())
@@ -65,7 +64,7 @@ def test_each_kind_of_bad_luck_shows(assignment: Assignment, seed: int) -> None:
     quantities = [line.quantity for line in assignment.lines]
 
     def units(luck: Luck) -> list[tuple[int, int]]:
-        return [(step.placed.received + step.placed.damaged, step.placed.damaged)
+        return [(step.placed.received, step.placed.damaged)
                 for step in plan_putaway(assignment, "r", 1, luck).steps]  # fmt: skip
 
     damaged, missing, surplus = (

@@ -42,7 +42,7 @@ class UpdateOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Received(Struct, frozen=True, forbid_unknown_fields=True):
-    """Totals so far of one line of a restock; they never decrease."""
+    """Totals so far of one line of a restock; they never decrease. `damaged` is part of `received`."""
 
     sku: Sku
     received: Count

@@ -27,8 +27,7 @@ async def report_putaway(
     """Make the good units that are new sellable, in one commit with their totals; the last assignment closes the delivery.
 
     DUPLICATE if nothing is new, or the assignment is done; STALE_FENCE under an older lease, or another robot's. Raises
-    Denied for an assignment that is of none of `classes`, Invalid for a SKU the assignment does not have, NotFound for no
-    assignment.
+    Denied for an assignment that is of none of `classes`, Invalid for counts that can't be, NotFound for no assignment.
     """
     async with db.transaction() as tx:
         locked = await putaways.lock(tx, report, classes)

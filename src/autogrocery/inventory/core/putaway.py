@@ -28,11 +28,16 @@ class RestockState(StrEnum):
 
 
 class Count(Struct, frozen=True):
-    """Of one line, the units found good and found damaged: totals so far."""
+    """Of one line, the units that came, and how many of those are damaged: totals so far."""
 
     sku: str
     received: int
     damaged: int
+
+    @property
+    def good(self) -> int:
+        """The units that can be sold."""
+        return self.received - self.damaged
 
 
 class PutawayReport(Struct, frozen=True):
@@ -54,30 +59,33 @@ class Progress(Struct, frozen=True):
 
 
 def checked(counts: Iterable[Count]) -> tuple[Count, ...]:
-    """Return the counts sorted by SKU; raises Invalid for more than 1,000, one outside 0..2,000,000, or a SKU that stands twice."""
+    """Return the counts sorted by SKU; raises Invalid for what can't be counts, more than 1,000, or a SKU that stands twice."""
     ordered = tuple(sorted(counts, key=lambda count: count.sku))
     if len(ordered) > MAX_LINES or len({count.sku for count in ordered}) != len(ordered):
         raise Invalid("invalid_items", f"has more than {MAX_LINES} items, or a SKU twice")
     for count in ordered:
-        if not is_sku(count.sku) or min(count.received, count.damaged) < 0:
-            raise Invalid("invalid_items", "a count is negative, or a SKU is none")
-        if max(count.received, count.damaged) > MAX_COUNT:
-            raise Invalid("invalid_items", f"counts more than {MAX_COUNT} of a product")
+        if not is_sku(count.sku) or not 0 <= count.damaged <= count.received <= MAX_COUNT:
+            raise Invalid(
+                "invalid_items", f"a count is not 0..{MAX_COUNT}, more is damaged than came, or a SKU is none"
+            )
     return ordered
 
 
 def progress(known: Sequence[Count], told: Sequence[Count]) -> Progress:
-    """Return what a report says that was not known; raises Invalid for a SKU that the assignment does not have.
+    """Return what a report says that was not known.
 
     Totals never decrease: the greater of two counts is the newer one. So it does not matter in which order reports come, or
-    how often. More or fewer units than the manifest announced are as true as those it did.
+    how often. More or fewer units than the manifest announced are as true as those it did. Raises Invalid for a SKU that the
+    assignment does not have, and for damage to units that were reported good: those are for sale, and may be sold.
     """
     before = {count.sku: count for count in known}
     if any(count.sku not in before for count in told):
         raise Invalid("invalid_items", "counts a SKU that the assignment does not have")
     now = [_greater(before[count.sku], count) for count in told]
     news = tuple(count for count in now if count != before[count.sku])
-    units = (Line(count.sku, count.received - before[count.sku].received) for count in news)
+    units = [Line(count.sku, count.good - before[count.sku].good) for count in news]
+    if any(line.quantity < 0 for line in units):
+        raise Invalid("invalid_items", "counts as damaged what was reported good before")
     return Progress(news, tuple(line for line in units if line.quantity))
 
 

@@ -79,11 +79,11 @@ SELECT order_id, webhook_id, attempts, last_error, dead_at FROM inventory.webhoo
  WHERE dead_at IS NOT NULL OR (done_at IS NULL AND created_at < now() - interval '60 seconds');
 
 -- invariant: restock_is_in_the_ledger — the good units of every line of a delivery are its entries in the ledger
-SELECT r.order_id, r.sku, coalesce(r.received, r.quantity) AS received, coalesce(l.entered, 0) AS entered
+SELECT r.order_id, r.sku, coalesce(r.received, r.quantity) - r.damaged AS good, coalesce(l.entered, 0) AS entered
   FROM inventory.restock_lines r
   LEFT JOIN (SELECT coalesce(restock_id, ref) AS order_id, sku, sum(delta) AS entered
                FROM inventory.ledger WHERE cause = 'restock' GROUP BY 1, 2) l USING (order_id, sku)
- WHERE coalesce(r.received, r.quantity) <> coalesce(l.entered, 0);
+ WHERE coalesce(r.received, r.quantity) - r.damaged <> coalesce(l.entered, 0);
 
 -- invariant: receiving_restock_has_open_work — a delivery is RECEIVING exactly as long as robots have a putaway of it open
 SELECT r.order_id, r.state, count(p.assignment_id) AS putaways, count(p.closed_at) AS done
@@ -96,10 +96,10 @@ SELECT l.order_id, l.sku, l.aisle_type
  WHERE l.received IS NOT NULL AND p.assignment_id IS NULL;
 
 -- invariant: rejected_restock_brought_nothing — a delivery is REJECTED if all of it is done and no unit of it is good, else RECEIVED
-SELECT r.order_id, r.state, sum(coalesce(l.received, l.quantity)) AS received
+SELECT r.order_id, r.state, sum(coalesce(l.received, l.quantity) - l.damaged) AS good
   FROM inventory.restocks r JOIN inventory.restock_lines l USING (order_id)
  WHERE r.state <> 'RECEIVING'
- GROUP BY r.order_id, r.state HAVING (r.state = 'REJECTED') <> (sum(coalesce(l.received, l.quantity)) = 0);
+ GROUP BY r.order_id, r.state HAVING (r.state = 'REJECTED') <> (sum(coalesce(l.received, l.quantity) - l.damaged) = 0);
 
 -- invariant: putaways_do_not_linger — a delivery is put away within a day, or a person should know of it
 SELECT order_id, assignment_id, aisle, state, holder, lease_until FROM inventory.putaways

@@ -77,7 +77,7 @@ async def content(tx: Statements, order_id: UUID) -> bytes:
 # The row is locked by whoever finishes: of two last reports one sees the other's putaway done.
 FINISH = """-- restocks.finish
 UPDATE inventory.restocks r
-   SET state = CASE WHEN EXISTS (SELECT FROM inventory.restock_lines WHERE order_id = $1 AND received > 0)
+   SET state = CASE WHEN EXISTS (SELECT FROM inventory.restock_lines WHERE order_id = $1 AND received > damaged)
                     THEN 'RECEIVED' ELSE 'REJECTED' END
  WHERE r.order_id = $1 AND r.state = 'RECEIVING'
    AND NOT EXISTS (SELECT FROM inventory.putaways WHERE order_id = $1 AND state <> 'DONE')

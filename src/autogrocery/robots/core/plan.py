@@ -21,7 +21,7 @@ class Line(Struct, frozen=True):
 
 
 class Placed(Struct, frozen=True):
-    """Of one delivered line, the units that stand on the shelf and those found damaged."""
+    """Of one delivered line, the units that came, and how many of those are damaged and stand on no shelf."""
 
     sku: str
     received: int

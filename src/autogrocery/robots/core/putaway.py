@@ -60,9 +60,8 @@ def _brought(line: Line, truck: random.Random, luck: Luck) -> Placed:
     elif kind < luck.missing_percent + luck.surplus_percent:
         units += truck.randint(1, max(1, int(line.quantity * MOST_SURPLUS)))
     damaged = truck.randint(1, units) if units and truck.uniform(0, HUNDRED) < luck.damage_percent else 0
-    return Placed(line.sku, units - damaged, damaged)
+    return Placed(line.sku, units, damaged)
 
 
 def _units(one: Placed, before: dict[str, Placed]) -> int:
-    done = before.get(one.sku, Placed(one.sku, 0, 0))
-    return max(0, one.received + one.damaged - done.received - done.damaged)
+    return max(0, one.received - before.get(one.sku, Placed(one.sku, 0, 0)).received)

@@ -13,9 +13,9 @@ COMMENT ON COLUMN inventory.restocks.reported_at IS 'when a robot last reported 
 ALTER TABLE inventory.restock_lines ADD COLUMN aisle_type text;
 ALTER TABLE inventory.restock_lines ADD COLUMN received bigint;
 ALTER TABLE inventory.restock_lines ADD COLUMN damaged bigint NOT NULL DEFAULT 0;
-ALTER TABLE inventory.restock_lines ADD CONSTRAINT totals_are_not_negative CHECK (received >= 0 AND damaged >= 0) NOT VALID;
+ALTER TABLE inventory.restock_lines ADD CONSTRAINT damaged_is_part_of_received CHECK (damaged BETWEEN 0 AND received) NOT VALID;
 COMMENT ON COLUMN inventory.restock_lines.received IS
-  'good units put away so far, which may end below or above quantity; null: all of quantity stood on its shelf already';
+  'units that came so far, damaged ones included; may end below or above quantity. Null: all stood on their shelf already';
 
 ALTER TABLE inventory.ledger ADD COLUMN restock_id uuid;
 COMMENT ON COLUMN inventory.ledger.restock_id IS 'the delivery of a restock; ref is then that delivery, or one report on it';
