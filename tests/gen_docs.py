@@ -11,6 +11,7 @@ from msgspec import inspect
 from autogrocery.analytics.settings import Settings as AnalyticsSettings
 from autogrocery.gateway.app import openapi
 from autogrocery.gateway.core.order import EDGES, TERMINAL, Fact, Status
+from autogrocery.gateway.core.restock import RESTOCK_EDGES, RESTOCK_TERMINAL, RestockFact, RestockStatus
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.inventory.settings import Settings as InventorySettings
 from autogrocery.pricing.settings import Settings as PricingSettings
@@ -79,6 +80,17 @@ FACT_WORDS: Final = {
     Fact.RELEASED_ON_EXPIRY: "inventory has acknowledged the release of an expired quote",
     Fact.RELEASED_UNSERVED: "inventory has acknowledged the release of an order it could not serve",
 }
+RESTOCK_WORDS: Final = {
+    RestockStatus.ANNOUNCED: "written down, with the call that is owed to inventory",
+    RestockStatus.RECEIVING: "inventory has taken it on; each line can be sold as soon as it is put away",
+    RestockStatus.RECEIVED: "all that came is put away and counted",
+    RestockStatus.REJECTED: "inventory has refused it, at the door or later",
+}
+RESTOCK_FACT_WORDS: Final = {
+    RestockFact.ACCEPTED: "inventory says that it takes the delivery on",
+    RestockFact.SHELVED: "inventory says that all is put away",
+    RestockFact.REFUSED: "inventory says no",
+}
 
 
 def write_docs(out: Path) -> None:
@@ -93,21 +105,35 @@ def write_docs(out: Path) -> None:
 
 
 def states() -> str:
-    """Return the life of an order as a diagram and a table, both from the edge table."""
-    diagram = ["stateDiagram-v2", "    [*] --> PREVIEWED: preview"]
-    diagram += [f"    {start} --> {end}: {fact}" for (start, fact), end in EDGES.items()]
-    diagram += [f"    {status} --> [*]" for status in Status if status in TERMINAL]
-    edges = [(start, end, fact, FACT_WORDS[fact]) for (start, fact), end in EDGES.items()]
-    words = [(status, "yes" if status in TERMINAL else "no", STATES_WORDS[status]) for status in Status]
+    """Return the lives of an order and of a restock as a diagram and tables, all from the edge tables."""
+    restock = _life(RESTOCK_EDGES, RESTOCK_TERMINAL, RESTOCK_WORDS, RESTOCK_FACT_WORDS, "ANNOUNCED: restock")
     return "\n".join([
         "# The states of an order", "",
         "Generated from `EDGES` in [order.py](../src/autogrocery/gateway/core/order.py) by `make gen`. The database holds the same",
         "edges and refuses every other step ([0002_orders.sql](../src/autogrocery/gateway/store/migrations/0002_orders.sql)).",
         "How an order stays right between two states is told in [PROTOCOL.md](PROTOCOL.md).", "",
-        "```mermaid", *diagram, "```", "",
-        *_table(("status", "terminal", "it means"), words), "",
-        *_table(("from", "to", "fact", "how it became known"), edges), "",
+        *_life(EDGES, TERMINAL, STATES_WORDS, FACT_WORDS, "PREVIEWED: preview"),
+        "## The states of a restock", "",
+        "From `RESTOCK_EDGES` in [restock.py](../src/autogrocery/gateway/core/restock.py), and in the database likewise",
+        "([0003_restocks.sql](../src/autogrocery/gateway/store/migrations/0003_restocks.sql)). The order of the calls behind it is",
+        "[decision 0015](decisions/0015-restocks.md).", "",
+        *restock,
     ])  # fmt: skip
+
+
+def _life(
+    edges: dict[Any, Any], terminal: Any, words: dict[Any, str], fact_words: dict[Any, str], first: str
+) -> list[str]:
+    diagram = ["stateDiagram-v2", f"    [*] --> {first}"]
+    diagram += [f"    {start} --> {end}: {fact}" for (start, fact), end in edges.items()]
+    diagram += [f"    {status} --> [*]" for status in words if status in terminal]
+    known = [(start, end, fact, fact_words[fact]) for (start, fact), end in edges.items()]
+    states = [(status, "yes" if status in terminal else "no", word) for status, word in words.items()]
+    return [
+        "```mermaid", *diagram, "```", "",
+        *_table(("status", "terminal", "it means"), states), "",
+        *_table(("from", "to", "fact", "how it became known"), known), "",
+    ]  # fmt: skip
 
 
 def settings() -> str:

@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "robots":
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
     _database(commands)
-    for kind in ("device", "robot", "operator"):
+    for kind in ("device", "truck", "robot", "operator"):
         _registry(commands, kind)
     openapi = _command(
         commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
@@ -115,12 +115,16 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:
     deeds = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(dest="deed", required=True)
+    needs = {"truck": " --supplier acme-dairy", "robot": " --class bread"}.get(kind, "")
     add = _command(deeds, "add", f"add a {kind}; prints its password once unless one comes on stdin",
-                   f"autogrocery {kind} add {kind}-7", "registry:run_add")  # fmt: skip
+                   f"autogrocery {kind} add {kind}-7{needs}", "registry:run_add")  # fmt: skip
     add.add_argument("device_id")
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     add.add_argument("--email")
     add.add_argument("--phone", help="E.164")
+    if kind == "truck":
+        add.add_argument("--supplier", required=True, help="the supplier_id for which it restocks, and for no other")
+        add.add_argument("--name", help="the supplier's name, for the list")
     if kind == "robot":
         add.add_argument(
             "--class", dest="robot_class", required=True, choices=["bread", "dairy", "meat", "produce", "party"]

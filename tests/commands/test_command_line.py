@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
-    "stock load", "device add", "device list", "device disable", "robot add", "operator add", "openapi", "doctor",
+    "stock load", "device add", "device list", "device disable", "truck add", "robot add", "operator add", "openapi", "doctor",
 )  # fmt: skip
 SECRETS = {
     "JWT_SECRET": "signs-what-devices-show-the-gateway",
@@ -97,13 +97,18 @@ def test_a_gateway_on_an_empty_database_says_migrate(postgres: EmbeddedPostgres)
 
 
 def test_accounts_come_and_go(gateway_dsn: str) -> None:
-    def on_it(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return run(*words, stdin=stdin, DATABASE_URL=gateway_dsn, BCRYPT_COST="10")
+    def on_it(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        return run(*words, stdin=stdin, DATABASE_URL=gateway_dsn, BCRYPT_COST="10", **environ)
 
     made = on_it("device", "add", "fridge-7", "--email", "a@b.example")
     assert (made.returncode, "password " in made.stdout) == (0, True)
     given = on_it("robot", "add", "arm-1", "--class", "meat", "--password-stdin", stdin="correct horse battery\n")
     assert (given.returncode, "password" in given.stdout) == (0, False)
+    truck = on_it("truck", "add", "truck-1", "--supplier", "acme", "--name", "Acme Dairy")
+    assert (truck.returncode, "password " in truck.stdout) == (0, True)
+    assert on_it("truck", "add", "truck-2", "--supplier", " ").returncode == 1
+    assert on_it("truck", "add", "truck-2").returncode == 2
+    assert "acme Acme Dairy" in on_it("truck", "list", COLUMNS="200").stdout
     assert on_it("device", "add", "fridge-7").returncode == 1
     assert on_it("operator", "add", "op", "--password-stdin", stdin="short\n").returncode == 1
     assert "robot:pick:meat" in on_it("robot", "list").stdout

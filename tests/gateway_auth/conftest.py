@@ -71,7 +71,8 @@ class House(Struct):
     async def add(
         self, device_id: str, kind: Kind = Kind.DEVICE, *, password: str = PASSWORD, robot_class: str | None = None
     ) -> int:
-        return await register(self.db, self.accounts.passwords, device_id, password, kind=kind, robot_class=robot_class)
+        return await register(self.db, self.accounts.passwords, device_id, password, kind=kind, robot_class=robot_class,
+                              supplier_id="acme" if kind is Kind.TRUCK else None)  # fmt: skip
 
     async def log_in(self, device_id: str = "fridge-1", password: str = PASSWORD) -> dict[str, Any]:
         reply = await self.post("/api/client/login", {"device_id": device_id, "password": password})

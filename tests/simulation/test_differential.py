@@ -57,6 +57,6 @@ async def test_a_changed_statement_is_a_difference(gateway_db: Db, edit: tuple[s
 def test_every_statement_of_the_orders_store_is_taught() -> None:
     modules = (orders, moves, due, inbox, receipts, metrics_log)
     texts = [text for module in modules for text in vars(module).values() if isinstance(text, str)]
-    named = {point_of(text) for text in texts if text.lstrip().startswith("-- ")} - {"due.claim_{kind}"}
+    named = {point_of(text) for text in texts if text.lstrip().startswith("-- ")} - {"{point}"}
     assert named - READERS_ONLY - SHARED - STATEMENTS.keys() == set()
     assert len(named) > 20

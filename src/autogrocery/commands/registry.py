@@ -1,4 +1,4 @@
-"""Commands on the registry: add, list and disable devices, robots and operators."""
+"""Commands on the registry: add, list and disable devices, trucks, robots and operators."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 user_id = await register(
                     db, passwords, device_id, password, kind=Kind(arguments.kind), email=arguments.email,
                     phone=arguments.phone, robot_class=getattr(arguments, "robot_class", None),
+                    supplier_id=getattr(arguments, "supplier", None), supplier_name=getattr(arguments, "name", None),
                 )  # fmt: skip
             except Refused as refusal:
                 flaws = "; ".join(flaw.detail or "" for flaw in refusal.errors)
@@ -71,10 +72,13 @@ def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     async def work() -> int:
         async with open_db(dsn_of(environ), application="registry") as db:
             found = await devices.list_of_kind(db, Kind(arguments.kind), LISTED)
-        table = Table("user_id", "device_id", "class", "scopes", "state")
+        table = Table(
+            "user_id", "device_id", "supplier" if arguments.kind == Kind.TRUCK else "class", "scopes", "state"
+        )
         for one in found:
             state = "disabled" if one.disabled else "active"
-            table.add_row(str(one.user_id), one.device_id, one.robot_class or "", " ".join(one.scopes), state)
+            supplier = " ".join(filter(None, (one.supplier_id, one.supplier_name)))
+            table.add_row(str(one.user_id), one.device_id, one.robot_class or supplier, " ".join(one.scopes), state)
         console().print(table)
         return 0
 

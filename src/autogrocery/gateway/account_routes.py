@@ -31,6 +31,7 @@ DISABLED_EVERY_S = 30.0
 FORGET_EVERY_S = 3_600.0
 LOGINS_PER_S, LOGINS_BURST = 20, 400  # for each address: a whole mart may sit behind one
 DEVICES = frozenset({Kind.DEVICE})
+TRUCKS = frozenset({Kind.TRUCK})
 STAFF = frozenset({Kind.ROBOT, Kind.OPERATOR})
 
 
@@ -86,6 +87,7 @@ def account_routes(accounts: Accounts) -> list[Route]:
         Route("POST", "/api/client/register", bind(_register), body=RegisterIn, answer=RegisteredOut, status=201, auth=False,
               limit=limit, summary="Make a device known", errors=("409 device_taken", "503 busy")),
         *_doors("/api/client", accounts, DEVICES, limit),
+        *_doors("/api/truck", accounts, TRUCKS, limit),
         Route("POST", "/api/client/password", bind(_password), body=PasswordIn, status=204, limit=limit,
               summary="Change the password; refresh tokens end", errors=("401 invalid_credentials", "503 busy")),
         Route("GET", "/api/client/me", bind(_me), answer=MeOut, summary="The registry entry, without the password"),

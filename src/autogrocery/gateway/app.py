@@ -10,7 +10,7 @@ from msgspec import Struct
 from autogrocery.gateway.account_routes import Accounts, account_routes, internal_account_routes, open_accounts
 from autogrocery.gateway.deps import Deps
 from autogrocery.gateway.internal_routes import ops_routes, probe_routes, webhook_routes
-from autogrocery.gateway.loops import order_loops
+from autogrocery.gateway.loops import order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import open_mail
 from autogrocery.gateway.peers.metrics import Metrics
@@ -18,6 +18,7 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.routes import order_routes
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log
+from autogrocery.gateway.truck_routes import truck_routes
 from autogrocery.kit import bus, loops, rpc
 from autogrocery.kit.http import App
 from autogrocery.kit.http_route import Guard, Route
@@ -72,7 +73,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         deps = await _open(stack, settings)
         accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
-        await stack.enter_async_context(loops.running([*order_loops(deps), *accounts.loops()]))
+        await stack.enter_async_context(loops.running([*order_loops(deps), *restock_loops(deps), *accounts.loops()]))
         inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks)), Guard(accounts.verify_operator, ("/internal/ops",)),
                     max_in_flight=settings.max_in_flight)  # fmt: skip
         outer = App(public_table(deps, accounts), guard(accounts), max_in_flight=settings.max_in_flight)
@@ -91,14 +92,14 @@ def guard(accounts: Accounts) -> Guard:
 
 def public_table(deps: Deps, accounts: Accounts) -> list[Route]:
     """Return every row of the public listener."""
-    rows = [*account_routes(accounts), *order_routes(deps), *probe_routes(deps)]
+    rows = [*account_routes(accounts), *order_routes(deps), *truck_routes(deps), *probe_routes(deps)]
     return [*rows, *document_routes(rows, title=TITLE)]
 
 
 def openapi() -> dict[str, Any]:
     """Return the public listener's OpenAPI document; no socket is opened for it."""
     nothing: Any = None
-    rows = [*account_routes(nothing), *order_routes(nothing), *probe_routes(nothing)]
+    rows = [*account_routes(nothing), *order_routes(nothing), *truck_routes(nothing), *probe_routes(nothing)]
     return document([*rows, *document_routes(rows, title=TITLE)], TITLE)
 
 

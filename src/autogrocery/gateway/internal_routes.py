@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from autogrocery.contracts.webhook import UpdateOrder
+from autogrocery.contracts.webhook import UpdateOrder, UpdateRestock
 from autogrocery.gateway.actions.audit import AuditOut, audit
 from autogrocery.gateway.actions.complete import complete
+from autogrocery.gateway.actions.update_restock import update_restock
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
 from autogrocery.gateway.core.order import Fact, Robot
+from autogrocery.gateway.core.restock import RestockFact
+from autogrocery.gateway.core.restock_wire import RestockAppliedOut
 from autogrocery.gateway.core.wire import AppliedOut
-from autogrocery.gateway.store import due
+from autogrocery.gateway.store import due, due_restocks
 from autogrocery.gateway.store.moves import Delivery
 from autogrocery.kit.http_route import Answer, Request, Route
 from autogrocery.kit.refusals import Flaw, Invalid, Unavailable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.webhooks import WebhookVerifier
 
 FACTS = {"COMPLETED": Fact.PICKED, "FAILED": Fact.NOTHING_PICKED}
+RESTOCK_FACTS = {"RECEIVING": RestockFact.ACCEPTED, "RECEIVED": RestockFact.SHELVED, "REJECTED": RestockFact.REFUSED}
 PROBE_S = 2.0
 
 
@@ -39,6 +43,10 @@ def webhook_routes(deps: Deps, webhooks: WebhookVerifier) -> list[Route]:
               auth=False, check=check, urgent=True, summary="Inventory's last word on an order (Standard Webhooks 1.0)",
               errors=("401 invalid_signature", "404 order_not_found", "409 not_dispatched", "409 webhook_differs",
                       "503 inventory_unavailable")),
+        Route("POST", "/internal/webhook/update-restock", partial(_update_restock, deps=deps), body=UpdateRestock,
+              answer=RestockAppliedOut, auth=False, check=check, urgent=True,
+              summary="Inventory's word on how far a restock has come (Standard Webhooks 1.0)",
+              errors=("401 invalid_signature", "404 order_not_found", "409 webhook_differs", "503 order_busy")),
     ]  # fmt: skip
 
 
@@ -78,9 +86,24 @@ async def _update_order(request: Request, *, deps: Deps) -> AppliedOut:
         FACTS[body.status],
         picked=picked,
         robots=[Robot(one.robot_id, one.robot_class, one.assignment_id) for one in body.robots or ()],
-        delivery=Delivery(request.header("webhook-id") or "", hashlib.sha256(request.raw).digest()),
+        delivery=_delivery(request),
     )
     return AppliedOut(applied, status)
+
+
+async def _update_restock(request: Request, *, deps: Deps) -> RestockAppliedOut:
+    body: UpdateRestock = request.body
+    counts = {item.sku: (item.received, item.damaged) for item in body.items}
+    if len(counts) != len(body.items):
+        raise Invalid("invalid_request", "one SKU is told twice", errors=(Flaw(pointer="/items"),))
+    applied, status = await update_restock(
+        deps.db, deps.metrics, body.order_id, RESTOCK_FACTS[body.status], counts, delivery=_delivery(request)
+    )
+    return RestockAppliedOut(applied, status)
+
+
+def _delivery(request: Request) -> Delivery:
+    return Delivery(request.header("webhook-id") or "", hashlib.sha256(request.raw).digest())
 
 
 async def _healthz(_request: Request) -> dict[str, str]:
@@ -102,6 +125,7 @@ async def _status(_request: Request, *, deps: Deps) -> dict[str, Any]:
     return {
         "store_id": deps.settings.store_id,
         "orders": await due.count(deps.db),
+        "restocks": await due_restocks.count(deps.db),
         "peers": {peer.name: "ok" if peer.available else "away" for peer in (deps.inventory.peer, deps.pricing.peer)},
         "metrics": deps.metrics.figures(),
     }

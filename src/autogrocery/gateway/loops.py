@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.expire import expire
 from autogrocery.gateway.actions.reconcile import reconcile
+from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
 from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.store import due
+from autogrocery.gateway.actions.take_in import take_in
+from autogrocery.gateway.store import due, due_restocks
 from autogrocery.kit.log import log
 from autogrocery.kit.loops import Loop
 from autogrocery.kit.outbox import Outbox
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.deps import Deps
     from autogrocery.kit.pg import Row
+    from autogrocery.kit.rpc import Peer
 
 AT_ONCE = 16
 RECEIPT_GIVE_UP_S = 24 * 3600.0
@@ -49,7 +52,7 @@ def order_loops(deps: Deps) -> list[Loop]:
         db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=RECEIPT_GIVE_UP_S, batch=RECEIPT_BATCH
     )
     sweeper = Loop("sweeper", 0.25, sweep_due)
-    _hasten_on_recovery(deps, sweeper)
+    _hasten_on_recovery(deps.inventory.peer, sweeper, lambda: due.hasten(db))
     return [
         sweeper,
         Loop("expirer", 1.0, expire_due),
@@ -58,23 +61,43 @@ def order_loops(deps: Deps) -> list[Loop]:
     ]
 
 
-def _hasten_on_recovery(deps: Deps, sweeper: Loop) -> None:
-    """Inventory's first answer after an outage makes all it is owed due at once, and wakes the sweeper."""
+def restock_loops(deps: Deps) -> list[Loop]:
+    """Return sweeper and reconciler of restocks."""
+    db, inventory, pricing, metrics = deps.db, deps.inventory, deps.pricing, deps.metrics
+
+    async def sweep_due() -> bool:
+        found = await due_restocks.claim_owed(db)
+        return await _each(found, lambda one: take_in(db, inventory, pricing, metrics, one.order_id))
+
+    async def reconcile_due() -> bool:
+        found = await due_restocks.claim_silent(db, deps.reconcile_again_s)
+        return await _each(found, lambda one: reconcile_restock(db, inventory, metrics, one.order_id))
+
+    sweeper = Loop("restock_sweeper", 0.5, sweep_due)
+    for peer in (inventory.peer, pricing.peer):
+        _hasten_on_recovery(peer, sweeper, lambda: due_restocks.hasten(db))
+    return [sweeper, Loop("restock_reconciler", 5.0, reconcile_due)]
+
+
+def _hasten_on_recovery(peer: Peer, sweeper: Loop, make_due: Callable[[], Awaitable[int]]) -> None:
+    """A peer's first answer after an outage makes all it is owed due at once, and wakes the sweeper."""
     hastening: set[asyncio.Task[None]] = set()
+    others = peer.on_recovery
 
     async def hasten() -> None:
         try:
-            log.info("peer_recovered", peer="inventory", orders=await due.hasten(deps.db))
+            log.info("peer_recovered", peer=peer.name, loop=sweeper.name, due=await make_due())
         except Unavailable as trouble:
             log.warning("hasten_deferred", reason=trouble.code)
         sweeper.wake()
 
     def on_recovery() -> None:
+        others()
         task = asyncio.ensure_future(hasten())
         hastening.add(task)
         task.add_done_callback(hastening.discard)
 
-    deps.inventory.peer.on_recovery = on_recovery
+    peer.on_recovery = on_recovery
 
 
 async def _each(found: Sequence[due.Due], verb: Callable[[due.Due], Awaitable[object]]) -> bool:

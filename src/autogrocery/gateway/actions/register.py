@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import Kind, require_email, require_password
+from autogrocery.gateway.core.account import Kind, require_email, require_password, require_supplier_of_truck
 from autogrocery.gateway.store import devices
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Conflict
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
 async def register(
     db: Db, passwords: Passwords, device_id: str, password: str, *, kind: Kind = Kind.DEVICE, email: str | None = None,
-    phone: str | None = None, robot_class: str | None = None,
+    phone: str | None = None, robot_class: str | None = None, supplier_id: str | None = None, supplier_name: str | None = None,
 ) -> int:  # fmt: skip
     """Add an account and return its user id. Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable."""
     require_password(password)
     require_email(email)
+    require_supplier_of_truck(kind, supplier_id)
     taken = Conflict("device_taken", "this device id is registered already")
     if await devices.get(db, device_id):
         raise taken
     hashed = await passwords.hash(password)
-    user_id = await devices.add(db, device_id, hashed, kind, email=email, phone=phone, robot_class=robot_class)
+    user_id = await devices.add(
+        db, device_id, hashed, kind, email=email, phone=phone, robot_class=robot_class, supplier_id=supplier_id,
+        supplier_name=supplier_name,
+    )  # fmt: skip
     if user_id is None:
         raise taken
     log.info("account_added", user_id=user_id, kind=kind)

@@ -12,6 +12,7 @@ from autogrocery.kit.refusals import Flaw, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further, and nothing is cut silently
+MAX_SUPPLIER_ID: Final = 100
 FORGIVEN_S: Final = 10.0  # for which a token whose answer got lost may be shown again
 EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
 DEVICE_ID_PATTERN: Final = r"^[\x21-\x7e]+(?!\n)$"  # the end, to Python and to readers of the OpenAPI document alike
@@ -63,6 +64,8 @@ class Account(Struct, frozen=True):
     email: str | None = None
     phone: str | None = None
     disabled: bool = False
+    supplier_id: str | None = None  # of a truck: for whom it restocks
+    supplier_name: str | None = None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -115,3 +118,13 @@ def require_email(email: str | None) -> None:
     if email is not None and not EMAIL.fullmatch(email):
         raise Invalid("invalid_request", "the e-mail address can't be taken",
                       errors=(Flaw(pointer="/email", detail="expected name@domain"),))  # fmt: skip
+
+
+def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
+    """Raise Invalid(invalid_request) unless a truck, and nobody else, has a supplier of 1..100 printable characters."""
+    fits = supplier_id is None or (
+        0 < len(supplier_id) <= MAX_SUPPLIER_ID and supplier_id.isprintable() and supplier_id.strip()
+    )
+    if not fits or (kind is Kind.TRUCK) != (supplier_id is not None):
+        raise Invalid("invalid_request", "the supplier can't be taken",
+                      errors=(Flaw(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),))  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
@@ -17,12 +19,14 @@ from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
     from uuid import UUID
 
     import grpc.aio
 
     from autogrocery.gateway.core.order import Line
     from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.core.restock import Goods, Restock
 
 CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/Converse"
 RESERVE_TIMEOUT_S = 1.0
@@ -78,6 +82,23 @@ class Standing(Struct, frozen=True):
         return self.state in {State.ASSIGNED, State.COMPLETED, State.FAILED}
 
 
+class RestockState(StrEnum):
+    """What inventory knows of a restock."""
+
+    UNKNOWN = "unknown"
+    RECEIVING = "receiving"
+    RECEIVED = "received"
+    REJECTED = "rejected"
+
+
+class RestockStanding(Struct, frozen=True):
+    """Inventory's answer to "what of this restock?"; totals (received, damaged) by SKU."""
+
+    state: RestockState
+    counts: Mapping[str, tuple[int, int]]
+
+
+MAX_REFUSAL = 200  # characters of inventory's words that are kept
 REFUSALS = {
     wire.SHORTAGE: Refusal.SHORTAGE,
     wire.RELEASED: Refusal.RELEASED,
@@ -92,6 +113,12 @@ STATES = {
     wire.GetOrderResponse.COMPLETED: State.COMPLETED,
     wire.GetOrderResponse.FAILED: State.FAILED,
     wire.GetOrderResponse.RELEASED: State.RELEASED,
+}
+RESTOCK_STATES = {
+    wire.GetRestockResponse.UNKNOWN: RestockState.UNKNOWN,
+    wire.GetRestockResponse.RECEIVING: RestockState.RECEIVING,
+    wire.GetRestockResponse.RECEIVED: RestockState.RECEIVED,
+    wire.GetRestockResponse.REJECTED: RestockState.REJECTED,
 }
 REASONS = {Status.CANCELLED: wire.CANCEL, Status.EXPIRED: wire.EXPIRE, Status.FAILED: wire.NO_ROBOTS}
 
@@ -111,6 +138,7 @@ class Inventory:
         self._release_items = method_of(stream, "release_items", stub.ReleaseItems)
         self._get_order = method_of(stream, "get_order", stub.GetOrder)
         self._check_availability = method_of(stream, "check_availability", stub.CheckAvailability)
+        self._restock_items, self._get_restock = stub.RestockItems, stub.GetRestock  # too few for the stream
 
     async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
         """Hold stock softly for `hold_s` seconds from now."""
@@ -181,6 +209,33 @@ class Inventory:
         )
         return {level.sku: level.available for level in reply.items}
 
+    async def restock_items(self, restock: Restock) -> str | None:
+        """Hand a delivery over, once however often it is asked; returns why inventory refuses it, None if it does not."""
+        asked = str(restock.order_id)
+        request = wire.RestockRequest(
+            order_id=asked, supplier_id=restock.supplier_id, items=[_restock_item(line.goods) for line in restock.lines]
+        )
+        reply: wire.RestockResponse = await self.peer.call(
+            self._restock_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.restock_items"
+        )
+        self._check(asked, reply.order_id)
+        return None if reply.success else _printable(reply.message) or "no reason given"
+
+    async def get_restock(self, order_id: UUID) -> RestockStanding:
+        """Ask what inventory knows of a restock."""
+        asked = str(order_id)
+        reply: wire.GetRestockResponse = await self.peer.call(
+            self._get_restock,
+            wire.GetRestockRequest(order_id=asked),
+            timeout_s=CALL_TIMEOUT_S,
+            point="inventory.get_restock",
+        )
+        self._check(asked, reply.order_id)
+        counts = {item.sku: (item.received, item.damaged) for item in reply.items}
+        if reply.state not in RESTOCK_STATES or any(min(count) < 0 for count in counts.values()):
+            raise InDoubt(self.peer.name, "a state or a count that the contract does not know")
+        return RestockStanding(RESTOCK_STATES[reply.state], counts)
+
     def _granted(
         self, wants: Sequence[Want], reply: wire.ReserveItemsResponse, *, allow_partial: bool
     ) -> dict[str, int]:
@@ -199,3 +254,21 @@ class Inventory:
 
 def _items(lines: Iterable[Line | Want]) -> list[wire.Item]:
     return [wire.Item(sku=line.sku, quantity=line.quantity) for line in lines]
+
+
+def _restock_item(goods: Goods) -> wire.RestockItem:
+    return wire.RestockItem(
+        sku=goods.sku, name=goods.name, aisle_type=goods.aisle_type, quantity=goods.quantity,
+        unit_cost_cents=goods.unit_cost_cents, mfd_date=_midnight(goods.mfd_date), expiry_date=_midnight(goods.expiry_date),
+    )  # fmt: skip
+
+
+def _midnight(day: date) -> Timestamp:
+    """Return a date as the contract's instant: its first moment, in UTC."""
+    at = Timestamp()
+    at.FromDatetime(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    return at
+
+
+def _printable(words: str) -> str:
+    return "".join(letter for letter in words[:MAX_REFUSAL] if letter.isprintable()).strip()

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from autogrocery.contracts.analytics.metric import OrderMetric, encode
 from autogrocery.gateway.core.order import TERMINAL, Status
+from autogrocery.gateway.core.restock import RESTOCK_TERMINAL, RestockStatus
 from autogrocery.gateway.store.orders import Number
 
 if TYPE_CHECKING:
@@ -18,18 +19,19 @@ if TYPE_CHECKING:
     from autogrocery.kit.bus import Publisher
 
 U16_MAX = 0xFFFF
+ENDED: frozenset[str] = TERMINAL | RESTOCK_TERMINAL
 CHANGES = Counter("order_status_changes", "Status changes committed by this process", ["status"])
-CHANGES_TO = {status: CHANGES.labels(status.value) for status in Status}
+CHANGES_TO = {status.value: CHANGES.labels(status.value) for status in (*Status, *RestockStatus)}
 
 
 def metric_of(change: Change, store_id: str) -> OrderMetric:
-    """Return what analytics is told of a change; the duration runs from confirm to a terminal status."""
+    """Return what analytics is told of a change; the duration runs from confirm, or a truck's announcement, to the end."""
     at_s = change.at.timestamp()
     seconds = (change.at - change.confirmed_at).total_seconds() if change.confirmed_at else 0.0
     return OrderMetric(
         order_id=str(change.order_id),
         status=change.to_status.value,
-        duration_seconds=max(seconds, 0.0) if change.to_status in TERMINAL else 0.0,
+        duration_seconds=max(seconds, 0.0) if change.to_status in ENDED else 0.0,
         timestamp=int(at_s),
         occurred_at_us=round(at_s * 1_000_000),
         epoch=change.number.epoch,

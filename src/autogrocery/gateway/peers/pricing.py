@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.core.restock import Goods
 
 CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['PricingService'].full_name}/Converse"
 TIMEOUT_S = 1.0
+UPDATE_TIMEOUT_S = 2.0  # nobody waits for it but a truck
 MAX_PRICE_CENTS = 10**12  # a hundred lines of 999 at that price are still a bigint
 
 
@@ -52,6 +54,7 @@ class Pricing:
         stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
         self._quote = method_of(stream, "quote", stub.Quote)
         self._list_products = method_of(stream, "list_products", stub.ListProducts)
+        self._update_stock_metrics = stub.UpdateStockMetrics  # too few for the stream
 
     async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
         """Price a basket."""
@@ -78,3 +81,17 @@ class Pricing:
         )
         found = [Product(item.sku, item.name, item.aisle_type, item.unit_price_cents) for item in reply.products]
         return found, reply.next_cursor
+
+    async def update_stock_metrics(self, goods: Sequence[Goods]) -> None:
+        """Tell what came at which cost: pricing makes prices of it, and products that it does not know yet."""
+        updates = [
+            wire.StockMetric(sku=one.sku, quantity=one.quantity, unit_cost_cents=one.unit_cost_cents, name=one.name,
+                             aisle_type=one.aisle_type)
+            for one in goods
+        ]  # fmt: skip
+        await self.peer.call(
+            self._update_stock_metrics,
+            wire.UpdateStockMetricsRequest(updates=updates),
+            timeout_s=UPDATE_TIMEOUT_S,
+            point="pricing.update_stock_metrics",
+        )

@@ -48,9 +48,40 @@ SELECT o.order_id FROM grocery_orders o LEFT JOIN receipt_outbox r USING (order_
 SELECT order_id FROM receipt_outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at < now() - interval '60 seconds';
 
 -- invariant: every_change_has_its_metric — each history row carries a number of its own in an epoch that is known
-SELECT h.order_id FROM order_history h LEFT JOIN metric_epochs e USING (epoch) WHERE e.epoch IS NULL OR h.sequence < 1
+WITH history AS (
+  SELECT order_id, epoch, sequence FROM order_history UNION ALL SELECT order_id, epoch, sequence FROM restock_history)
+SELECT h.order_id FROM history h LEFT JOIN metric_epochs e USING (epoch) WHERE e.epoch IS NULL OR h.sequence < 1
 UNION ALL
-SELECT min(order_id::text)::uuid FROM order_history GROUP BY epoch, sequence HAVING count(*) > 1;
+SELECT min(order_id::text)::uuid FROM history GROUP BY epoch, sequence HAVING count(*) > 1;
 
 -- invariant: nothing_asks_for_attention — no living order contradicts what inventory says
 SELECT order_id FROM grocery_orders WHERE attention IS NOT NULL AND finished_at IS NULL;
+
+-- invariant: restock_history_is_gapless — every restock has one history row for each version from 1 to its own
+SELECT r.order_id FROM restock_orders r
+ WHERE r.version <> (SELECT count(*) FROM restock_history h WHERE h.order_id = r.order_id AND h.version BETWEEN 1 AND r.version)
+    OR EXISTS (SELECT FROM restock_history h WHERE h.order_id = r.order_id AND h.version > r.version);
+
+-- invariant: restock_history_ends_at_the_row — the last history row names the restock's status
+SELECT r.order_id FROM restock_orders r JOIN restock_history h ON h.order_id = r.order_id AND h.version = r.version
+ WHERE h.to_status <> r.status;
+
+-- invariant: restock_history_is_a_path — each history row starts where the one before ended, along an edge of the table
+SELECT h.order_id FROM restock_history h JOIN restock_history p ON p.order_id = h.order_id AND p.version = h.version - 1
+ WHERE h.from_status IS DISTINCT FROM p.to_status
+    OR NOT EXISTS (SELECT FROM restock_edges e WHERE e.from_status = h.from_status AND e.to_status = h.to_status);
+
+-- invariant: restock_totals_are_sums — a restock counts the lines and units of its manifest
+SELECT r.order_id FROM restock_orders r
+  CROSS JOIN LATERAL (SELECT count(*) AS lines, coalesce(sum(l.quantity), 0) AS items FROM restock_lines l WHERE l.order_id = r.order_id) sums
+ WHERE (r.line_count, r.item_count) IS DISTINCT FROM (sums.lines, sums.items);
+
+-- invariant: nothing_is_received_unaccepted — no goods are counted of a restock that inventory has not accepted
+SELECT DISTINCT r.order_id FROM restock_orders r JOIN restock_lines l USING (order_id)
+ WHERE r.status = 'ANNOUNCED' AND (l.received > 0 OR l.damaged > 0);
+
+-- invariant: no_restock_lingers — no call for a restock has been owed for 30 s beyond its due time
+SELECT order_id FROM restock_orders WHERE intent IS NOT NULL AND due_at < now() - interval '30 seconds';
+
+-- invariant: no_restock_asks_for_attention — no living restock contradicts what inventory says
+SELECT order_id FROM restock_orders WHERE attention IS NOT NULL AND finished_at IS NULL;

@@ -9,21 +9,24 @@ from autogrocery.gateway.core.account import Account, Kind
 if TYPE_CHECKING:
     from autogrocery.kit.pg import Db, Row
 
-COLUMNS = "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled"
+COLUMNS = (
+    "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled, supplier_id,"
+    " supplier_name"
+)
 
 ADD = """
 -- devices.add
-INSERT INTO smart_devices (device_id, password, email, phone, kind, robot_class)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device_id) DO NOTHING RETURNING id
+INSERT INTO smart_devices (device_id, password, email, phone, kind, robot_class, supplier_id, supplier_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (device_id) DO NOTHING RETURNING id
 """
 
 
 async def add(
     db: Db, device_id: str, password: str, kind: Kind, *, email: str | None = None, phone: str | None = None,
-    robot_class: str | None = None,
+    robot_class: str | None = None, supplier_id: str | None = None, supplier_name: str | None = None,
 ) -> int | None:  # fmt: skip
     """Write a new account with its bcrypt hash; returns its user id, None if the device id is taken."""
-    row = await db.row(ADD, device_id, password, email, phone, kind, robot_class)
+    row = await db.row(ADD, device_id, password, email, phone, kind, robot_class, supplier_id, supplier_name)
     return row["id"] if row else None
 
 
@@ -100,4 +103,5 @@ def _account(row: Row) -> Account:
     return Account(
         row["id"], row["device_id"], row["password"], Kind(row["kind"]), row["robot_class"],
         None if row["scopes"] is None else tuple(row["scopes"]), row["email"], row["phone"], row["disabled"],
+        row["supplier_id"], row["supplier_name"],
     )  # fmt: skip

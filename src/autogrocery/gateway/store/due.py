@@ -21,11 +21,11 @@ LEASE_S = 2.5  # a call's deadline and a little
 ATTENTION_AFTER = 10  # attempts
 
 CLAIM = """
--- due.claim_{kind}
+-- {point}
 WITH due AS (
-  SELECT order_id FROM grocery_orders WHERE due_at <= now() AND {condition}
+  SELECT order_id FROM {table} WHERE due_at <= now() AND {condition}
    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-UPDATE grocery_orders o
+UPDATE {table} o
    SET attempts = o.attempts + 1, due_at = now() + interval '1 second' * ($2::float8 + {backoff}){also}
   FROM due WHERE o.order_id = due.order_id
 RETURNING o.order_id, extract(epoch FROM now() - coalesce(o.intent_at, now()))::float8 AS owed_s
@@ -34,19 +34,33 @@ BACKOFF = (
     "random() * least(CASE WHEN o.intent_at < now() - interval '10 minutes' THEN 60 ELSE 5 END,"
     " 0.25 * 2 ^ least(o.attempts, 10))"
 )
-ATTENTION = f", attention = CASE WHEN o.attempts + 1 >= {ATTENTION_AFTER} THEN 'inventory gives no clear answer' END"
+SILENT_BACKOFF = "$3::float8 * (0.8 + 0.4 * random())"
 
-CLAIM_OWED = CLAIM.format(kind="owed", condition="intent IS NOT NULL", backoff=BACKOFF, also=ATTENTION)
+
+def attention(why: str) -> str:
+    """Return what asks for a person's attention once a call was tried ATTENTION_AFTER times."""
+    return f", attention = CASE WHEN o.attempts + 1 >= {ATTENTION_AFTER} THEN '{why}' END"
+
+
+CLAIM_OWED = CLAIM.format(
+    point="due.claim_owed",
+    table="grocery_orders",
+    condition="intent IS NOT NULL",
+    backoff=BACKOFF,
+    also=attention("inventory gives no clear answer"),
+)
 CLAIM_EXPIRED = CLAIM.format(
-    kind="expired",
+    point="due.claim_expired",
+    table="grocery_orders",
     condition="status = 'PREVIEWED' AND intent IS NULL AND expires_at <= now()",
     backoff="random()",
     also="",
 )
 CLAIM_SILENT = CLAIM.format(
-    kind="silent",
+    point="due.claim_silent",
+    table="grocery_orders",
     condition="status = 'PROCESSING' AND intent IS NULL",
-    backoff="$3::float8 * (0.8 + 0.4 * random())",
+    backoff=SILENT_BACKOFF,
     also="",
 )
 
@@ -60,20 +74,21 @@ class Due(Struct, frozen=True):
 
 async def claim_owed(db: Db) -> list[Due]:
     """Claim orders that owe inventory a call."""
-    return _due(await db.rows(CLAIM_OWED, BATCH, LEASE_S))
+    return found_due(await db.rows(CLAIM_OWED, BATCH, LEASE_S))
 
 
 async def claim_expired(db: Db) -> list[Due]:
     """Claim idle quotes whose time is over."""
-    return _due(await db.rows(CLAIM_EXPIRED, BATCH, LEASE_S))
+    return found_due(await db.rows(CLAIM_EXPIRED, BATCH, LEASE_S))
 
 
 async def claim_silent(db: Db, again_after_s: float) -> list[Due]:
     """Claim orders that robots have had for longer than they should; looked at again after `again_after_s` ± 20 %."""
-    return _due(await db.rows(CLAIM_SILENT, BATCH, LEASE_S, again_after_s))
+    return found_due(await db.rows(CLAIM_SILENT, BATCH, LEASE_S, again_after_s))
 
 
-def _due(rows: Sequence[Row]) -> list[Due]:
+def found_due(rows: Sequence[Row]) -> list[Due]:
+    """Return what a claim has found."""
     return [Due(UUID(int=row["order_id"].int), row["owed_s"]) for row in rows]
 
 

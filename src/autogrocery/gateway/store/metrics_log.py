@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Status
+from autogrocery.gateway.core.restock import RestockStatus
 from autogrocery.gateway.store.moves import Change
 from autogrocery.gateway.store.orders import Number
 
@@ -36,7 +37,9 @@ class Epoch(Struct, frozen=True):
 
 LIST_EPOCHS = """
 -- metrics_log.list_epochs
-SELECT e.epoch, coalesce((SELECT h.sequence FROM order_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0)
+SELECT e.epoch, greatest(
+         coalesce((SELECT h.sequence FROM order_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0),
+         coalesce((SELECT h.sequence FROM restock_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0))
        AS last_sequence
   FROM metric_epochs e WHERE e.started_at > now() - interval '7 days' ORDER BY e.started_at
 """
@@ -57,11 +60,16 @@ class Page(Struct, frozen=True):
 
 LIST_CHANGES = """
 -- metrics_log.list_changes
-SELECT h.order_id, h.version, h.to_status, h.at, h.sequence, o.confirmed_at, o.item_count, o.line_count,
-       CASE WHEN h.to_status IN ('PREVIEWED', 'PROCESSING') THEN o.quoted_total_cents ELSE o.total_cents END AS total_cents,
-       h.at < now() - $4 * interval '1 second' AS final
-  FROM order_history h JOIN grocery_orders o USING (order_id)
- WHERE h.epoch = $1 AND h.sequence > $2 ORDER BY h.sequence LIMIT $3
+SELECT c.*, c.at < now() - $4 * interval '1 second' AS final FROM (
+  (SELECT false AS restock, h.order_id, h.version, h.to_status, h.at, h.sequence, o.confirmed_at, o.item_count, o.line_count,
+          CASE WHEN h.to_status IN ('PREVIEWED', 'PROCESSING') THEN o.quoted_total_cents ELSE o.total_cents END AS total_cents
+     FROM order_history h JOIN grocery_orders o USING (order_id)
+    WHERE h.epoch = $1 AND h.sequence > $2 ORDER BY h.sequence LIMIT $3)
+  UNION ALL
+  (SELECT true, h.order_id, h.version, h.to_status, h.at, h.sequence, r.created_at, r.item_count, r.line_count, 0
+     FROM restock_history h JOIN restock_orders r USING (order_id)
+    WHERE h.epoch = $1 AND h.sequence > $2 ORDER BY h.sequence LIMIT $3)) c
+ ORDER BY c.sequence LIMIT $3
 """
 
 
@@ -73,8 +81,8 @@ async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTE
     """
     rows = await db.rows(LIST_CHANGES, epoch, after, PAGE, final_after_s)
     changes = [
-        Change(row["order_id"], row["version"], Status(row["to_status"]), row["at"], row["confirmed_at"], row["total_cents"],
-               row["item_count"], row["line_count"], Number(epoch, row["sequence"]))
+        Change(row["order_id"], row["version"], (RestockStatus if row["restock"] else Status)(row["to_status"]), row["at"],
+               row["confirmed_at"], row["total_cents"], row["item_count"], row["line_count"], Number(epoch, row["sequence"]))
         for row in rows
     ]  # fmt: skip
     settled = max((row["sequence"] for row in rows if row["final"]), default=after)

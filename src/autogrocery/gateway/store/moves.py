@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Robot, Settlement
+    from autogrocery.gateway.core.restock import RestockStatus
     from autogrocery.gateway.store.orders import Number
     from autogrocery.kit.pg import Db, Row
 
 
 class Change(Struct, frozen=True):
-    """One status change that is committed: what its metric tells."""
+    """One status change that is committed, of an order or a restock: what its metric tells.
+
+    Of a restock `confirmed_at` is when it was announced, the counts are what was announced, and it has no money: what a metric
+    adds up is what devices are charged, and what suppliers ask is nobody's business.
+    """
 
     order_id: UUID
     version: int
-    to_status: Status
+    to_status: Status | RestockStatus
     at: datetime
     confirmed_at: datetime | None
     total_cents: int

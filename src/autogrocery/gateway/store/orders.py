@@ -92,7 +92,7 @@ SELECT o.order_id FROM grocery_orders o
 
 async def list_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[str]) -> list[UUID]:
     """Return the device's own previews, idle or being released, that hold one of `skus`, oldest first, at most ten."""
-    return [_uuid(row["order_id"]) for row in await db.rows(LIST_HOLDING, user_id, other_than, list(skus))]
+    return [plain_uuid(row["order_id"]) for row in await db.rows(LIST_HOLDING, user_id, other_than, list(skus))]
 
 
 # OFFSET takes no column: how many a device may keep is the same for all.
@@ -111,7 +111,7 @@ IDLE_BEYOND = Many(LIST_IDLE_BEYOND, (2,))
 async def list_idle_beyond(db: Db, user_id: int, keep: int) -> list[UUID]:
     """Return the device's idle previews other than its newest `keep`, at most ten."""
     found = await db.together(IDLE_BEYOND, "orders.list_idle_beyond", (user_id, keep))
-    return [_uuid(row["order_id"]) for row in found]
+    return [plain_uuid(row["order_id"]) for row in found]
 
 
 async def add(
@@ -168,14 +168,14 @@ async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[Event]:
     ]  # fmt: skip
 
 
-def _uuid(found: UUID) -> UUID:
+def plain_uuid(found: UUID) -> UUID:
     """Return a plain UUID for the driver's own kind."""
     return UUID(int=found.int)
 
 
 def _order(row: Row) -> Order:
     return Order(
-        order_id=_uuid(row["order_id"]),
+        order_id=plain_uuid(row["order_id"]),
         user_id=row["user_id"],
         status=Status(row["status"]),
         version=row["version"],

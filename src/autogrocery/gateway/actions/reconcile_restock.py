@@ -1,0 +1,42 @@
+"""Reconcile a restock: inventory has had it for a while without news. Ask; a lost webhook never matters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autogrocery.gateway.actions.update_restock import update_restock
+from autogrocery.gateway.core.restock import RestockFact
+from autogrocery.gateway.peers.inventory import RestockState
+from autogrocery.gateway.store import due_restocks
+from autogrocery.kit.log import log
+from autogrocery.kit.refusals import Invalid
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.metrics import Metrics
+    from autogrocery.kit.pg import Db
+
+FACTS = {
+    RestockState.RECEIVING: RestockFact.ACCEPTED,
+    RestockState.RECEIVED: RestockFact.SHELVED,
+    RestockState.REJECTED: RestockFact.REFUSED,
+}
+
+
+async def reconcile_restock(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
+    """Bring a RECEIVING restock to what inventory says, by the webhook's own code; a contradiction asks for attention.
+
+    Raises InDoubt and Unavailable: claimed again later.
+    """
+    standing = await inventory.get_restock(order_id)
+    if standing.state not in FACTS:
+        log.error("restock_contradicted", order_id=str(order_id), state=standing.state)
+        await due_restocks.flag(db, order_id, f"inventory has accepted it, but says {standing.state}")
+        return
+    try:
+        await update_restock(db, metrics, order_id, FACTS[standing.state], standing.counts)
+    except Invalid:
+        log.error("restock_contradicted", order_id=str(order_id), state=standing.state)
+        await due_restocks.flag(db, order_id, "inventory counts what is not on this manifest")
