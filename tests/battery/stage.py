@@ -52,8 +52,9 @@ def calm(house: House) -> None:
     """Every peer is well."""
     shelf, prices = house.shelf, house.prices
     shelf.trouble, shelf.after_effect, shelf.refuse_robots, shelf.gate = {}, False, False, None
-    shelf.silent, shelf.bend = set(), {}
+    shelf.silent, shelf.bend, shelf.refuse_restocks = set(), {}, ""
     prices.trouble, prices.silent, prices.bend = None, False, lambda reply: reply
+    prices.after_effect, prices.costs = False, {}
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from typing import Final
 import pytest
 
 from autogrocery.gateway import actions
+from tests.battery.restock_table import MAKERS as RESTOCK_MAKERS
+from tests.battery.restock_table import ROWS as RESTOCK_ROWS
+from tests.battery.restock_table import STEPS as RESTOCK_STEPS
 from tests.battery.states import MAKERS
 from tests.battery.steps import STEPS
 from tests.battery.table import (
@@ -29,7 +32,7 @@ from tests.battery.test_accounts_twice import ACCOUNT_CELLS
 
 FOLDER = Path(actions.__path__[0])
 RECEIPTS = "send_receipt"  # test_receipts_twice.py
-WRITES = {"add", "run", "rehash", "change_password", "exchange", "remember", "finish", "flag", "send"}
+WRITES = {"add", "run", "rehash", "change_password", "exchange", "remember", "finish", "flag", "send", "move"}
 WRITING_PREFIXES = ("promise_", "mark_", "claim_")
 ACTIONS: Final = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
@@ -51,6 +54,7 @@ def changes_something(module: str) -> bool:
 
 def test_every_action_that_changes_something_is_a_step() -> None:
     played = {module for step in STEPS.values() for module in step.modules.split()}
+    played |= {module for _, modules in RESTOCK_STEPS.values() for module in modules.split()}
     played |= {step.partition(" ")[0] for step, _ in ACCOUNT_CELLS} | {RECEIPTS}
     played = {"log_in" if name in {"refresh", "change_password"} else name for name in played}
     assert {module for module in ACTIONS if changes_something(module)} == played
@@ -60,6 +64,14 @@ def test_every_step_has_a_cell_for_every_state() -> None:
     assert TABLE.keys() == STEPS.keys()
     for step, column in TABLE.items():
         assert column.keys() == MAKERS.keys(), step
+
+
+def test_every_step_of_a_restock_has_a_cell_for_every_state() -> None:
+    assert RESTOCK_ROWS.keys() == RESTOCK_STEPS.keys()
+    for step, column in RESTOCK_ROWS.items():
+        named = [state for states in column for state in states.split() if state != "*"]
+        assert len(named) == len(set(named)), step
+        assert "*" in column or sorted(named) == sorted(RESTOCK_MAKERS), step
 
 
 # CONTRACT §2.1: a row's states, and all that confirm and cancel may say there.

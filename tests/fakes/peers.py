@@ -227,6 +227,8 @@ class FakePricing(PricingServiceServicer):
         self.calls: Counter[str] = Counter()
         self.silent = False
         self.bend: Callable[[Any], Any] = _straight
+        self.costs: dict[str, int] = {}
+        self.after_effect = False
         self.streams = 0
         self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
 
@@ -252,6 +254,19 @@ class FakePricing(PricingServiceServicer):
         )
         bent: pri.QuoteResponse = self.bend(answer)
         return bent
+
+    async def UpdateStockMetrics(
+        self, request: pri.UpdateStockMetricsRequest, context: grpc.aio.ServicerContext
+    ) -> pri.UpdateStockMetricsResponse:
+        """Trouble comes after the effect if `after_effect`."""
+        self.calls["UpdateStockMetrics"] += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        if not (self.trouble and not self.after_effect):
+            self.costs |= {told.sku: told.unit_cost_cents for told in request.updates}
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        return pri.UpdateStockMetricsResponse(updated=len(request.updates))
 
     async def ListProducts(
         self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext

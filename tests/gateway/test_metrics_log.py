@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
+from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.store import metrics_log
+from tests.fakes.depot import goods, open_depot
 
 if TYPE_CHECKING:
     from tests.gateway.conftest import House
@@ -39,3 +41,20 @@ async def test_an_epoch_without_a_change_is_listed_at_zero(house: House) -> None
     assert [(one.epoch, one.last_sequence) for one in await metrics_log.list_epochs(house.db)] == [
         (house.metrics.epoch, 0)
     ]
+
+
+async def test_restocks_and_orders_share_one_log_of_metrics(house: House) -> None:
+    depot = await open_depot(house)
+    await house.preview(milk=2)
+    await depot.restock(depot.manifest("m-1", goods(quantity=1_000_000)))
+    await house.preview(bread=1)
+    await depot.update(depot.id_of(depot.manifest()), RestockFact.SHELVED, {})
+    (epoch,) = await metrics_log.list_epochs(house.db)
+    assert (epoch.epoch, epoch.last_sequence) == (house.metrics.epoch, 5)
+    page = await view_metrics_log(house.db, "mart-test", MetricsLogQuery(epoch=house.metrics.epoch))
+    assert page == {"metrics": house.sent, "void": [], "next_after": 5}
+    last = house.sent[-1]
+    assert (last.status, last.total_cents, last.item_count, last.line_count) == ("RECEIVED", 0, 65_535, 1)
+    assert last.duration_seconds > 0
+    tail = await metrics_log.page(house.db, house.metrics.epoch, 3)
+    assert [change.number.sequence for change in tail.changes] == [4, 5]

@@ -158,16 +158,15 @@ class Shop(Struct):
         )  # fmt: skip
 
     async def deliver(self, body: dict[str, Any], *, webhook_id: str | None = None, key: str = WEBHOOK_KEYS[0],
-                      at: datetime | None = None, signature: str | None = None, sent: str | None = None) -> Reply:  # fmt: skip
+                      at: datetime | None = None, signature: str | None = None, sent: str | None = None,
+                      path: str = WEBHOOK) -> Reply:  # fmt: skip
         """Deliver a webhook as inventory would, signed by the standard's own package; `sent` is sent in the signed text's stead."""
         text, webhook_id, at = json.dumps(body), webhook_id or f"msg_{uuid7().hex}", at or now()
         headers = {
             "webhook-id": webhook_id, "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": signature or Webhook(key).sign(webhook_id, at, text),
         }  # fmt: skip
-        return await self.ask(
-            "POST", WEBHOOK, raw=(text if sent is None else sent).encode(), headers=headers, inside=True
-        )
+        return await self.ask("POST", path, raw=(text if sent is None else sent).encode(), headers=headers, inside=True)
 
 
 class Device(Struct):
