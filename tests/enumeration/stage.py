@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from autogrocery.gateway.account_routes import Accounts, open_accounts
 from autogrocery.gateway.actions.audit import audit
 from autogrocery.gateway.deps import Deps
-from autogrocery.gateway.loops import order_loops
+from autogrocery.gateway.loops import order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.peers.metrics import Metrics
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Order
+    from autogrocery.kit.loops import Loop
     from autogrocery.kit.pg import Db
     from tests.enumeration.deeds import Subject
 
@@ -79,9 +80,16 @@ class Stage(Struct):
             " OR expires_at <= now() AND status = 'PREVIEWED' OR status = 'PROCESSING' AND order_id = $1)",
             one.order_id if one else None,
         )
+        await self.db.run(
+            "UPDATE restock_orders SET due_at = now() WHERE due_at IS NOT NULL AND (intent IS NOT NULL OR user_id = $1)",
+            one.user_id if one else None,
+        )
         await self.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
-        for loop in order_loops(self.deps):
+        for loop in self.loops():
             await loop._once()
+
+    def loops(self) -> list[Loop]:
+        return [*order_loops(self.deps), *restock_loops(self.deps)]
 
     async def time_passes(self, one: Subject) -> None:
         """An idle quote is past its time."""
@@ -93,7 +101,7 @@ class Stage(Struct):
 
     async def turn(self, name: str) -> None:
         """One turn of one loop."""
-        (loop,) = [loop for loop in order_loops(self.deps) if loop.name == name]
+        (loop,) = [loop for loop in self.loops() if loop.name == name]
         await loop._once()
 
     async def device(self, device_id: str) -> int:
@@ -112,6 +120,7 @@ class Stage(Struct):
         """How much is still to be done by the loops alone."""
         row = await self.db.row(
             "SELECT (SELECT count(*) FROM grocery_orders WHERE intent IS NOT NULL)"
+            " + (SELECT count(*) FROM restock_orders WHERE intent IS NOT NULL)"
             " + (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL) AS owed"
         )
         assert row is not None

@@ -57,6 +57,7 @@ class FakeInventory(InventoryServiceServicer):
         self.received: dict[str, dict[str, tuple[int, int]]] = {}
         self.arrivals: Counter[str] = Counter()
         self.refuse_restocks = ""
+        self.unwanted: set[str] = set()  # suppliers
         self.streams = 0
         self.streamed = {
             "reserve_items": self.ReserveItems,
@@ -167,14 +168,15 @@ class FakeInventory(InventoryServiceServicer):
         oid, refusal = request.order_id, ""
         if self.manifests.setdefault(oid, request) != request:
             refusal = "another delivery has this id"
-        elif self.restocks.setdefault(oid, self._takes()) == RestockState.REJECTED:
+        elif self.restocks.setdefault(oid, self._takes(request)) == RestockState.REJECTED:
             refusal = self.refuse_restocks or "refused before"
         self.arrivals[oid] = int(self.restocks[oid] != RestockState.REJECTED)
         await self._after("RestockItems", context)
         return self._bent("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
 
-    def _takes(self) -> int:
-        return RestockState.REJECTED if self.refuse_restocks else RestockState.RECEIVING
+    def _takes(self, request: inv.RestockRequest) -> int:
+        refused = self.refuse_restocks or request.supplier_id in self.unwanted
+        return RestockState.REJECTED if refused else RestockState.RECEIVING
 
     def put_away(
         self, order_id: str, counts: Mapping[str, tuple[int, int]] | None = None, *, done: bool = True
