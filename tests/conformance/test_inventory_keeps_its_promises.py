@@ -73,6 +73,17 @@ async def test_what_is_there_is_held_if_part_of_it_will_do(subject: Subject) -> 
     assert (await reserve(subject, uuid7(), partial=True, milk=2, apple=1)).granted == {"milk": 1, "apple": 1}
 
 
+async def test_a_part_that_is_asked_for_again_is_the_same_part(subject: Subject) -> None:
+    await reserve(subject, uuid7(), milk=ON_HAND - 1)
+    order_id = uuid7()
+    answers = [await reserve(subject, order_id, partial=True, milk=2, apple=1) for _ in range(2)]
+    assert [answer.granted for answer in answers] == [{"milk": 1, "apple": 1}] * 2
+    assert (await reserve(subject, order_id, partial=True, milk=1, apple=1)).refusal is Refusal.ITEMS_DIFFER
+    assert (await reserve(subject, order_id, milk=2, apple=1)).refusal is Refusal.ITEMS_DIFFER
+    assert await subject.inventory.assign_robots(order_id, basket(milk=1, apple=1))
+    assert (await reserve(subject, order_id, partial=True, milk=2, apple=1)).granted == {"milk": 1, "apple": 1}
+
+
 async def test_an_unknown_sku_is_refused(subject: Subject) -> None:
     assert (await reserve(subject, uuid7(), unicorn=1)).refusal is Refusal.UNKNOWN_SKU
 

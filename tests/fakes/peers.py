@@ -41,6 +41,7 @@ class FakeInventory(InventoryServiceServicer):
     def __init__(self) -> None:
         self.stock = Counter(dict.fromkeys(PRICES, 1_000))
         self.state: dict[str, int] = {}
+        self.asked: dict[str, dict[str, int]] = {}
         self.items: dict[str, dict[str, int]] = {}
         self.picked: dict[str, dict[str, int]] = {}
         self.dispatches: Counter[str] = Counter()
@@ -95,9 +96,10 @@ class FakeInventory(InventoryServiceServicer):
         if state == State.RELEASED:
             return no(inv.RELEASED)
         if state != State.UNKNOWN:
-            if self.items[oid] != wanted:
+            alike = wanted == self.asked[oid] and (request.allow_partial or wanted == self.items[oid])
+            if not alike:
                 return no(inv.ITEMS_DIFFER)
-            return inv.ReserveItemsResponse(order_id=oid, success=True, items=request.items)
+            return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid))
         short = [
             inv.Shortage(sku=sku, requested=n, available=self.stock[sku])
             for sku, n in wanted.items()
@@ -107,9 +109,11 @@ class FakeInventory(InventoryServiceServicer):
         if (short and not request.allow_partial) or not granted:
             return no(inv.SHORTAGE, shortages=short)
         self.stock.subtract(granted)
-        self.state[oid], self.items[oid] = State.HELD, granted
-        items = [inv.Item(sku=sku, quantity=n) for sku, n in granted.items()]
-        return inv.ReserveItemsResponse(order_id=oid, success=True, items=items, shortages=short)
+        self.state[oid], self.asked[oid], self.items[oid] = State.HELD, wanted, granted
+        return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid), shortages=short)
+
+    def _granted(self, order_id: str) -> list[inv.Item]:
+        return [inv.Item(sku=sku, quantity=n) for sku, n in self.items[order_id].items()]
 
     async def AssignRobots(self, request: inv.RobotRequest, context: grpc.aio.ServicerContext) -> inv.RobotResponse:
         await self._before("AssignRobots", context)
@@ -123,6 +127,8 @@ class FakeInventory(InventoryServiceServicer):
             if not refused:
                 self.stock.update(held)
                 self.stock.subtract(wanted)
+                if wanted != held:
+                    self.asked[oid] = wanted
                 self.state[oid], self.items[oid] = State.ASSIGNED, wanted
                 self.dispatches[oid] += 1
         await self._after("AssignRobots", context)
