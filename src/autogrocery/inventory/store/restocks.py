@@ -26,21 +26,27 @@ async def add(tx: Statements, order_id: UUID, supplier_id: str, content: bytes, 
     return await tx.run(ADD, order_id, supplier_id, content, state.value) == 1
 
 
-# A product that stands in another aisle than this delivery says is neither changed nor returned.
+# A product that stands in another aisle than this delivery says is neither changed nor returned. Stock rows are locked in the
+# order of their SKUs: all of them for a delivery that will be shelved in this transaction, else only what is new or renamed.
 LIST_LINES = """-- restocks.list_lines
 WITH sent AS MATERIALIZED (
   SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[], $8::timestamptz[])
              AS s (sku, name, aisle_type, quantity, unit_cost_cents, mfd_at, expiry_at)),
+known AS (
+  SELECT s.sku FROM sent s JOIN inventory.stock k ON k.sku = s.sku AND k.aisle_type = s.aisle_type AND k.name = s.name
+   WHERE NOT $9::bool),
 named AS (
   INSERT INTO inventory.stock AS k (sku, name, aisle_type)
-  SELECT sku, name, aisle_type FROM sent ORDER BY sku COLLATE "C"
+  SELECT sku, name, aisle_type FROM sent WHERE sku NOT IN (SELECT sku FROM known) ORDER BY sku COLLATE "C"
   ON CONFLICT (sku) DO UPDATE SET name = excluded.name WHERE k.aisle_type = excluded.aisle_type
   RETURNING k.sku),
+placed AS (
+  SELECT sku FROM known UNION ALL SELECT sku FROM named),
 listed AS (
   INSERT INTO inventory.restock_lines (order_id, sku, aisle_type, quantity, unit_cost_cents, mfd_at, expiry_at, received)
-  SELECT $1, s.sku, s.aisle_type, s.quantity, s.unit_cost_cents, s.mfd_at, s.expiry_at, CASE WHEN $9::bool THEN NULL ELSE 0 END
-    FROM sent s JOIN named USING (sku))
-SELECT sku FROM named
+  SELECT $1, s.sku, s.aisle_type, s.quantity, s.unit_cost_cents, s.mfd_at, s.expiry_at, CASE WHEN $9 THEN NULL ELSE 0 END
+    FROM sent s JOIN placed USING (sku))
+SELECT sku FROM placed
 """
 
 
