@@ -14,7 +14,7 @@ from rich.table import Table
 from autogrocery.commands.console import console
 from autogrocery.commands.migrations import PARTS, migrate_all
 from autogrocery.commands.whole_audit import audit_all
-from autogrocery.gateway.core.receipt import money
+from autogrocery.gateway.core.money import money
 from autogrocery.gateway.store import orders
 from autogrocery.kit import log
 from autogrocery.kit.migrate import MigrationError, status

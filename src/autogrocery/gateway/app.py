@@ -133,7 +133,9 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
     pricing = await stack.enter_async_context(
         rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr)
     )
-    mail = await stack.enter_async_context(open_mail(settings.smtp_url, settings.autogrocery_home))
+    mail = await stack.enter_async_context(
+        open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
+    )
     streams = settings.peer_streams == "on"
     peers = Inventory(inventory, streams=streams), Pricing(pricing, streams=streams)
     return Deps(settings, db, *peers, metrics, mail)

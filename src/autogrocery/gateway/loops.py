@@ -45,8 +45,8 @@ def order_loops(deps: Deps) -> list[Loop]:
         found = await due.claim_silent(db, deps.reconcile_again_s)
         return await _each(found, lambda one: reconcile(db, inventory, metrics, one.order_id))
 
-    async def deliver(row: Row) -> None:
-        await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
+    async def deliver(row: Row) -> str | None:
+        return await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
 
     receipts = Outbox(
         db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=RECEIPT_GIVE_UP_S, batch=RECEIPT_BATCH

@@ -32,8 +32,14 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     ] = "tcp://127.0.0.1:5557"
     autogrocery_home: Annotated[str, Meta(description="where receipts are written while SMTP_URL is unset")] = ""
     smtp_url: Annotated[
-        str, Meta(description="smtp://user:password@host:port or smtps://…; unset: receipts become .eml files")
+        str,
+        Meta(
+            description="smtp://user:password@host:port (STARTTLS if offered, and always before a password) or smtps://…; unset: receipts become .eml files"
+        ),
     ] = ""
+    receipt_from: Annotated[
+        str, Meta(description="the address that receipts come from; its domain names the mails")
+    ] = "receipts@autogrocery.invalid"
     store_id: Annotated[str, Meta(description="this mart, in metrics and receipts", min_length=1, max_length=64)] = (
         "mart-1"
     )
