@@ -136,6 +136,11 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
     disable.add_argument("device_id")
     for made in (add, listing, disable):
         made.set_defaults(kind=kind)
+    if kind == "device":
+        alerts = _command(deeds, "alerts", "choose what a device hears of by SMS", "autogrocery device alerts device-7 none",
+                          "registry:run_alerts")  # fmt: skip
+        alerts.add_argument("device_id")
+        alerts.add_argument("choice", choices=["none", "trouble", "all"])
 
 
 def _positive(text: str) -> int:
