@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "robots":
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
     _database(commands)
+    _receipts(commands)
     for kind in ("device", "truck", "robot", "operator"):
         _registry(commands, kind)
     openapi = _command(
@@ -113,6 +114,19 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     show.add_argument("order_id")
 
 
+def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    deeds = commands.add_parser("receipt", help="receipts: list, replay").add_subparsers(dest="deed", required=True)
+    listing = _command(
+        deeds, "list", "list receipts, newest first", "autogrocery receipt list --dead", "receipts:run_receipt_list"
+    )
+    listing.add_argument("--dead", action="store_true", help="only those that were given up")
+    listing.add_argument("--limit", type=_positive, default=50, help="how many at most (default 50)")
+    replay = _command(deeds, "replay", "try a receipt anew that was given up", "autogrocery receipt replay --all-dead",
+                      "receipts:run_receipt_replay")  # fmt: skip
+    replay.add_argument("order_id", nargs="?")
+    replay.add_argument("--all-dead", action="store_true", help="all that were given up")
+
+
 def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:
     deeds = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(dest="deed", required=True)
     needs = {"truck": " --supplier acme-dairy", "robot": " --class bread"}.get(kind, "")
@@ -136,6 +150,11 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
     disable.add_argument("device_id")
     for made in (add, listing, disable):
         made.set_defaults(kind=kind)
+    if kind == "device":
+        alerts = _command(deeds, "alerts", "choose what a device hears of by SMS", "autogrocery device alerts device-7 none",
+                          "registry:run_alerts")  # fmt: skip
+        alerts.add_argument("device_id")
+        alerts.add_argument("choice", choices=["none", "trouble", "all"])
 
 
 def _positive(text: str) -> int:

@@ -31,7 +31,7 @@ from tests.battery.table import (
 from tests.battery.test_accounts_twice import ACCOUNT_CELLS
 
 FOLDER = Path(actions.__path__[0])
-RECEIPTS = "send_receipt"  # test_receipts_twice.py
+LETTERS = {"send_receipt", "send_alert"}  # test_receipts_twice.py, test_alerts_twice.py
 WRITES = {"add", "run", "rehash", "change_password", "exchange", "remember", "finish", "flag", "send", "move"}
 WRITING_PREFIXES = ("promise_", "mark_", "claim_")
 ACTIONS: Final = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -55,7 +55,7 @@ def changes_something(module: str) -> bool:
 def test_every_action_that_changes_something_is_a_step() -> None:
     played = {module for step in STEPS.values() for module in step.modules.split()}
     played |= {module for _, modules in RESTOCK_STEPS.values() for module in modules.split()}
-    played |= {step.partition(" ")[0] for step, _ in ACCOUNT_CELLS} | {RECEIPTS}
+    played |= {step.partition(" ")[0] for step, _ in ACCOUNT_CELLS} | LETTERS
     played = {"log_in" if name in {"refresh", "change_password"} else name for name in played}
     assert {module for module in ACTIONS if changes_something(module)} == played
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
-    "stock load", "device add", "device list", "device disable", "truck add", "robot add", "operator add", "openapi", "doctor",
+    "stock load", "device add", "device list", "device disable", "device alerts", "receipt list", "receipt replay", "truck add", "robot add",
+    "operator add", "openapi", "doctor",
 )  # fmt: skip
 SECRETS = {
     "JWT_SECRET": "signs-what-devices-show-the-gateway",
@@ -115,6 +116,37 @@ def test_accounts_come_and_go(gateway_dsn: str) -> None:
     assert on_it("device", "disable", "fridge-7").returncode == 0
     assert "disabled" in on_it("device", "list").stdout
     assert on_it("device", "disable", "arm-1").returncode == 1
+    assert on_it("device", "add", "fridge-8", "--phone", "call me").returncode == 1
+    assert "hears of: none" in on_it("device", "alerts", "fridge-7", "none").stdout
+    assert on_it("device", "alerts", "arm-1", "none").returncode == 1
+
+
+def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
+    async def die(*order_ids: str) -> None:
+        connection = await asyncpg.connect(gateway_dsn)
+        await connection.execute("INSERT INTO smart_devices (device_id, password) VALUES ('x', '$2b$10$x')")
+        for order_id in order_ids:
+            await connection.execute("INSERT INTO grocery_orders (order_id, user_id) VALUES ($1, 1)", order_id)
+            await connection.execute(
+                "INSERT INTO receipt_outbox (order_id, dead_at, last_error) VALUES ($1, now(), 'mail_refused')",
+                order_id,
+            )
+        await connection.close()
+
+    first, second = "01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"
+    asyncio.run(die(first, second))
+
+    def receipt(*words: str) -> subprocess.CompletedProcess[str]:
+        return run("receipt", *words, DATABASE_URL=gateway_dsn, COLUMNS="200")
+
+    listed = receipt("list", "--dead").stdout
+    assert (first in listed, second in listed, "mail_refused" in listed) == (True, True, True)
+    assert "given up: 2 receipts, 0 alerts" in run("audit", DATABASE_URL=gateway_dsn).stdout
+    assert receipt("replay", first).returncode == 0
+    assert receipt("replay", first).returncode == 1
+    assert (first in receipt("list", "--dead").stdout, "due" in receipt("list").stdout) == (False, True)
+    assert receipt("replay", "--all-dead").stdout == "1 receipts are due again\n"
+    assert [receipt("replay", *words).returncode for words in ((), (first, "--all-dead"), ("no-uuid",))] == [1, 1, 1]
 
 
 def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:

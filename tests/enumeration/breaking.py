@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INSISTS = 32  # times a caller asks again before we say that it is stuck; 16 s, if each waits in vain for a lock that hangs hold
 SWEEPS = 2
-OWN_DEADLINE = ("inventory.", "pricing.", "mail.", "gateway.")  # a call that hangs there ends by itself
+OWN_DEADLINE = ("inventory.", "pricing.", "mail.", "sms.", "gateway.")  # a call that hangs there ends by itself
 NOT_REACHED = "no point was reached"
 HANDLER_S = 5.0  # PROTOCOL §6: after so long the caller is answered in the action's stead, and asks again
 

@@ -138,6 +138,14 @@ async def completed(stage: Stage, one: Subject) -> None:
     await do_webhook(stage, one)
 
 
+async def unserved(stage: Stage, one: Subject) -> None:
+    """Robots were promised, and there are none."""
+    await promised(stage, one)
+    stage.shelf.refuse_robots = True
+    await stage.turn("sweeper")
+    stage.shelf.refuse_robots = False
+
+
 async def an_older_quote(stage: Stage, one: Subject) -> None:
     """The device has as many live quotes as it may."""
     await do_preview(stage, Subject(one.user_id, f"{one.key}-older"))
@@ -155,7 +163,7 @@ async def do_preview_apples(stage: Stage, one: Subject) -> object:
 def _ends(
     insists: set[Status], walks_away: set[Status] | None = None
 ) -> Callable[[Stage, Subject, bool], Awaitable[list[str]]]:
-    """The order comes to rest in one of these, with as many dispatches and receipts as that means."""
+    """The order comes to rest in one of these, with as many dispatches, receipts and alerts as that means."""
 
     async def rest(stage: Stage, one: Subject, insisted: bool) -> list[str]:
         order = await stage.order(one.order_id)
@@ -170,6 +178,11 @@ def _ends(
         receipts = {message_id for message_id, text in stage.postbox.taken if str(one.order_id) in text}
         if len(receipts) != (order.status is COMPLETED):
             wrong.append(f"{order.status} with receipts {receipts}")
+        told = {key for key in stage.provider.keys if key.startswith(str(one.order_id))}
+        promised = order.status is FAILED and order.confirmed_at is not None
+        due = {f"{one.order_id}-partial"} if order.outcome else {f"{one.order_id}-failed"} if promised else set()
+        if told != due:
+            wrong.append(f"{order.status} with alerts {told}")
         return wrong
 
     return rest
@@ -196,4 +209,6 @@ ORDERS = (
     Scenario("webhook of an unconfirmed order", do_webhook, picked_after_a_dead_confirm, _ends({COMPLETED})),
     Scenario("reconcile", a_turn_of("reconciler"), picked_unheard, _ends({COMPLETED})),
     Scenario("receipt", a_turn_of("receipts"), completed, _ends({COMPLETED})),
+    Scenario("alert", a_turn_of("alerts"), completed, _ends({COMPLETED})),
+    Scenario("alert of a promise that was not kept", a_turn_of("alerts"), unserved, _ends({FAILED})),
 )  # fmt: skip

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 SEED = int(os.environ.get("PROVE_SEED", "1"))
 FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
-MESSAGES = ("inventory.", "pricing.", "mail.", "metrics.publish", "robots.announce", "gateway.")
+MESSAGES = ("inventory.", "pricing.", "mail.", "sms.", "metrics.publish", "robots.announce", "gateway.")
 
 
 async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:

@@ -11,17 +11,20 @@ from msgspec.structs import replace
 
 from autogrocery.gateway.account_routes import Accounts, open_accounts
 from autogrocery.gateway.actions.audit import audit
+from autogrocery.gateway.actions.send_alert import Manners
 from autogrocery.gateway.deps import Deps
-from autogrocery.gateway.loops import order_loops, restock_loops
+from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.kit import bus, rpc
 from autogrocery.kit.ports import free_ports
 from tests.fakes.peers import FakeInventory, FakePricing, serve_peers
+from tests.fakes.sms import serve_sms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Order
+    from autogrocery.gateway.peers.sms import Sms
     from autogrocery.kit.loops import Loop
     from autogrocery.kit.pg import Db
     from tests.enumeration.deeds import Subject
+    from tests.fakes.sms import Provider
 
 PLENTY = ("milk", "bread")  # for thousands of orders
 KEY, ROBOT_KEY = b"devices-and-operators-of-a-test-", b"robots-of-a-test-have-their-own-"
@@ -52,7 +57,7 @@ class Postbox:
 
 
 class Stage(Struct):
-    """One gateway process and what outlives it: the database, the peers, the mail server."""
+    """One gateway process and what outlives it: the database, the peers, the mail server, the provider of SMS."""
 
     db: Db
     shelf: FakeInventory
@@ -64,6 +69,13 @@ class Stage(Struct):
     deps: Deps
     publisher: bus.Publisher
     process: AsyncExitStack
+    provider: Provider
+    sms: Sms
+
+    def loops(self) -> list[Loop]:
+        """What the clock starts in a gateway."""
+        alerts = alert_loop(self.db, self.sms, "mart-test", Manners(cap_per_day=1_000))
+        return [*order_loops(self.deps), *restock_loops(self.deps), alerts]
 
     async def restart(self) -> None:
         """End the process and start the next one: new channel, new breaker, new epoch of metrics."""
@@ -85,11 +97,9 @@ class Stage(Struct):
             one.user_id if one else None,
         )
         await self.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
+        await self.db.run("UPDATE alert_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
         for loop in self.loops():
             await loop._once()
-
-    def loops(self) -> list[Loop]:
-        return [*order_loops(self.deps), *restock_loops(self.deps)]
 
     async def time_passes(self, one: Subject) -> None:
         """An idle quote is past its time."""
@@ -106,7 +116,7 @@ class Stage(Struct):
 
     async def device(self, device_id: str) -> int:
         row = await self.db.row(
-            "INSERT INTO smart_devices (device_id, password, email) VALUES ($1, $2, $3) RETURNING id",
+            "INSERT INTO smart_devices (device_id, password, email, phone) VALUES ($1, $2, $3, '+15550177') RETURNING id",
             device_id, HASH, f"{device_id}@mart.example",
         )  # fmt: skip
         assert row is not None
@@ -121,7 +131,8 @@ class Stage(Struct):
         row = await self.db.row(
             "SELECT (SELECT count(*) FROM grocery_orders WHERE intent IS NOT NULL)"
             " + (SELECT count(*) FROM restock_orders WHERE intent IS NOT NULL)"
-            " + (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL) AS owed"
+            " + (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL)"
+            " + (SELECT count(*) FROM alert_outbox WHERE done_at IS NULL) AS owed"
         )
         assert row is not None
         count: int = row["owed"]
@@ -149,8 +160,10 @@ async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
         )
         accounts = await stack.enter_async_context(open_accounts(db, settings, (KEY,), (ROBOT_KEY,)))
         nothing: Deps = Deps(settings, db, None, None, None, Mail(smtp_url, folder, deadline_s=1.0))  # type: ignore[arg-type]
+        provider = await stack.enter_async_context(serve_sms())
+        sms = await stack.enter_async_context(open_sms(provider.url, timeout_s=1.0))
         process = AsyncExitStack()
-        made = Stage(db, shelf, prices, target, smtp_url, postbox, accounts, nothing, publisher, process)
+        made = Stage(db, shelf, prices, target, smtp_url, postbox, accounts, nothing, publisher, process, provider, sms)
         stack.push_async_callback(process.aclose)
         await made.restart()
         yield made

@@ -77,8 +77,12 @@ class House(Struct):
         fact: Fact = Fact.PICKED,
         picked: dict[str, int] | None = None,
         delivery: Delivery | None = None,
+        *,
+        alert_completed: bool = False,
     ) -> tuple[bool, Status]:
-        return await complete(self.db, self.inventory, self.metrics, order_id, fact, picked=picked, delivery=delivery)
+        return await complete(
+            self.db, self.inventory, self.metrics, order_id, fact, picked=picked, delivery=delivery, alert_completed=alert_completed
+        )  # fmt: skip
 
     async def order(self, order_id: UUID) -> Order:
         found = await orders.get(self.db, order_id)

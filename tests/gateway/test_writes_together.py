@@ -13,7 +13,7 @@ from autogrocery.gateway.core.order import Line, Order, Outcome, Robot, Settleme
 from autogrocery.gateway.store import moves, orders
 from autogrocery.gateway.store.moves import Delivery
 from autogrocery.gateway.store.orders import IDLE_BEYOND, READ_TOGETHER, Number
-from autogrocery.gateway.store.writes import TOGETHER
+from autogrocery.gateway.store.writes import ALERTING, TOGETHER
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.faults import Fault, Mode, arm
 from autogrocery.kit.pg import open_db
@@ -96,7 +96,7 @@ async def test_an_id_that_is_taken_is_told_so_and_the_others_are_not(gateway_db:
     assert (first is None, again is None, last is None) == (False, True, False)
 
 
-async def test_every_kind_of_move_shares_one_statement(gateway_db: Db) -> None:
+async def test_every_kind_of_move_shares_one_statement_and_what_may_alert_shares_another(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     idle, picked, short, empty, overtaken, early, gone = [await added(gateway_db, user_id) for _ in range(7)]
     for order_id in (picked, short, empty, gone):
@@ -114,7 +114,7 @@ async def test_every_kind_of_move_shares_one_statement(gateway_db: Db) -> None:
             dispatched(gateway_db, gone),
             add(gateway_db, user_id),
         )
-    assert calls["orders.write"] == 1
+    assert (calls["orders.write"], calls["orders.write_alerting"]) == (1, 1)
     assert outcomes[0] is not None
     assert [len(changes) for changes in outcomes[1:6]] == [1, 1, 1, 2, 0]  # type: ignore[arg-type]
     assert outcomes[6] is None
@@ -205,12 +205,13 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 LOOKS = {
     TOGETHER: {"grocery_orders_pkey", "smart_devices_pkey"},
+    ALERTING: {"grocery_orders_pkey", "smart_devices_pkey"},
     READ_TOGETHER: {"grocery_orders_pkey", "order_lines_pkey", "short_picks_pkey"},
     IDLE_BEYOND: {"grocery_orders_of_device"},
 }
 
 
-@pytest.mark.parametrize("many", LOOKS, ids=["write", "read", "idle beyond"])
+@pytest.mark.parametrize("many", LOOKS, ids=["write", "write alerting", "read", "idle beyond"])
 @pytest.mark.parametrize("filled", [False, True], ids=["empty tables", "filled tables"])
 async def test_a_statement_for_many_looks_into_tables_by_index_only(
     gateway_dsn: str, gateway_db: Db, many: Many, *, filled: bool

@@ -29,6 +29,7 @@ async def test_a_device_registers_logs_in_and_sees_itself(house: House) -> None:
     assert me.json == {
         "user_id": made.json["user_id"], "device_id": "fridge-1", "kind": "device", "email": "a@example.org",
         "phone": "+15550001111", "robot_class": None, "scopes": ["orders:read", "orders:write", "catalog:read"],
+        "alerts": "trouble",
     }  # fmt: skip
 
 
@@ -46,6 +47,25 @@ async def test_the_registry_keeps_a_hash_and_never_tells_it(house: House) -> Non
     assert row["password"].startswith("$2b$")
     me = await house.get("/api/client/me", (await house.log_in())["access_token"])
     assert b"$2b$" not in me.body
+
+
+async def test_a_device_chooses_what_it_hears_of(house: House) -> None:
+    await house.add("fridge-1")
+    token = (await house.log_in())["access_token"]
+    for choice in ("all", "none", "none", "trouble"):
+        said = await house.post("/api/client/alerts", {"alerts": choice}, token)
+        assert (said.status, said.json["alerts"]) == (200, choice)
+        row = await house.db.row("SELECT alerts_off_at IS NOT NULL AS off FROM smart_devices")
+        assert row is not None
+        assert row["off"] is (choice == "none")
+    assert (await house.get("/api/client/me", token)).json["alerts"] == "trouble"
+
+
+@pytest.mark.parametrize("body", [{}, {"alerts": "some"}, {"alerts": None}, {"alerts": "all", "phone": "+15550001111"}])
+async def test_a_choice_that_there_is_not_is_422(house: House, body: dict[str, Any]) -> None:
+    await house.add("fridge-1")
+    said = await house.post("/api/client/alerts", body, (await house.log_in())["access_token"])
+    assert (said.status, said.code) == (422, "invalid_request")
 
 
 REFUSED_REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {

@@ -40,6 +40,9 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "cost 16": ({"BCRYPT_COST": "16"}, "BCRYPT_COST"), "in flight 1.5": ({"MAX_IN_FLIGHT": "1.5"}, "MAX_IN_FLIGHT"), "store too long": ({"STORE_ID": CANARY * 20}, "STORE_ID"),
     "no port": ({"ORDERING_HTTP_ADDR": CANARY}, "ORDERING_HTTP_ADDR"), "port 65536": ({"ORDERING_INTERNAL_ADDR": "127.0.0.1:65536"}, "ORDERING_INTERNAL_ADDR"),
     "port a word": ({"ORDERING_HTTP_ADDR": f"127.0.0.1:{CANARY}"}, "ORDERING_HTTP_ADDR"), "database away": ({"DATABASE_URL": NOWHERE}, "DATABASE_URL"),
+    "quiet hours a word": ({"ALERT_QUIET_HOURS": CANARY}, "ALERT_QUIET_HOURS"), "quiet at 24": ({"ALERT_QUIET_HOURS": "22-24"}, "ALERT_QUIET_HOURS"),
+    "quiet all day": ({"ALERT_QUIET_HOURS": "7-07"}, "ALERT_QUIET_HOURS"), "no such zone": ({"STORE_TIMEZONE": f"Europe/{CANARY}"}, "STORE_TIMEZONE"),
+    "zone of a path": ({"STORE_TIMEZONE": f"../{CANARY}"}, "STORE_TIMEZONE"), "cap below 0": ({"ALERT_CAP_PER_DAY": "-1"}, "ALERT_CAP_PER_DAY"),
 }  # fmt: skip
 
 

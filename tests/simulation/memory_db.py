@@ -11,7 +11,7 @@ from tests.simulation.statements import ORDERS
 from tests.simulation.tables import BEGINNING, Statement, Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -107,9 +107,10 @@ def claim_receipts(s: Statement, limit: int, lease_s: float) -> list[Row]:
     ]
 
 
-def settle(s: Statement, key: Sequence[UUID]) -> list[Row]:
-    row = s.tables.receipts.get(key[0])
-    return [s.change_receipt(row, done_at=s.now, last_error=None)] if row else []
+def settle(s: Statement, settled: tuple[UUID, str | None]) -> list[Row]:
+    order_id, note = settled
+    row = s.tables.receipts.get(order_id)
+    return [s.change_receipt(row, done_at=s.now, last_error=note)] if row else []
 
 
 def bury(s: Statement, order_id: UUID, why: str) -> list[Row]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from autogrocery.contracts.analytics.metric import OrderMetric, decode
 from autogrocery.gateway.core.quote import Price, Quote
+from autogrocery.gateway.peers.mail import SENDER
 from autogrocery.kit.recent import Recent
 from autogrocery.kit.refusals import InDoubt, Unavailable
 from tests.simulation.memory_db import name_of
@@ -201,6 +202,7 @@ class MailPort:
     """peers.mail.Mail to the receipts' relay: `delivered` keeps each Message-ID as often as it came."""
 
     def __init__(self, delivered: list[str], life: Life, network: Network) -> None:
+        self.sender = SENDER
         self._delivered = delivered
         self._life = life
         self._network = network

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from autogrocery.commands.console import console
 from autogrocery.commands.migrations import PARTS, migrate_all
-from autogrocery.commands.whole_audit import audit_all
-from autogrocery.gateway.core.receipt import money
-from autogrocery.gateway.store import orders
+from autogrocery.commands.whole_audit import STATEMENT_TIMEOUT_MS, audit_all
+from autogrocery.gateway.core.money import money
+from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit import log
 from autogrocery.kit.migrate import MigrationError, status
 from autogrocery.kit.pg import open_db
@@ -83,6 +83,9 @@ def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         broken = [(part, one) for part, one in found if one.violations]
         for part, one in broken:
             print(f"{part} {one.name}: {'; '.join(one.examples)}")
+        async with open_db(dsn_of(environ), application="audit", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
+            dead = await receipts.count_dead(db)
+        print("given up: " + ", ".join(f"{count} {what}" for what, count in dead.items()))
         return 1 if broken else 0
 
     return told(work)

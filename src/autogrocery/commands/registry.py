@@ -14,6 +14,7 @@ from autogrocery.commands.console import console
 from autogrocery.commands.database import dsn_of, told
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import DeviceId, Kind
+from autogrocery.gateway.core.alert import Alerts
 from autogrocery.gateway.store import devices
 from autogrocery.kit.passwords import open_passwords
 from autogrocery.kit.pg import open_db
@@ -95,6 +96,22 @@ def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
             print(f"no {arguments.kind} {arguments.device_id}", file=sys.stderr)
             return 1
         print(f"{arguments.kind} {arguments.device_id} disabled")
+        return 0
+
+    return told(work)
+
+
+def run_alerts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Write down what a device wants to hear of, for people who ask by telephone."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            known = await devices.get(db, arguments.device_id)
+            if known is None or known.kind is not Kind.DEVICE:
+                print(f"no device {arguments.device_id}", file=sys.stderr)
+                return 1
+            await devices.set_alerts(db, known.user_id, Alerts(arguments.choice))
+        print(f"device {arguments.device_id} hears of: {arguments.choice}")
         return 0
 
     return told(work)

@@ -10,7 +10,15 @@ from autogrocery.contracts import registry
 from autogrocery.gateway.actions.log_in import ISSUER, Issuing, change_password, log_in, refresh
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import Audience, Kind
-from autogrocery.gateway.core.account_wire import LoginIn, MeOut, PasswordIn, RegisteredOut, RegisterIn, TokensOut
+from autogrocery.gateway.core.account_wire import (
+    AlertsIn,
+    LoginIn,
+    MeOut,
+    PasswordIn,
+    RegisteredOut,
+    RegisterIn,
+    TokensOut,
+)
 from autogrocery.gateway.store import devices, refresh_tokens
 from autogrocery.kit.http_route import Answer, Request, Route
 from autogrocery.kit.loops import Loop
@@ -91,6 +99,8 @@ def account_routes(accounts: Accounts) -> list[Route]:
         Route("POST", "/api/client/password", bind(_password), body=PasswordIn, status=204, limit=limit,
               summary="Change the password; refresh tokens end", errors=("401 invalid_credentials", "503 busy")),
         Route("GET", "/api/client/me", bind(_me), answer=MeOut, summary="The registry entry, without the password"),
+        Route("POST", "/api/client/alerts", bind(_alerts), body=AlertsIn, answer=MeOut, scope="orders:write", limit=limit,
+              summary="Choose what to hear of by SMS: nothing, trouble (at first), or every order's end"),
     ]  # fmt: skip
 
 
@@ -147,4 +157,11 @@ async def _me(request: Request, *, accounts: Accounts) -> MeOut:
     known = await devices.get_by_id(accounts.db, request.caller.user_id)
     if known is None:
         raise Unauthenticated("invalid_token", "this account is gone")
-    return MeOut(known.user_id, known.device_id, known.kind, known.email, known.phone, known.robot_class, known.scopes)
+    return MeOut(known.user_id, known.device_id, known.kind, known.email, known.phone, known.robot_class, known.scopes,
+                 known.alerts)  # fmt: skip
+
+
+async def _alerts(request: Request, *, accounts: Accounts) -> MeOut:
+    body: AlertsIn = request.body
+    await devices.set_alerts(accounts.db, request.caller.user_id, body.alerts)
+    return await _me(request, accounts=accounts)

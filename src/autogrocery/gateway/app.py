@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
 from autogrocery.gateway.account_routes import Accounts, account_routes, internal_account_routes, open_accounts
+from autogrocery.gateway.actions.send_alert import Manners
+from autogrocery.gateway.core.alert import QuietHours
 from autogrocery.gateway.deps import Deps
 from autogrocery.gateway.internal_routes import ops_routes, probe_routes, webhook_routes
-from autogrocery.gateway.loops import order_loops, restock_loops
+from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import open_mail
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.routes import order_routes
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log
@@ -30,7 +35,7 @@ from autogrocery.kit.ready import notify
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.run import StartError
 from autogrocery.kit.serve_http import serve_http
-from autogrocery.kit.settings import address, all_different, load, secrets
+from autogrocery.kit.settings import SettingsError, address, all_different, load, secrets
 from autogrocery.kit.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
@@ -64,16 +69,34 @@ def read_keys(settings: GatewaySettings) -> Keys:
     return keys
 
 
+def read_manners(settings: GatewaySettings) -> Manners:
+    """Read when telephones may ring; raises SettingsError if this machine does not know the zone, or it is quiet all day."""
+    try:
+        zone = UTC if settings.store_timezone == "UTC" else ZoneInfo(settings.store_timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError("STORE_TIMEZONE names no zone that this machine knows") from None
+    if not settings.alert_quiet_hours:
+        return Manners(None, settings.alert_cap_per_day)
+    start, end = map(int, settings.alert_quiet_hours.split("-"))
+    if start == end:
+        raise SettingsError("ALERT_QUIET_HOURS is malformed: it ends when it begins")
+    return Manners(QuietHours(start, end, zone), settings.alert_cap_per_day)
+
+
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises SettingsError and StartError with one line for the operator."""
     settings = load(GatewaySettings, environ)
-    keys = read_keys(settings)
+    keys, alerting = read_keys(settings), read_manners(settings)
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
     async with AsyncExitStack() as stack:
         deps = await _open(stack, settings)
         accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
-        await stack.enter_async_context(loops.running([*order_loops(deps), *restock_loops(deps), *accounts.loops()]))
+        sms = await stack.enter_async_context(open_sms(settings.sms_url))
+        alerts = alert_loop(deps.db, sms, settings.store_id, alerting)
+        await stack.enter_async_context(
+            loops.running([*order_loops(deps), *restock_loops(deps), alerts, *accounts.loops()])
+        )
         inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks)), Guard(accounts.verify_operator, ("/internal/ops",)),
                     max_in_flight=settings.max_in_flight)  # fmt: skip
         outer = App(public_table(deps, accounts), guard(accounts), max_in_flight=settings.max_in_flight)
@@ -133,7 +156,9 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
     pricing = await stack.enter_async_context(
         rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr)
     )
-    mail = await stack.enter_async_context(open_mail(settings.smtp_url, settings.autogrocery_home))
+    mail = await stack.enter_async_context(
+        open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
+    )
     streams = settings.peer_streams == "on"
     peers = Inventory(inventory, streams=streams), Pricing(pricing, streams=streams)
     return Deps(settings, db, *peers, metrics, mail)

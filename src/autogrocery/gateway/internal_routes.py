@@ -87,6 +87,7 @@ async def _update_order(request: Request, *, deps: Deps) -> AppliedOut:
         picked=picked,
         robots=[Robot(one.robot_id, one.robot_class, one.assignment_id) for one in body.robots or ()],
         delivery=_delivery(request),
+        alert_completed=deps.settings.alert_completed == "on",
     )
     return AppliedOut(applied, status)
 

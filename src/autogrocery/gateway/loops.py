@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.actions.expire import expire
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
+from autogrocery.gateway.actions.send_alert import send_alert
 from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.actions.take_in import take_in
+from autogrocery.gateway.core.alert import Occasion
 from autogrocery.gateway.store import due, due_restocks
+from autogrocery.kit import clock
 from autogrocery.kit.log import log
 from autogrocery.kit.loops import Loop
 from autogrocery.kit.outbox import Outbox
@@ -20,13 +23,15 @@ from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from autogrocery.gateway.actions.send_alert import Manners
     from autogrocery.gateway.deps import Deps
-    from autogrocery.kit.pg import Row
+    from autogrocery.gateway.peers.sms import Sms
+    from autogrocery.kit.pg import Db, Row
     from autogrocery.kit.rpc import Peer
 
 AT_ONCE = 16
-RECEIPT_GIVE_UP_S = 24 * 3600.0
-RECEIPT_BATCH = 8  # all at once, so that the slowest server ends it within its lease and nobody sends beside us
+GIVE_UP_S = 24 * 3600.0
+LETTERS = 8  # a batch of receipts or alerts: all at once, so that the slowest server ends it within its lease and nobody sends beside us
 
 
 def order_loops(deps: Deps) -> list[Loop]:
@@ -43,14 +48,13 @@ def order_loops(deps: Deps) -> list[Loop]:
 
     async def reconcile_due() -> bool:
         found = await due.claim_silent(db, deps.reconcile_again_s)
-        return await _each(found, lambda one: reconcile(db, inventory, metrics, one.order_id))
+        all_ends = deps.settings.alert_completed == "on"
+        return await _each(found, lambda one: reconcile(db, inventory, metrics, one.order_id, alert_completed=all_ends))
 
-    async def deliver(row: Row) -> None:
-        await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
+    async def deliver(row: Row) -> str | None:
+        return await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
 
-    receipts = Outbox(
-        db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=RECEIPT_GIVE_UP_S, batch=RECEIPT_BATCH
-    )
+    receipts = Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=GIVE_UP_S, batch=LETTERS)
     sweeper = Loop("sweeper", 0.25, sweep_due)
     _hasten_on_recovery(deps.inventory.peer, sweeper, lambda: due.hasten(db))
     return [
@@ -77,6 +81,25 @@ def restock_loops(deps: Deps) -> list[Loop]:
     for peer in (inventory.peer, pricing.peer):
         _hasten_on_recovery(peer, sweeper, lambda: due_restocks.hasten(db))
     return [sweeper, Loop("restock_reconciler", 5.0, reconcile_due)]
+
+
+def alert_loop(db: Db, sms: Sms, store_id: str, manners: Manners) -> Loop:
+    """Return the relay of alerts; one that is a day late, quiet hours included, is given up."""
+
+    async def deliver(row: Row) -> str | None:
+        occasion = Occasion(row["event"])
+        return await send_alert(db, sms, row["order_id"], occasion, store_id=store_id, manners=manners, at=clock.now())
+
+    outbox = Outbox(
+        db,
+        "alert_outbox",
+        ("order_id", "event"),
+        deliver,
+        give_up_after_s=GIVE_UP_S,
+        batch=LETTERS,
+        types=("uuid", "text"),
+    )
+    return Loop("alerts", 1.0, outbox.relay)
 
 
 def _hasten_on_recovery(peer: Peer, sweeper: Loop, make_due: Callable[[], Awaitable[int]]) -> None:

@@ -32,8 +32,37 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     ] = "tcp://127.0.0.1:5557"
     autogrocery_home: Annotated[str, Meta(description="where receipts are written while SMTP_URL is unset")] = ""
     smtp_url: Annotated[
-        str, Meta(description="smtp://user:password@host:port or smtps://…; unset: receipts become .eml files")
+        str,
+        Meta(
+            description="smtp://user:password@host:port (STARTTLS if offered, and always before a password) or smtps://…; unset: receipts become .eml files"
+        ),
     ] = ""
+    receipt_from: Annotated[
+        str, Meta(description="the address that receipts come from; its domain names the mails")
+    ] = "receipts@autogrocery.invalid"
+    sms_url: Annotated[
+        str,
+        Meta(
+            description="twilio://ACCOUNT_SID:TOKEN@api.twilio.com?from=+… or https://user:password@host/path?from=+…; unset: alerts are lines in the log"
+        ),
+    ] = ""
+    alert_completed: Annotated[
+        Literal["on", "off"],
+        Meta(description="alert of whole orders too, where the device chose `all`; else of short and failed ones only"),
+    ] = "off"
+    alert_quiet_hours: Annotated[
+        str,
+        Meta(
+            description="22-7: from 22 until 7 o'clock alerts wait; unset: they go at any hour",
+            pattern=r"^(|([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-3]))$",
+        ),
+    ] = ""
+    alert_cap_per_day: Annotated[
+        int, Meta(description="alerts a device gets within 24 hours at most", ge=0, le=1_000)
+    ] = 5
+    store_timezone: Annotated[str, Meta(description="IANA name of the zone of the quiet hours, as Europe/Berlin")] = (
+        "UTC"
+    )
     store_id: Annotated[str, Meta(description="this mart, in metrics and receipts", min_length=1, max_length=64)] = (
         "mart-1"
     )

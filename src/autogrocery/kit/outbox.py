@@ -11,6 +11,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from prometheus_client import Counter
+
 from autogrocery.kit.log import log
 from autogrocery.kit.pg_many import Many
 from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
@@ -24,6 +26,11 @@ LEASE_S = 30.0
 BATCH = 64
 AT_ONCE = 8
 FIRST_BACKOFF_S = 0.25
+DELIVERIES = Counter("outbox_deliveries", "Attempts at rows of an outbox, by what came of them", ["outbox", "result"])
+
+
+class NotBefore(Unavailable):
+    """Later, and not before `retry_after_s` seconds from now: the other side, or the time of day, says so."""
 
 
 class Outbox:
@@ -34,7 +41,7 @@ class Outbox:
         db: Db,
         table: str,
         key: Sequence[str],
-        deliver: Callable[[Row], Awaitable[None]],
+        deliver: Callable[[Row], Awaitable[str | None]],
         *,
         cap_s: float = 60.0,
         give_up_after_s: float | None = None,
@@ -45,7 +52,8 @@ class Outbox:
     ) -> None:
         """Deliver rows of `table`, named by `key` of `types`; a temporary failure is retried until `give_up_after_s` (None: for ever).
 
-        `deliver` raises Refused for "never", Unavailable or InDoubt for "later"; `at_once` of a batch are under way together.
+        `deliver` returns None, or a word that says why there was nothing to deliver, which is kept in `last_error`. It raises
+        Refused for "never", Unavailable or InDoubt for "later", NotBefore for "not before"; `at_once` of a batch are under way together.
         Those delivered at the same time are settled in one statement. A process that dies leaves its `batch` rows to the
         others after `lease_s` seconds, so that must be more than the batch can take.
         """
@@ -70,8 +78,9 @@ class Outbox:
         """  # noqa: S608 - table and columns are ours
         where = " AND ".join(f"{name} = ${i}" for i, name in enumerate(self._key, start=1))
         after = len(self._key)
+        self._name = name
         self._settled_at = f"{name}.settle"
-        self._settle = Many(_settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key),))
+        self._settle = Many(_settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key) + 1,))
         self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
         self._defer = (
             f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
@@ -93,19 +102,29 @@ class Outbox:
     async def _attempt(self, row: Row) -> None:
         key = [row[name] for name in self._key]
         try:
-            await self._deliver(row)
+            needless = await self._deliver(row)
         except Refused as refusal:
-            log.error("delivery_buried", key=[str(part) for part in key], code=refusal.code)
-            await self._db.run(self._bury, *key, refusal.code)
+            await self._give_up(key, refusal.code)
         except (Unavailable, InDoubt) as trouble:
             if self._give_up_after_s is not None and await self._too_old(row):
-                log.error("delivery_buried", key=[str(part) for part in key], code="gave_up")
-                await self._db.run(self._bury, *key, "gave_up")
+                await self._give_up(key, "gave_up")
                 return
-            backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16))
-            await self._db.run(self._defer, *key, str(trouble), backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
+            backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+            if isinstance(trouble, NotBefore):
+                backoff_s += trouble.retry_after_s
+            self._count("deferred")
+            await self._db.run(self._defer, *key, str(trouble), backoff_s)
         else:
-            await self._db.together(self._settle, self._settled_at, key)
+            self._count("needless" if needless else "delivered")
+            await self._db.together(self._settle, self._settled_at, (*key, needless))
+
+    async def _give_up(self, key: Sequence[object], code: str) -> None:
+        self._count("buried")
+        log.error("delivery_buried", outbox=self._name, key=[str(part) for part in key], code=code)
+        await self._db.run(self._bury, *key, code)
+
+    def _count(self, result: str) -> None:
+        DELIVERIES.labels(self._name, result).inc()
 
     async def _too_old(self, row: Row) -> bool:
         found = await self._db.row("-- outbox.age\nSELECT extract(epoch FROM now() - $1::timestamptz) AS age_s",
@@ -115,14 +134,14 @@ class Outbox:
 
 def _settle(table: str, name: str, types: Mapping[str, str]) -> str:
     """Return the statement that settles many rows, locked in the order of their keys: others may settle them too."""
-    columns = ", ".join(types)
-    arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate(types.values(), start=1))
+    columns = ", ".join([*types, "note"])
+    arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate([*types.values(), "text"], start=1))
     match = " AND ".join(f"o.{column} = d.{column}" for column in types)
     return f"""
     -- {name}.settled
     WITH delivered AS MATERIALIZED (
-      SELECT {", ".join(f"o.{column}" for column in types)}
+      SELECT {", ".join(f"o.{column}" for column in types)}, d.note
         FROM unnest({arrays}) AS d ({columns}) JOIN {table} o ON {match}
        ORDER BY {", ".join(f"o.{column}" for column in types)} FOR NO KEY UPDATE OF o)
-    UPDATE {table} o SET done_at = now(), last_error = NULL FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
+    UPDATE {table} o SET done_at = now(), last_error = d.note FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
     """  # noqa: S608 - table and columns are ours

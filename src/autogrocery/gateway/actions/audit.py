@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from autogrocery.gateway.store import receipts
 from autogrocery.kit.audit import Invariant, violations
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ PACKAGE = "autogrocery.gateway.store"
 
 
 class AuditOut(Struct, frozen=True):
-    """Every invariant with the number of rows that violate it, and a few of them."""
+    """Every invariant with the number of rows that violate it, and a few of them.
+
+    `dead_letters` counts receipts and alerts that were given up: no violation, but somebody should look.
+    """
 
     clean: bool
     invariants: list[Invariant]
+    dead_letters: dict[str, int]
 
 
 async def audit(db: Db) -> AuditOut:
     """Run every query of audit.sql; clean if none returns a row. Raises Unavailable."""
     found = await violations(db, PACKAGE)
-    return AuditOut(not any(invariant.violations for invariant in found), found)
+    return AuditOut(not any(invariant.violations for invariant in found), found, await receipts.count_dead(db))

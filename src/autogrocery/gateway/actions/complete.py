@@ -30,9 +30,11 @@ async def complete(
     picked: Mapping[str, int] | None = None,
     robots: Sequence[Robot] | None = None,
     delivery: Delivery | None = None,
+    alert_completed: bool = False,
 ) -> tuple[bool, Status]:
     """Commit that the order was picked, or that nothing was; returns whether this call did it, and the status now.
 
+    With `alert_completed` a device that asked for it has an alert even if all was picked.
     Raises NotFound(order_not_found), Conflict(not_dispatched, webhook_differs), Invalid and Unavailable; after none of
     them is anything remembered.
     """
@@ -48,6 +50,7 @@ async def complete(
         settlement = settle(order, fact, picked)
         changes = await moves.finish(
             db, order_id, settlement, robots=robots, even_if_idle=even_if_idle, delivery=delivery,
+            alert_completed=alert_completed,
             number=metrics.take(2 if order.status is Status.PREVIEWED else 1),
         )  # fmt: skip
         if changes:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 FACTS = {State.COMPLETED: Fact.PICKED, State.FAILED: Fact.NOTHING_PICKED}
 
 
-async def reconcile(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
+async def reconcile(
+    db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID, *, alert_completed: bool = False
+) -> None:
     """Bring a PROCESSING order to what inventory says, by the webhook's own code; a contradiction asks for attention.
 
     Raises InDoubt and Unavailable: claimed again later.
@@ -32,7 +34,15 @@ async def reconcile(db: Db, inventory: Inventory, metrics: Metrics, order_id: UU
     standing = await inventory.get_order(order_id)
     if standing.state in FACTS:
         try:
-            await complete(db, inventory, metrics, order_id, FACTS[standing.state], picked=standing.picked or None)
+            await complete(
+                db,
+                inventory,
+                metrics,
+                order_id,
+                FACTS[standing.state],
+                picked=standing.picked or None,
+                alert_completed=alert_completed,
+            )
         except Invalid:
             log.error("order_contradicted", order_id=str(order_id), state=standing.state)
             await due.flag(db, order_id, "inventory says that robots picked what is not in this order")

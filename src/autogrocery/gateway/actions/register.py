@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import Kind, require_email, require_password, require_supplier_of_truck
+from autogrocery.gateway.core.account import (
+    Kind,
+    require_email,
+    require_password,
+    require_phone,
+    require_supplier_of_truck,
+)
 from autogrocery.gateway.store import devices
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Conflict
@@ -22,6 +28,7 @@ async def register(
     require_password(password)
     require_email(email)
     require_supplier_of_truck(kind, supplier_id)
+    require_phone(phone)
     taken = Conflict("device_taken", "this device id is registered already")
     if await devices.get(db, device_id):
         raise taken

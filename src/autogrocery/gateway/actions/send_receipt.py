@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.receipt import receipt_text
+from autogrocery.gateway.core.receipt import receipt
 from autogrocery.gateway.peers.mail import message
 from autogrocery.gateway.store import orders, receipts
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg import Db
 
 
-async def send_receipt(db: Db, mail: Mail, order_id: UUID, store_id: str) -> None:
+async def send_receipt(db: Db, mail: Mail, order_id: UUID, store_id: str) -> str | None:
     """Mail the order's receipt to its device's address, if it has one; sent twice it is the same mail by its Message-ID.
 
-    Raises Invalid for never, Unavailable for later.
+    Returns why there was nothing to send, else None. Raises Invalid for never, Unavailable for later.
     """
     order = await orders.get(db, order_id)
     address = await receipts.get_address(db, order_id)
     if order is None or address is None:
-        return
-    subject = f"Your receipt, order {order_id}"
-    text = receipt_text(order, store_id)
-    await mail.send(message(address, subject, text, message_id=f"<{order_id}@autogrocery.invalid>"), str(order_id))
+        return "no_address"
+    mail_of_order = message(
+        address, receipt(order, store_id), name=str(order_id), at=order.finished_at, sender=mail.sender
+    )
+    await mail.send(mail_of_order, str(order_id))
+    return None

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from autogrocery.gateway.core.alert import Alerts
 from autogrocery.kit.refusals import Flaw, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
@@ -66,6 +67,7 @@ class Account(Struct, frozen=True):
     disabled: bool = False
     supplier_id: str | None = None  # of a truck: for whom it restocks
     supplier_name: str | None = None
+    alerts: Alerts = Alerts.TROUBLE
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -128,3 +130,10 @@ def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
     if not fits or (kind is Kind.TRUCK) != (supplier_id is not None):
         raise Invalid("invalid_request", "the supplier can't be taken",
                       errors=(Flaw(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),))  # fmt: skip
+
+
+def require_phone(phone: str | None) -> None:
+    """Raise Invalid(invalid_request) unless it is absent or a number by E.164, `+` and 7 to 15 digits."""
+    if phone is not None and not re.search(PHONE_PATTERN, phone):
+        raise Invalid("invalid_request", "the telephone number can't be taken",
+                      errors=(Flaw(pointer="/phone", detail="expected E.164, as +15550100123"),))  # fmt: skip

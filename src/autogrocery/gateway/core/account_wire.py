@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
+from autogrocery.gateway.core.alert import Alerts  # noqa: TC001 - msgspec reads the annotations
 
 
 class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +49,12 @@ class PasswordIn(Struct, frozen=True, forbid_unknown_fields=True):
     new_password: str
 
 
+class AlertsIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the device wants to hear of by SMS: `none`, `trouble` (short and failed orders), or `all` of its orders' ends."""
+
+    alerts: Alerts
+
+
 class MeOut(Struct, frozen=True):
     """A registry entry without the password."""
 
@@ -58,3 +65,4 @@ class MeOut(Struct, frozen=True):
     phone: str | None
     robot_class: str | None
     scopes: tuple[str, ...]
+    alerts: Alerts

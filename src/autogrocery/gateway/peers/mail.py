@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
+from email.errors import HeaderParseError
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from autogrocery.gateway.core.account import EMAIL
 from autogrocery.kit import faults
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Invalid, Unavailable
@@ -20,29 +23,60 @@ from autogrocery.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
+    from ssl import SSLContext
+    from urllib.parse import SplitResult
+
+    from autogrocery.gateway.core.receipt import Receipt
 
 TIMEOUT_S = 10.0  # for each step of the conversation
 QUIT_S = 1.0
 DEADLINE_S = 20.0  # for all of it; below the lease of an outbox row, so that nobody sends it beside us
 PERMANENT = 500  # RFC 5321 §4.2.1: a reply of 5yz says never
 SENDER = "receipts@autogrocery.invalid"
+SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def message(to: str, subject: str, text: str, *, message_id: str, sender: str = SENDER) -> EmailMessage:
-    """Return a mail; raises Invalid(bad_address) if `to` is no address."""
+def address(text: str) -> Address:
+    """Return one mail address; raises ValueError if `text` is none, or more than one."""
+    if not EMAIL.fullmatch(text):
+        raise ValueError("not one address")
+    try:
+        return Address(addr_spec=text)
+    except HeaderParseError:
+        raise ValueError("not one address") from None
+
+
+def message(
+    to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER
+) -> EmailMessage:  # fmt: skip
+    """Return a mail of text and HTML, the same bytes whenever it is made; raises Invalid(bad_address) if `to` is no address.
+
+    `name` is of letters, digits and hyphens, and no other mail's: it is the Message-ID's and the MIME boundary's.
+    """
     mail = EmailMessage(policy=SMTP)
     try:
-        mail["From"], mail["To"], mail["Subject"], mail["Message-ID"] = sender, to, subject, message_id
+        mail["From"], mail["To"] = address(sender), address(to)
     except ValueError:
         raise Invalid("bad_address", "the registry's address is none") from None
-    mail.set_content(text)
+    mail["Subject"] = receipt.subject
+    mail["Message-ID"] = f"<{name}@{sender.rpartition('@')[2]}>"
+    if at is not None:
+        mail["Date"] = at
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: nobody's holiday notice is sent back
+    mail.set_content(receipt.text, charset="utf-8", cte="quoted-printable")
+    mail.add_alternative(receipt.html, subtype="html", charset="utf-8", cte="quoted-printable")
+    mail.set_boundary(f"=_{name}")  # RFC 2045 §6.7: quoted-printable never holds "=_"
     return mail
 
 
 class Mail:
     """Sends to the server of `url`, or writes into `folder` if there is none."""
 
-    def __init__(self, url: str, folder: Path, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, url: str, folder: Path, *, sender: str = SENDER, deadline_s: float = DEADLINE_S, tls: SSLContext | None = None
+    ) -> None:  # fmt: skip
+        """Send as `sender`; `tls` is what a server's certificate is judged by, if not by this machine's authorities."""
         parts = urlsplit(url)
         try:
             known = not url or (parts.scheme in {"smtp", "smtps"} and bool(parts.hostname))
@@ -51,9 +85,15 @@ class Mail:
             known = False
         if not known:
             raise SettingsError("SMTP_URL is malformed: expected smtp://host:port or smtps://host:port")
+        try:
+            address(sender).addr_spec.encode("ascii")
+        except ValueError:
+            raise SettingsError("RECEIPT_FROM is malformed: expected name@domain") from None
+        self.sender = sender
         self._parts = parts if url else None
         self._folder = folder
         self._deadline_s = deadline_s
+        self._tls = tls
 
     async def send(self, mail: EmailMessage, name: str) -> None:
         """Hand over one mail, named for the file; raises Invalid for never and Unavailable for later."""
@@ -63,12 +103,13 @@ class Mail:
         try:
             async with asyncio.timeout(self._deadline_s):
                 await faults.through("mail.send", lambda: self._deliver(mail))
-        except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
+        except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
             code = error.recipients[0].code if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error.code
             if code >= PERMANENT:
                 raise Invalid("mail_refused", f"the server answered {code}") from error
             raise Unavailable("mail_deferred", f"the server answered {code}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            # A 5yz to greeting, login or sender is about this gateway, not about this mail: a person will mend it.
             raise Unavailable("mail_unavailable", type(error).__name__) from error
 
     async def _deliver(self, mail: EmailMessage) -> None:
@@ -79,6 +120,8 @@ class Mail:
             username=unquote(self._parts.username) if self._parts.username else None,
             password=unquote(self._parts.password) if self._parts.password else None,
             use_tls=self._parts.scheme == "smtps",
+            start_tls=self._starts_tls(self._parts),
+            tls_context=self._tls,
             timeout=TIMEOUT_S,
         )
         try:
@@ -89,6 +132,13 @@ class Mail:
                     await client.quit()
         finally:
             client.close()
+
+    @staticmethod
+    def _starts_tls(parts: SplitResult) -> bool | None:
+        """None is: if the server offers it. A password leaves this machine under TLS only, whoever strips the offer."""
+        if parts.scheme == "smtps":
+            return False
+        return True if parts.username and parts.hostname not in SAME_MACHINE else None
 
     def _write(self, mail: EmailMessage, name: str) -> None:
         """Write whole or not at all; writing again replaces the same file."""
@@ -101,9 +151,9 @@ class Mail:
 
 
 @asynccontextmanager
-async def open_mail(url: str, home: str) -> AsyncIterator[Mail]:
-    """Open the way that SMTP_URL says; raises SettingsError if it is malformed."""
+async def open_mail(url: str, home: str, sender: str) -> AsyncIterator[Mail]:
+    """Open the way that SMTP_URL says; raises SettingsError if it or RECEIPT_FROM is malformed."""
     folder = Path(home or ".") / "receipts"
     if not url:
         log.info("receipts_go_to_files", folder=str(folder))
-    yield Mail(url, folder)
+    yield Mail(url, folder, sender=sender)

@@ -47,6 +47,19 @@ SELECT o.order_id FROM grocery_orders o LEFT JOIN receipt_outbox r USING (order_
 -- invariant: outbox_drains — no receipt has been due for more than 60 s
 SELECT order_id FROM receipt_outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at < now() - interval '60 seconds';
 
+-- invariant: alerts_drain — no alert has been due for more than 60 s
+SELECT order_id FROM alert_outbox WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at < now() - interval '60 seconds';
+
+-- invariant: alerts_tell_the_truth — an alert says how its order ended, to the device whose order it is
+SELECT a.order_id FROM alert_outbox a JOIN grocery_orders o USING (order_id)
+ WHERE a.user_id <> o.user_id
+    OR a.event <> CASE WHEN o.status = 'FAILED' THEN 'FAILED' WHEN o.outcome = 'PARTIAL' THEN 'PARTIAL' ELSE o.status END;
+
+-- invariant: who_wants_no_alert_gets_none — none was made or sent later than 60 s after its device opted out
+SELECT a.order_id FROM alert_outbox a JOIN smart_devices d ON d.id = a.user_id
+ WHERE a.created_at > d.alerts_off_at + interval '60 seconds'
+    OR (a.last_error IS NULL AND a.done_at > d.alerts_off_at + interval '60 seconds');
+
 -- invariant: every_change_has_its_metric — each history row carries a number of its own in an epoch that is known
 WITH history AS (
   SELECT order_id, epoch, sequence FROM order_history UNION ALL SELECT order_id, epoch, sequence FROM restock_history)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.account import Account, Kind
+from autogrocery.gateway.core.alert import Alerts
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg import Db, Row
 
 COLUMNS = (
     "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled, supplier_id,"
-    " supplier_name"
+    " supplier_name, alerts"
 )
 
 ADD = """
@@ -99,9 +100,21 @@ async def change_password(db: Db, user_id: int, old: str, new: str) -> bool:
     return await db.row(REPLACE_HASH, user_id, old, new) is not None
 
 
+SET_ALERTS = """
+-- devices.set_alerts
+UPDATE smart_devices SET alerts = $2, alerts_off_at = CASE WHEN $2 = 'none' THEN coalesce(alerts_off_at, now()) END
+ WHERE id = $1
+"""
+
+
+async def set_alerts(db: Db, user_id: int, alerts: Alerts) -> bool:
+    """Write down what a device wants to hear of; False if there is no such account."""
+    return await db.run(SET_ALERTS, user_id, alerts) == 1
+
+
 def _account(row: Row) -> Account:
     return Account(
         row["id"], row["device_id"], row["password"], Kind(row["kind"]), row["robot_class"],
         None if row["scopes"] is None else tuple(row["scopes"]), row["email"], row["phone"], row["disabled"],
-        row["supplier_id"], row["supplier_name"],
+        row["supplier_id"], row["supplier_name"], Alerts(row["alerts"]),
     )  # fmt: skip

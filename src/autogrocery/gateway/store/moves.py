@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from autogrocery.gateway.core.order import Cause, Status
-from autogrocery.gateway.store.writes import Asked, write
+from autogrocery.gateway.core.order import Cause, Outcome, Status
+from autogrocery.gateway.store.writes import ALERTING, TOGETHER, Asked, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,18 +99,26 @@ WITH moved AS (
      SET status = release_as, version = version + 1, intent = NULL, intent_at = NULL, finished_at = now(), due_at = NULL,
          attention = NULL, total_cents = CASE WHEN release_as = 'FAILED' THEN 0 ELSE total_cents END
    WHERE order_id = $1 AND intent = 'RELEASE'
-  RETURNING order_id, version, status, dispatched_at, release_cause, confirmed_at, total_cents, item_count, line_count),
+  RETURNING order_id, user_id, version, status, dispatched_at, release_cause, confirmed_at, total_cents, item_count, line_count),
 noted AS (
   INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
   SELECT order_id, version, CASE WHEN dispatched_at IS NULL THEN 'PREVIEWED' ELSE 'PROCESSING' END, status, release_cause,
          $2, $3
-    FROM moved)
+    FROM moved),
+alert AS (
+  INSERT INTO alert_outbox (order_id, event, user_id)
+  SELECT m.order_id, 'FAILED', m.user_id
+    FROM moved m JOIN smart_devices d ON d.id = m.user_id
+   WHERE m.status = 'FAILED' AND m.confirmed_at IS NOT NULL AND d.phone IS NOT NULL AND d.alerts <> 'none')
 SELECT *, now() AS at FROM moved
 """
 
 
 async def mark_released(db: Db, order_id: UUID, *, number: Number) -> Change | None:
-    """Inventory has acknowledged the release: to the terminal status that the row names. None if somebody was faster."""
+    """Inventory has acknowledged the release: to the terminal status that the row names. None if somebody was faster.
+
+    A device that was promised robots (202) and gets none is alerted; one that hears the refusal itself is not.
+    """
     return await _change(db, number, None, MARK_RELEASED, order_id, number.epoch, number.sequence)
 
 
@@ -157,9 +165,11 @@ async def finish(
     even_if_idle: bool,
     delivery: Delivery | None,
     number: Number,
+    alert_completed: bool = False,
 ) -> list[Change]:
     """PROCESSING, or PREVIEWED with an intent (`even_if_idle`: or without) → COMPLETED or FAILED, with receipt and inbox.
 
+    A device with a telephone has its alert written, if it was picked short or not at all; `alert_completed`: or whole.
     `number` must leave the one before it free too: an order that was still PREVIEWED makes two changes. Empty list:
     somebody was faster, or the row does not allow it.
     """
@@ -170,7 +180,9 @@ async def finish(
         outcome=settlement.outcome, even_if_idle=even_if_idle, webhook_id=delivery.webhook_id if delivery else None,
     )  # fmt: skip
     short = [(order_id, line_no, picked) for line_no, picked in settlement.short]
-    return _changes(await write(db, "orders.finish", asked, short=short), order_id, number)
+    quiet = settlement.outcome is Outcome.FULL and not alert_completed
+    rows = await write(db, "orders.finish", asked, short=short, many=TOGETHER if quiet else ALERTING)
+    return _changes(rows, order_id, number)
 
 
 def _changes(rows: Sequence[Row], order_id: UUID, number: Number) -> list[Change]:

@@ -1,10 +1,14 @@
-"""Where an order's receipt goes."""
+"""Receipts: where each goes, how each stands, and how a dead one is tried anew."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from autogrocery.kit.pg import Db
@@ -19,3 +23,56 @@ async def get_address(db: Db, order_id: UUID) -> str | None:
     """Return the e-mail address of the device that ordered, None if it has none."""
     row = await db.row(GET_ADDRESS, order_id)
     return row["email"] if row else None
+
+
+class Letter(Struct, frozen=True):
+    """How the receipt of an order stands: `done`, `dead` or `due`; `why` is the last trouble, or why nothing was sent."""
+
+    order_id: UUID
+    standing: str
+    attempts: int
+    why: str | None
+    at: datetime
+
+
+LIST = """
+-- receipts.list
+SELECT order_id, attempts, last_error, coalesce(done_at, dead_at, next_attempt_at) AS at,
+       CASE WHEN done_at IS NOT NULL THEN 'done' WHEN dead_at IS NOT NULL THEN 'dead' ELSE 'due' END AS standing
+  FROM receipt_outbox WHERE NOT $1 OR (dead_at IS NOT NULL AND done_at IS NULL)
+ ORDER BY created_at DESC, order_id LIMIT $2
+"""
+
+
+async def list_letters(db: Db, *, dead_only: bool, limit: int) -> list[Letter]:
+    """Return up to `limit` receipts, newest first."""
+    return [
+        Letter(row["order_id"], row["standing"], row["attempts"], row["last_error"], row["at"])
+        for row in await db.rows(LIST, dead_only, limit)
+    ]
+
+
+# The 24 hours in which temporary answers are borne begin anew.
+REPLAY = """
+-- receipts.replay
+UPDATE receipt_outbox SET dead_at = NULL, last_error = NULL, attempts = 0, created_at = now(), next_attempt_at = now()
+ WHERE dead_at IS NOT NULL AND done_at IS NULL AND ($1::uuid[] IS NULL OR order_id = ANY($1))
+"""
+
+
+async def replay(db: Db, only: Sequence[UUID] | None = None) -> int:
+    """Make dead receipts due again, all or those of `only`; returns how many. One that was sent is never dead."""
+    return await db.run(REPLAY, list(only) if only is not None else None)
+
+
+COUNT_DEAD = """
+-- receipts.count_dead
+SELECT (SELECT count(*) FROM receipt_outbox WHERE dead_at IS NOT NULL AND done_at IS NULL) AS receipts,
+       (SELECT count(*) FROM alert_outbox WHERE dead_at IS NOT NULL AND done_at IS NULL) AS alerts
+"""
+
+
+async def count_dead(db: Db) -> dict[str, int]:
+    """Return how many receipts and alerts were given up; it reads both outboxes whole."""
+    row = await db.row(COUNT_DEAD)
+    return dict(row.items()) if row else {}

@@ -82,7 +82,7 @@ moved AS (
          WHEN 'PROCESSING' THEN o.status = 'PREVIEWED' AND (o.intent IS NULL OR o.intent = 'DISPATCH')
          ELSE o.status = 'PROCESSING' OR (o.status = 'PREVIEWED' AND (o.intent IS NOT NULL OR w.even_if_idle)) END
   RETURNING o.order_id, o.user_id, o.version, o.confirmed_at, o.quoted_total_cents, o.total_cents, o.item_count, o.line_count,
-            w.from_status, w.to_status, w.cause, w.epoch, w.sequence, w.webhook_id, w.sha256),
+            w.from_status, w.to_status, w.outcome, w.cause, w.epoch, w.sequence, w.webhook_id, w.sha256),
 steps AS (
   SELECT order_id, version - 1 AS version, 'PREVIEWED' AS from_status, 'PROCESSING' AS to_status, 'dispatched' AS cause,
          epoch, sequence - 1 AS sequence, confirmed_at, quoted_total_cents AS total_cents, item_count, line_count
@@ -115,12 +115,30 @@ UNION ALL
 SELECT order_id, 0, from_status, now(), NULL, NULL, NULL, NULL, NULL, NULL FROM was
  ORDER BY version
 """
-ALONE = WRITE.replace(" SKIP LOCKED", "")
-TOGETHER = Many(WRITE, (len(Asked._fields), LINE_COLUMNS, SHORT_COLUMNS), alone=ALONE)
+# Most orders end well and owe nobody an alert: those that may owe one have a statement of their own, so the rest pay nothing.
+ALERT = """
+alert AS (
+  INSERT INTO alert_outbox (order_id, event, user_id)
+  SELECT m.order_id, CASE WHEN m.to_status = 'FAILED' THEN 'FAILED' WHEN m.outcome = 'PARTIAL' THEN 'PARTIAL' ELSE 'COMPLETED' END,
+         m.user_id
+    FROM moved m JOIN smart_devices d ON d.id = m.user_id
+   WHERE d.phone IS NOT NULL
+     AND (d.alerts = 'all' OR (d.alerts = 'trouble' AND (m.to_status = 'FAILED' OR m.outcome = 'PARTIAL')))),
+"""
+WRITE_ALERTING = WRITE.replace("orders.write", "orders.write_alerting").replace(
+    "\nremembered AS (", ALERT + "remembered AS ("
+)
+SHAPE = len(Asked._fields), LINE_COLUMNS, SHORT_COLUMNS
+TOGETHER = Many(WRITE, SHAPE, alone=WRITE.replace(" SKIP LOCKED", ""))
+ALERTING = Many(WRITE_ALERTING, SHAPE, alone=WRITE_ALERTING.replace(" SKIP LOCKED", ""))
 
 
 async def write(
-    db: Db, point: str, asked: Asked, *, lines: Sequence[Sequence[object]] = (), short: Sequence[Sequence[object]] = ()
-) -> Sequence[Row]:
-    """Return the changes that came of it in their order, none if the id is taken or the row does not allow it any more."""
-    return [row for row in await db.together(TOGETHER, point, asked, lines, short) if row["version"]]
+    db: Db, point: str, asked: Asked, *, lines: Sequence[Sequence[object]] = (), short: Sequence[Sequence[object]] = (),
+    many: Many = TOGETHER,
+) -> Sequence[Row]:  # fmt: skip
+    """Return the changes that came of it in their order, none if the id is taken or the row does not allow it any more.
+
+    `many` is TOGETHER, or ALERTING for an end that its device may want to hear of.
+    """
+    return [row for row in await db.together(many, point, asked, lines, short) if row["version"]]
