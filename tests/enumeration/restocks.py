@@ -117,7 +117,7 @@ async def due(stage: Stage, one: Subject) -> None:
     await stage.db.run("UPDATE restock_orders SET due_at = now() WHERE order_id = $1", id_of(one))
 
 
-def _ends(status: RestockStatus, *, numbered: bool = True) -> Callable[[Stage, Subject, bool], Awaitable[list[str]]]:
+def _ends(status: RestockStatus) -> Callable[[Stage, Subject, bool], Awaitable[list[str]]]:
     """The restock comes to rest there, with as many arrivals, costs and counts as that means, and owes nothing."""
 
     async def rest(stage: Stage, one: Subject, insisted: bool) -> list[str]:

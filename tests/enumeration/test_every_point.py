@@ -29,7 +29,7 @@ PAIRS = 2_000 if EVERYTHING else 60
 # Read by doors that change nothing, or run by a command or as housekeeping: a fault there is an error, and the next starts afresh.
 LEFT_OUT = {
     "orders.list_of_device", "orders.list_events", "metrics_log.list_epochs", "metrics_log.list_changes", "metrics_log.add_epoch", "due.count", "due.flag",
-    "due.hasten", "devices.list", "devices.list_disabled", "devices.disable", "refresh_tokens.forget", "standings.list",
+    "due.hasten", "devices.list", "devices.list_disabled", "devices.disable", "refresh_tokens.forget", "standings.list", "standings.list_restocks",
     "restocks.get_of_truck", "restocks.list_events", "due_restocks.count", "due_restocks.flag", "due_restocks.hasten",
     "restock_inbox.get", "restock_inbox.remember", "inventory.check_availability", "pricing.list_products", "inbox.remember",
     "devices.set_alerts", "receipts.list", "receipts.replay", "receipts.count_dead",

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.gateway.actions.audit import audit as audit_gateway
-from autogrocery.gateway.store.standings import list_standings as list_gateway
+from autogrocery.gateway.store import standings as ours_of
 from autogrocery.inventory.actions.audit import audit as audit_inventory
-from autogrocery.inventory.store.standings import list_standings as list_inventory
+from autogrocery.inventory.store import standings as theirs_of
 from autogrocery.kit.audit import EXAMPLES, Invariant
 from autogrocery.kit.pg import open_db
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from uuid import UUID
 
+    from autogrocery.gateway.store.standings import RestockStanding as OurRestock
     from autogrocery.gateway.store.standings import Standing as Ours
+    from autogrocery.inventory.store.standings import RestockStanding as TheirRestock
     from autogrocery.inventory.store.standings import Standing as Theirs
-    from autogrocery.kit.pg import Db
 
-    Rule = Callable[[Ours | None, Theirs | None], bool]
+    Rules = dict[str, tuple[str, Callable[[Any, Any], bool]]]
 
 STATEMENT_TIMEOUT_MS: Final = 60_000
 DISPATCHED: Final = frozenset({"ASSIGNED", "COMPLETED", "FAILED"})
@@ -54,7 +56,30 @@ def _picked_is_told(ours: Ours | None, theirs: Theirs | None) -> bool:
     return ours.picked_units == theirs.picked_units
 
 
-RULES: Final[dict[str, tuple[str, Rule]]] = {
+def _accepted_is_there(ours: OurRestock | None, theirs: TheirRestock | None) -> bool:
+    if ours is None or ours.status == "ANNOUNCED":
+        return True
+    return theirs is not None if ours.accepted else theirs is None or theirs.state == "REJECTED"
+
+
+def _ended_alike(ours: OurRestock | None, theirs: TheirRestock | None) -> bool:
+    if ours is None or not ours.accepted or ours.status == "RECEIVING":
+        return True
+    return theirs is not None and (ours.status, ours.received, ours.damaged) == (
+        theirs.state,
+        theirs.received,
+        theirs.damaged,
+    )
+
+
+RESTOCK_RULES: Final[Rules] = {
+    "accepted_deliveries_are_there": (
+        "inventory has each delivery that it accepted, and none that it refused",
+        _accepted_is_there,
+    ),
+    "deliveries_end_alike": ("a delivery that has ended has ended so at inventory, with the same counts", _ended_alike),
+}
+RULES: Final[Rules] = {
     "orphan_dispatch": ("robots have no order that the gateway does not know", _no_row_no_dispatch),
     "dispatch_exists": (
         "PROCESSING and COMPLETED orders were dispatched, and completed orders were completed",
@@ -81,27 +106,37 @@ async def audit_all(gateway_dsn: str, inventory_dsn: str) -> list[tuple[str, Inv
         found = [("gateway", one) for one in (await audit_gateway(ours)).invariants]
         if await theirs.row("-- audit.has_inventory\nSELECT 1 WHERE to_regclass('inventory.orders') IS NOT NULL"):
             found += [("inventory", one) for one in await audit_inventory(theirs)]
-            found += [("both", one) for one in await _compare(ours, theirs)]
+            orders = await _compare(
+                RULES, partial(ours_of.list_standings, ours), partial(theirs_of.list_standings, theirs)
+            )
+            restocks = await _compare(
+                RESTOCK_RULES, partial(ours_of.list_restocks, ours), partial(theirs_of.list_restocks, theirs)
+            )
+            found += [("both", one) for one in (*orders, *restocks)]
     return found
 
 
-async def _compare(ours: Db, theirs: Db) -> list[Invariant]:
+async def _compare(
+    rules: Rules,
+    list_ours: Callable[..., Awaitable[dict[UUID, Any]]],
+    list_theirs: Callable[[], Awaitable[dict[UUID, Any]]],
+) -> list[Invariant]:
     """Compare order by order; what differs is looked at again, because the network may be at work."""
-    first, register = await list_gateway(ours), await list_inventory(theirs)
-    suspects: dict[str, set[UUID]] = {name: set() for name in RULES}
+    first, register = await list_ours(), await list_theirs()
+    suspects: dict[str, set[UUID]] = {name: set() for name in rules}
     for order_id in first.keys() | register.keys():
-        for name, (_, rule) in RULES.items():
+        for name, (_, rule) in rules.items():
             if not rule(first.get(order_id), register.get(order_id)):
                 suspects[name].add(order_id)
-    again = await list_gateway(ours, sorted(set().union(*suspects.values()), key=str)) if any(suspects.values()) else {}
+    again = await list_ours(sorted(set().union(*suspects.values()), key=str)) if any(suspects.values()) else {}
     return [
         _judged(name, sentence, [one for one in suspects[name] if _settled(one, first, again)])
-        for name, (sentence, _) in RULES.items()
+        for name, (sentence, _) in rules.items()
     ]
 
 
-def _settled(order_id: UUID, first: dict[UUID, Ours], again: dict[UUID, Ours]) -> bool:
-    """Say whether an order stood still between two looks, and owes inventory nothing."""
+def _settled(order_id: UUID, first: dict[UUID, Any], again: dict[UUID, Any]) -> bool:
+    """Say whether an order stood still between two looks, and owes nothing."""
     now = again.get(order_id)
     return now == first.get(order_id) and not (now and now.owed)
 

@@ -104,7 +104,7 @@ class Manifest(Struct, frozen=True):
 
 
 class RestockLine(Struct, frozen=True):
-    """A line with its totals so far: units that came and are good (`received`), and units that came and are not (`damaged`)."""
+    """A line with its totals so far: `received` is all that came, `damaged` how much of that can't be sold."""
 
     goods: Goods
     received: int = 0
@@ -113,12 +113,12 @@ class RestockLine(Struct, frozen=True):
     @property
     def short(self) -> int:
         """How much of what was announced has not come (yet)."""
-        return max(self.goods.quantity - self.received - self.damaged, 0)
+        return max(self.goods.quantity - self.received, 0)
 
     @property
     def over(self) -> int:
         """How much more came than was announced."""
-        return max(self.received + self.damaged - self.goods.quantity, 0)
+        return max(self.received - self.goods.quantity, 0)
 
 
 class Restock(Struct, frozen=True):
@@ -188,9 +188,9 @@ def require_supplier(supplier_id: str | None, manifest: Manifest) -> None:
 def require_manifest(manifest: Manifest, today: date) -> None:
     """Raise Invalid for a manifest that can't be put on shelves, with a pointer to every line at fault.
 
-    invalid_request: a text that can't be printed. duplicate_sku: a SKU in two lines; they could be two lots, and counts are told by SKU, so the second
-    lot goes on a manifest of its own. invalid_dates: made after it expires, in the future, or absurdly long ago or ahead.
-    expired_goods: its last day is not after `today`, the present date in UTC.
+    invalid_request: a text that can't be printed. duplicate_sku: a SKU in two lines; they could be two lots, and counts are
+    told by SKU, so the second lot goes on a manifest of its own. invalid_dates: made after it expires, in the future, or
+    absurdly long ago or ahead. expired_goods: `expiry_date` is not after `today`, the present date in UTC.
     """
     texts = {
         "/supplier_id": manifest.supplier_id,

@@ -45,7 +45,7 @@ class RestockIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RestockLineOut(Struct, frozen=True):
-    """One line: totals so far. `received` came good, `damaged` came and can't be sold, `short` has not come (yet), `over` came beyond `quantity`."""
+    """One line: totals so far. `received` came, `damaged` of it can't be sold, `short` has not come (yet), `over` came beyond `quantity`."""
 
     sku: str
     name: str

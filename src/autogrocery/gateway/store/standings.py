@@ -1,4 +1,4 @@
-"""How every order stands, for comparing with what inventory says."""
+"""How every order and every restock stands, for comparing with what inventory says."""
 
 from __future__ import annotations
 
@@ -35,3 +35,31 @@ async def list_standings(db: Db, only: Sequence[UUID] | None = None) -> dict[UUI
     """Return how every order stands, or those of `only`."""
     rows = await db.rows(LIST, list(only) if only is not None else None)
     return {row["order_id"]: Standing(row["status"], row["owed"], row["picked_units"]) for row in rows}
+
+
+class RestockStanding(Struct, frozen=True):
+    """A restock's status, whether inventory accepted it, whether a call is owed, and the units that came and are damaged."""
+
+    status: str
+    accepted: bool
+    owed: bool
+    received: int
+    damaged: int
+
+
+LIST_RESTOCKS = """
+-- standings.list_restocks
+SELECT r.order_id, r.status, r.accepted_at IS NOT NULL AS accepted, r.intent IS NOT NULL AS owed, l.received, l.damaged
+  FROM restock_orders r,
+       LATERAL (SELECT sum(received)::bigint AS received, sum(damaged)::bigint AS damaged FROM restock_lines WHERE order_id = r.order_id) l
+ WHERE $1::uuid[] IS NULL OR r.order_id = ANY($1)
+"""
+
+
+async def list_restocks(db: Db, only: Sequence[UUID] | None = None) -> dict[UUID, RestockStanding]:
+    """Return how every restock stands, or those of `only`."""
+    rows = await db.rows(LIST_RESTOCKS, list(only) if only is not None else None)
+    return {
+        row["order_id"]: RestockStanding(row["status"], row["accepted"], row["owed"], row["received"], row["damaged"])
+        for row in rows
+    }

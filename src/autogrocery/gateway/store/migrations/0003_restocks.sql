@@ -65,7 +65,7 @@ CREATE TABLE restock_lines (
   mfd_date        date NOT NULL,
   expiry_date     date NOT NULL,
   unit_cost_cents bigint NOT NULL,
-  received        integer NOT NULL DEFAULT 0,   -- total so far of good units
+  received        integer NOT NULL DEFAULT 0,   -- total so far, the damaged included
   damaged         integer NOT NULL DEFAULT 0,
   PRIMARY KEY (order_id, line_no),
   CONSTRAINT manifest_names_a_sku_once UNIQUE (order_id, sku),
@@ -103,7 +103,7 @@ CREATE TABLE restock_inbox (
 -- restock that has finished only the price may still be owed.
 CREATE TRIGGER restock_follows_the_edges BEFORE UPDATE ON restock_orders FOR EACH ROW
   WHEN (NOT (
-       (NEW.version = OLD.version AND NEW.status = OLD.status AND (OLD.finished_at IS NULL OR OLD.intent = 'PRICE'))
+       (NEW.version = OLD.version AND NEW.status = OLD.status AND (OLD.finished_at IS NULL OR OLD.intent IS NOT DISTINCT FROM 'PRICE'))
     OR (NEW.version = OLD.version + 1 AND (OLD.status, NEW.status) IN (
          ('ANNOUNCED', 'RECEIVING'), ('ANNOUNCED', 'REJECTED'), ('RECEIVING', 'RECEIVED'), ('RECEIVING', 'REJECTED')))
     OR (NEW.version = OLD.version + 2 AND OLD.status = 'ANNOUNCED' AND NEW.status = 'RECEIVED')))
