@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
+from autogrocery.gateway.core.enrolment import MAX_CODE
 
 
 class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,6 +17,7 @@ class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
     password: str  # judged in bytes, which a schema can't say
     email: Annotated[str, Meta(min_length=3, max_length=255)] | None = None
     phone: Annotated[str, Meta(pattern=PHONE_PATTERN)] | None = None
+    enrolment_code: Annotated[str, Meta(max_length=MAX_CODE)] | None = None  # read where REGISTRATION is "code"
 
 
 class RegisteredOut(Struct, frozen=True):
