@@ -100,7 +100,12 @@ def guard(accounts: Accounts) -> Guard:
 
 def public_table(deps: Deps, accounts: Accounts, limits: Limits) -> list[Route]:
     """Return every row of the public listener."""
-    rows = [*account_routes(accounts, limits), *order_routes(deps, limits), *truck_routes(deps, limits), *probe_routes(deps)]
+    rows = [
+        *account_routes(accounts, limits),
+        *order_routes(deps, limits),
+        *truck_routes(deps, limits),
+        *probe_routes(deps),
+    ]
     return [*rows, *document_routes(rows, title=TITLE)]
 
 
@@ -108,7 +113,12 @@ def openapi() -> dict[str, Any]:
     """Return the public listener's OpenAPI document; no socket is opened for it."""
     nothing: Any = None
     limits = limits_of(Rates())
-    rows = [*account_routes(nothing, limits), *order_routes(nothing, limits), *truck_routes(nothing, limits), *probe_routes(nothing)]
+    rows = [
+        *account_routes(nothing, limits),
+        *order_routes(nothing, limits),
+        *truck_routes(nothing, limits),
+        *probe_routes(nothing),
+    ]
     return document([*rows, *document_routes(rows, title=TITLE)], TITLE)
 
 
