@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,22 +130,3 @@ async def test_the_database_knows_hashes_only(house: House) -> None:
     assert row is not None
     assert code not in row["whole"]
     assert set(code.replace("-", "")) <= set(LETTERS)
-
-
-def test_an_operator_makes_lists_and_revokes_codes(gateway_dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from autogrocery.commands import enrolment  # noqa: PLC0415 - as the command line does
-
-    environ = {"DATABASE_URL": gateway_dsn}
-    assert enrolment.run_add(Namespace(uses=3, days=2), environ) == 0
-    told = capsys.readouterr().out
-    assert "enrolment_code " in told
-    code_id = int(told.split()[1])
-    assert enrolment.run_revoke(Namespace(code_id=code_id), environ) == 0
-    assert enrolment.run_revoke(Namespace(code_id=code_id + 1), environ) == 1
-    capsys.readouterr()
-    assert enrolment.run_list(Namespace(), environ) == 0
-    listed = capsys.readouterr().out
-    assert "3 of 3" in listed
-    assert "revoked" in listed
-    with pytest.raises(SystemExit, match="at most"):
-        enrolment.run_add(Namespace(uses=10**9, days=1), environ)
