@@ -14,6 +14,8 @@ from autogrocery.contracts.pricing.v1 import pricing_pb2
 from autogrocery.gateway.account_routes import Accounts
 from autogrocery.gateway.app import internal_table, public_table
 from autogrocery.gateway.core.account import AUDIENCES, ROBOT_CLASSES, SCOPES, Audience, Kind
+from autogrocery.gateway.limits import limits_of
+from autogrocery.gateway.settings import Rates
 from autogrocery.inventory.rpc import SCOPE
 from autogrocery.kit import http_errors, refusals
 
@@ -34,7 +36,7 @@ OPENED_BY: Final = {
     "/internal/webhook/": "inventory's signature",
     "/refresh": "a refresh token",
     "/login": "a password",
-    "/register": "anybody",
+    "/register": "anybody, nobody, or an enrolment code",
 }
 
 
@@ -50,8 +52,11 @@ class Row(Struct, frozen=True):
 
 def tables() -> dict[str, list[Route]]:
     """Return the route tables of both listeners; no socket is opened for them."""
-    accounts = Accounts(NOTHING, NOTHING, NOTHING, {})
-    return {"public": public_table(NOTHING, accounts), "internal": internal_table(NOTHING, accounts, NOTHING)}
+    accounts, limits = Accounts(NOTHING, NOTHING, NOTHING, {}, NOTHING), limits_of(Rates())
+    return {
+        "public": public_table(NOTHING, accounts, limits),
+        "internal": internal_table(NOTHING, accounts, NOTHING, limits),
+    }
 
 
 def doors() -> list[Row]:

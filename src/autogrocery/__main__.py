@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _receipts(commands)
     for kind in ("device", "truck", "robot", "operator"):
         _registry(commands, kind)
+    _enrolment(commands)
     openapi = _command(
         commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
     )
@@ -155,6 +156,18 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
                           "registry:run_alerts")  # fmt: skip
         alerts.add_argument("device_id")
         alerts.add_argument("choice", choices=["none", "trouble", "all"])
+
+
+def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "codes that let devices register while REGISTRATION is code"
+    deeds = commands.add_parser("enrolment", help=what).add_subparsers(dest="deed", required=True)
+    add = _command(deeds, "add", "make a code; it is printed once", "autogrocery enrolment add --uses 20 --days 7",
+                   "enrolment:run_add")  # fmt: skip
+    add.add_argument("--uses", type=_positive, default=1, help="how many devices it lets in (default 1)")
+    add.add_argument("--days", type=_positive, default=7, help="how long it is good (default 7)")
+    _command(deeds, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list")
+    revoke = _command(deeds, "revoke", "end a code", "autogrocery enrolment revoke 3", "enrolment:run_revoke")
+    revoke.add_argument("code_id", type=_positive)
 
 
 def _positive(text: str) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
     "stock load", "device add", "device list", "device disable", "device alerts", "receipt list", "receipt replay", "truck add", "robot add",
-    "operator add", "openapi", "doctor",
+    "operator add", "enrolment add", "enrolment list", "enrolment revoke", "openapi", "doctor",
 )  # fmt: skip
 SECRETS = {
     "JWT_SECRET": "signs-what-devices-show-the-gateway",
@@ -147,6 +147,19 @@ def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
     assert (first in receipt("list", "--dead").stdout, "due" in receipt("list").stdout) == (False, True)
     assert receipt("replay", "--all-dead").stdout == "1 receipts are due again\n"
     assert [receipt("replay", *words).returncode for words in ((), (first, "--all-dead"), ("no-uuid",))] == [1, 1, 1]
+
+
+def test_enrolment_codes_come_and_go(gateway_dsn: str) -> None:
+    made = run("enrolment", "add", "--uses", "3", "--days", "2", DATABASE_URL=gateway_dsn)
+    assert (made.returncode, "enrolment_code " in made.stdout) == (0, True)
+    code_id = made.stdout.split()[1]
+    assert run("enrolment", "revoke", code_id, DATABASE_URL=gateway_dsn).returncode == 0
+    assert run("enrolment", "revoke", "999", DATABASE_URL=gateway_dsn).returncode == 1
+    listed = run("enrolment", "list", DATABASE_URL=gateway_dsn).stdout
+    assert "3 of 3" in listed
+    assert "revoked" in listed
+    assert made.stdout.split()[-1] not in listed
+    assert run("enrolment", "add", "--uses", "1000000", DATABASE_URL=gateway_dsn).returncode == 1
 
 
 def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:

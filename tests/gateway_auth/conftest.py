@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -14,6 +14,7 @@ from autogrocery.gateway.account_routes import Accounts, account_routes, interna
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.app import guard
 from autogrocery.gateway.core.account import Kind
+from autogrocery.gateway.limits import limits_of
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.http import App
 from autogrocery.kit.serve_http import serve_http
@@ -62,8 +63,8 @@ class House(Struct):
     async def get(self, path: str, bearer: str | None = None) -> Reply:
         return await self.ask("GET", self.public + path, None, bearer)
 
-    async def ask(self, method: str, url: str, body: Any, bearer: str | None) -> Reply:
-        headers = {"authorization": f"Bearer {bearer}"} if bearer is not None else {}
+    async def ask(self, method: str, url: str, body: Any, bearer: str | None, **more: str) -> Reply:
+        headers = ({"authorization": f"Bearer {bearer}"} if bearer is not None else {}) | more
         async with self.session.request(method, url, json=body, headers=headers) as answer:
             fields = {name.lower(): value for name, value in answer.headers.items()}
             return Reply(answer.status, fields, await answer.read())
@@ -84,12 +85,23 @@ class House(Struct):
         return await self.post("/api/client/refresh", bearer=token)
 
 
-@pytest.fixture
-async def house(gateway_db: Db) -> AsyncIterator[House]:
+@asynccontextmanager
+async def open_house(db: Db, **changes: Any) -> AsyncIterator[House]:
+    """Open the doors, with settings of a test's own."""
+    given = settings(**changes)
     async with AsyncExitStack() as stack:
-        accounts = await stack.enter_async_context(open_accounts(gateway_db, settings(), (KEY,), (ROBOT_KEY,)))
-        outer, inner = App(account_routes(accounts), guard(accounts)), App(internal_account_routes(accounts))
-        public = await stack.enter_async_context(serve_http(outer, "127.0.0.1", 0, "PUBLIC"))
+        accounts = await stack.enter_async_context(open_accounts(db, given, (KEY,), (ROBOT_KEY,)))
+        outer = App(account_routes(accounts, limits_of(given)), guard(accounts))
+        inner = App(internal_account_routes(accounts, limits_of(given)))
+        public = await stack.enter_async_context(
+            serve_http(outer, "127.0.0.1", 0, "PUBLIC", trusted_proxies=given.trusted_proxies)
+        )
         internal = await stack.enter_async_context(serve_http(inner, "127.0.0.1", 0, "INTERNAL"))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
-        yield House(gateway_db, accounts, session, f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}")
+        yield House(db, accounts, session, f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}")
+
+
+@pytest.fixture
+async def house(gateway_db: Db) -> AsyncIterator[House]:
+    async with open_house(gateway_db) as house:
+        yield house

@@ -9,6 +9,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from autogrocery.gateway.account_routes import Accounts
 from autogrocery.gateway.app import EXEMPT, guard, internal_table, public_table
+from autogrocery.gateway.limits import limits_of
+from autogrocery.gateway.settings import Rates
+from autogrocery.kit.attempts import Attempts
 from autogrocery.kit.http import App, Guard, Route
 from autogrocery.kit.openapi import document
 
@@ -18,17 +21,17 @@ SCOPES = {"orders:read", "orders:write", "catalog:read", "restock:read", "restoc
 
 @pytest.fixture
 def accounts() -> Accounts:
-    return Accounts(NOTHING, NOTHING, NOTHING, {})
+    return Accounts(NOTHING, NOTHING, NOTHING, {}, Attempts())
 
 
 @pytest.fixture
 def public(accounts: Accounts) -> list[Route]:
-    return public_table(NOTHING, accounts)
+    return public_table(NOTHING, accounts, limits_of(Rates()))
 
 
 @pytest.fixture
 def internal(accounts: Accounts) -> list[Route]:
-    return internal_table(NOTHING, accounts, NOTHING)
+    return internal_table(NOTHING, accounts, NOTHING, limits_of(Rates()))
 
 
 def test_the_public_document_is_valid_and_whole(public: list[Route]) -> None:

@@ -12,6 +12,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from autogrocery.gateway.app import internal_table, public_table
+from autogrocery.gateway.limits import limits_of
+from autogrocery.gateway.settings import Rates
 from autogrocery.kit.clock import uuid7
 from tests.gateway_http.shop import Device, Shop, picked
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PASSWORD = "correct horse battery"
+LIMITS = limits_of(Rates())
 
 
 async def login(shop: Shop, name: str, password: str = PASSWORD) -> Reply:
@@ -85,7 +88,7 @@ async def test_the_served_document_is_valid_and_has_every_route(shop: Shop) -> N
     assert served["openapi"].startswith("3.1")
     assert not list(OpenAPIV31SpecValidator(served).iter_errors())
     accounts: object = object()
-    rows = {(row.method.lower(), row.path) for row in public_table(None, accounts)}  # type: ignore[arg-type]
+    rows = {(row.method.lower(), row.path) for row in public_table(None, accounts, LIMITS)}  # type: ignore[arg-type]
     assert {(method, path) for path, methods in served["paths"].items() for method in methods} == rows
 
 
@@ -146,7 +149,7 @@ async def test_below_internal_ops_an_operators_token_is_asked_for_before_anythin
 
 
 async def test_every_internal_route_answers_a_stranger_with_less_than_500(shop: Shop) -> None:
-    for row in internal_table(None, object(), None):  # type: ignore[arg-type]
+    for row in internal_table(None, object(), None, LIMITS):  # type: ignore[arg-type]
         for raw in (None, b"", b"{}", b"\xff"):
             reply = await shop.ask(row.method, row.path, raw=raw, inside=True)
             assert reply.status < 500, (row.path, raw, reply)

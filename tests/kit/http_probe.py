@@ -218,8 +218,11 @@ async def ask(port: int, method: str, path: str, body: bytes | None = None, **na
 
 @asynccontextmanager
 async def served(
-    stage: Stage, *, head_deadline_s: float = PATIENCE_S, verifier: Verifier | None = None, **bounds: Any
-) -> AsyncIterator[int]:
+    stage: Stage, *, listener: dict[str, Any] | None = None, head_deadline_s: float = PATIENCE_S,
+    verifier: Verifier | None = None, **bounds: Any,
+) -> AsyncIterator[int]:  # fmt: skip
+    """Serve the small application with bounds of its own, and those of its `listener`."""
     app = App(routes(stage), guard(verifier), **bounds)
-    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR", head_deadline_s=head_deadline_s) as port:
+    named = {"head_deadline_s": head_deadline_s} | (listener or {})
+    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR", **named) as port:
         yield port

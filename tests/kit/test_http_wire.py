@@ -215,11 +215,14 @@ async def test_a_process_that_falls_behind_refuses_what_begins_and_takes_what_go
         await app.stop()
 
 
-async def test_a_full_house_still_says_who_may_not_enter(stage: Stage) -> None:
+async def test_a_full_house_says_so_before_it_asks_who_comes(stage: Stage) -> None:
     async with served(stage, max_in_flight=1) as port, wire(port) as line:
         await line.send(request("GET", "/hold"))
         await until(stage.entered)
-        assert (await ask(port, "GET", "/api/client/page")).status == 401
+        assert (await ask(port, "GET", "/api/client/page")).status == 503
+        assert (
+            await ask(port, "GET", "/api/client/page?")
+        ).status == 401  # not the very target of the table: heard to its end
         stage.go_on.set()
 
 

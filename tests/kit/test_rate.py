@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from autogrocery.kit.rate import Limit
+from autogrocery.kit.rate import Limit, source_of
 from autogrocery.kit.refusals import TooMany
 
 
@@ -82,3 +82,40 @@ def test_no_stretch_of_time_gives_more_than_burst_and_rate(
     for first in range(len(had)):
         for last in range(first, len(had)):
             assert last - first + 1 <= burst + (had[last] - had[first]) * rate_per_s + 1e-3
+
+
+def test_each_token_says_how_many_are_left_and_when_all_are_there_again() -> None:
+    clock = Clock()
+    limit = Limit("t", rate_per_s=2, burst=3, clock=clock)
+    assert [limit.spend("a") for _ in range(3)] == [
+        (b"ratelimit", b'"t";r=2;t=1'), (b"ratelimit", b'"t";r=1;t=1'), (b"ratelimit", b'"t";r=0;t=2'),
+    ]  # fmt: skip
+    clock.at += 1.0
+    assert limit.spend("a") == (b"ratelimit", b'"t";r=1;t=1')
+    assert limit.policy == (b"ratelimit-policy", b'"t";q=3;w=2')
+
+
+@given(st.lists(st.floats(0, 1), max_size=100), st.integers(1, 40), st.floats(0.5, 50))
+def test_what_is_said_to_be_left_can_be_had(pauses_s: list[float], burst: int, rate_per_s: float) -> None:
+    clock = Clock()
+    limit = Limit("t", rate_per_s=rate_per_s, burst=burst, clock=clock)
+    for pause_s in pauses_s:
+        clock.at += pause_s
+        try:
+            _, field = limit.spend("a")
+        except TooMany:
+            continue
+        left = int(field.decode().split("r=")[1].split(";")[0])
+        assert 0 <= left < burst
+        again = Limit("t", rate_per_s=rate_per_s, burst=burst, clock=clock)
+        again._full_at = dict(limit._full_at)
+        assert [spend(again) for _ in range(left)] == [None] * left
+        assert spend(again) is not None
+
+
+@pytest.mark.parametrize(("address", "source"), [
+    ("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("2001:db8:1:2::9", "2001:db8:1:2::"), ("::ffff:192.0.2.7", "192.0.2.7"),
+    ("fe80::1%eth0", "fe80::"), ("", ""), ("no:address", "?"), ("x" * 10_000, "?"), (":" * 10_000, "?"),
+])  # fmt: skip
+def test_a_household_of_ipv6_addresses_is_one_source(address: str, source: str) -> None:
+    assert source_of(address) == source

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from autogrocery.contracts import registry
+from autogrocery.gateway.actions.enrol import enrol
 from autogrocery.gateway.actions.log_in import ISSUER, Issuing, change_password, log_in, refresh
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import Audience, Kind
@@ -20,24 +21,26 @@ from autogrocery.gateway.core.account_wire import (
     TokensOut,
 )
 from autogrocery.gateway.store import devices, refresh_tokens
+from autogrocery.kit.attempts import Attempts
 from autogrocery.kit.http_route import Answer, Request, Route
 from autogrocery.kit.loops import Loop
 from autogrocery.kit.passwords import open_passwords
-from autogrocery.kit.rate import Limit
-from autogrocery.kit.refusals import Unauthenticated
+from autogrocery.kit.refusals import Denied, Unauthenticated
 from autogrocery.kit.tokens import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
+    from autogrocery.gateway.limits import Limits
     from autogrocery.gateway.settings import GatewaySettings
     from autogrocery.kit.passwords import Passwords
     from autogrocery.kit.pg import Db
+    from autogrocery.kit.rate import Limit
     from autogrocery.kit.tokens import Claims
 
 DISABLED_EVERY_S = 30.0
 FORGET_EVERY_S = 3_600.0
-LOGINS_PER_S, LOGINS_BURST = 20, 400  # for each address: a whole mart may sit behind one
+OPEN, CLOSED = "open", "closed"  # of REGISTRATION
 DEVICES = frozenset({Kind.DEVICE})
 TRUCKS = frozenset({Kind.TRUCK})
 STAFF = frozenset({Kind.ROBOT, Kind.OPERATOR})
@@ -46,10 +49,15 @@ STAFF = frozenset({Kind.ROBOT, Kind.OPERATOR})
 class Accounts:
     """The registry at work."""
 
-    def __init__(self, db: Db, passwords: Passwords, issuing: Issuing, verifiers: dict[Audience, Verifier]) -> None:
+    def __init__(
+        self, db: Db, passwords: Passwords, issuing: Issuing, verifiers: dict[Audience, Verifier],
+        attempts: Attempts, registration: str = OPEN,
+    ) -> None:  # fmt: skip
         self.db = db
         self.passwords = passwords
         self.issuing = issuing
+        self.attempts = attempts
+        self.registration = registration
         self._verifiers = verifiers
 
     def verify_device(self, token: str) -> Claims:
@@ -84,16 +92,18 @@ async def open_accounts(
     issuing = Issuing(keys[0], robot_keys[0], settings.access_token_ttl_s, settings.refresh_token_ttl_s)
     verifiers = {who: Verifier(keys, issuer=ISSUER, audience=who) for who in (Audience.ORDERING, Audience.OPS)}
     async with open_passwords(settings.bcrypt_cost) as passwords:
-        yield Accounts(db, passwords, issuing, verifiers)
+        attempts = Attempts(settings.login_wait_max_s)
+        yield Accounts(db, passwords, issuing, verifiers, attempts, settings.registration)
 
 
-def account_routes(accounts: Accounts) -> list[Route]:
+def account_routes(accounts: Accounts, limits: Limits) -> list[Route]:
     """Return the rows of CONTRACT §2 about accounts."""
-    limit = Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST)
+    limit = limits.logins
     bind = partial(partial, accounts=accounts)
     return [
         Route("POST", "/api/client/register", bind(_register), body=RegisterIn, answer=RegisteredOut, status=201, auth=False,
-              limit=limit, summary="Make a device known", errors=("409 device_taken", "503 busy")),
+              limit=limits.registrations, summary="Make a device known",
+              errors=("403 registration_closed", "403 invalid_enrolment_code", "409 device_taken", "503 busy")),
         *_doors("/api/client", accounts, DEVICES, limit),
         *_doors("/api/truck", accounts, TRUCKS, limit),
         Route("POST", "/api/client/password", bind(_password), body=PasswordIn, status=204, limit=limit,
@@ -104,10 +114,10 @@ def account_routes(accounts: Accounts) -> list[Route]:
     ]  # fmt: skip
 
 
-def internal_account_routes(accounts: Accounts) -> list[Route]:
+def internal_account_routes(accounts: Accounts, limits: Limits) -> list[Route]:
     """Return the doors of operators and robots, and the list of accounts without one."""
     return [
-        *_doors("/internal", accounts, STAFF, Limit("logins", rate_per_s=LOGINS_PER_S, burst=LOGINS_BURST)),
+        *_doors("/internal", accounts, STAFF, limits.logins),
         Route("GET", registry.PATH, partial(_disabled, accounts=accounts), answer=registry.Disabled, auth=False,
               summary="Accounts that are shut out, for whoever verifies tokens without us"),
     ]  # fmt: skip
@@ -125,7 +135,10 @@ def _doors(prefix: str, accounts: Accounts, kinds: Collection[Kind], limit: Limi
 
 async def _register(request: Request, *, accounts: Accounts) -> RegisteredOut:
     body: RegisterIn = request.body
-    user_id = await register(
+    if accounts.registration == CLOSED:
+        raise Denied("registration_closed", "devices are made known by an operator here")
+    add = register if accounts.registration == OPEN else partial(enrol, code=body.enrolment_code or "")
+    user_id = await add(
         accounts.db, accounts.passwords, body.device_id, body.password, email=body.email, phone=body.phone
     )
     return RegisteredOut(body.device_id, user_id)
@@ -133,7 +146,8 @@ async def _register(request: Request, *, accounts: Accounts) -> RegisteredOut:
 
 async def _log_in(request: Request, *, accounts: Accounts, kinds: Collection[Kind]) -> TokensOut:
     body: LoginIn = request.body
-    return await log_in(accounts.db, accounts.passwords, accounts.issuing, body.device_id, body.password, kinds)
+    with accounts.attempts.guess(body.device_id, request.source):
+        return await log_in(accounts.db, accounts.passwords, accounts.issuing, body.device_id, body.password, kinds)
 
 
 async def _refresh(request: Request, *, accounts: Accounts, kinds: Collection[Kind]) -> TokensOut:
@@ -145,7 +159,8 @@ async def _refresh(request: Request, *, accounts: Accounts, kinds: Collection[Ki
 async def _password(request: Request, *, accounts: Accounts) -> Answer:
     body: PasswordIn = request.body
     user_id = request.caller.user_id
-    await change_password(accounts.db, accounts.passwords, user_id, body.password, body.new_password)
+    with accounts.attempts.guess(request.caller.device_id, request.source):
+        await change_password(accounts.db, accounts.passwords, user_id, body.password, body.new_password)
     return Answer(status=204)
 
 

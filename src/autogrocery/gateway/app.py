@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,6 +15,7 @@ from autogrocery.gateway.actions.send_alert import Manners
 from autogrocery.gateway.core.alert import QuietHours
 from autogrocery.gateway.deps import Deps
 from autogrocery.gateway.internal_routes import ops_routes, probe_routes, webhook_routes
+from autogrocery.gateway.limits import Limits, limits_of
 from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import open_mail
@@ -21,7 +23,7 @@ from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.routes import order_routes
-from autogrocery.gateway.settings import GatewaySettings
+from autogrocery.gateway.settings import GatewaySettings, Rates
 from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.truck_routes import truck_routes
 from autogrocery.kit import bus, loops, rpc
@@ -35,7 +37,7 @@ from autogrocery.kit.ready import notify
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.run import StartError
 from autogrocery.kit.serve_http import serve_http
-from autogrocery.kit.settings import SettingsError, address, all_different, load, secrets
+from autogrocery.kit.settings import SettingsError, address, all_different, load, networks, secrets
 from autogrocery.kit.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     keys, alerting = read_keys(settings), read_manners(settings)
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
+    proxies = networks("TRUSTED_PROXIES", settings.trusted_proxies)
     async with AsyncExitStack() as stack:
         deps = await _open(stack, settings)
         accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
@@ -97,11 +100,16 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             loops.running([*order_loops(deps), *restock_loops(deps), alerts, *accounts.loops()])
         )
-        inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks)), Guard(accounts.verify_operator, ("/internal/ops",)),
+        inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks), limits_of(settings)), Guard(accounts.verify_operator, ("/internal/ops",)),
                     max_in_flight=settings.max_in_flight)  # fmt: skip
-        outer = App(public_table(deps, accounts), guard(accounts), max_in_flight=settings.max_in_flight)
-        internal_port = await stack.enter_async_context(serve_http(inner, *internal, "ORDERING_INTERNAL_ADDR"))
-        public_port = await stack.enter_async_context(serve_http(outer, *public, "ORDERING_HTTP_ADDR"))
+        outer = App(
+            public_table(deps, accounts, limits_of(settings)), guard(accounts), max_in_flight=settings.max_in_flight
+        )
+        bounded = partial(serve_http, max_connections=settings.max_connections)
+        internal_port = await stack.enter_async_context(bounded(inner, *internal, "ORDERING_INTERNAL_ADDR"))
+        public_port = await stack.enter_async_context(
+            bounded(outer, *public, "ORDERING_HTTP_ADDR", trusted_proxies=proxies)
+        )
         log.info("gateway_started", public_port=public_port, internal_port=internal_port, epoch=deps.metrics.epoch)
         notify()
         await stop.wait()
@@ -113,22 +121,38 @@ def guard(accounts: Accounts) -> Guard:
     return Guard(accounts.verify_device, ("/api/client", "/api/truck"), EXEMPT)
 
 
-def public_table(deps: Deps, accounts: Accounts) -> list[Route]:
+def public_table(deps: Deps, accounts: Accounts, limits: Limits) -> list[Route]:
     """Return every row of the public listener."""
-    rows = [*account_routes(accounts), *order_routes(deps), *truck_routes(deps), *probe_routes(deps)]
+    rows = [
+        *account_routes(accounts, limits),
+        *order_routes(deps, limits),
+        *truck_routes(deps, limits),
+        *probe_routes(deps),
+    ]
     return [*rows, *document_routes(rows, title=TITLE)]
 
 
 def openapi() -> dict[str, Any]:
     """Return the public listener's OpenAPI document; no socket is opened for it."""
     nothing: Any = None
-    rows = [*account_routes(nothing), *order_routes(nothing), *truck_routes(nothing), *probe_routes(nothing)]
+    limits = limits_of(Rates())
+    rows = [
+        *account_routes(nothing, limits),
+        *order_routes(nothing, limits),
+        *truck_routes(nothing, limits),
+        *probe_routes(nothing),
+    ]
     return document([*rows, *document_routes(rows, title=TITLE)], TITLE)
 
 
-def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier) -> list[Route]:
+def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier, limits: Limits) -> list[Route]:
     """Return every row of the internal listener."""
-    return [*webhook_routes(deps, webhooks), *internal_account_routes(accounts), *probe_routes(deps), *ops_routes(deps)]
+    return [
+        *webhook_routes(deps, webhooks),
+        *internal_account_routes(accounts, limits),
+        *probe_routes(deps),
+        *ops_routes(deps),
+    ]
 
 
 async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:

@@ -28,20 +28,19 @@ from autogrocery.gateway.core.wire import (
 )
 from autogrocery.kit.http_route import Answer, Request, Route
 from autogrocery.kit.log import log
-from autogrocery.kit.rate import Limit
 from autogrocery.kit.refusals import Unavailable
 
 if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.deps import Deps
+    from autogrocery.gateway.limits import Limits
 
 RETRY_AFTER_S = 1
-ORDERS_PER_S, ORDERS_BURST = 20, 40  # PROTOCOL §6, for each device
 
 
-def order_routes(deps: Deps) -> list[Route]:
+def order_routes(deps: Deps, limits: Limits) -> list[Route]:
     """Return the rows of CONTRACT §2 about orders and products."""
-    limit = Limit("orders", rate_per_s=ORDERS_PER_S, burst=ORDERS_BURST, per_device=True)
+    limit = limits.orders
     reads = partial(Route, "GET", scope="orders:read", limit=limit)
     writes = partial(Route, "POST", scope="orders:write", limit=limit)
     orders, one = "/api/client/orders", "/api/client/orders/{order_id}"

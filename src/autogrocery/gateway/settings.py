@@ -7,7 +7,28 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 
-class GatewaySettings(Struct, frozen=True, kw_only=True):
+class Rates(Struct, frozen=True, kw_only=True):
+    """How often one caller may ask: so many at once, so many a second after that, of each gateway process."""
+
+    rate_orders_per_s: Annotated[
+        float, Meta(description="requests about orders and products, each device", gt=0, le=10_000)
+    ] = 20.0
+    rate_orders_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 40
+    rate_restocks_per_s: Annotated[
+        float, Meta(description="requests about deliveries, each truck", gt=0, le=10_000)
+    ] = 20.0
+    rate_restocks_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 40
+    rate_logins_per_s: Annotated[
+        float, Meta(description="logins, refreshes and password changes, each address", gt=0, le=10_000)
+    ] = 20.0
+    rate_logins_burst: Annotated[
+        int, Meta(description="of them at once: a whole mart may sit behind one address", ge=1, le=10_000)
+    ] = 400
+    rate_registrations_per_s: Annotated[float, Meta(description="registrations, each address", gt=0, le=10_000)] = 20.0
+    rate_registrations_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 400
+
+
+class GatewaySettings(Rates, frozen=True, kw_only=True):
     """Environment variables of the gateway, by their names in capitals."""
 
     database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]
@@ -72,6 +93,19 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         604_800
     )
     bcrypt_cost: Annotated[int, Meta(description="work factor of new password hashes", ge=10, le=15)] = 12
+    login_wait_max_s: Annotated[
+        int, Meta(description="how long a device waits at most after wrong passwords from one address", ge=1, le=3_600)
+    ] = 300
+    registration: Annotated[
+        Literal["open", "closed", "code"],
+        Meta(
+            description="who may register a device: open, closed, or code: who has one of `autogrocery enrolment add`"
+        ),
+    ] = "open"
+    trusted_proxies: Annotated[
+        str,
+        Meta(description="addresses and networks of proxies whose X-Forwarded-For is believed on the public listener"),
+    ] = ""
     dispatch_patience_s: Annotated[
         int, Meta(description="how long a promised dispatch is tried before the order fails", ge=1, le=86_400)
     ] = 600
@@ -79,6 +113,9 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         int, Meta(description="idle quotes a device may keep; older ones are let go", ge=1, le=100)
     ] = 3
     max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
+    max_connections: Annotated[
+        int, Meta(description="connections of each listener; beyond it the longest idle is ended", ge=16, le=65_536)
+    ] = 1_024
     database_pool_size: Annotated[
         int, Meta(description="connections to PostgreSQL, beside the two that orders share", ge=2, le=100)
     ] = 10

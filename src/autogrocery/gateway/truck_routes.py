@@ -10,19 +10,18 @@ from autogrocery.gateway.actions.view_restock import view_restock
 from autogrocery.gateway.core.restock import is_settled
 from autogrocery.gateway.core.restock_wire import RestockIn, RestockOut, RestockQuery, manifest_of, restock_out
 from autogrocery.kit.http_route import Answer, Request, Route
-from autogrocery.kit.rate import Limit
 
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import Deps
+    from autogrocery.gateway.limits import Limits
 
 RETRY_AFTER_S = 1
-RESTOCKS_PER_S, RESTOCKS_BURST = 20, 40  # PROTOCOL §6, for each truck
 STATUS = "/api/truck/restock/status"
 
 
-def truck_routes(deps: Deps) -> list[Route]:
+def truck_routes(deps: Deps, limits: Limits) -> list[Route]:
     """Return the doors for deliveries."""
-    limit = Limit("restocks", rate_per_s=RESTOCKS_PER_S, burst=RESTOCKS_BURST, per_device=True)
+    limit = limits.restocks
     return [
         Route("POST", "/api/truck/restock", partial(_restock, deps=deps), scope="restock:write", limit=limit, body=RestockIn,
               answer=RestockOut, status=201, also=(200, 202), keyed=True,

@@ -74,6 +74,11 @@ class App:
         self._deadlines = Deadlines(self._acting, self._answer_late)
         self._numbers = count(1)
         self._begun: dict[int, float] = {}  # since when, in order
+        self._by_first_line = {
+            (route.method.encode("ascii"), route.path.encode("ascii")): route
+            for route in self.routes
+            if "{" not in route.path
+        }
         for route in self.routes:
             if (guard is None and route.auth) or (guard and not route.auth and guard.covers(route.path)):
                 raise ValueError(f"{route.method} {route.path}: auth is {route.auth}, and the guard says otherwise")
@@ -120,12 +125,13 @@ class App:
             claims = self._identify(head)
         if route.scope is not None and (claims is None or route.scope not in claims.scopes):
             raise Denied("insufficient_scope", BAD_SCOPE)
-        self._have_room(route)
+        self._make_sure_of_room(route)
         client = scope["client"]
         request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
         request.claims = claims
         if route.limit is not None:
-            route.limit.spend(claims.device_id if route.limit.per_device and claims else request.client)
+            caller = claims.device_id if route.limit.per_device and claims else request.source
+            exchange.left = route.limit.spend(caller)
         if route.keyed:
             request.idempotency_key = http_read.idempotency_key(head)
         if route.query is not None or scope["query_string"]:
@@ -152,19 +158,30 @@ class App:
             raise Unauthenticated("invalid_token", NO_TOKEN)
         return self._guard.verify(token)
 
-    def _have_room(self, route: Route) -> None:
+    def no_room(self, method: bytes, target: bytes) -> str:
+        """Say why a request is refused of which no more is known than its first line, or "" to hear the rest."""
+        if self.in_flight < self._max_in_flight and len(self._begun) < BEHIND_FROM:
+            return ""
+        route = self._by_first_line.get((method, target))
+        return self._too_full_for(route) if route is not None else ""
+
+    def _too_full_for(self, route: Route) -> str:
         if self.in_flight >= self._max_in_flight and not route.urgent:
-            raise Unavailable("overloaded", "Too many requests are in work.")
+            return "Too many requests are in work."
         if route.begins and len(self._begun) >= BEHIND_FROM:
             if len(self._begun) > self._max_in_flight // 2:
-                raise Unavailable("overloaded", "What was begun needs the rest of the room.")
-            oldest_s = asyncio.get_running_loop().time() - next(iter(self._begun.values()))
-            if oldest_s > self._behind_s:
-                raise Unavailable("overloaded", "What was begun comes first.")
+                return "What was begun needs the rest of the room."
+            if asyncio.get_running_loop().time() - next(iter(self._begun.values())) > self._behind_s:
+                return "What was begun comes first."
+        return ""
+
+    def _make_sure_of_room(self, route: Route) -> None:
+        if reason := self._too_full_for(route):
+            raise Unavailable("overloaded", reason)
 
     async def _act(self, request: Request, exchange: Exchange) -> Any:
         route: Route = request.route
-        self._have_room(route)  # the body took its time
+        self._make_sure_of_room(route)  # the body took its time
         self.in_flight += 1
         self._idle.clear()
         loop = asyncio.get_running_loop()

@@ -20,7 +20,8 @@ MEDIA = b"application/problem+json"
 RETRY_JITTER = 0.5
 MAX_RETRY_AFTER_S = 3_600
 IN_DOUBT_RETRY_S = 1.0
-AGAIN = frozenset({408, 429, 503})  # asking again, the same call, is what these statuses say
+AGAIN_LATER = frozenset({429, 503})  # with Retry-After
+AGAIN = AGAIN_LATER | {408}  # asking again, the same call, is what these statuses say
 
 # What every route may answer, whatever its action does: status → codes. OpenAPI is made from the same table.
 EVERYWHERE = {
@@ -119,7 +120,7 @@ def _headers_of(error: Refused, scope: str | None, *, presented: bool) -> list[t
             return [(b"www-authenticate", b"Bearer")]
         case Denied() if error.code == "insufficient_scope" and scope:
             return [(b"www-authenticate", f'Bearer error="insufficient_scope", scope="{scope}"'.encode("ascii"))]
-        case Denied():
+        case Denied() if error.code == "insufficient_scope":
             return [(b"www-authenticate", b'Bearer error="insufficient_scope"')]
         case _:
             return list(getattr(error, "headers", ()))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 NO_STORE = (b"cache-control", b"no-store")
+ENDING = frozenset({"request_timeout", "bad_request"})  # where the next request begins is anybody's guess
 NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 _encode = msgspec.json.Encoder().encode
@@ -39,9 +40,12 @@ def fields_of(answer: Answer, media: str) -> list[tuple[bytes, bytes]]:
 
 
 class Exchange:
-    """One request's way back: at most one answer goes out, whoever comes first. `scope` is what its route asks for."""
+    """One request's way back: at most one answer goes out, whoever comes first.
 
-    __slots__ = ("_head", "_only_head", "_send", "answered", "scope", "streaming")
+    `scope` is what its route asks for, `left` the RateLimit field of what its caller has left.
+    """
+
+    __slots__ = ("_head", "_only_head", "_send", "answered", "left", "scope", "streaming")
 
     def __init__(self, send: Send, head: Head, *, only_head: bool) -> None:
         """Answer through `send`; `only_head` for the method HEAD."""
@@ -51,6 +55,7 @@ class Exchange:
         self.answered = False
         self.streaming = False
         self.scope: str | None = None
+        self.left: tuple[bytes, bytes] | None = None
 
     async def answer(self, route: Route, answer: Any) -> None:
         """Send an Answer, or a body with the route's status."""
@@ -68,7 +73,7 @@ class Exchange:
         presented = b"authorization" in self._head.fields
         told = tell(error, self._head.request_id, scope=self.scope, presented=presented)
         fields = told.headers
-        if b"expect" in self._head.fields or told.status == 408:  # noqa: PLR2004 - no body follows, or not in time
+        if b"expect" in self._head.fields or getattr(error, "code", "") in ENDING:
             fields.append((b"connection", b"close"))
         await self.send(told.status, fields, told.body)
 
@@ -78,6 +83,8 @@ class Exchange:
         self.streaming = body is None
         fields.append((b"x-request-id", self._head.request_id.encode("ascii")))
         fields.append(NO_SNIFF)
+        if self.left is not None:
+            fields.append(self.left)
         if body is not None and status != 204:  # noqa: PLR2004 - RFC 9110 §8.6: no length there
             fields.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": fields})

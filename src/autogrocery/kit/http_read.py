@@ -30,6 +30,8 @@ MAX_QUERY_FIELDS = 32
 MAX_DETAIL = 200
 REQUEST_ID_BYTES = 12
 
+VERSIONS = frozenset({"1.1", "1.0"})
+HOST = re.compile(rb"[A-Za-z0-9\[\]:._~%!$&'()*+,;=-]*")  # RFC 3986 §3.2.2, and a port
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 AT = re.compile(r"(.*?) - at `(\$.*)`$", re.DOTALL)
@@ -83,10 +85,16 @@ def check_head(head: Head, uri_bytes: int, version: str) -> None:
         raise Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
     if head.repeated:
         raise Malformed("bad_request", f"The header {head.repeated.decode('ascii')} stands twice.")
-    if b"host" not in head.fields and version != "1.0":
-        raise Malformed("bad_request", "The header host is missing.")
-    if b"content-length" in head.fields and b"transfer-encoding" in head.fields:
-        raise Malformed("bad_request", "Content-Length and Transfer-Encoding exclude each other.")
+    fields = head.fields
+    if version not in VERSIONS:
+        raise Malformed("bad_request", "This listener speaks HTTP/1.1.")
+    if not HOST.fullmatch(fields.get(b"host", b"" if version == "1.0" else b" ")):
+        raise Malformed("bad_request", "The header host is missing, or is none.")
+    if b"transfer-encoding" in fields:
+        if b"content-length" in fields:
+            raise Malformed("bad_request", "Content-Length and Transfer-Encoding exclude each other.")
+        if fields[b"transfer-encoding"].lower() != b"chunked" or version != "1.1":
+            raise Malformed("bad_request", "The only transfer coding here is chunked, in HTTP/1.1.")
 
 
 def bearer(head: Head) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from autogrocery.kit import http_read
+from autogrocery.kit.rate import source_of
 from autogrocery.kit.refusals import Unauthenticated
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Request(Struct):
     body: Any = None
     raw: bytes = b""
     idempotency_key: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Whom the caller's address stands for, in limits."""
+        return source_of(self.client)
 
     @property
     def bearer(self) -> str | None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 PARAMETER = re.compile(r"\{(\w+)\}")
 REQUEST_ID = {"X-Request-Id": {"schema": {"type": "string"}}}
+RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}}}
+LEFT = {"RateLimit": {"description": "what this caller has left", "schema": {"type": "string"}}}
+POLICY = {"RateLimit-Policy": {"description": "how much there is, in how many seconds", "schema": {"type": "string"}}}
+LIMITED = 429
 DESCRIPTIONS = {200: "Done", 201: "Made", 202: "In doubt or under way: look again", 204: "Done"}
 
 
@@ -75,14 +79,17 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 def _responses(route: Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in (route.status, *route.also):
-        responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": REQUEST_ID}
+        told = REQUEST_ID | LEFT if route.limit else REQUEST_ID
+        responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": told}
         if status != 204:  # noqa: PLR2004 - no content
             schema = _schema(route.answer) if route.answer is not None else {}
             responses[str(status)]["content"] = {route.media: {"schema": schema}}
     for status, codes in sorted(_codes(route).items()):
         responses[str(status)] = {
             "description": ", ".join(sorted(codes)),
-            "headers": REQUEST_ID,
+            "headers": REQUEST_ID
+            | (RETRY_AFTER if status in http_errors.AGAIN_LATER else {})
+            | (LEFT | POLICY if status == LIMITED else {}),
             "content": {"application/problem+json": {"schema": PROBLEM}},
         }
     return responses

@@ -18,7 +18,7 @@ MAX_BCRYPT_BYTES = 72  # bcrypt reads no further; older libraries cut silently, 
 
 
 class Job(Struct, frozen=True):
-    """Check `password` (base64) against `hashed`, or hash it at `cost`."""
+    """Check `password` (base64) against `hashed` with the work of at least `cost`, or hash it at `cost`."""
 
     password: str
     hashed: str | None = None
@@ -38,9 +38,12 @@ def work(job: Job) -> Done:
     if job.hashed is None:
         return Done(hashed=bcrypt.hashpw(password, bcrypt.gensalt(job.cost)).decode("ascii"))
     try:
-        return Done(matched=bcrypt.checkpw(password, job.hashed.encode()))
+        matched = bcrypt.checkpw(password, job.hashed.encode())
     except ValueError:
         return Done()
+    for cost in range(int(job.hashed[4:6]), job.cost):  # 2**c + (2**c + 2**(c+1) + … + 2**(cost-1)) = 2**cost
+        bcrypt.hashpw(password, bcrypt.gensalt(cost))
+    return Done(matched=matched)
 
 
 def step_back() -> None:

@@ -63,14 +63,15 @@ class Passwords:
         return done.hashed
 
     async def matches(self, password: str, hashed: str | None) -> bool:
-        """Say whether the password belongs to the hash; an impossible one, or no hash at all, costs the same work.
+        """Say whether the password belongs to the hash.
 
-        Raises Unavailable(busy).
+        An impossible one, no hash at all and a hash of lower cost are the same work: nobody learns by the clock which
+        accounts there are. A hash of a higher cost than ours is more. Raises Unavailable(busy).
         """
         plain = password.encode("utf-8", "replace")
         possible = b"\0" not in plain and 0 < len(plain) <= MAX_PASSWORD_BYTES
         known = hashed if possible and hashed is not None and _cost_of(hashed) else None
-        done = await self._ask(Job(_packed(plain if possible else b"-"), known or self._dummy))
+        done = await self._ask(Job(_packed(plain if possible else b"-"), known or self._dummy, self.cost))
         return done.matched and known is not None
 
     def is_weak(self, hashed: str) -> bool:

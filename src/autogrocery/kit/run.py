@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ class StartError(Exception):
 
 STARTED_AFTER_S = 2.0
 YOUNG_OBJECTS = 20_000
+FILES = 65_536
 
 
 def _collect_rarely() -> None:
@@ -35,6 +37,13 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
+
+
+def _open_many_files() -> None:
+    """Raise the soft limit, often 1,024, to what the system allows: each connection is a file."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def run(
@@ -49,6 +58,7 @@ def run(
     Nothing of its memory gets into a core file.
     """
     forbid_core_dumps()
+    _open_many_files()
     log.configure(role, level)
     faults.arm_from(environ)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import msgspec
@@ -68,6 +69,16 @@ def address(name: str, value: str) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
         raise SettingsError(f"{name} is malformed: expected host:port")
     return host.strip("[]"), int(port)
+
+
+def networks(name: str, value: str) -> str:
+    """Return a comma list of IP addresses and networks as it is; raises SettingsError naming the variable if one is none."""
+    for part in filter(None, value.split(",")):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError:
+            raise SettingsError(f"{name} is malformed: expected addresses and networks such as 10.0.0.0/8") from None
+    return value
 
 
 def secrets(name: str, value: str) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
 from autogrocery.gateway.core.alert import Alerts  # noqa: TC001 - msgspec reads the annotations
+from autogrocery.gateway.core.enrolment import MAX_CODE
 
 
 class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,6 +18,7 @@ class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
     password: str  # judged in bytes, which a schema can't say
     email: Annotated[str, Meta(min_length=3, max_length=255)] | None = None
     phone: Annotated[str, Meta(pattern=PHONE_PATTERN)] | None = None
+    enrolment_code: Annotated[str, Meta(max_length=MAX_CODE)] | None = None  # read where REGISTRATION is "code"
 
 
 class RegisteredOut(Struct, frozen=True):

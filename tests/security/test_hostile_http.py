@@ -1,0 +1,232 @@
+"""Requests byte by byte, as no honest client sends them: each has its answer, and either the connection ends or it goes on in step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.kit.http_probe import Stage, request, served, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /alive HTTP/1.1\r\n" + HOST
+POST = b"POST /open HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+BODY = b'{"items":[]}'
+CHUNK = b"c\r\n" + BODY + b"\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+BAD = (400, "bad_request")
+ENDS, GOES_ON = True, False
+
+
+def length(text: bytes) -> bytes:
+    return POST + b"Content-Length: " + text + b"\r\n\r\n" + BODY
+
+
+def coding(text: bytes) -> bytes:
+    return POST + b"Transfer-Encoding: " + text + b"\r\n\r\n" + CHUNK + b"0\r\n\r\n"
+
+
+NO_REQUEST = {
+    "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "SMTP": b"EHLO mart\r\n",
+    "Redis": b"*1\r\n$4\r\nPING\r\n",
+    "PROXY protocol": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + GET + b"\r\n",
+    "TLS hello": bytes.fromhex("16030100c8010000c40303") + b"\0" * 193,
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "zeros": b"\0" * 100,
+    "an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+}
+FIRST_LINES = {
+    "unknown method": b"BREW /alive HTTP/1.1\r\n",
+    "method in small letters": b"get /alive HTTP/1.1\r\n",
+    "space before the method": b" GET /alive HTTP/1.1\r\n",
+    "tabs for spaces": b"GET\t/alive\tHTTP/1.1\r\n",
+    "space in the target": b"GET /al ive HTTP/1.1\r\n",
+    "NUL in the target": b"GET /al\0ive HTTP/1.1\r\n",
+    "target beyond ASCII": b"GET /al\xffive HTTP/1.1\r\n",
+    "absolute-form without a path": b"GET http://elsewhere HTTP/1.1\r\n",
+    "authority-form": b"CONNECT db:5432 HTTP/1.1\r\n",
+    "HTTP/1.2": b"GET /alive HTTP/1.2\r\n",
+    "HTTP/2.0": b"GET /alive HTTP/2.0\r\n",
+    "HTTP/11": b"GET /alive HTTP/11\r\n",
+    "LF alone": b"GET /alive HTTP/1.1\n",
+    "CR alone": b"GET /alive HTTP/1.1\r",
+}
+FIELDS = {
+    "no Host": b"X: y\r\n",
+    "two Hosts": HOST + b"Host: elsewhere\r\n",
+    "one Host twice": HOST + HOST,
+    "a Host in two words": b"Host: local host\r\n",
+    "a Host with a user": b"Host: me@localhost\r\n",
+    "a list of Hosts": b"Host: localhost, elsewhere\r\n",
+    "space before the colon": b"Host : localhost\r\n",
+    "space in a name": HOST + b"a b: 1\r\n",
+    "no name": HOST + b": 1\r\n",
+    "no colon": HOST + b"nonsense\r\n",
+    "name beyond ASCII": HOST + b"x\xff: 1\r\n",
+    "NUL in a value": HOST + b"x: \0\r\n",
+    "obs-fold": HOST + b"x: 1\r\n 2\r\n",
+    "obs-fold at first": b" Host: localhost\r\n",
+    "LF alone between fields": b"Host: localhost\nx: 1\r\n",
+    "CR alone in a value": HOST + b"x: 1\ry: 2\r\n",
+    "two Authorizations": HOST + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+    "two Idempotency-Keys": HOST + b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n",
+}
+FRAMES = {
+    "CL and TE": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + GET + b"\r\n",
+    "TE and CL": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + GET + b"\r\n",
+    "two lengths": POST + b"Content-Length: 12\r\nContent-Length: 5\r\n\r\n" + BODY,
+    "one length twice": POST + b"Content-Length: 12\r\nContent-Length: 12\r\n\r\n" + BODY,
+    "list of lengths": length(b"12, 12"),
+    "length with a plus": length(b"+12"),
+    "negative length": length(b"-12"),
+    "length in hex": length(b"0xc"),
+    "length with a gap": length(b"1 2"),
+    "length with an underscore": length(b"1_2"),
+    "no length in the field": length(b""),
+    "length beyond 64 bits": length(b"99999999999999999999999"),
+    "TE gzip": coding(b"gzip"),
+    "TE identity": coding(b"identity"),
+    "TE gzip, chunked": coding(b"gzip, chunked"),
+    "TE chunked, gzip": coding(b"chunked, gzip"),
+    "TE chunked, chunked": coding(b"chunked, chunked"),
+    "TE twice": POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n" + CHUNK + b"0\r\n\r\n",
+    "TE xchunked": coding(b"xchunked"),
+    "TE behind a vertical tab": coding(b"\x0bchunked"),
+    "TE in quotes": coding(b'"chunked"'),
+    "TE in HTTP/1.0": CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNK + b"0\r\n\r\n",
+    "negative chunk": CHUNKED + b"-c\r\n" + BODY,
+    "chunk size with 0x": CHUNKED + b"0xc\r\n" + BODY,
+    "chunk size beyond 64 bits": CHUNKED + b"f" * 18 + b"\r\n" + BODY,
+    "chunk longer than it says": CHUNKED + b"b\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunk without its end": CHUNKED + b"c\r\n" + BODY + b"0\r\n\r\n",
+    "chunks with LF alone": CHUNKED + b"c\n" + BODY + b"\n0\n\n",
+    "chunk extension with LF alone": CHUNKED + b"c;\n" + BODY + b"\r\n0\r\n\r\n",
+    "a body and an upgrade": POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 12\r\n\r\n" + BODY,
+}
+BROKEN = (
+    NO_REQUEST
+    | {name: line + HOST + b"\r\n" for name, line in FIRST_LINES.items()}
+    | {name: b"GET /alive HTTP/1.1\r\n" + fields + b"\r\n" for name, fields in FIELDS.items()}
+    | FRAMES
+)
+LARGE = {
+    "URI of 3 KiB": (b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long", GOES_ON),
+    "URI without end": (b"GET /" + b"a" * 20_000, 414, "uri_too_long", ENDS),
+    "65 fields": (GET + b"a: b\r\n" * 64 + b"\r\n", 431, "headers_too_large", ENDS),
+    "4,000 fields": (GET + b"a:\r\n" * 4_000 + b"\r\n", 431, "headers_too_large", ENDS),
+    "17 KiB of fields": (GET + b"a: " + b"b" * 17_000 + b"\r\n\r\n", 431, "headers_too_large", GOES_ON),
+    "field without end": (GET + b"a: " + b"b" * 18_500, 431, "headers_too_large", ENDS),
+    "length of 64 KiB and one": (length(b"65537") + b" " * 65_525, 413, "payload_too_large", GOES_ON),
+    "chunks of 68 KiB": (CHUNKED + (b"1000\r\n" + b"x" * 4_096 + b"\r\n") * 17 + b"0\r\n\r\n", 413, "payload_too_large", GOES_ON),
+}  # fmt: skip
+ODD = {
+    "empty lines first": (b"\r\n\r\n" + GET + b"\r\n", 200, GOES_ON),
+    "absolute-form": (b"GET http://elsewhere/alive HTTP/1.1\r\n" + HOST + b"\r\n", 200, GOES_ON),
+    "asterisk-form": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
+    "CONNECT with a path": (b"CONNECT /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, ENDS),
+    "TRACE": (b"TRACE /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, GOES_ON),
+    "PROPFIND": (b"PROPFIND /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, GOES_ON),
+    "HTTP/1.0 without Host": (b"GET /alive HTTP/1.0\r\n\r\n", 200, ENDS),
+    "HTTP/1.0 that would stay": (b"GET /alive HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, ENDS),
+    "empty Host": (b"GET /alive HTTP/1.1\r\nHost:\r\n\r\n", 200, GOES_ON),
+    "64 fields": (GET + b"a: b\r\n" * 63 + b"\r\n", 200, GOES_ON),
+    "two slashes": (b"GET //alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
+    "a way up": (b"GET /x/../alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
+    "a bad escape": (b"GET /%zz HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
+    "a body where none is asked for": (GET + b"Content-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
+    "a length with a zero before it": (length(b"012"), 200, GOES_ON),
+    "Chunked in capitals": (coding(b"CHUNKED"), 200, GOES_ON),
+    "a chunk extension": (CHUNKED + b"c;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", 200, GOES_ON),
+    "Transfer_Encoding": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
+    "an upgrade to HTTP/2": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200, ENDS),
+    "a websocket": (GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200, ENDS),
+    "an upgrade and a request behind it": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n", 200, ENDS),
+    "the last request": (GET + b"Connection: close\r\n\r\n", 200, ENDS),
+    "gzip": (POST + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + BODY, 415, GOES_ON),
+    "expects a pony": (POST + b"Expect: a-pony\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def port() -> AsyncIterator[int]:
+    async with served(Stage(), head_deadline_s=1.0) as port:
+        yield port
+
+
+async def answered(port: int, octets: bytes, *, ends: bool) -> tuple[int, str]:
+    """Status and code; the connection has then ended, or the next request on it has its own answer."""
+    async with wire(port) as line:
+        await line.send(octets)
+        reply = await line.reply()
+        if ends:
+            assert await line.rest() == b""
+        else:
+            await line.send(request("POST", "/open", BODY))
+            assert (await line.reply()).status == 200
+    return reply.status, reply.code if reply.status >= 400 else ""
+
+
+@pytest.mark.parametrize("octets", BROKEN.values(), ids=BROKEN.keys())
+async def test_what_can_be_read_in_two_ways_or_in_none_is_400_and_the_end(port: int, octets: bytes) -> None:
+    assert await answered(port, octets, ends=ENDS) == BAD
+
+
+@pytest.mark.parametrize(("octets", "status", "code", "ends"), LARGE.values(), ids=LARGE.keys())
+async def test_what_is_too_large_is_told_so(port: int, octets: bytes, status: int, code: str, *, ends: bool) -> None:
+    assert await answered(port, octets, ends=ends) == (status, code)
+
+
+@pytest.mark.parametrize("size", [65_537, 8 << 30])
+async def test_a_body_that_is_too_large_is_refused_before_it_comes(port: int, size: int) -> None:
+    async with wire(port) as line:
+        await line.send(POST + b"Content-Length: %d\r\n\r\n" % size)
+        assert (await line.reply()).code == "payload_too_large"
+
+
+@pytest.mark.parametrize(("octets", "status", "ends"), ODD.values(), ids=ODD.keys())
+async def test_what_is_odd_and_clear_is_answered_and_kept_in_step(
+    port: int, octets: bytes, status: int, *, ends: bool
+) -> None:
+    assert (await answered(port, octets, ends=ends))[0] == status
+
+
+async def test_nothing_of_a_message_that_was_refused_is_taken_for_a_request(port: int) -> None:
+    hidden = b"GET /hold HTTP/1.1\r\n" + HOST + b"\r\n"
+    async with wire(port) as line:
+        await line.send(POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden)
+        assert (await line.reply()).status == 400
+        assert await line.rest() == b""
+
+
+async def test_http_0_9_gets_no_page(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(b"GET /alive\r\n")
+        assert (await line.reply()).status == 408
+        assert await line.rest() == b""
+
+
+async def test_more_requests_than_may_queue_are_not_read(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(request("GET", "/alive") * 5_000)
+        replies = []
+        while not replies or replies[-1].headers.get("connection") != "close":
+            replies.append(await line.reply())
+        assert await line.rest() == b""
+    assert {reply.status for reply in replies} == {200}
+    assert len(replies) == 17
+
+
+async def test_as_many_requests_as_may_queue_are_answered_in_their_order(port: int) -> None:
+    async with wire(port) as line:
+        names = [f"n{number}" for number in range(17)]
+        await line.send(b"".join(request("GET", "/alive", headers={"x-request-id": name}) for name in names))
+        assert [(await line.reply()).headers["x-request-id"] for _ in names] == names
+        await line.send(request("GET", "/alive"))
+        assert (await line.reply()).status == 200

@@ -1,0 +1,177 @@
+"""Clients that take their time, on purpose: each is let go in the end, and none is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.http_probe import PATIENCE_S, Stage, ask, request, served, until, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.kit.http_probe import Wire
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = b"POST /open HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n"
+LARGE = b'{"items":[],"note":"' + b"x" * 60_000 + b'"}'
+SLOW, EVERY_S = 300, 0.2
+ROUNDS, ROUND_S = 4, 0.6
+SETTLED = 50  # requests after which what was asked for all at once has been answered
+FLOOR_S = 0.03  # below which a difference is this machine's own noise
+SERVER = """
+import asyncio
+from tests.kit.http_probe import Stage, served
+async def main():
+    async with served(Stage(), head_deadline_s=10.0) as port:
+        print(port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, input)
+asyncio.run(main())
+"""
+
+
+async def read_nothing(port: int) -> None:
+    """Ask for more than the buffers of both ends hold, and never read; return when the server has had enough."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.setblocking(False)  # noqa: FBT003 - the standard library's own
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        async with asyncio.timeout(PATIENCE_S):
+            with suppress(ConnectionError):
+                while True:
+                    await loop.sock_sendall(client, request("POST", "/open", LARGE))
+
+
+async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+    async with served(Stage(), listener={"send_deadline_s": 0.3}) as port:
+        await read_nothing(port)
+        assert (await ask(port, "GET", "/alive")).status == 200
+
+
+async def test_a_body_that_drips_does_not_win_time() -> None:
+    async with served(Stage(), body_deadline_s=0.4) as port, wire(port) as line:
+        began = time.monotonic()
+        await line.send(HEAD + b"\r\n")
+        reading = asyncio.create_task(line.reply())
+        while not reading.done():
+            await line.send(b"x")
+            await asyncio.wait({reading}, timeout=0.05)
+        assert (await reading).status == 408
+        assert time.monotonic() - began < 3
+        assert await line.rest() == b""
+
+
+async def crowd(port: int, lines: AsyncExitStack, count: int) -> list[Wire]:
+    return [await lines.enter_async_context(wire(port)) for _ in range(count)]
+
+
+async def test_whoever_waits_longest_makes_room() -> None:
+    async with served(Stage(), listener={"max_connections": 20}) as port, AsyncExitStack() as lines:
+        idle = await crowd(port, lines, 19)
+        working = await lines.enter_async_context(wire(port))
+        for line in (working, idle[0]):  # idle[0] has just been of use, idle[1] has waited longest
+            await line.send(request("GET", "/alive"))
+            assert (await line.reply()).status == 200
+        assert (await ask(port, "GET", "/alive")).status == 200
+        assert await idle[1].rest() == b""
+        for line in (working, *idle[2:], idle[0]):
+            await line.send(request("GET", "/alive"))
+            assert (await line.reply()).status == 200
+
+
+async def test_heads_that_never_end_make_room_too() -> None:
+    async with served(Stage(), listener={"max_connections": 20}) as port, AsyncExitStack() as lines:
+        for line in await crowd(port, lines, 60):
+            with suppress(ConnectionError):
+                await line.send(b"GET /alive HTTP/1.1\r\nHost: loc")
+        assert (await ask(port, "GET", "/alive")).status == 200
+
+
+async def test_who_is_at_work_is_never_shed_and_the_next_is_told_to_come_again() -> None:
+    stage = Stage()
+    async with served(stage, listener={"max_connections": 16}) as port, AsyncExitStack() as lines:
+        working = await crowd(port, lines, 16)
+        for line in working:
+            await line.send(request("GET", "/hold"))
+        await until(stage.entered)
+        async with wire(port) as line:
+            reply = await line.reply()
+            assert (reply.status, reply.code, reply.headers["connection"]) == (503, "overloaded", "close")
+            assert await line.rest() == b""
+        stage.go_on.set()
+        assert [(await line.reply()).status for line in working] == [200] * 16
+        assert (await ask(port, "GET", "/alive")).status == 200
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[int]:
+    """A server with a processor of its own, so that the slow clients' work is not its work."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield int(await process.stdout.readline())
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def slow_clients(port: int) -> AsyncIterator[list[Wire]]:
+    """Heads that drip, bodies that drip, connections that say nothing, and readers that do not read: of each a quarter."""
+    async with AsyncExitStack() as lines:
+        made = await crowd(port, lines, SLOW)
+        for number, line in enumerate(made):
+            kind = number % 4
+            if kind == 0:
+                await line.send(b"GET /alive HTTP/1.1\r\nHost: localhost\r\nX: ")
+            elif kind == 1:
+                await line.send(HEAD + b"\r\n")
+            elif kind == 2:
+                line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+                await line.send(request("POST", "/open", LARGE))
+
+        async def drip() -> None:
+            while True:
+                await asyncio.sleep(EVERY_S)
+                for number, line in enumerate(made):
+                    if number % 4 < 2:
+                        line.writer.write(b"x")
+
+        dripping = asyncio.create_task(drip())
+        yield made
+        dripping.cancel()
+
+
+async def times_s(line: Wire) -> list[float]:
+    took_s: list[float] = []
+    until_s = time.perf_counter() + ROUND_S
+    while time.perf_counter() < until_s or len(took_s) < 2 * SETTLED:
+        began = time.perf_counter()
+        await line.send(request("GET", "/alive"))
+        assert (await line.reply()).status == 200
+        took_s.append(time.perf_counter() - began)
+    return took_s[SETTLED:]
+
+
+@pytest.mark.timeout(120)
+async def test_300_slow_clients_cost_a_healthy_one_less_than_twice_its_p99() -> None:
+    alone_s: list[float] = []
+    among_s: list[float] = []
+    async with server() as port, wire(port) as healthy:
+        for _ in range(ROUNDS):  # in turn: what else this machine does strikes both alike
+            alone_s += await times_s(healthy)
+            async with slow_clients(port):
+                among_s += await times_s(healthy)
+    alone_p99_s, among_p99_s = (sorted(took_s)[int(len(took_s) * 0.99)] for took_s in (alone_s, among_s))
+    assert among_p99_s < max(2 * alone_p99_s, FLOOR_S), (alone_p99_s, among_p99_s)
