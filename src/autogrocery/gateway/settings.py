@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from autogrocery.kit.links import PublisherSettings
 
 
-class GatewaySettings(Struct, frozen=True, kw_only=True):
+class GatewaySettings(PublisherSettings, frozen=True, kw_only=True):
     """Environment variables of the gateway, by their names in capitals."""
 
     database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]

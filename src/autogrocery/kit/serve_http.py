@@ -18,14 +18,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from autogrocery.kit.http_errors import tell
 from autogrocery.kit.http_read import MAX_HEAD_BYTES, MAX_URI_BYTES, REQUEST_ID_BYTES
-from autogrocery.kit.http_route import WHOLE
+from autogrocery.kit.http_route import PEER_NAMES, WHOLE
 from autogrocery.kit.refusals import Malformed
 from autogrocery.kit.run import StartError
+from autogrocery.kit.tls import names_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from autogrocery.kit.http import App
+    from autogrocery.kit.tls import Identity
 
 HEAD_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15
@@ -75,10 +77,13 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._peer: dict[str, Any] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection; the first head is due from now on."""
         super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
+        if transport.get_extra_info("sslcontext") is not None:
+            self._peer = {PEER_NAMES: names_of(transport.get_extra_info("peercert"))}
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,7 +93,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client end its stream behind its request (RFC 9112 §9.6): it is answered, then the connection ends."""
-        if self._free() or self.cycle.response_started:
+        if self._peer or self._free() or self.cycle.response_started:  # TLS has no half-closed connection
             return False
         self.cycle.keep_alive = False
         return True
@@ -126,12 +131,13 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._bytes = 0
         self._disarm()
+        self.scope["extensions"] = self._peer
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """End the message; if it has not been taken yet, the application is told that all of it is here."""
         self._bytes = 0
-        self.scope["extensions"] = HERE
+        self.scope["extensions"] = {**HERE, **self._peer} if self._peer else HERE
         self._disarm()
         super().on_message_complete()
 
@@ -196,11 +202,13 @@ async def serve_http(
     *,
     trusted_proxies: str = "",
     head_deadline_s: float = HEAD_DEADLINE_S,
+    identity: Identity | None = None,
 ) -> AsyncIterator[int]:
     """Serve `app` while the context lasts; yields the bound port (0 asks for a free one).
 
     Leaving stops accepting, ends streams, and waits DRAIN_S seconds for requests in work. `trusted_proxies` is a comma list
-    of addresses whose X-Forwarded-For is believed. Raises StartError naming `setting` if the address can't be had.
+    of addresses whose X-Forwarded-For is believed. With `identity` over mutual TLS: each client shows a certificate of the CA,
+    whose names are in `Request.peer_names`. Raises StartError naming `setting` if the address can't be had.
     """
     listener = _bind(host, port, setting)
     config = uvicorn.Config(
@@ -220,6 +228,8 @@ async def serve_http(
         backlog=BACKLOG,
     )
     config.load()
+    if identity is not None:
+        config.ssl = identity.current().server
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listener])
