@@ -13,7 +13,7 @@ from autogrocery.kit.tls import Identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 
 def identity(directory: Path, name: str) -> Identity:

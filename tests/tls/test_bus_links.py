@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.bus import Publisher
     from autogrocery.kit.curve import SubscriberKeys
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 WATCHED = {
     zmq.Event.HANDSHAKE_SUCCEEDED: "in",
     zmq.Event.HANDSHAKE_FAILED_AUTH: "refused",

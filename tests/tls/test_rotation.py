@@ -85,7 +85,7 @@ async def test_a_client_shows_its_new_certificate_on_new_connections_and_keeps_i
         stream = Stream(channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString)
         price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
-            await price(b"", timeout=PATIENCE_S)
+            await price(b"", timeout=PATIENCE_S, wait_for_ready=True)
             assert await quoted(stream) is grpc.StatusCode.INVALID_ARGUMENT
             assert seen[-1] == (own_keys / "gateway.crt").read_bytes()
             pki.renew(own_keys)
