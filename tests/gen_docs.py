@@ -14,6 +14,7 @@ from autogrocery.gateway.core.order import EDGES, TERMINAL, Fact, Status
 from autogrocery.gateway.core.restock import RESTOCK_EDGES, RESTOCK_TERMINAL, RestockFact, RestockStatus
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.inventory.settings import Settings as InventorySettings
+from autogrocery.kit.links import LinkSettings, PublisherSettings, SubscriberSettings
 from autogrocery.pricing.settings import Settings as PricingSettings
 from autogrocery.robots.settings import Settings as RobotsSettings
 from autogrocery.stack.roles import ADDRESSES
@@ -30,6 +31,9 @@ ROLES: Final[dict[str, type[Struct]]] = {
     "robots": RobotsSettings,
     "analytics": AnalyticsSettings,
 }
+
+# Their fields stand in a section of their own, not again at each role.
+LINKS: Final[tuple[type[Struct], ...]] = (LinkSettings, PublisherSettings, SubscriberSettings)
 
 # What a field means that does not say it itself.
 MEANINGS: Final = {
@@ -151,9 +155,18 @@ def settings() -> str:
         "It makes `JWT_SECRET`, `ROBOT_JWT_SECRET` and `WEBHOOK_SECRET` once and keeps them in `secrets.env` of its home.",
         "Every secret has at least 32 bytes, and all are different.",
     ]  # fmt: skip
+    of_links = {field.name: field for shape in LINKS for field in inspect.type_info(shape).fields}  # type: ignore[attr-defined]
     for role, shape in ROLES.items():
-        rows = [_row(field) for field in inspect.type_info(shape).fields]  # type: ignore[attr-defined]
+        fields = inspect.type_info(shape).fields  # type: ignore[attr-defined]
+        rows = [_row(field) for field in fields if field.name not in of_links]
         lines += ["", f"## {role}", "", *_table(("variable", "default", "bounds", "meaning"), rows)]
+    lines += [
+        "", "## Links", "",
+        "Every role reads the first four, and publishers (gateway, inventory) and subscribers (robots, analytics) theirs. `TLS_*` are set all",
+        "three or none; set, gRPC and the internal listener have mutual TLS, and `GATEWAY_WEBHOOK_URL` begins with `https://`. `up --tls` sets all",
+        "of them. Commands (`stock load`, `replay`) read `TLS_*` too. How keys are made and changed is told in [RUNBOOK](RUNBOOK.md#keys).", "",
+        *_table(("variable", "default", "bounds", "meaning"), map(_row, of_links.values())),
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

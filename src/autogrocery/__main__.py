@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
     _database(commands)
     _receipts(commands)
+    _keys(commands)
     for kind in ("device", "truck", "robot", "operator"):
         _registry(commands, kind)
     _enrolment(commands)
@@ -74,6 +75,10 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
                       "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "replaying:run_replay")  # fmt: skip
     replay.add_argument("--url", required=True, help="the gateway's public address")
     replay.add_argument("--internal-url", help="its internal address: then the run is audited too")
+    for made in (up, demo):
+        made.add_argument(
+            "--tls", action="store_true", help="mutual TLS and CURVE on every link, by the keys in the home's pki"
+        )
     for made in (demo, replay):
         made.add_argument("--orders", type=_positive, default=200, help="how many baskets (default 200)")
         made.add_argument("--rate", type=float, default=20.0, help="orders a second (default 20)")
@@ -126,6 +131,16 @@ def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
                       "receipts:run_receipt_replay")  # fmt: skip
     replay.add_argument("order_id", nargs="?")
     replay.add_argument("--all-dead", action="store_true", help="all that were given up")
+
+
+def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    deeds = commands.add_parser("pki", help="keys for mutual TLS and CURVE").add_subparsers(dest="deed", required=True)
+    init = _command(deeds, "init", "make a development CA, a leaf for each process and CURVE keys; overwrites nothing",
+                    "autogrocery pki init --dir keys", "keys:run_init")  # fmt: skip
+    renew = _command(deeds, "renew", "make the leaves anew by the same CA; who runs takes them by itself",
+                     "autogrocery pki renew --dir keys", "keys:run_renew")  # fmt: skip
+    for made in (init, renew):
+        made.add_argument("--dir", help="where (default: pki in the home)")
 
 
 def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:

@@ -12,9 +12,12 @@ from autogrocery.analytics.core.tally import Tally
 from autogrocery.analytics.loops import table
 from autogrocery.analytics.peers.frames import open_frames
 from autogrocery.analytics.peers.log import open_log
+from autogrocery.contracts import identities
 from autogrocery.kit import loops, ready
+from autogrocery.kit.curve import subscriber_keys
 from autogrocery.kit.log import log
 from autogrocery.kit.run import StartError
+from autogrocery.kit.tls import identity_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,10 +28,12 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Count until `stop`; raises SettingsError or StartError with what the operator has to change."""
     wanted = settings.load(environ)
     addresses, binds = wanted.subscription
+    identity = identity_of(wanted, identities.ANALYTICS, {"GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url})
+    keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(addresses))
     tally = Tally()
     async with AsyncExitStack() as stack:
-        frames = await stack.enter_async_context(open_frames(addresses, binds=binds))
-        history = await stack.enter_async_context(open_log(wanted.gateway_webhook_url))
+        frames = await stack.enter_async_context(open_frames(addresses, binds=binds, keys=keys))
+        history = await stack.enter_async_context(open_log(wanted.gateway_webhook_url, identity))
         if wanted.analytics_status_file:
             try:
                 await write_status(tally, Path(wanted.analytics_status_file))

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from autogrocery.kit import settings
 from autogrocery.kit.bus import endpoints
+from autogrocery.kit.links import SubscriberSettings
 from autogrocery.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Settings(Struct, frozen=True):
+class Settings(SubscriberSettings, frozen=True):
     """What the operator may set; each field is the environment variable of its name in capitals."""
 
     analytics_zmq_addr: str = "tcp://127.0.0.1:5557"

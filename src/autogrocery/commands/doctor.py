@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from autogrocery.commands.console import console
+from autogrocery.commands.keys import operator_identity
 from autogrocery.gateway.app import read_keys
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.migrate import status
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MIN_FREE_BYTES = 512 << 20
+RENEW_BEFORE_S = 14 * 24 * 3_600.0
 Finding = tuple[str, bool, str]
 
 
 def run_doctor(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print every finding; exit 1 if one needs attention."""
-    findings = [*_machine(environ), *_settings(environ), *_ports(environ)]
+    findings = [*_machine(environ), *_settings(environ), *_certificate(environ), *_ports(environ)]
     table = Table("what", "", "finding")
     for what, good, finding in findings:
         table.add_row(what, "ok" if good else "look", finding)
@@ -72,6 +76,20 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         yield "database", False, f"does not answer ({type(error).__name__}): is it running?"
+
+
+def _certificate(environ: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        identity = operator_identity(environ)
+    except (StartError, SettingsError) as error:
+        yield "certificate", False, str(error)
+        return
+    if identity is None:
+        yield "certificate", True, "TLS_* are unset: links are plain text and stay on this machine"
+        return
+    found = identity.current()
+    lasts = ssl.cert_time_to_seconds(found.ends) - time.time() > RENEW_BEFORE_S
+    yield "certificate", lasts, f"{', '.join(sorted(found.names))}, until {found.ends}"
 
 
 def _ports(environ: Mapping[str, str]) -> Iterator[Finding]:

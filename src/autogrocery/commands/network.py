@@ -29,7 +29,7 @@ def run_up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the whole network until SIGINT or SIGTERM."""
 
     async def main(_environ: Mapping[str, str], stop: asyncio.Event) -> None:
-        options = options_from(environ, ports=arguments.ports)
+        options = options_from(environ, ports=arguments.ports, tls=arguments.tls)
         await up(options, stop, _announce, migrate_all=_migrate(environ), provision=provision, stocked=_fill_if_empty)
 
     return run("up", main, environ, level=logging.WARNING)
@@ -40,7 +40,7 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     chosen = {**DEMO_ENVIRON, **environ}
 
     async def work() -> int:
-        options = options_from(chosen, ports="auto")
+        options = options_from(chosen, ports="auto", tls=arguments.tls)
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)

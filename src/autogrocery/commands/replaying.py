@@ -7,19 +7,22 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autogrocery.commands.keys import operator_identity
 from autogrocery.commands.signalled import until_signalled
 from autogrocery.commands.whole_audit import audit_all
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.sim.demand import load_demand, read_stock, stock_for
 from autogrocery.sim.demo import Stage, demo, finish, perform
 from autogrocery.sim.quiet import Audit, Invariant
+from autogrocery.sim.quiet import asker as ask_gateway
 from autogrocery.sim.stocking import is_empty, load_stock
-from autogrocery.stack import home_directory, read_run
+from autogrocery.stack import home_directory, pki, read_run
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Mapping
 
+    from autogrocery.kit.tls import Identity
     from autogrocery.sim.demand import StockItem
     from autogrocery.stack import Stack
 
@@ -32,7 +35,7 @@ async def play(stack: Stack, arguments: argparse.Namespace) -> int:
     stage = Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, asker(stack))
 
     async def fill(_stage: Stage, items: list[StockItem]) -> None:
-        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], items)
+        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], items, _operator_of(stack))
 
     return await demo(
         lambda: nullcontext(stage), fill, orders=arguments.orders, rate=arguments.rate, seed=arguments.seed,
@@ -47,7 +50,9 @@ def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         home = home_directory(environ)
         home.mkdir(parents=True, exist_ok=True)
         demand = await asyncio.to_thread(load_demand, arguments.orders, arguments.seed, home)
-        stage = Stage(arguments.url.rstrip("/"), arguments.internal_url, None, home)
+        internal: str | None = arguments.internal_url
+        ask = ask_gateway(internal, operator_identity(environ, {"--internal-url": internal})) if internal else None
+        stage = Stage(arguments.url.rstrip("/"), internal, None, home, ask)
         figures = await perform(stage, demand, rate=arguments.rate, seed=arguments.seed)
         return finish(figures, Path(arguments.json) if arguments.json else None)
 
@@ -69,7 +74,8 @@ def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
             items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, None))
         else:
             items = read_stock(Path(arguments.file))
-        await load_stock(inventory, pricing, items)
+        links = {"INVENTORY_GRPC_TARGET": inventory, "PRICING_GRPC_TARGET": pricing}
+        await load_stock(inventory, pricing, items, operator_identity(environ, links))
         print(f"{len(items)} products, {sum(item.quantity for item in items)} units loaded")
         return 0
 
@@ -93,6 +99,11 @@ def asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
 async def fill_if_empty(stack: Stack) -> None:
     """Put the demo's goods on the shelves of a network that has none."""
     inventory, pricing = stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"]
-    if await is_empty(pricing):
+    operator = _operator_of(stack)
+    if await is_empty(pricing, operator):
         demand = await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home)
-        await load_stock(inventory, pricing, stock_for(demand))
+        await load_stock(inventory, pricing, stock_for(demand), operator)
+
+
+def _operator_of(stack: Stack) -> Identity | None:
+    return operator_identity(pki.environment_of("operator", stack.pki)) if stack.pki is not None else None

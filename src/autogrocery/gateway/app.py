@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from autogrocery.contracts import identities
 from autogrocery.gateway.account_routes import Accounts, account_routes, internal_account_routes, open_accounts
 from autogrocery.gateway.actions.send_alert import Manners
 from autogrocery.gateway.core.alert import QuietHours
@@ -27,6 +28,7 @@ from autogrocery.gateway.settings import GatewaySettings, Rates
 from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.truck_routes import truck_routes
 from autogrocery.kit import bus, loops, rpc
+from autogrocery.kit.curve import publisher_keys
 from autogrocery.kit.http import App
 from autogrocery.kit.http_route import Guard, Route
 from autogrocery.kit.log import log
@@ -38,6 +40,7 @@ from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.run import StartError
 from autogrocery.kit.serve_http import serve_http
 from autogrocery.kit.settings import SettingsError, address, all_different, load, networks, secrets
+from autogrocery.kit.tls import Identity, identity_of
 from autogrocery.kit.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
@@ -92,8 +95,9 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
     proxies = networks("TRUSTED_PROXIES", settings.trusted_proxies)
+    identity = identity_of(settings, identities.GATEWAY, _links(settings))
     async with AsyncExitStack() as stack:
-        deps = await _open(stack, settings)
+        deps = await _open(stack, settings, identity)
         accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
         sms = await stack.enter_async_context(open_sms(settings.sms_url))
         alerts = alert_loop(deps.db, sms, settings.store_id, alerting)
@@ -106,7 +110,9 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             public_table(deps, accounts, limits_of(settings)), guard(accounts), max_in_flight=settings.max_in_flight
         )
         bounded = partial(serve_http, max_connections=settings.max_connections)
-        internal_port = await stack.enter_async_context(bounded(inner, *internal, "ORDERING_INTERNAL_ADDR"))
+        internal_port = await stack.enter_async_context(
+            bounded(inner, *internal, "ORDERING_INTERNAL_ADDR", identity=identity)
+        )
         public_port = await stack.enter_async_context(
             bounded(outer, *public, "ORDERING_HTTP_ADDR", trusted_proxies=proxies)
         )
@@ -155,7 +161,17 @@ def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier, li
     ]
 
 
-async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
+def _links(settings: GatewaySettings) -> dict[str, str]:
+    """Return what must not be plain text to other machines; the public listener may: a proxy stands before it."""
+    return {
+        "ORDERING_INTERNAL_ADDR": settings.ordering_internal_addr,
+        "INVENTORY_GRPC_TARGET": settings.inventory_grpc_target or settings.inventory_grpc_addr,
+        "PRICING_GRPC_TARGET": settings.pricing_grpc_target or settings.pricing_grpc_addr,
+    }
+
+
+async def _open(stack: AsyncExitStack, settings: GatewaySettings, identity: Identity | None) -> Deps:
+    listeners = publisher_keys(settings, "ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr)
     try:
         behind = [one.name for one in await status(settings.database_url, MIGRATIONS, SCHEMA) if not one.applied]
         db = await stack.enter_async_context(
@@ -170,15 +186,15 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings) -> Deps:
     if behind:
         raise StartError(f"the database lacks {len(behind)} migrations, {behind[0]} first: run `autogrocery migrate`")
     publisher = await stack.enter_async_context(
-        bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish")
+        bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish", keys=listeners)
     )
     metrics = Metrics(publisher, settings.store_id)
     await metrics_log.add_epoch(db, metrics.epoch)
     inventory = await stack.enter_async_context(
-        rpc.open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr)
+        rpc.open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
     )
     pricing = await stack.enter_async_context(
-        rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr)
+        rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr, identity, identities.PRICING)
     )
     mail = await stack.enter_async_context(
         open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)

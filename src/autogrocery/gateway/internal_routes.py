@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from autogrocery.contracts.identities import INVENTORY
 from autogrocery.contracts.webhook import UpdateOrder, UpdateRestock
 from autogrocery.gateway.actions.audit import AuditOut, audit
 from autogrocery.gateway.actions.complete import complete
@@ -21,7 +22,7 @@ from autogrocery.gateway.core.wire import AppliedOut
 from autogrocery.gateway.store import due, due_restocks
 from autogrocery.gateway.store.moves import Delivery
 from autogrocery.kit.http_route import Answer, Request, Route
-from autogrocery.kit.refusals import Flaw, Invalid, Unavailable
+from autogrocery.kit.refusals import Denied, Flaw, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import Deps
@@ -33,20 +34,22 @@ PROBE_S = 2.0
 
 
 def webhook_routes(deps: Deps, webhooks: WebhookVerifier) -> list[Route]:
-    """Return the doors that only a signature opens."""
+    """Return the doors that only a signature opens, and with mutual TLS only inventory's certificate besides."""
 
     def check(request: Request) -> None:
+        if request.peer_names is not None and INVENTORY not in request.peer_names:
+            raise Denied("wrong_certificate", "Webhooks come with inventory's certificate.")
         webhooks.verify(request.raw, request.header)
 
     return [
         Route("POST", "/internal/webhook/update-order", partial(_update_order, deps=deps), body=UpdateOrder, answer=AppliedOut,
               auth=False, check=check, urgent=True, summary="Inventory's last word on an order (Standard Webhooks 1.0)",
-              errors=("401 invalid_signature", "404 order_not_found", "409 not_dispatched", "409 webhook_differs",
+              errors=("401 invalid_signature", "403 wrong_certificate", "404 order_not_found", "409 not_dispatched", "409 webhook_differs",
                       "503 inventory_unavailable")),
         Route("POST", "/internal/webhook/update-restock", partial(_update_restock, deps=deps), body=UpdateRestock,
               answer=RestockAppliedOut, auth=False, check=check, urgent=True,
               summary="Inventory's word on how far a restock has come (Standard Webhooks 1.0)",
-              errors=("401 invalid_signature", "404 order_not_found", "409 webhook_differs", "503 order_busy")),
+              errors=("401 invalid_signature", "403 wrong_certificate", "404 order_not_found", "409 webhook_differs", "503 order_busy")),
     ]  # fmt: skip
 
 

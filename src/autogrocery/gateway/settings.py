@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from autogrocery.kit.links import PublisherSettings
+
 
 class Rates(Struct, frozen=True, kw_only=True):
     """How often one caller may ask: so many at once, so many a second after that, of each gateway process."""
@@ -28,7 +30,7 @@ class Rates(Struct, frozen=True, kw_only=True):
     rate_registrations_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 400
 
 
-class GatewaySettings(Rates, frozen=True, kw_only=True):
+class GatewaySettings(Rates, PublisherSettings, frozen=True, kw_only=True):
     """Environment variables of the gateway, by their names in capitals."""
 
     database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]

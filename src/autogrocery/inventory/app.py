@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.contracts import identities
 from autogrocery.inventory import loops, rpc, settings
 from autogrocery.inventory.peers.gateway import open_gateway
 from autogrocery.inventory.peers.robots import POINT, Announcer
 from autogrocery.kit import migrate, ready
 from autogrocery.kit.bus import open_publisher
+from autogrocery.kit.curve import publisher_keys
 from autogrocery.kit.log import log
 from autogrocery.kit.loops import running
 from autogrocery.kit.pg import Db, open_db
@@ -17,6 +19,7 @@ from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.rpc import serve
 from autogrocery.kit.run import StartError
 from autogrocery.kit.settings import address, all_different, secrets
+from autogrocery.kit.tls import identity_of
 from autogrocery.kit.tokens import Verifier
 
 if TYPE_CHECKING:
@@ -48,11 +51,16 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
     robot_keys = secrets("ROBOT_JWT_SECRET", wanted.robot_jwt_secret)
     all_different(WEBHOOK_SECRET=webhook_keys, ROBOT_JWT_SECRET=robot_keys)
     verifier = Verifier(robot_keys, issuer=ISSUER, audience=AUDIENCE)
+    links = {"INVENTORY_GRPC_ADDR": wanted.inventory_grpc_addr, "GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url}
+    identity = identity_of(wanted, identities.INVENTORY, links)
+    listeners = publisher_keys(wanted, "ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr)
     times = rpc.Times(wanted.robot_seen_s, wanted.pick_lease_s, wanted.robot_queue_max)
     async with AsyncExitStack() as stack:
         db = await _open_store(stack, wanted)
-        bus = await stack.enter_async_context(open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT))
-        gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0]))
+        bus = await stack.enter_async_context(
+            open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=listeners)
+        )
+        gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0], identity))
         telling, of_restocks = loops.telling(db, gateway), loops.telling_of_restocks(db, gateway)
         await stack.enter_async_context(
             running((telling, of_restocks, loops.lapsing(db), loops.shutting_out(gateway, verifier)))
@@ -61,7 +69,15 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
             db, Announcer(bus), verifier, times, on_finished=telling.wake, on_restocked=of_restocks.wake
         )
         yield await stack.enter_async_context(
-            serve("INVENTORY_GRPC_ADDR", host, port, rpc.adder(inventory), (rpc.SERVICE,))
+            serve(
+                "INVENTORY_GRPC_ADDR",
+                host,
+                port,
+                rpc.adder(inventory),
+                (rpc.SERVICE,),
+                identity=identity,
+                callers=rpc.CALLERS,
+            )
         )
 
 

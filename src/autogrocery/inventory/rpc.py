@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from autogrocery.contracts.identities import GATEWAY, OPERATOR, ROBOTS
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
     InventoryServiceServicer,
@@ -39,6 +40,22 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "autogrocery.inventory.v1.InventoryService"
 SCOPE: Final = "robot:pick:"
+# Whose certificates may make which call; robots show a token of their own besides.
+CALLERS: Final = {
+    "Converse": (GATEWAY,),
+    "ReserveItems": (GATEWAY,),
+    "AssignRobots": (GATEWAY,),
+    "ReleaseItems": (GATEWAY,),
+    "GetOrder": (GATEWAY, OPERATOR),
+    "CheckAvailability": (GATEWAY, OPERATOR),
+    "RestockItems": (GATEWAY, OPERATOR),
+    "GetRestock": (GATEWAY, OPERATOR),
+    "ListWork": (ROBOTS,),
+    "StartPick": (ROBOTS,),
+    "Heartbeat": (ROBOTS,),
+    "ReportPick": (ROBOTS,),
+    "ReportPutaway": (ROBOTS,),
+}
 
 
 class Times(Struct, frozen=True):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from autogrocery.kit import settings
+from autogrocery.kit.links import PublisherSettings
 from autogrocery.kit.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Settings(Struct, frozen=True):
+class Settings(PublisherSettings, frozen=True):
     """Environment variables of the same names in capitals. Times in seconds."""
 
     webhook_secret: str

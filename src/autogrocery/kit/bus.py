@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import zmq
@@ -13,6 +13,8 @@ from autogrocery.kit.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from autogrocery.kit.curve import PublisherKeys, SubscriberKeys
 
 HIGH_WATER_MARK = 100_000
 LINGER_MS = 500
@@ -62,25 +64,31 @@ class Publisher:
 
 
 @asynccontextmanager
-async def open_publisher(setting: str, value: str, *, point: str) -> AsyncIterator[Publisher]:
-    """Open a PUB socket on all addresses of `value`; raises StartError naming `setting` if one can't be had."""
+async def open_publisher(
+    setting: str, value: str, *, point: str, keys: PublisherKeys | None = None
+) -> AsyncIterator[Publisher]:
+    """Open a PUB socket on all addresses of `value`; raises StartError naming `setting` if one can't be had.
+
+    With `keys` it speaks CURVE, to those on the allow-list only.
+    """
     context = zmq.Context()
     socket = context.socket(zmq.PUB)
     socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     try:
-        for binds, address in endpoints(value):
-            try:
-                if binds:
-                    socket.bind(address)
-                else:
-                    socket.connect(address)
-            except zmq.ZMQError as error:
-                raise StartError(
-                    f"{setting}: {address} can't be used ({error.strerror}): set another address"
-                ) from None
-        yield Publisher(socket, point)
+        with keys.guarding(context, socket) if keys is not None else nullcontext():
+            for binds, address in endpoints(value):
+                try:
+                    if binds:
+                        socket.bind(address)
+                    else:
+                        socket.connect(address)
+                except zmq.ZMQError as error:
+                    raise StartError(
+                        f"{setting}: {address} can't be used ({error.strerror}): set another address"
+                    ) from None
+            yield Publisher(socket, point)
     finally:
         socket.close()
         context.term()
@@ -88,9 +96,16 @@ async def open_publisher(setting: str, value: str, *, point: str) -> AsyncIterat
 
 @asynccontextmanager
 async def open_subscriber(
-    addresses: Sequence[str], *, topics: Sequence[bytes] = (b"",), binds: bool = False
+    addresses: Sequence[str],
+    *,
+    topics: Sequence[bytes] = (b"",),
+    binds: bool = False,
+    keys: SubscriberKeys | None = None,
 ) -> AsyncIterator[zmq.asyncio.Socket]:
-    """Open a SUB socket; `await socket.recv_multipart()` yields messages. It reconnects by itself."""
+    """Open a SUB socket; `await socket.recv_multipart()` yields messages. It reconnects by itself.
+
+    With `keys` it speaks CURVE, and hears nobody but the publishers whose key that is.
+    """
     context = zmq.asyncio.Context()
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
@@ -99,6 +114,8 @@ async def open_subscriber(
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic)
+    if keys is not None:
+        keys.put_on(socket)
     try:
         for address in addresses:
             if binds:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autogrocery.kit import http_read
 from autogrocery.kit.deadlines import Deadlines
 from autogrocery.kit.http_exchange import Exchange
-from autogrocery.kit.http_route import NO_TOKEN, WHOLE, Answer, Guard, Request, Route
+from autogrocery.kit.http_route import NO_TOKEN, PEER_NAMES, WHOLE, Answer, Guard, Request, Route
 from autogrocery.kit.http_stream import send_stream
 from autogrocery.kit.http_table import Table
 from autogrocery.kit.log import log
@@ -129,6 +129,7 @@ class App:
         client = scope["client"]
         request = Request(route, head.request_id, client[0] if client else "", head, scope["headers"], params)
         request.claims = claims
+        request.peer_names = scope.get("extensions", {}).get(PEER_NAMES)
         if route.limit is not None:
             caller = claims.device_id if route.limit.per_device and claims else request.source
             exchange.left = route.limit.spend(caller)

@@ -18,8 +18,9 @@ from autogrocery.kit.corked import Corked
 from autogrocery.kit.http_errors import retry_after, tell
 from autogrocery.kit.http_exchange import NO_SNIFF
 from autogrocery.kit.http_read import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES, REQUEST_ID, REQUEST_ID_BYTES
-from autogrocery.kit.http_route import WHOLE
+from autogrocery.kit.http_route import PEER_NAMES, WHOLE
 from autogrocery.kit.refusals import Malformed, Unavailable
+from autogrocery.kit.tls import names_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -70,10 +71,13 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = NEVER
         self._stuck: asyncio.TimerHandle | None = None
+        self._peer: dict[str, Any] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, if there is room; the first head is due from now on."""
         super().connection_made(Corked(transport, self.loop, self._send_deadline_s))  # type: ignore[arg-type]
+        if transport.get_extra_info("sslcontext") is not None:
+            self._peer = {PEER_NAMES: names_of(transport.get_extra_info("peercert"))}
         if self._crowd.join(self):
             self._arm(self._head_deadline_s)
         else:
@@ -94,7 +98,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client end its stream behind its request (RFC 9112 §9.6): it is answered, then the connection ends."""
-        if self._free() or self.cycle.response_started:
+        if self._peer or self._free() or self.cycle.response_started:  # TLS has no half-closed connection
             return False
         self.cycle.keep_alive = False
         return True
@@ -157,6 +161,7 @@ class Connection(HttpToolsProtocol):
             return
         self._due = None
         self._crowd.work(self)
+        self.scope["extensions"] = self._peer
         super().on_headers_complete()
         if self.parser.should_upgrade():  # nothing here does; what follows might be meant in another protocol
             self.cycle.keep_alive = False
@@ -172,7 +177,7 @@ class Connection(HttpToolsProtocol):
         if self._turned_away:
             self._turned_away = False
             return
-        self.scope["extensions"] = HERE
+        self.scope["extensions"] = {**HERE, **self._peer} if self._peer else HERE
         super().on_message_complete()
         self._deaf = self.parser.should_upgrade()
 

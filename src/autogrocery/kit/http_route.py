@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from autogrocery.kit.rate import Limit
     from autogrocery.kit.tokens import Claims
 
-WHOLE = "body_is_here"  # an ASGI extension of our server: all of the body came with the head
+# Two ASGI extensions of our server: all of the body came with the head; the DNS names of the client's certificate.
+WHOLE, PEER_NAMES = "body_is_here", "peer_names"
 NO_TOKEN = "A bearer token is missing."  # noqa: S105 - a sentence
 
 
 class Request(Struct):
-    """What an action may know of a request. `query` is the route's query Struct, or a dict of texts if it has none."""
+    """What an action may know of a request. `query` is the route's query Struct, or a dict of texts if it has none.
+
+    `peer_names` are those of the client's certificate, None if the listener asks for none.
+    """
 
     route: Route
     request_id: str
@@ -36,6 +40,7 @@ class Request(Struct):
     body: Any = None
     raw: bytes = b""
     idempotency_key: str | None = None
+    peer_names: frozenset[str] | None = None
 
     @property
     def source(self) -> str:

@@ -7,7 +7,7 @@ import random
 import time
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,11 +18,13 @@ from autogrocery.kit.refusals import InDoubt, Unauthenticated
 from autogrocery.kit.rpc_converse import Conversations
 from autogrocery.kit.rpc_method import StreamMethod
 from autogrocery.kit.rpc_terms import BULKHEAD, DRAIN_S, MAX_MESSAGE_BYTES, TOLD, status_of
+from autogrocery.kit.rpc_tls import Callers, RenewedChannel, server_credentials
 from autogrocery.kit.run import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
+    from autogrocery.kit.tls import Identity
 
 Reply = TypeVar("Reply")
 BREAKER_WINDOW_S = 10.0
@@ -65,19 +67,31 @@ class Refusals(grpc.aio.ServerInterceptor):
 
 @asynccontextmanager
 async def serve(
-    setting: str, host: str, port: int, add: Callable[[grpc.aio.Server], None], names: Sequence[str]
+    setting: str,
+    host: str,
+    port: int,
+    add: Callable[[grpc.aio.Server], None],
+    names: Sequence[str],
+    *,
+    identity: Identity | None = None,
+    callers: Mapping[str, Collection[str]] | None = None,
 ) -> AsyncIterator[int]:
     """Serve the services that `add` registers, and health for `names`; yields the bound port.
 
+    With `identity` over mutual TLS; `callers` then says by a method's name whose certificates may call it, nobody without a row.
     Raises StartError naming `setting` if the address is taken. Leaving drains calls for DRAIN_S seconds.
     """
     conversations = Conversations()
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(Refusals(), conversations))
+    checks = () if identity is None else (Callers(callers or {}),)
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, Refusals(), conversations))
     add(server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     try:
-        bound = server.add_insecure_port(f"{host}:{port}")
+        if identity is None:
+            bound = server.add_insecure_port(f"{host}:{port}")
+        else:
+            bound = server.add_secure_port(f"{host}:{port}", server_credentials(identity))
     except RuntimeError:
         bound = 0
     if not bound:
@@ -93,10 +107,22 @@ async def serve(
 
 
 @asynccontextmanager
-async def open_channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel; it connects when first used, and again after every loss."""
-    async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
-        yield channel
+async def open_channel(
+    target: str, identity: Identity | None = None, name: str = ""
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel; it connects when first used, and again after every loss.
+
+    With `identity` over mutual TLS, to a peer whose certificate is for `name` and to nobody else.
+    """
+    if identity is None:
+        async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
+            yield channel
+        return
+    renewed = RenewedChannel(target, identity, name, CHANNEL_OPTIONS)
+    try:
+        yield cast("grpc.aio.Channel", renewed)
+    finally:
+        await renewed.close()
 
 
 class Peer:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from autogrocery.kit.http import App
+    from autogrocery.kit.tls import Identity
 
 MAX_CONNECTIONS = 1_024
 DRAIN_S = 5
@@ -35,12 +36,14 @@ async def serve_http(
     max_connections: int = MAX_CONNECTIONS,
     head_deadline_s: float = HEAD_DEADLINE_S,
     send_deadline_s: float = SEND_DEADLINE_S,
+    identity: Identity | None = None,
 ) -> AsyncIterator[int]:
     """Serve `app` while the context lasts; yields the bound port (0 asks for a free one).
 
     Leaving stops accepting, ends streams, and waits DRAIN_S seconds for requests in work. `trusted_proxies` is a comma list
     of addresses and networks whose X-Forwarded-For is believed. Beyond `max_connections` the one that has waited longest
-    for a request is ended; if all are at work, the new one is. Raises StartError naming `setting` if the address can't be had.
+    for a request is ended; if all are at work, the new one is. With `identity` over mutual TLS: each client shows a certificate
+    of the CA, whose names are in `Request.peer_names`. Raises StartError naming `setting` if the address can't be had.
     """
     connection = partial(Connection, head_deadline_s=head_deadline_s, send_deadline_s=send_deadline_s,
                          crowd=Crowd(max_connections), no_room=app.no_room)  # fmt: skip
@@ -61,6 +64,8 @@ async def serve_http(
         backlog=BACKLOG,
     )
     config.load()
+    if identity is not None:
+        config.ssl = identity.current().server
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listener])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.contracts import identities
 from autogrocery.kit import migrate, ready, rpc
 from autogrocery.kit.log import log
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.kit.run import StartError
 from autogrocery.kit.settings import address
+from autogrocery.kit.tls import identity_of
 from autogrocery.pricing import settings
-from autogrocery.pricing.rpc import SERVICE, Pricing, adder
+from autogrocery.pricing.rpc import CALLERS, SERVICE, Pricing, adder
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +28,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Serve until `stop`; raises SettingsError or StartError with what the operator has to change."""
     wanted = settings.load(environ)
     host, port = address("PRICING_GRPC_ADDR", wanted.pricing_grpc_addr)
+    identity = identity_of(wanted, identities.PRICING, {"PRICING_GRPC_ADDR": wanted.pricing_grpc_addr})
     async with AsyncExitStack() as stack:
         try:
             db = await stack.enter_async_context(open_db(wanted.dsn, application="autogrocery pricing"))
@@ -39,7 +42,9 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         if not all(migration.applied for migration in standing):
             raise StartError("the database lacks pricing's tables: run autogrocery migrate")
         pricing = Pricing(db, currency=wanted.currency, margin_percent=wanted.price_margin_percent)
-        bound = await stack.enter_async_context(rpc.serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,)))
+        bound = await stack.enter_async_context(
+            rpc.serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,), identity=identity, callers=CALLERS)
+        )
         log.info("pricing_started", port=bound)
         ready.notify()
         await stop.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from autogrocery.contracts.identities import GATEWAY, OPERATOR
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
 from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
     PricingServiceServicer,
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from autogrocery.kit.rpc_converse import Conversations, Table
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
+# Whose certificates may make which call.
+CALLERS: Final = {
+    "Converse": (GATEWAY,),
+    "Quote": (GATEWAY,),
+    "ListProducts": (GATEWAY, OPERATOR),
+    "GetPrice": (GATEWAY, OPERATOR),
+    "UpdateStockMetrics": (GATEWAY, OPERATOR),
+}
 
 
 class Pricing(PricingServiceServicer):

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from autogrocery.kit import settings
+from autogrocery.kit.links import LinkSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Settings(Struct, frozen=True):
+class Settings(LinkSettings, frozen=True):
     """What the operator may set; each field is the environment variable of its name in capitals."""
 
     pricing_grpc_addr: str = "127.0.0.1:50052"

@@ -6,8 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.contracts import identities
 from autogrocery.kit import loops, ready, rpc
+from autogrocery.kit.curve import subscriber_keys
 from autogrocery.kit.log import log
+from autogrocery.kit.tls import identity_of
 from autogrocery.robots import settings
 from autogrocery.robots.actions.pick import World
 from autogrocery.robots.core.robot import Robot
@@ -27,10 +30,13 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     wanted = settings.load(environ)
     robots = [Robot(account) for account in settings.accounts(wanted.robots_credentials_file)]
     classes = {robot.robot_class for robot in robots}
+    links = {"INVENTORY_GRPC_TARGET": wanted.inventory, "GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url}
+    identity = identity_of(wanted, identities.ROBOTS, links)
+    keys = subscriber_keys(wanted, "ROBOTS_ZMQ_TARGET", ",".join(wanted.announcements))
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url))
-        channel = await stack.enter_async_context(rpc.open_channel(wanted.inventory))
-        announcements = await stack.enter_async_context(open_announcements(wanted.announcements, classes))
+        gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, identity))
+        channel = await stack.enter_async_context(rpc.open_channel(wanted.inventory, identity, identities.INVENTORY))
+        announcements = await stack.enter_async_context(open_announcements(wanted.announcements, classes, keys))
         world = World(
             gateway=gateway,
             inventory=Inventory(channel),

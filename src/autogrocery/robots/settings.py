@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from autogrocery.kit import settings
 from autogrocery.kit.bus import endpoints
+from autogrocery.kit.links import SubscriberSettings
 from autogrocery.kit.settings import SettingsError
 from autogrocery.robots.core.plan import Luck
 from autogrocery.robots.core.robot import Account
@@ -21,7 +22,7 @@ OTHERS_MAY: Final = 0o077
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
-class Settings(Struct, frozen=True):
+class Settings(SubscriberSettings, frozen=True):
     """What the operator may set; each field is the environment variable of its name in capitals."""
 
     robots_credentials_file: str

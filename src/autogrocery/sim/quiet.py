@@ -10,9 +10,14 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from autogrocery.contracts import identities
+from autogrocery.kit.tls import toward
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from autogrocery.kit.tls import Identity
 
 LOOK_EVERY_S: Final = 0.5
 ATTEMPT_S: Final = 30.0
@@ -82,14 +87,15 @@ async def wait_quiet(
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def asker(internal_url: str) -> Callable[[], Awaitable[Audit | None]]:
+def asker(internal_url: str, identity: Identity | None = None) -> Callable[[], Awaitable[Audit | None]]:
     """Return what asks a gateway for its own audit; None is the answer of one that is being restarted."""
 
     async def ask() -> Audit | None:
+        tls = toward(identities.GATEWAY, identity)
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ATTEMPT_S)) as session,
-                session.get(f"{internal_url}/internal/audit") as response,
+                session.get(f"{internal_url}/internal/audit", **tls) as response,
             ):
                 return msgspec.json.decode(await response.read(), type=Audit) if response.status == OK else None
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.contracts import identities
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
@@ -17,6 +18,7 @@ from autogrocery.kit.run import StartError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from autogrocery.kit.tls import Identity
     from autogrocery.sim.demand import StockItem
 
 BATCH: Final = 500  # products a call
@@ -26,18 +28,23 @@ SHELF_LIFE: Final = timedelta(days=365)
 SUPPLIER: Final = "opening-stock"
 
 
-async def is_empty(pricing_target: str) -> bool:
+async def is_empty(pricing_target: str, identity: Identity | None = None) -> bool:
     """Say whether the price list has no product yet."""
-    async with open_channel(pricing_target) as channel:
+    async with open_channel(pricing_target, identity, identities.PRICING) as channel:
         stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
         request = pri.ListProductsRequest(limit=1)
         reply = await Peer("pricing").call(stub.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products")
     return not reply.products
 
 
-async def load_stock(inventory_target: str, pricing_target: str, items: Sequence[StockItem]) -> None:
+async def load_stock(
+    inventory_target: str, pricing_target: str, items: Sequence[StockItem], identity: Identity | None = None
+) -> None:
     """Price the products, then deliver them. Raises StartError if a peer refuses or gives no clear answer."""
-    async with open_channel(inventory_target) as inventory, open_channel(pricing_target) as pricing:
+    async with (
+        open_channel(inventory_target, identity, identities.INVENTORY) as inventory,
+        open_channel(pricing_target, identity, identities.PRICING) as pricing,
+    ):
         prices = PricingServiceStub(pricing)  # type: ignore[no-untyped-call]
         shelves = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
         for part in _parts(items):

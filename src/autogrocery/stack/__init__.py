@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autogrocery.stack import pki
 from autogrocery.stack.home import home_directory, read_run, running_dsn
 from autogrocery.stack.network import Stack, running_stack, up
 from autogrocery.stack.options import Options, options_from
@@ -14,6 +15,7 @@ __all__ = [
     "Stack",
     "home_directory",
     "options_from",
+    "pki",
     "read_run",
     "running_dsn",
     "running_stack",

@@ -19,6 +19,7 @@ from autogrocery.kit.lockfile import held
 from autogrocery.kit.pg_binaries import find_binaries
 from autogrocery.kit.pg_cluster import USER
 from autogrocery.kit.run import StartError
+from autogrocery.stack import pki
 from autogrocery.stack.child import Child
 from autogrocery.stack.home import open_home, open_secrets, write_run
 from autogrocery.stack.options import Options, web_address
@@ -43,7 +44,10 @@ DATABASE_STOP_S: Final = 2.5
 
 
 class Stack:
-    """A running network: `url_public`, `url_internal`, `dsn`, `env` (addresses, secrets), `restarts` by child's name."""
+    """A running network: `url_public`, `url_internal`, `dsn`, `env` (addresses, secrets), `restarts` by child's name.
+
+    `pki` is where its keys are, None if its links are plain text.
+    """
 
     def __init__(self, options: Options) -> None:
         """Keep `options`; `running_stack` starts and stops."""
@@ -52,6 +56,7 @@ class Stack:
         self.dsn = ""
         self.url_public = ""
         self.url_internal = ""
+        self.pki = options.home / "pki" if options.tls else None
         self.restarts: Counter[str] = Counter()
         self.failure: StartError | None = None
         self._options = options
@@ -106,7 +111,9 @@ class Stack:
         made = open_secrets(self.home)
         addresses = settle(environ, auto=self._options.auto_ports)
         self.url_public = web_address(addresses["ORDERING_HTTP_ADDR"])
-        self.url_internal = web_address(addresses["ORDERING_INTERNAL_ADDR"])
+        self.url_internal = web_address(addresses["ORDERING_INTERNAL_ADDR"], "https" if self.pki else "http")
+        if self.pki is not None and not self.pki.exists():
+            pki.init(self.pki)
         self.env = {
             **addresses,
             **{name: environ.get(name) or made[name] for name in SECRETS},
@@ -140,7 +147,8 @@ class Stack:
                 log_file = self.home / "logs" / f"{role.name}.log"
                 logfiles.rotate(log_file)
                 environ = environment(role, self.env, self._options.environ)
-                child = Child(role, {**environ, **extra.get(role.name, {})}, log_file, sockets)
+                keys = pki.environment_of(role.name, self.pki) if self.pki is not None else {}
+                child = Child(role, {**environ, **keys, **extra.get(role.name, {})}, log_file, sockets)
                 self._children.append(child)
                 started.append(child)
                 child.launch()
@@ -176,6 +184,7 @@ class Stack:
             "pids": self.pids,
             "restarts": dict(self.restarts),
             "database": None,
+            "pki": str(self.pki) if self.pki is not None else None,
         }
         if server := self._postgres:
             facts["database"] = {"name": DATABASE, "user": USER, "host": "127.0.0.1", "port": server.port,

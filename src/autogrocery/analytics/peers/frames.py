@@ -14,6 +14,8 @@ from autogrocery.kit.run import StartError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from autogrocery.kit.curve import SubscriberKeys
+
 
 class Frames:
     """A subscription to everything the gateways publish."""
@@ -30,11 +32,13 @@ class Frames:
 
 
 @asynccontextmanager
-async def open_frames(addresses: Sequence[str], *, binds: bool) -> AsyncIterator[Frames]:
+async def open_frames(
+    addresses: Sequence[str], *, binds: bool, keys: SubscriberKeys | None = None
+) -> AsyncIterator[Frames]:
     """Subscribe at `addresses`; it reconnects by itself. Raises StartError for what is no address."""
     async with AsyncExitStack() as stack:
         try:
-            socket = await stack.enter_async_context(open_subscriber(addresses, binds=binds))
+            socket = await stack.enter_async_context(open_subscriber(addresses, binds=binds, keys=keys))
         except zmq.ZMQError as error:
             raise StartError(f"ANALYTICS_ZMQ_TARGET or ANALYTICS_ZMQ_ADDR can't be used: {error.strerror}") from None
         yield Frames(socket)

@@ -10,12 +10,16 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from autogrocery.contracts import identities
 from autogrocery.contracts.analytics.metric import OrderMetric  # noqa: TC001 - msgspec reads it from Page
 from autogrocery.kit import faults
 from autogrocery.kit.refusals import Unavailable
+from autogrocery.kit.tls import toward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from autogrocery.kit.tls import Identity
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 5.0
@@ -43,10 +47,14 @@ class Page(Struct, frozen=True):
 
 
 class Log:
-    """One connection pool to the gateway's internal listener. Every call raises Unavailable when there is no answer."""
+    """One connection pool to the gateway's internal listener; with `identity` over mutual TLS.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    Every call raises Unavailable when there is no answer.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, identity: Identity | None = None) -> None:
         self._session = session
+        self._identity = identity
         self._url = f"{url.rstrip('/')}/internal/metrics-log"
 
     async def epochs(self) -> list[Known]:
@@ -59,7 +67,8 @@ class Log:
 
     async def _get(self, point: str, query: dict[str, str], shape: type[T]) -> T:
         async def call() -> bytes:
-            async with self._session.get(self._url, params=query) as answer:
+            tls = toward(identities.GATEWAY, self._identity)
+            async with self._session.get(self._url, params=query, **tls) as answer:
                 answer.raise_for_status()
                 return await answer.read()
 
@@ -74,7 +83,7 @@ class Log:
 
 
 @asynccontextmanager
-async def open_log(url: str) -> AsyncIterator[Log]:
+async def open_log(url: str, identity: Identity | None = None) -> AsyncIterator[Log]:
     """Open a pool of connections to the gateway's internal listener."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-        yield Log(session, url)
+        yield Log(session, url, identity)

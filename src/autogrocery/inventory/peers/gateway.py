@@ -10,12 +10,15 @@ import aiohttp
 import msgspec
 from standardwebhooks import Webhook
 
-from autogrocery.contracts import registry
+from autogrocery.contracts import identities, registry
 from autogrocery.kit import clock, faults
 from autogrocery.kit.refusals import InDoubt, Unavailable
+from autogrocery.kit.tls import toward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from autogrocery.kit.tls import Identity
 
 T = TypeVar("T")
 
@@ -27,10 +30,16 @@ ACKNOWLEDGED = range(200, 300)
 
 
 class Gateway:
-    """Sends webhooks, which the first secret signs, and asks who is disabled."""
+    """Sends webhooks, which the first secret signs, and asks who is disabled.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, secret: bytes) -> None:
+    With `identity` over mutual TLS, to the gateway and to nobody else.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, secret: bytes, identity: Identity | None = None
+    ) -> None:
         self._session = session
+        self._identity = identity
         self._base = url.rstrip("/")
         self._signer = Webhook(secret)
 
@@ -38,7 +47,8 @@ class Gateway:
         """Return the user ids that are shut out, within TIMEOUT_S; raises Unavailable or InDoubt: ask again."""
 
         async def call() -> tuple[int, bytes]:
-            async with self._session.get(self._base + registry.PATH, allow_redirects=False) as answer:
+            tls = toward(identities.GATEWAY, self._identity)
+            async with self._session.get(self._base + registry.PATH, allow_redirects=False, **tls) as answer:
                 return answer.status, await answer.read()
 
         status, body = await self._told(DISABLED_POINT, call)
@@ -67,8 +77,9 @@ class Gateway:
         }
 
         async def call() -> int:
+            tls = toward(identities.GATEWAY, self._identity)
             async with self._session.post(
-                self._base + WEBHOOKS + path, data=body.encode(), headers=headers, allow_redirects=False
+                self._base + WEBHOOKS + path, data=body.encode(), headers=headers, allow_redirects=False, **tls
             ) as answer:
                 return answer.status
 
@@ -85,9 +96,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(url: str, secret: bytes) -> AsyncIterator[Gateway]:
+async def open_gateway(url: str, secret: bytes, identity: Identity | None = None) -> AsyncIterator[Gateway]:
     """Open a client of the gateway's internal listener at `url`; redirects are not followed with a signature."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=AT_ONCE)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
-        yield Gateway(session, url, secret)
+        yield Gateway(session, url, secret, identity)

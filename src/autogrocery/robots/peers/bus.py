@@ -14,6 +14,8 @@ from autogrocery.kit.run import StartError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
+    from autogrocery.kit.curve import SubscriberKeys
+
 FRAMES = 2  # [robot_class, payload]
 
 
@@ -32,12 +34,14 @@ class Announcements:
 
 
 @asynccontextmanager
-async def open_announcements(addresses: Sequence[str], classes: Collection[str]) -> AsyncIterator[Announcements]:
+async def open_announcements(
+    addresses: Sequence[str], classes: Collection[str], keys: SubscriberKeys | None = None
+) -> AsyncIterator[Announcements]:
     """Subscribe to `classes` at `addresses`; it reconnects by itself. Raises StartError for what is no address."""
     async with AsyncExitStack() as stack:
         topics = [name.encode() for name in sorted(classes)]
         try:
-            socket = await stack.enter_async_context(open_subscriber(addresses, topics=topics))
+            socket = await stack.enter_async_context(open_subscriber(addresses, topics=topics, keys=keys))
         except zmq.ZMQError as error:
             raise StartError(f"ROBOTS_ZMQ_TARGET or ROBOTS_ZMQ_ADDR can't be connected to: {error.strerror}") from None
         yield Announcements(socket)

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import msgspec
 
+from autogrocery.contracts import identities
 from autogrocery.kit import faults
 from autogrocery.kit.refusals import Malformed, TooMany, Unauthenticated, Unavailable
+from autogrocery.kit.tls import toward
 from autogrocery.robots.core.robot import Account, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from autogrocery.kit.tls import Identity
 
 TIMEOUT_S: Final = 15.0  # a login waits its turn at the password hashing
 MAX_ANSWER_BYTES: Final = 1 << 16
@@ -23,10 +27,11 @@ MAX_RETRY_S: Final = 60.0
 
 
 class Gateway:
-    """One connection pool to one gateway."""
+    """One connection pool to one gateway; with `identity` over mutual TLS."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, identity: Identity | None = None) -> None:
         self._session = session
+        self._identity = identity
         self._url = url.rstrip("/")
 
     async def log_in(self, account: Account) -> Tokens:
@@ -39,7 +44,8 @@ class Gateway:
 
     async def _post(self, name: str, **request: Any) -> Tokens:
         async def call() -> Tokens:
-            async with self._session.post(f"{self._url}/internal/{name}", **request) as answer:
+            tls = toward(identities.GATEWAY, self._identity)
+            async with self._session.post(f"{self._url}/internal/{name}", **request, **tls) as answer:
                 return _read(
                     answer.status, answer.headers.get("Retry-After", ""), await answer.content.read(MAX_ANSWER_BYTES)
                 )
@@ -70,9 +76,9 @@ def _read(status: int, retry_after: str, body: bytes) -> Tokens:
 
 
 @asynccontextmanager
-async def open_gateway(url: str) -> AsyncIterator[Gateway]:
+async def open_gateway(url: str, identity: Identity | None = None) -> AsyncIterator[Gateway]:
     """Open a pool of connections to the gateway's internal listener."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=32)
     ) as session:
-        yield Gateway(session, url)
+        yield Gateway(session, url, identity)
