@@ -12,7 +12,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-all prove-planted lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-all prove-planted schemathesis sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,14 @@ prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figure
 
 prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 60 minutes: which catches which
 	$(BIN)/python tests/prove_all.py --only "planted bugs"
+
+schemathesis: EXAMPLES ?= 500
+schemathesis: $(VENV)/.dev ## every operation of the OpenAPI document, asked in every way, for an hour or so (EXAMPLES=500)
+	$(BIN)/python -m tests.security.fuzz --examples $(EXAMPLES)
+
+sbom: $(VENV)/.dev ## what this product consists of, from the lock file: out/sbom.json (CycloneDX)
+	@mkdir -p out
+	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-format JSON --output-reproducible --validate -o out/sbom.json
 
 lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt

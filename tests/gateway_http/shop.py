@@ -221,8 +221,8 @@ class Device(Struct):
         return await self.order(order_id)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+async def until(holds: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
+    async with asyncio.timeout(patience_s):
         while not await holds():  # noqa: ASYNC110 - what is awaited is in another process or in the database
             await asyncio.sleep(0.1)
 

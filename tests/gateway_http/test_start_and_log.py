@@ -7,25 +7,17 @@ import json
 import os
 import signal
 import socket
-import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import aiohttp
 import pytest
-from msgspec import Struct
 
 from autogrocery.gateway import app
-from autogrocery.kit.pg import open_db
 from autogrocery.kit.ports import free_ports
 from autogrocery.kit.run import StartError
 from autogrocery.kit.settings import SettingsError
-from tests.fakes.peers import serve_peers
+from tests.gateway_http.role import command, open_role
 from tests.gateway_http.shop import DEVICE_KEY, PATIENCE_S, WEBHOOK_KEYS, Device, Shop, environ, picked, until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOWHERE = "postgresql://nobody:cAnArY@127.0.0.1:1/none"
@@ -80,59 +72,6 @@ async def test_a_port_in_use_names_its_setting(module_dsn: str, setting: str) ->
 async def test_a_database_without_our_tables_says_what_to_run(postgres: Any) -> None:
     with pytest.raises(StartError, match="autogrocery migrate"):
         await app.main(environ(postgres.dsn(), "127.0.0.1:1", *free_ports(2)), asyncio.Event())
-
-
-class Role(Struct):
-    """A gateway as a process of its own, its standard streams in files."""
-
-    shop: Shop
-    process: asyncio.subprocess.Process
-    stdout: Path
-    stderr: Path
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.stderr.read_text().splitlines()]
-
-
-def command(variables: dict[str, str], out: Any, err: Any) -> Any:
-    return asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "autogrocery",
-        "gateway",
-        env=variables,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=out,
-        stderr=err,
-    )
-
-
-@asynccontextmanager
-async def open_role(dsn: str, directory: Path) -> AsyncIterator[Role]:
-    public, internal = free_ports(2)
-    out, err = directory / "out", directory / "err"
-    async with serve_peers() as (shelf, prices, target), open_db(dsn, application="tests") as db:
-        variables = environ(
-            dsn, target, public, internal, AUTOGROCERY_HOME=str(directory),
-        )  # fmt: skip
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = await command(variables, stdout, stderr)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
-            shop = Shop(f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, shelf, prices, session)
-            try:
-                await until(lambda: is_ready(shop))
-                yield Role(shop, process, out, err)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
-
-
-async def is_ready(shop: Shop) -> bool:
-    try:
-        return (await shop.ask("GET", "/readyz")).status == 200
-    except aiohttp.ClientConnectionError:
-        return False
 
 
 async def test_a_refused_start_is_one_line_and_exit_code_2() -> None:

@@ -26,6 +26,11 @@ def inventory_dsn_of_module(postgres: EmbeddedPostgres, template: Callable[[str]
     asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture
+def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("inventory")
+
+
 async def _execute(postgres: EmbeddedPostgres, sql: str) -> None:
     connection = await asyncpg.connect(postgres.dsn())
     await connection.execute(sql)

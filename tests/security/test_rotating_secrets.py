@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jwt
-import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from tests.gateway_http.shop import WEBHOOK_KEYS, open_shop, picked
@@ -70,8 +69,3 @@ async def test_robots_go_on_through_an_exchange_of_secrets(inventory_dsn: str) -
         assert await said(shop) == ["OK", "OK"]
         await shop.restart(robot_jwt_secret=new)
         assert await said(shop) == ["UNAUTHENTICATED", "OK"]
-
-
-@pytest.fixture
-def inventory_dsn(dsn_of: object) -> str:
-    return dsn_of("inventory")  # type: ignore[operator,no-any-return]

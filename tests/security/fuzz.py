@@ -1,0 +1,91 @@
+"""Schemathesis on the whole OpenAPI document of a running gateway: `python -m tests.security.fuzz --examples 500`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from autogrocery.kit.embedded_pg import EmbeddedPostgres
+from autogrocery.kit.migrate import migrate
+from autogrocery.kit.pg_binaries import find_binaries
+from tests.gateway_http.role import open_role
+
+if TYPE_CHECKING:
+    from tests.gateway_http.shop import Shop
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+DEVICES: Final = 40
+SEED: Final = 20261127
+KEPT: Final = ("PATH", "PYTHONPATH", "HOME", "LANG")
+
+
+class Run(Struct, frozen=True):
+    """How a run of Schemathesis ended, and all that it printed."""
+
+    code: int
+    output: str
+
+
+async def fuzz(
+    shop: Shop, directory: Path, *, examples: int, phases: str = "examples,coverage,fuzzing,stateful"
+) -> Run:
+    """Ask every operation `examples` times for each way of asking, from the tokens of DEVICES devices."""
+    tokens = directory / "tokens.json"
+    tokens.write_text(json.dumps([(await shop.device()).token for _ in range(DEVICES)]), encoding="ascii")
+    environ = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environ |= {"FUZZ_TOKENS": str(tokens), "SCHEMATHESIS_HOOKS": "tests.security.fuzz_hooks", "NO_COLOR": "1"}
+    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run",
+        f"{shop.public}/openapi.json", "--phases", phases, "--max-examples", str(examples), "--seed", str(SEED),
+        "--generation-database", "none", "--no-color",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environ, cwd=directory,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert process.returncode is not None
+    return Run(process.returncode, out.decode("utf-8", "replace"))
+
+
+async def whole(examples: int, phases: str) -> int:
+    """Run on a gateway and a database of our own."""
+    home = Path(tempfile.mkdtemp(prefix="ag-"))
+    home.chmod(0o755)  # the server's user passes through
+    server = EmbeddedPostgres(home / "pg", find_binaries(os.environ))
+    server.start()
+    try:
+        await server.ensure_database("fuzz")
+        await migrate(server.dsn("fuzz"), "autogrocery.gateway.store.migrations", "public")
+        (home / "gateway").mkdir()
+        async with open_role(server.dsn("fuzz"), home / "gateway") as role:
+            run = await fuzz(role.shop, home, examples=examples, phases=phases)
+            audit = await role.shop.ask("GET", "/internal/audit", inside=True)
+        print(run.output)
+        errors = [line for line in role.lines() if line["level"] == "error"]
+        print(f"audit clean: {audit.json['clean']}; errors in the gateway's log: {len(errors)}")
+        return 1 if run.code or errors or not audit.json["clean"] else 0
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def main() -> int:
+    """Return 0 if nothing failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=500, help="for each operation and phase")
+    parser.add_argument("--phases", default="examples,coverage,fuzzing,stateful")
+    arguments = parser.parse_args()
+    return asyncio.run(whole(arguments.examples, arguments.phases))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

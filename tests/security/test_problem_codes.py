@@ -1,0 +1,109 @@
+"""Whatever is asked, a problem bears a code that docs/PROBLEMS.md lists, with a status that it lists beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+import hypothesis.strategies as st
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+
+from autogrocery.kit.http_errors import MEDIA, tell
+from autogrocery.kit.refusals import InDoubt
+from tests.gateway_http.shop import open_shop
+from tests.gen_security import doors, problems
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.gateway_http.shop import Device, Shop
+
+KNOWN: Final = {one.code: set(one.statuses) for one in problems()}
+PATHS: Final = sorted({row.path for row in doors()})
+METHODS: Final = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
+MEMBERS: Final = {"title", "status", "detail", "code", "retryable", "request_id", "errors", "type"}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("order_id", "items", "sku", "quantity", "device_id", "password")), inner, max_size=4),
+    max_leaves=6,
+)  # fmt: skip
+bodies = st.none() | st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode())
+paths = st.sampled_from(PATHS) | st.text(max_size=12).map(lambda text: "/" + quote(text, errors="replace"))
+queries = st.just("") | st.text(max_size=12).map(lambda text: "?" + quote(text, safe="=&", errors="replace"))
+headers = st.dictionaries(
+    st.sampled_from(("content-type", "accept", "idempotency-key", "last-event-id", "webhook-id", "content-encoding")),
+    st.sampled_from(("application/json", "text/plain", "text/event-stream", "x", "", "gzip", "1")), max_size=3,
+)  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(module_dsn: str) -> AsyncIterator[Shop]:
+    async with open_shop(module_dsn) as opened:
+        yield opened
+
+
+def ask(origin: str, method: str, target: str, body: bytes | None, fields: dict[str, str]) -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=20)
+    try:
+        connection.request(method, target, body, fields)
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get("content-type", ""), answer.read()
+    finally:
+        connection.close()
+
+
+def check(status: int, media: str, body: bytes) -> None:
+    assert status < 500 or status == 503
+    if status < 400 or not body:
+        return
+    problem = json.loads(body)
+    assert media == MEDIA.decode()
+    assert problem.keys() <= MEMBERS
+    assert status in KNOWN[problem["code"]], problem
+    assert problem["status"] == status
+    assert problem["type"] == f"/docs#{problem['code']}"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_problem_of_a_running_gateway_has_a_code_that_is_listed(shop: Shop) -> None:
+    devices: list[Device] = [await shop.device() for _ in range(8)]
+    tokens = st.none() | st.sampled_from([one.token for one in devices]) | st.just("x")
+
+    @settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(
+        st.sampled_from((shop.public, shop.internal)), st.sampled_from(METHODS), paths, queries, bodies, headers, tokens
+    )
+    def property_holds(
+        origin: str, method: str, path: str, query: str, body: bytes | None, fields: dict[str, str], token: str | None
+    ) -> None:
+        sent = fields | ({"authorization": f"Bearer {token}"} if token else {})
+        check(*ask(origin, method, path + query, body, sent))
+
+    await asyncio.to_thread(property_holds)
+
+
+class OddError(Exception):
+    """What no code of ours raises on purpose."""
+
+
+@pytest.mark.parametrize(
+    "error", [OddError("cAnArY"), KeyError("cAnArY"), InDoubt("inventory", "cAnArY"), asyncio.CancelledError(), RecursionError()]
+)  # fmt: skip
+def test_what_nobody_foresaw_is_told_by_a_listed_code_and_without_its_words(error: BaseException) -> None:
+    told = tell(error, "id-1")
+    assert told.status in KNOWN[json.loads(told.body)["code"]]
+    assert b"cAnArY" not in told.body
+
+
+def test_a_code_is_worth_asking_again_or_it_is_not() -> None:
+    assert len(KNOWN) >= 35
+    assert all(400 <= status < 600 for statuses in KNOWN.values() for status in statuses)
+    retried = {code for code, statuses in KNOWN.items() if statuses & {408, 429, 503}}
+    assert all(KNOWN[code] <= {408, 429, 503} for code in retried)
