@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from autogrocery.kit.links import PublisherSettings
 
 
-class Rates(Struct, frozen=True, kw_only=True):
+class Rates(PublisherSettings, frozen=True, kw_only=True):  # a Struct has one base
     """How often one caller may ask: so many at once, so many a second after that, of each gateway process."""
 
     rate_orders_per_s: Annotated[
@@ -30,7 +30,7 @@ class Rates(Struct, frozen=True, kw_only=True):
     rate_registrations_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 400
 
 
-class GatewaySettings(Rates, PublisherSettings, frozen=True, kw_only=True):
+class GatewaySettings(Rates, frozen=True, kw_only=True):
     """Environment variables of the gateway, by their names in capitals."""
 
     database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]
