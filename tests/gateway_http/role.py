@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+OURS = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}  # where this very code is
 START_S = 40.0  # of a process that is loaded on a machine which has other things to do
 
 
@@ -41,7 +43,7 @@ def command(variables: dict[str, str], out: Any, err: Any) -> Any:
         "-m",
         "autogrocery",
         "gateway",
-        env=variables,
+        env=OURS | variables,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=out,
         stderr=err,
@@ -58,17 +60,19 @@ async def open_role(dsn: str, directory: Path, **settings: str) -> AsyncIterator
             process = await command(variables, stdout, stderr)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
             shop = Shop(f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, shelf, prices, session)
+            role = Role(shop, process, out, err)
             try:
-                await until(lambda: is_ready(shop), START_S)
-                yield Role(shop, process, out, err)
+                await until(lambda: is_up(role), START_S)
+                yield role
             finally:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
 
 
-async def is_ready(shop: Shop) -> bool:
+async def is_up(role: Role) -> bool:
+    assert role.process.returncode is None, role.stderr.read_text()
     try:
-        return (await shop.ask("GET", "/readyz")).status == 200
+        return (await role.shop.ask("GET", "/readyz")).status == 200
     except aiohttp.ClientConnectionError:
         return False

@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from http_probe import Stage, ask, guard, routes
+from http_probe import Basket, Page, Stage, ask, guard, routes
 from jsonschema import Draft202012Validator
+from msgspec import Struct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from autogrocery.kit.http import App, Route
@@ -116,3 +117,32 @@ def test_the_page_explains_every_code_where_problems_point(whole: dict[str, Any]
     }  # fmt: skip
 
     assert codes <= set(re.findall(r'<dt id="(\w+)">', page(whole)))
+
+
+class Made(Struct):
+    order_id: str
+    status: str
+
+
+class Which(Struct):
+    order_id: str
+
+
+def test_what_was_made_says_where_to_go_on_with_it() -> None:
+    stage = Stage()
+    rows = [
+        Route("POST", "/api/client/make", stage.basket, body=Basket, answer=Made, status=201),
+        Route("POST", "/api/client/end", stage.basket, body=Which),
+        Route("GET", "/api/client/made/{order_id}", stage.page),
+        Route("GET", "/api/client/page", stage.page, query=Page),
+        Route("GET", "/api/truck/made/{order_id}", stage.page),
+    ]
+    links = document(rows, "t")["paths"]["/api/client/make"]["post"]["responses"]["201"]["links"]
+    assert links == {
+        "post_api_client_end": {
+            "operationId": "post_api_client_end", "requestBody": {"order_id": "$response.body#/order_id"}
+        },
+        "get_api_client_made_order_id": {
+            "operationId": "get_api_client_made_order_id", "parameters": {"order_id": "$response.body#/order_id"}
+        },
+    }  # fmt: skip

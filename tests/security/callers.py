@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.kit import tokens
+from autogrocery.kit.clock import uuid7
 from tests.gateway_http.shop import DEVICE_KEY, HASH, ROBOT_KEY, SCOPES, Device
 from tests.security.policy import CLASSES, Who
 
@@ -38,12 +39,11 @@ class Callers:
 async def callers_of(shop: Shop) -> Callers:
     """Write the accounts, sign their tokens, and let the owner order."""
     owner, other = await shop.device(), await shop.device()
-    truck = await _account(shop, "truck-of-test", "truck")
     operator = await _account(shop, "operator-of-test", "operator")
     found: dict[Who, str | None] = {
         Who.OWNER: owner.token,
         Who.OTHER: other.token,
-        Who.TRUCK: issue("truck-of-test", truck, "ordering", TRUCK_SCOPES),
+        Who.TRUCK: await truck(shop),
         Who.OPERATOR: issue("operator-of-test", operator, "ops", OPS_SCOPES),
         Who.NOBODY: None,
         Who.EXPIRED: issue(owner.device_id, owner.user_id, "ordering", SCOPES, at=LONG_AGO_S),
@@ -51,6 +51,12 @@ async def callers_of(shop: Shop) -> Callers:
     found |= {Who(f"robot of {name}"): robot(f"{name}-1", name) for name in CLASSES}
     await other.previewed()
     return Callers(owner, await owner.processing(), found)
+
+
+async def truck(shop: Shop) -> str:
+    """Write a truck into the registry and return its token."""
+    name = f"truck-{uuid7()}"
+    return issue(name, await _account(shop, name, "truck"), "ordering", TRUCK_SCOPES)
 
 
 async def _account(shop: Shop, name: str, kind: str) -> int:

@@ -13,7 +13,7 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.kit import rpc
 from autogrocery.kit.ports import free_ports
-from tests.gateway_http.role import START_S, open_role
+from tests.gateway_http.role import OURS, START_S, open_role
 from tests.gateway_http.shop import PATIENCE_S, Device, picked, until
 from tests.inventory.shop import code_of
 from tests.security.callers import robot
@@ -151,7 +151,7 @@ async def test_no_canary_sings_from_inventory(inventory_dsn: str, tmp_path: Path
     heard = Heard()
     port, bus = free_ports(2)
     secret = f"{CANARY}-of-the-tokens-of-robots--"
-    environ = {
+    environ = OURS | {
         "DATABASE_URL": inventory_dsn, "ROBOT_JWT_SECRET": secret, "WEBHOOK_SECRET": f"{CANARY}-of-webhooks-and-of-nothing-else",
         "INVENTORY_GRPC_ADDR": f"127.0.0.1:{port}", "ROBOTS_ZMQ_ADDR": f"tcp://127.0.0.1:{bus}", "GATEWAY_WEBHOOK_URL": "http://127.0.0.1:1",
     }  # fmt: skip

@@ -22,6 +22,7 @@ RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}}}
 LEFT = {"RateLimit": {"description": "what this caller has left", "schema": {"type": "string"}}}
 POLICY = {"RateLimit-Policy": {"description": "how much there is, in how many seconds", "schema": {"type": "string"}}}
 LIMITED = 429
+MADE = 201
 DESCRIPTIONS = {200: "Done", 201: "Made", 202: "In doubt or under way: look again", 204: "Done"}
 
 
@@ -34,6 +35,7 @@ def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    _link(routes, paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version("autogrocery")},
@@ -47,7 +49,7 @@ def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": f"{route.method.lower()}{re.sub(r'[^a-z0-9]+', '_', route.path.lower())}".rstrip("_"),
+        "operationId": _id_of(route),
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": _responses(route),
@@ -58,6 +60,34 @@ def _operation(route: Route) -> dict[str, Any]:
         schema = _schema(route.body)
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _id_of(route: Route) -> str:
+    return f"{route.method.lower()}{re.sub(r'[^a-z0-9]+', '_', route.path.lower())}".rstrip("_")
+
+
+def _link(routes: Sequence[Route], paths: dict[str, dict[str, Any]]) -> None:
+    """Say of each answer that something was made what else may be asked about it: by a parameter, or a body, of its id's name."""
+    for maker in (route for route in routes if route.status == MADE and _is_struct(route.answer)):
+        ids = {name for name in _names(maker.answer) if name.endswith("_id")}
+        links: dict[str, dict[str, Any]] = {}
+        for route in routes:
+            told = {
+                name: f"$response.body#/{name}" for name in sorted(ids & {one["name"] for one in _parameters(route)})
+            }
+            given = {name: f"$response.body#/{name}" for name in _names(route.body) if name in ids}
+            if route.path.split("/")[:3] != maker.path.split("/")[:3]:
+                continue  # it is another kind of account's
+            if told:
+                links[_id_of(route)] = {"operationId": _id_of(route), "parameters": told}
+            elif given and len(given) == len(_names(route.body)):
+                links[_id_of(route)] = {"operationId": _id_of(route), "requestBody": given}
+        if links:
+            paths[maker.path][maker.method.lower()]["responses"][str(MADE)]["links"] = links
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(kind)] if _is_struct(kind) else []
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
