@@ -1,25 +1,61 @@
-"""The whole network under real baskets, and each of its processes killed once."""
+"""The whole network under real baskets and with trucks, each of its processes killed once, and a real mail server that counts."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiosmtpd.controller import Controller
+
+from autogrocery.kit.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEADLINE_S = 100.0
 VICTIMS = ("gateway", "inventory", "robots", "postgresql", "pricing", "analytics")
+
+
+class Postbox:
+    """Takes every mail; one that is sent again has the same Message-ID, and is the same mail."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
+        mail = message_from_bytes(envelope.content, policy=default)
+        self.texts[str(mail["Message-ID"])] = mail.get_body(("plain",)).get_content()
+        return "250 OK"
+
+    def cents(self, label: str) -> dict[str, int]:
+        """Return the amount behind a label, by mail that has one."""
+        found = {
+            name: re.search(rf"^{label}\b.*?(\d+)\.(\d\d) USD$", text, re.MULTILINE)
+            for name, text in self.texts.items()
+        }
+        return {name: int(amount[1]) * 100 + int(amount[2]) for name, amount in found.items() if amount}
+
+
+@pytest.fixture
+def postbox() -> Iterator[tuple[Postbox, str]]:
+    box = Postbox()
+    (port,) = free_ports(1)
+    server = Controller(box, hostname="127.0.0.1", port=port)
+    server.start()
+    yield box, f"smtp://127.0.0.1:{port}"
+    server.stop()
 
 
 @pytest.fixture
@@ -46,12 +82,16 @@ def wait_for(condition: object, what: str) -> None:
 
 
 @pytest.mark.timeout(150)
-def test_a_demo_in_which_every_process_is_killed_once_ends_clean(home: Path) -> None:
+def test_a_demo_in_which_every_process_is_killed_once_ends_clean_and_each_completed_order_has_one_receipt(
+    home: Path, postbox: tuple[Postbox, str]
+) -> None:
+    box, smtp_url = postbox
     figures = home / "figures.json"
     log = (home / "out").open("w+")
     demo = subprocess.Popen(
         [sys.executable, "-m", "autogrocery", "demo", "--orders", "120", "--rate", "8", "--json", str(figures)],
-        env={**os.environ, "AUTOGROCERY_HOME": str(home / "home")}, stdout=log, stderr=subprocess.STDOUT,
+        env={**os.environ, "AUTOGROCERY_HOME": str(home / "home"), "SMTP_URL": smtp_url, "ROBOTS_SHORT_PERCENT": "5"},
+        stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         wait_for(lambda: "orders" in (home / "out").read_text().partition("network on")[2], "the replay begins")
@@ -68,4 +108,11 @@ def test_a_demo_in_which_every_process_is_killed_once_ends_clean(home: Path) -> 
     told = json.loads(figures.read_text())
     assert sum(told["outcomes"].values()) == 120
     assert set(told["outcomes"]) <= {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
+    supplied = told["beside"]["supplied"]
+    assert (supplied["deliveries"] > 0, supplied["not_terminal"]) == (True, 0)
+    charged, quoted = box.cents("Total"), box.cents("Quoted")
+    assert len(box.texts) == len(charged) == told["outcomes"]["COMPLETED"]
+    assert sum(charged.values()) == told["revenue_cents"]
+    assert len(quoted) == told["completed_partial"] > 0  # a receipt of less than was ordered shows both totals
+    assert all(charged[name] < quoted[name] for name in quoted)
     assert pids(home / "home") == {}

@@ -30,8 +30,9 @@ def stamp(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
-def problem(status: int, code: str, **headers: str) -> web.Response:
+def problem(status: int, code: str, errors: list[dict[str, Any]] | None = None, **headers: str) -> web.Response:
     body = {
+        "errors": errors or [],
         "type": f"urn:{code}",
         "title": code,
         "status": status,
@@ -79,6 +80,7 @@ class FakeGateway:
     orders: dict[str, FakeOrder] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     trucks: dict[str, str] = field(default_factory=dict)
+    stock: dict[str, int] | None = None  # None: there is of everything, always
     restocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
     mischief: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
@@ -200,12 +202,32 @@ class FakeGateway:
         items = json.loads(text)["items"]
         if any(item["sku"].startswith("gone") for item in items):
             return problem(409, "insufficient_stock")
+        if short := self.missing(items):
+            return short
         order = FakeOrder(request[DEVICE], text, items, time.time() + self.preview_ttl_s)
         self.orders[order.order_id] = order
         self.keys[key] = order.order_id
         if len(self.orders) == self.goal:
             self.goal_reached.set()
         return self.told(order, 201)
+
+    def missing(self, items: list[dict[str, Any]]) -> web.Response | None:
+        """Refuse what is not on the shelf, else take it from there."""
+        if self.stock is None:
+            return None
+        unknown = [{"sku": item["sku"]} for item in items if item["sku"] not in self.stock]
+        if unknown:
+            return problem(422, "unknown_sku", unknown)
+        short = [
+            {"sku": item["sku"], "requested": item["quantity"], "available": self.stock[item["sku"]]}
+            for item in items
+            if item["quantity"] > self.stock[item["sku"]]
+        ]
+        if short:
+            return problem(409, "insufficient_stock", short)
+        for item in items:
+            self.stock[item["sku"]] -= item["quantity"]
+        return None
 
     async def confirm(self, request: web.Request) -> web.Response:
         order = self.mine(request, (await request.json())["order_id"])
@@ -267,9 +289,11 @@ class FakeGateway:
         for one in self.restocks.values():
             told = one["told"]
             if told["order_id"] == request.query["order_id"]:
-                if time.time() >= one["put_away_at"]:
+                if time.time() >= one["put_away_at"] and told["status"] == "RECEIVING":
                     told |= {"status": "RECEIVED", "finished_at": stamp(time.time())}
                     told["items"] = [line | {"received": line["quantity"], "short": 0} for line in told["items"]]
+                    for line in told["items"] if self.stock is not None else ():
+                        self.stock[line["sku"]] = self.stock.get(line["sku"], 0) + line["quantity"]
                 return web.json_response(told)
         return problem(404, "order_not_found")
 

@@ -91,6 +91,11 @@ class Mart(Struct):
         lost: int = row["lost"]
         return lost
 
+    async def violated(self) -> dict[str, str]:
+        """Return what the audit of both databases finds, by invariant."""
+        found = await audit_all(self.gateway_dsn, self.floor.settings.database_url)
+        return {one.name: f"{part}: {one.examples}" for part, one in found if one.violations}
+
     async def receipt(self, order_id: str) -> str:
         """Wait for an order's receipt and return its text."""
         file = self.receipts / f"{order_id}.eml"
@@ -136,11 +141,11 @@ async def open_mart(dsns: tuple[str, str, str], home: Path, **settings: str) -> 
         await floor.fleet()
         await mart.stock(**{sku: ON_HAND for sku, _, _ in PRODUCTS})
         yield mart
-        found = [f"{part} {one.name}: {one.examples}" for part, one in await audit_all(ours, theirs) if one.violations]
+        found = await mart.violated()
         stop.set()
         async with asyncio.timeout(PATIENCE_S):
             await running
-    assert found == []
+    assert found == {}
 
 
 async def _doors(stack: AsyncExitStack, dsn: str, public: int, internal: int, running: asyncio.Task[None]) -> Shop:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from autogrocery.client import Event, Order, OrderLine
+from msgspec.structs import replace
+
+from autogrocery.client import Event, Order, OrderLine, Restock, RestockLine, ToldRestock
 from autogrocery.sim.journal import Entry
 from autogrocery.sim.market import Basket, Line
 from autogrocery.sim.prove.conclude import Outcome, conclude
@@ -15,6 +17,7 @@ from autogrocery.sim.prove.wish import Wish
 from autogrocery.sim.quiet import Audit, Invariant, Metrics, Rest
 from autogrocery.sim.replay import Run, Trip, Witness
 from autogrocery.sim.scenarios import Result
+from autogrocery.sim.supplied import Supplied
 
 if TYPE_CHECKING:
     from autogrocery.sim.prove.figures import Figures
@@ -31,6 +34,9 @@ EVENTS = [
 ]
 TRIP = Trip(Basket(1, 0.0, (Line("milk", 2),)), "buy", ORDER_ID, ORDER)
 WITNESS = Witness(ORDER_ID, ORDER, EVENTS)
+SHELVED = RestockLine("milk", "Milk", "dairy", 4, received=4, short=0, over=0, damaged=0)
+RECEIVED = Restock("0190aaaa-0000-7000-8000-000000000002", "farm", "The Farm", "1", "RECEIVED", [SHELVED], STARTED)
+COMING = replace(RECEIVED, status="RECEIVING", items=[replace(SHELVED, received=0, short=4)])
 CLEAN = Audit(clean=True, invariants=[Invariant("gateway: totals_are_sums", 0), Invariant("both: orphan_dispatch", 0)])
 HELD = Result("buyers", "Exactly as many buy as there are units.", ok=True, told="10 buyers of 2 units: 2 bought")
 
@@ -53,6 +59,10 @@ OUTCOME = Outcome(
     written=Written(3, frozenset({ORDER_ID}), frozenset({ORDER_ID})),
     receipts={ORDER_ID},
     witnesses=[WITNESS],
+    supplied=Supplied(
+        1, {"RECEIVED": 1}, 0, announced=4, received=4, short=0, over=0, damaged=0, came_back=1, came_back_in_vain=0
+    ),
+    told_trucks=[ToldRestock("restock", 201, COMING), ToldRestock("status", 200, RECEIVED)],
 )
 
 

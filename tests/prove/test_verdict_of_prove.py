@@ -31,6 +31,8 @@ from autogrocery.sim.replay import Run, Trip
 if TYPE_CHECKING:
     from autogrocery.sim.prove.figures import Figures
 
+SUPPLIED = OUTCOME.supplied
+assert SUPPLIED is not None
 VIOLATED = Audit(clean=False, invariants=[Invariant("inventory: stock_is_conserved", 2, [ORDER_ID])])
 STUCK = replace(WITNESS, order=replace(ORDER, status="PROCESSING", outcome=None), events=EVENTS[:2])
 OTHER = Trip(Basket(1, 0.0, (Line("milk", 3),)), "buy", ORDER_ID, ORDER)
@@ -55,6 +57,11 @@ def test_a_run_in_which_all_held_ends_0() -> None:
     ("broken", "promise"),
     [
         ({"witnesses": [replace(WITNESS, order=None, events=[])]}, "an order that was told exists"),
+        (
+            {"supplied": replace(SUPPLIED, outcomes={"RECEIVING": 1}, not_terminal=1)},
+            "every delivery is put away or rejected",
+        ),
+        ({"told_trucks": OUTCOME.told_trucks[::-1]}, "a delivery's statuses are a path of the edge table"),
         ({"entries": [*ENTRIES, told("order", "CANCELLED", 16.0)]}, "a terminal word stays"),
         (
             {"entries": [told("order", "PROCESSING", 1.0), told("order", "PREVIEWED", 2.0)]},

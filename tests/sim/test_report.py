@@ -5,15 +5,19 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from autogrocery.client import Event, Order, OrderLine, Robot
+from autogrocery.sim.deaths import Deaths
 from autogrocery.sim.demand import Demand
-from autogrocery.sim.figures import Figures, count_figures, percentile
+from autogrocery.sim.figures import NOTHING_BESIDE, Beside, Figures, count_figures, percentile
 from autogrocery.sim.market import Basket, Line, Product
 from autogrocery.sim.quiet import Audit, Invariant, Metrics, Rest
 from autogrocery.sim.replay import Run, Trip, Witness
 from autogrocery.sim.report import print_report, write_json
+from autogrocery.sim.supplied import Supplied
 from autogrocery.sim.verdict import Violation
 
 if TYPE_CHECKING:
@@ -31,7 +35,14 @@ EVENTS = [Event(1, "PREVIEWED", "preview", AT), Event(2, "COMPLETED", "webhook",
 CLEAN = Rest(Audit(True, [Invariant("held_is_the_sum_of_holds", 0)]), Metrics(received=2))  # noqa: FBT003 - JSON's order
 
 
-def figures(order: Order = ORDER, rest: Rest = CLEAN, broken: list[Violation] | None = None) -> Figures:
+SUPPLIED = Supplied(
+    3, {"RECEIVED": 3}, 0, announced=30, received=28, short=2, over=0, damaged=1, came_back=4, came_back_in_vain=1
+)
+
+
+def figures(
+    order: Order = ORDER, rest: Rest = CLEAN, broken: list[Violation] | None = None, beside: Beside = NOTHING_BESIDE
+) -> Figures:
     return count_figures(
         DEMAND,
         RUN,
@@ -43,6 +54,7 @@ def figures(order: Order = ORDER, rest: Rest = CLEAN, broken: list[Violation] | 
         durations_ms={"preview": [1.0, 2.0, 3.0]},
         must_audit=True,
         must_measure=True,
+        beside=beside,
     )
 
 
@@ -76,6 +88,36 @@ def test_a_violated_audit_is_shown_with_its_name() -> None:
     rest = Rest(Audit(False, [Invariant("no_negative_balance", 2, ["milk"])]), Metrics(received=2))  # noqa: FBT003 - JSON's order
     assert not figures(rest=rest).ok
     assert "no_negative_balance: 2" in printed(figures(rest=rest))
+
+
+def measured(received: int) -> Rest:
+    return Rest(CLEAN.audit, Metrics(received=received))
+
+
+def test_what_trucks_brought_who_died_and_the_receipts_are_shown() -> None:
+    beside = Beside(SUPPLIED, Deaths(2, 2), receipts=1, opening_units=100, left_units=90)
+    counted = figures(rest=measured(5), beside=beside)
+    assert counted.ok
+    assert (counted.short_lines, counted.lines) == (1, 2)
+    text = printed(counted)
+    for words in ("3 (RECEIVED 3)", "28 (2 short, 0 over, 1 damaged)", "100 at first, 90 at the end", "4 after an empty shelf, 1 in vain",
+                  "1 for 1 completed orders", "2, 2 came back", "1, 50.0% of 2"):  # fmt: skip
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        Beside(replace(SUPPLIED, outcomes={"RECEIVED": 2, "RECEIVING": 1}, not_terminal=1), receipts=1),
+        Beside(SUPPLIED, receipts=0),
+    ],
+)
+def test_a_delivery_under_way_or_a_missing_receipt_is_not_ok(beside: Beside) -> None:
+    assert not figures(rest=measured(5), beside=beside).ok
+
+
+def test_the_end_of_a_delivery_without_its_metric_is_not_ok() -> None:
+    assert not figures(rest=measured(4), beside=Beside(SUPPLIED)).ok
 
 
 def test_a_broken_promise_is_shown_with_its_order() -> None:

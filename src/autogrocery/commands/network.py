@@ -44,7 +44,7 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)
-            return int(await _replaying().play(stack, arguments))
+            return int(await _replaying().play(stack, arguments, chosen))
 
     return until_signalled("demo", work())
 

@@ -19,12 +19,13 @@ from autogrocery.commands.fleet import provision
 from autogrocery.commands.migrations import migrate_all
 from autogrocery.commands.replaying import asker
 from autogrocery.commands.signalled import until_signalled
+from autogrocery.commands.suppliers import add_trucks
 from autogrocery.kit import log
 from autogrocery.kit.directories import make_private
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.ports import free_ports
 from autogrocery.kit.refusals import Unavailable
-from autogrocery.sim.demand import load_demand, stock_for
+from autogrocery.sim.demand import load_demand
 from autogrocery.sim.fault_proxy import open_proxy
 from autogrocery.sim.prove.live import watching
 from autogrocery.sim.prove.network import Network, Written
@@ -34,6 +35,7 @@ from autogrocery.sim.prove.schedule import LINKS
 from autogrocery.sim.prove.wish import Wish
 from autogrocery.sim.scenarios import Floor, run_scenarios
 from autogrocery.sim.stocking import load_stock
+from autogrocery.sim.supply import opening_stock
 from autogrocery.stack import ROLES, Options, Role, Stack, home_directory, running_stack
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ ENVIRON: Final = {
     "PREVIEW_TTL_S": "3", "ACCESS_TOKEN_TTL_S": "60", "BCRYPT_COST": "10", "ROBOTS_SPEED": "600", "PICK_LEASE_S": "6"
 }  # fmt: skip
 OURS: Final = ("_ADDR", "_TARGET", "_SECRET", "DATABASE_URL", "SMTP_URL", "GATEWAY_WEBHOOK_URL")
-WRITTEN: Final = "-- prove.changes\nSELECT count(*) AS changes FROM order_history"
+WRITTEN: Final = """-- prove.changes
+SELECT (SELECT count(*) FROM order_history) + (SELECT count(*) FROM restock_history) AS changes
+"""
 ORDERS: Final = """-- prove.orders
 SELECT o.order_id, o.status FROM grocery_orders o JOIN smart_devices d ON d.id = o.user_id WHERE d.email IS NOT NULL
 """
@@ -84,7 +88,8 @@ async def _prove(home: Path, environ: Mapping[str, str], wish: Wish, arguments: 
         demand = await loading
         gc.collect()
         gc.freeze()  # a year of baskets: to look through them again and again would hold up the prober
-        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], stock_for(demand))
+        opening = opening_stock(demand, wish.seed)
+        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], opening)
         live.say(f"{network.public_url} serves; {len(demand.baskets)} baskets of {demand.source}")
         scenarios = await run_scenarios(_floor(network, stack), wish.seed, live.say, wish.scale)
         figures = await prove(network, demand, wish, scenarios, live)
@@ -142,7 +147,8 @@ async def _open_network(home: Path, environ: Mapping[str, str]) -> AsyncIterator
             return {**told, **_reach_database(dsn, links)}
 
         stack = await opened.enter_async_context(running_stack(options, migrate_all=migrate_all, provision=prepare))
-        yield _seen(stack, home, links, public, internal), stack
+        trucks = await add_trucks(stack.dsn, home)
+        yield replace(_seen(stack, home, links, public, internal), trucks=trucks), stack
 
 
 def _roles(own: Mapping[str, Mapping[str, str]], metrics: Mapping[str, str]) -> tuple[Role, ...]:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from autogrocery.commands.keys import operator_identity
 from autogrocery.commands.signalled import until_signalled
+from autogrocery.commands.suppliers import add_trucks
 from autogrocery.commands.whole_audit import audit_all
+from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.sim.demand import load_demand, read_stock, stock_for
 from autogrocery.sim.demo import Stage, demo, finish, perform
 from autogrocery.sim.quiet import Audit, Invariant
 from autogrocery.sim.quiet import asker as ask_gateway
-from autogrocery.sim.stocking import is_empty, load_stock
+from autogrocery.sim.stocking import count_stock, is_empty, load_stock
 from autogrocery.stack import home_directory, pki, read_run
 
 if TYPE_CHECKING:
@@ -27,15 +29,31 @@ if TYPE_CHECKING:
     from autogrocery.stack import Stack
 
 STATUS_FILE = "analytics.json"
+MAILED = """-- replaying.mailed
+SELECT order_id FROM receipt_outbox WHERE done_at IS NOT NULL
+"""
 DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
 
 
-async def play(stack: Stack, arguments: argparse.Namespace) -> int:
-    """Fill the network's shelves, replay, audit both databases and report; returns the exit code."""
-    stage = Stage(stack.url_public, stack.url_internal, stack.home / STATUS_FILE, stack.home, asker(stack))
+async def play(stack: Stack, arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Open with half-full shelves, replay while trucks refill them, audit both databases and report; returns the exit code."""
+    inventory, operator = stack.env["INVENTORY_GRPC_ADDR"], _operator_of(stack)
+    stage = Stage(
+        stack.url_public,
+        stack.url_internal,
+        stack.home / STATUS_FILE,
+        stack.home,
+        asker(stack),
+        trucks=await add_trucks(stack.dsn, stack.home),
+        receipts=_mailed(stack) if environ.get("SMTP_URL") else _filed(stack.home / "receipts"),
+        robots_log=stack.home / "logs" / "robots.log",
+        count_stock=lambda demand: count_stock(
+            inventory, [product.sku for product in demand.products], operator
+        ),
+    )
 
     async def fill(_stage: Stage, items: list[StockItem]) -> None:
-        await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], items, _operator_of(stack))
+        await load_stock(inventory, stack.env["PRICING_GRPC_ADDR"], items, operator)
 
     return await demo(
         lambda: nullcontext(stage), fill, orders=arguments.orders, rate=arguments.rate, seed=arguments.seed,
@@ -94,6 +112,28 @@ def asker(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
         return Audit(not any(one.violations for one in listed), listed)
 
     return ask
+
+
+def _filed(folder: Path) -> Callable[[], Awaitable[set[str]]]:
+    """Return what finds the orders whose receipt lies in a folder."""
+
+    async def find() -> set[str]:
+        return await asyncio.to_thread(lambda: {path.stem for path in folder.glob("*.eml")})
+
+    return find
+
+
+def _mailed(stack: Stack) -> Callable[[], Awaitable[set[str]]]:
+    """Return what finds the orders whose receipt a mail server has taken."""
+
+    async def find() -> set[str]:
+        try:
+            async with open_db(stack.dsn, application="replaying", max_size=1) as db:
+                return {str(row["order_id"]) for row in await db.rows(MAILED)}
+        except Unavailable:
+            return set()
+
+    return find
 
 
 async def fill_if_empty(stack: Stack) -> None:

@@ -54,19 +54,30 @@ def load_demand(orders: int = 500, seed: int = 1, cache_dir: Path | None = None,
     return Demand(market.source, [product for product in market.products if product.sku in wanted], baskets)
 
 
-def stock_for(demand: Demand) -> list[StockItem]:
-    """What must lie on the shelves so that no basket of this demand finds them empty."""
+def cost_of(product: Product) -> int:
+    """What the store pays for one, in cents."""
+    return max(1, product.unit_price_cents * COST_PERCENT // 100)
+
+
+def wanted_of(demand: Demand) -> Counter[str]:
+    """How many units of each SKU all baskets together want."""
     wanted: Counter[str] = Counter()
     for basket in demand.baskets:
         for line in basket.lines:
             wanted[line.sku] += line.quantity
+    return wanted
+
+
+def stock_for(demand: Demand) -> list[StockItem]:
+    """What must lie on the shelves so that no basket of this demand finds them empty."""
+    wanted = wanted_of(demand)
     return [
         StockItem(
             product.sku,
             product.name,
             product.aisle_type,
             product.unit_price_cents,
-            max(1, product.unit_price_cents * COST_PERCENT // 100),
+            cost_of(product),
             wanted[product.sku] * SPARE_VISITS + SPARE_UNITS,
         )
         for product in demand.products

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from autogrocery.sim.deaths import deaths_since, length
 from autogrocery.sim.demand import Demand, StockItem, load_demand, stock_for
-from autogrocery.sim.figures import Figures, count_figures, metrics_expected
+from autogrocery.sim.figures import Beside, Figures, count_figures, metrics_expected
 from autogrocery.sim.fleet import open_fleet
 from autogrocery.sim.journal import open_journal
 from autogrocery.sim.progress import show_progress
-from autogrocery.sim.quiet import asker, wait_quiet
+from autogrocery.sim.quiet import asker, count_receipts, wait_quiet
 from autogrocery.sim.replay import look_again, replay
 from autogrocery.sim.report import print_report, write_json
+from autogrocery.sim.supplied import count_supplied, judge_restocks
+from autogrocery.sim.supply import opening_stock
+from autogrocery.sim.trucks import TruckLogin, driving
 from autogrocery.sim.verdict import judge
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ class Stage(Struct, frozen=True):
     """A running network, as a replay sees it. Without `internal_url` there is no audit, without `metrics_path` no metrics.
 
     `audit` asks for more than the gateway's own audit. `home` keeps the prepared baskets, the devices' secret and the journals; None keeps nothing.
+    Without `trucks` nothing is brought. `receipts` returns the orders that have one, `robots_log` tells who died, and
+    `count_stock` what lies on the shelves; what is not named is not looked for.
     """
 
     public_url: str
@@ -40,6 +46,10 @@ class Stage(Struct, frozen=True):
     metrics_path: Path | None = None
     home: Path | None = None
     audit: Callable[[], Awaitable[Audit | None]] | None = None
+    trucks: tuple[TruckLogin, ...] = ()
+    receipts: Callable[[], Awaitable[set[str]]] | None = None
+    robots_log: Path | None = None
+    count_stock: Callable[[Demand], Awaitable[int]] | None = None
 
 
 async def demo(
@@ -59,7 +69,7 @@ async def demo(
     """
     async with stage_factory() as stage:
         demand = await asyncio.to_thread(load_demand, orders, seed, stage.home)
-        await load_stock(stage, stock_for(demand))
+        await load_stock(stage, opening_stock(demand, seed) if stage.trucks else stock_for(demand))
         figures = await perform(stage, demand, rate=rate, seed=seed, patience=patience, quiet_within_s=quiet_within_s)
         return finish(figures, json_path)
 
@@ -78,14 +88,21 @@ async def perform(
     ask = stage.audit or (asker(stage.internal_url) if stage.internal_url is not None else None)
     journal_path = stage.home / "journals" / f"{run_name}.jsonl" if stage.home is not None else None
     households = [basket.household for basket in demand.baskets]
+    log_start = length(stage.robots_log)
+    opening_units = await stage.count_stock(demand) if stage.count_stock is not None else None
     with open_journal(journal_path) as journal:
         async with open_fleet(stage.public_url, households, journal, home=stage.home, patience=patience) as fleet:
-            with show_progress(len(demand.baskets)) as show:
-                run = await replay(fleet, demand, rate, seed=seed, run_name=run_name, show=show)
-            expected = metrics_expected(await look_again(fleet, run))
+            async with driving(stage.public_url, stage.trucks, demand, run_name, patience=patience) as trucks:
+                with show_progress(len(demand.baskets)) as show:
+                    run = await replay(
+                        fleet, demand, rate, seed=seed, run_name=run_name, show=show,
+                        trucks=trucks if stage.trucks else None,
+                    )  # fmt: skip
+            supplied = count_supplied(trucks.deliveries, run.trips) if stage.trucks else None
+            expected = metrics_expected(await look_again(fleet, run)) + (supplied.ended if supplied else 0)
             rest = await wait_quiet(ask, stage.metrics_path, expected, quiet_within_s)
             witnesses = await look_again(fleet, run)  # what was told before the audit must still be so after it
-            broken = judge(journal.entries, run.trips, witnesses)
+            broken = judge(journal.entries, run.trips, witnesses) + judge_restocks(trucks.told)
             return count_figures(
                 demand,
                 run,
@@ -93,10 +110,17 @@ async def perform(
                 rest,
                 broken,
                 devices=len(fleet),
-                told=len(journal.entries),
+                told=len(journal.entries) + len(trucks.told),
                 durations_ms=fleet.timings.by_step_ms,
                 must_audit=ask is not None,
                 must_measure=stage.metrics_path is not None,
+                beside=Beside(
+                    supplied,
+                    deaths_since(stage.robots_log, log_start),
+                    await count_receipts(stage.receipts, witnesses, quiet_within_s),
+                    opening_units,
+                    await stage.count_stock(demand) if stage.count_stock is not None else None,
+                ),
             )
 
 

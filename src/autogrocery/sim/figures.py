@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from autogrocery.client import Order
+    from autogrocery.sim.deaths import Deaths
     from autogrocery.sim.demand import Demand
     from autogrocery.sim.quiet import Audit, Metrics, Rest
     from autogrocery.sim.replay import Run, Trip, Witness
+    from autogrocery.sim.supplied import Supplied
     from autogrocery.sim.verdict import Violation
 
 STEPS: Final = ("register", "login", "preview", "confirm", "cancel", "pick")
@@ -47,6 +49,22 @@ class RobotShare(Struct, frozen=True):
     orders: int
 
 
+class Beside(Struct, frozen=True):
+    """What a replay saw beside its orders; None where nobody was named to look.
+
+    `receipts` are those of completed orders that were found; `opening_units` and `left_units` lay on the shelves before and after.
+    """
+
+    supplied: Supplied | None = None
+    deaths: Deaths | None = None
+    receipts: int | None = None
+    opening_units: int | None = None
+    left_units: int | None = None
+
+
+NOTHING_BESIDE: Final = Beside()
+
+
 class Figures(Struct, frozen=True):
     """Everything the end of a replay tells; the table and the JSON file are both made of this."""
 
@@ -59,6 +77,8 @@ class Figures(Struct, frozen=True):
     outcomes: dict[str, int]
     completed_full: int
     completed_partial: int
+    short_lines: int
+    lines: int
     not_terminal: int
     unanswered: int
     currency: str | None
@@ -72,6 +92,7 @@ class Figures(Struct, frozen=True):
     metrics_expected: int
     metrics: Metrics | None
     audit: Audit | None
+    beside: Beside
 
 
 def count_figures(
@@ -86,8 +107,12 @@ def count_figures(
     durations_ms: dict[str, list[float]],
     must_audit: bool,
     must_measure: bool,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Figures:
-    """Count; `ok` is true if every order is terminal, every answer was heard, every promise kept, the audit clean, no metric missing.
+    """Count, and say whether all is well.
+
+    `ok` is true if every order and delivery is terminal, every answer was heard, every promise kept, the audit clean, no
+    metric missing, and each completed order has its receipt.
 
     `must_audit` and `must_measure` say that an audit and the metrics are part of the bargain: silence is then a failure.
     """
@@ -95,11 +120,12 @@ def count_figures(
     unanswered = sum(trip.unanswered is not None for trip in run.trips)
     not_terminal = sum(order.status not in TERMINAL for order in orders) + len(witnesses) - len(orders)
     completed = [order for order in orders if order.status == "COMPLETED"]
-    expected = metrics_expected(witnesses)
+    expected = metrics_expected(witnesses) + (beside.supplied.ended if beside.supplied is not None else 0)
     audited = (rest.audit is not None and rest.audit.clean) or (rest.audit is None and not must_audit)
     measured = not must_measure or _all_measured(rest.metrics, expected)
+    picked = [line for order in completed for line in order.items]
     return Figures(
-        ok=not_terminal == 0 and unanswered == 0 and not broken and audited and measured,
+        ok=not (not_terminal or unanswered or broken) and audited and measured and _all_done(beside, len(completed)),
         source=demand.source,
         orders_asked=len(demand.baskets),
         devices=devices,
@@ -108,6 +134,8 @@ def count_figures(
         outcomes=_outcomes(run.trips, orders),
         completed_full=sum(order.outcome == "FULL" for order in completed),
         completed_partial=sum(order.outcome == "PARTIAL" for order in completed),
+        short_lines=sum(line.picked is not None and line.picked < line.quantity for line in picked),
+        lines=len(picked),
         not_terminal=not_terminal,
         unanswered=unanswered,
         currency=orders[0].currency if orders else None,
@@ -121,6 +149,7 @@ def count_figures(
         metrics_expected=expected,
         metrics=rest.metrics,
         audit=rest.audit,
+        beside=beside,
     )
 
 
@@ -132,6 +161,12 @@ def metrics_expected(witnesses: Iterable[Witness]) -> int:
 def percentile(numbers: list[float], share: float) -> float:
     """Return the smallest number that at least `share` of all are not above (nearest rank)."""
     return sorted(numbers)[max(0, math.ceil(share * len(numbers)) - 1)]
+
+
+def _all_done(beside: Beside, completed: int) -> bool:
+    """Say whether every delivery ended, and every completed order has its receipt."""
+    delivered = beside.supplied is None or beside.supplied.not_terminal == 0
+    return delivered and beside.receipts in (None, completed)
 
 
 def _all_measured(metrics: Metrics | None, expected: int) -> bool:

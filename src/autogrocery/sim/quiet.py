@@ -14,10 +14,11 @@ from autogrocery.contracts import identities
 from autogrocery.kit.tls import toward
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from autogrocery.kit.tls import Identity
+    from autogrocery.sim.replay import Witness
 
 LOOK_EVERY_S: Final = 0.5
 ATTEMPT_S: Final = 30.0
@@ -84,6 +85,21 @@ async def wait_quiet(
         )
         if (audited and counted) or time.monotonic() >= ends_at:
             return Rest(audit, metrics)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def count_receipts(
+    find: Callable[[], Awaitable[set[str]]] | None, witnesses: Iterable[Witness], within_s: float
+) -> int | None:
+    """Return how many of the completed orders are among those with a receipt, waiting for what lacks; None if nobody can `find` it."""
+    if find is None:
+        return None
+    owed = {one.order_id for one in witnesses if one.order is not None and one.order.status == "COMPLETED"}
+    ends_at = time.monotonic() + within_s
+    while True:
+        found = await find()
+        if owed <= found or time.monotonic() >= ends_at:
+            return len(owed & found)
         await asyncio.sleep(LOOK_EVERY_S)
 
 

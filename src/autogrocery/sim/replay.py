@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autogrocery.sim.demand import Demand
     from autogrocery.sim.fleet import Fleet
     from autogrocery.sim.market import Basket
+    from autogrocery.sim.trucks import Trucks
 
 Plan = Literal["buy", "confirm again", "cancel the preview", "cancel the order", "walk away"]
 HUNDRED: Final = 100
@@ -29,10 +30,15 @@ IN_FLIGHT: Final = 256
 LOOKING_AT_ONCE: Final = 16
 FINISH_WITHIN_S: Final = 120.0  # from confirm to the last pick, restarts of everything included
 EXPIRE_WITHIN_S: Final = 60.0  # after the end of the hold
+EMPTY_SHELF: Final = frozenset({"insufficient_stock", "unknown_sku"})
+MOST_VISITS: Final = 7  # of one who does not find everything; trucks need some seconds
 
 
 class Trip(Struct, frozen=True):
-    """What became of one basket: an order, or why there is none. `refused` is a problem's code, `order` the last look."""
+    """What became of one basket: an order, or why there is none. `refused` is a problem's code, `order` the last look.
+
+    `visits` counts how often its customer came: more than once after an empty shelf that a truck may fill.
+    """
 
     basket: Basket
     plan: Plan
@@ -40,6 +46,7 @@ class Trip(Struct, frozen=True):
     order: Order | None = None
     refused: str | None = None
     unanswered: str | None = None
+    visits: int = 1
 
     @property
     def outcome(self) -> str:
@@ -74,13 +81,15 @@ async def replay(
     show: Callable[[Counter[str]], None] = lambda _outcomes: None,
     plans: Callable[[int, int], Plan] | None = None,
     thinks_s: Callable[[int, int], float] = lambda _seed, _number: 0.0,
+    trucks: Trucks | None = None,
 ) -> Run:
     """Play the demand at `rate` orders a second on average, in the rhythm of its own times, and wait for every order's end.
 
     `run_name` sets this run's orders apart from those of another run by the same devices: the same name asks for the
     same orders again. `plans(seed, number)` decides what each customer does, else three of a hundred cancel and one walks
-    away; `thinks_s(seed, number)` is how long one looks at the quote first. Never raises for what the gateway does: refusals and silence are outcomes. `show` is called with the outcomes so
-    far at every change.
+    away; `thinks_s(seed, number)` is how long one looks at the quote first. With `trucks`, what is sold or missing is brought, and
+    who finds a shelf empty comes back a few times. Never raises for what the gateway does: refusals and silence are outcomes.
+    `show` is called with the outcomes so far at every change.
     """
     started_at = time.monotonic()
     outcomes: Counter[str] = Counter()
@@ -90,7 +99,7 @@ async def replay(
     async def walk(number: int, basket: Basket) -> None:
         try:
             plan, think_s = (plans or plan_of)(seed, number), thinks_s(seed, number)
-            trip = await _shop(fleet, basket, plan, f"{run_name}-{number}", think_s)
+            trip = await _shop(fleet, basket, plan, f"{run_name}-{number}", think_s, trucks)
         finally:
             places.release()
         trips.append(trip)
@@ -148,14 +157,15 @@ async def look_again(fleet: Fleet, run: Run) -> list[Witness]:
     return [task.result() for task in looks]
 
 
-async def _shop(fleet: Fleet, basket: Basket, plan: Plan, basket_id: str, think_s: float) -> Trip:
+async def _shop(
+    fleet: Fleet, basket: Basket, plan: Plan, basket_id: str, think_s: float, trucks: Trucks | None
+) -> Trip:
     trip = Trip(basket, plan)
     try:
         kiosk = await fleet.ready(basket.household)
-        started_at = time.monotonic()
-        items = [Item(line.sku, line.quantity) for line in basket.lines]
-        order = await kiosk.preview(items, basket_id=basket_id)
-        fleet.timings.add("preview", started_at)
+        while (order := await _quoted(fleet, kiosk, trip, basket_id, trucks)) is None:
+            await asyncio.sleep(trucks.come_back_s * trip.visits if trucks is not None else 0.0)
+            trip = replace(trip, visits=trip.visits + 1)
     except Problem as problem:
         return replace(trip, refused=problem.code)
     except Unanswered as silence:
@@ -167,9 +177,33 @@ async def _shop(fleet: Fleet, basket: Basket, plan: Plan, basket_id: str, think_
         order = await kiosk.finished(order.order_id, _patience_for(order, plan))
     except (Problem, Unanswered) as trouble:
         return replace(trip, unanswered=str(trouble))
-    if order.status == "COMPLETED" and order.confirmed_at is not None and order.finished_at is not None:
-        fleet.timings.add_ms("pick", (order.finished_at - order.confirmed_at).total_seconds() * 1000)
+    if order.status == "COMPLETED":
+        _leave(fleet, order, trucks)
     return replace(trip, order=order)
+
+
+async def _quoted(fleet: Fleet, kiosk: Kiosk, trip: Trip, basket_id: str, trucks: Trucks | None) -> Order | None:
+    """Ask for a quote; None if something is missing that a truck may bring until the customer comes back."""
+    started_at = time.monotonic()
+    items = [Item(line.sku, line.quantity) for line in trip.basket.lines]
+    try:
+        order = await kiosk.preview(items, basket_id=basket_id)
+    except Problem as problem:
+        if trucks is None or problem.code not in EMPTY_SHELF:
+            raise
+        trucks.missed(items, problem)
+        if trip.visits == MOST_VISITS:
+            raise
+        return None
+    fleet.timings.add("preview", started_at)
+    return order
+
+
+def _leave(fleet: Fleet, order: Order, trucks: Trucks | None) -> None:
+    if order.confirmed_at is not None and order.finished_at is not None:
+        fleet.timings.add_ms("pick", (order.finished_at - order.confirmed_at).total_seconds() * 1000)
+    if trucks is not None:
+        trucks.sold(order)
 
 
 async def _decide(fleet: Fleet, kiosk: Kiosk, order: Order, plan: Plan) -> None:

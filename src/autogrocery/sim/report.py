@@ -11,7 +11,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autogrocery.sim.figures import Figures
+    from autogrocery.sim.figures import Beside, Figures
+    from autogrocery.sim.supplied import Supplied
 
 MOST_SHOWN: Final = 10
 GOOD: Final = "[green]{}[/green]"
@@ -21,7 +22,10 @@ BAD: Final = "[bold red]{}[/bold red]"
 def print_report(figures: Figures, console: Console | None = None) -> None:
     """Print the figures as tables, and last of all, in one line, whether all is well."""
     console = console or Console()
-    console.print(_orders(figures), _steps(figures), _robots(figures), _checks(figures))
+    console.print(_orders(figures), _steps(figures), _robots(figures))
+    if figures.beside.supplied is not None:
+        console.print(_trucks(figures.beside, figures.beside.supplied))
+    console.print(_checks(figures))
     for violation in figures.broken_promises[:MOST_SHOWN]:
         console.print(BAD.format("broken:"), f"{violation.promise} · order {violation.order_id} · {violation.told}")
     for invariant in figures.audit.invariants if figures.audit is not None else ():
@@ -48,6 +52,8 @@ def _orders(figures: Figures) -> Table:
     for outcome, count in figures.outcomes.items():
         split = f" ({figures.completed_full} full, {figures.completed_partial} partial)"
         table.add_row(outcome, f"{count}{split if outcome == 'COMPLETED' else ''}")
+    share = f", {figures.short_lines / figures.lines:.1%} of {figures.lines}" if figures.lines else ""
+    table.add_row("lines picked short", f"{figures.short_lines}{share}")
     table.add_row("revenue", f"{figures.revenue_cents / 100:,.2f} {figures.currency or ''}")
     table.add_row("pace", f"{figures.orders_per_s} orders/s, {figures.took_s:.1f} s to the end of the last order")
     return table
@@ -73,10 +79,34 @@ def _robots(figures: Figures) -> Table:
     return table
 
 
+def _trucks(beside: Beside, supplied: Supplied) -> Table:
+    table = Table("trucks", "count")
+    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in supplied.outcomes.items())
+    table.add_row("deliveries", f"{supplied.deliveries} ({outcomes})" if outcomes else "0")
+    table.add_row("units announced", f"{supplied.announced:,}")
+    table.add_row(
+        "units received",
+        f"{supplied.received:,} ({supplied.short} short, {supplied.over} over, {supplied.damaged} damaged)",
+    )
+    if beside.opening_units is not None and beside.left_units is not None:
+        table.add_row("units on the shelves", f"{beside.opening_units:,} at first, {beside.left_units:,} at the end")
+    in_vain = f", {supplied.came_back_in_vain} in vain" if supplied.came_back_in_vain else ""
+    table.add_row("customers who came again", f"{supplied.came_back} after an empty shelf{in_vain}")
+    return table
+
+
 def _checks(figures: Figures) -> Table:
     table = Table("check", "result")
     table.add_row("orders not terminal", _zero(figures.not_terminal))
     table.add_row("calls without an answer", _zero(figures.unanswered))
+    if figures.beside.supplied is not None:
+        table.add_row("deliveries not terminal", _zero(figures.beside.supplied.not_terminal))
+    if figures.beside.receipts is not None:
+        table.add_row("receipts", _of(figures.beside.receipts, figures.outcomes.get("COMPLETED", 0)))
+    if figures.beside.deaths is not None:
+        table.add_row(
+            "robots that died at work", f"{figures.beside.deaths.died}, {figures.beside.deaths.returned} came back"
+        )
     table.add_row("answers journalled", str(figures.told))
     table.add_row("promises broken", _zero(len(figures.broken_promises)))
     table.add_row("audit", _audit_result(figures))
@@ -101,6 +131,11 @@ def _audit_result(figures: Figures) -> str:
         return "not asked"
     count = len(figures.audit.invariants)
     return GOOD.format(f"clean, {count} invariants") if figures.audit.clean else BAD.format("violated")
+
+
+def _of(count: int, expected: int) -> str:
+    told = f"{count} for {expected} completed orders"
+    return GOOD.format(told) if count == expected else BAD.format(told)
 
 
 def _zero(count: int) -> str:

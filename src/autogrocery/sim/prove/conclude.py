@@ -11,8 +11,10 @@ from msgspec import Struct
 from autogrocery.sim.prove import judgement
 from autogrocery.sim.prove.arithmetic import by_second, recoveries
 from autogrocery.sim.prove.figures import Figures, Metrics, Orders, count_gets
+from autogrocery.sim.supplied import judge_restocks
 
 if TYPE_CHECKING:
+    from autogrocery.client import ToldRestock
     from autogrocery.sim.journal import Entry
     from autogrocery.sim.prove.network import Written
     from autogrocery.sim.prove.record import Record
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from autogrocery.sim.quiet import Rest
     from autogrocery.sim.replay import Run, Witness
     from autogrocery.sim.scenarios import Result
+    from autogrocery.sim.supplied import Supplied
 
 
 class Outcome(Struct, frozen=True):
-    """What is known in the end: the shopping, what was told meanwhile, what did not come up, and how all stood at rest."""
+    """What is known in the end: the shopping, what was told meanwhile, what did not come up, how all stood at rest, what trucks did."""
 
     run: Run
     entries: list[Entry]
@@ -33,6 +36,8 @@ class Outcome(Struct, frozen=True):
     written: Written | None
     receipts: set[str]
     witnesses: list[Witness]
+    supplied: Supplied | None = None
+    told_trucks: list[ToldRestock] = []
 
 
 def conclude(
@@ -47,6 +52,8 @@ def conclude(
         *judgement.failed_scenarios(scenarios),
         *unkept,
         *judgement.unended(outcome.witnesses),
+        *judgement.undelivered(outcome.supplied),
+        *judge_restocks(outcome.told_trucks),
         *judgement.unclean(outcome.rest.audit),
         *judgement.unmeasured(metrics),
         *judgement.doubled(outcome.written, outcome.run.trips),
@@ -71,6 +78,7 @@ def conclude(
         invariants=outcome.rest.audit.invariants if outcome.rest.audit is not None else [],
         metrics=metrics,
         receipts=len(outcome.receipts),
+        supplied=outcome.supplied,
         lost_acknowledgements=len(unkept),
         violations=violations,
         home=home,

@@ -11,6 +11,7 @@ from autogrocery.sim.prove.record import STEPS_OF, Fault
 from autogrocery.sim.prove.schedule import DATABASE
 from autogrocery.sim.quiet import Invariant  # noqa: TC001 - msgspec reads it from Figures
 from autogrocery.sim.scenarios import Result  # noqa: TC001 - as above
+from autogrocery.sim.supplied import Supplied  # noqa: TC001 - as above
 from autogrocery.sim.verdict import Violation  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     receipts: int
     lost_acknowledgements: int
     violations: list[Violation]
+    supplied: Supplied | None = None
     home: str = ""
 
     def struck(self, *kinds: str) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autogrocery.sim.quiet import Audit
     from autogrocery.sim.replay import Trip, Witness
     from autogrocery.sim.scenarios import Result
+    from autogrocery.sim.supplied import Supplied
 
 MOST_NAMED: Final = 20
 
@@ -34,6 +35,14 @@ def unended(witnesses: Iterable[Witness]) -> list[Violation]:
         for one in witnesses
         if one.order is not None and one.order.status not in TERMINAL
     ]
+
+
+def undelivered(supplied: Supplied | None) -> list[Violation]:
+    """Return the deliveries that did not end."""
+    if supplied is None or supplied.not_terminal == 0:
+        return []
+    told = ", ".join(f"{outcome} {count}" for outcome, count in supplied.outcomes.items())
+    return [Violation("every delivery is put away or rejected", "", f"{supplied.not_terminal} are not: {told}")]
 
 
 def unclean(audit: Audit | None) -> list[Violation]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from autogrocery.sim.fault_proxy import FaultProxy
     from autogrocery.sim.quiet import Audit
+    from autogrocery.sim.trucks import TruckLogin
 
 
 class Written(Struct, frozen=True):
@@ -38,6 +39,7 @@ class Network(Struct, frozen=True, kw_only=True):
     database_answers: Callable[[], Awaitable[bool]]
     audit: Callable[[], Awaitable[Audit | None]]
     written: Callable[[], Awaitable[Written | None]]
+    trucks: tuple[TruckLogin, ...] = ()
 
     @property
     def metrics_path(self) -> Path:

@@ -147,6 +147,7 @@ def _checks(figures: Figures) -> str:
             "?" if metrics is None else f"{metrics.written}, {metrics.received}",
         ),
         ("receipts mailed", str(figures.receipts)),
+        ("deliveries put away", str(figures.supplied.outcomes.get("RECEIVED", 0) if figures.supplied else 0)),
         ("answers that proved untrue", str(figures.lost_acknowledgements)),
     ]
     return f'<section class="card"><h2>What came of it</h2>{_table(("", "n:"), rows)}</section>'

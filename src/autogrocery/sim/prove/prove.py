@@ -20,6 +20,8 @@ from autogrocery.sim.prove.schedule import DATABASE, PROCESSES, schedule
 from autogrocery.sim.prove.words import said
 from autogrocery.sim.quiet import wait_quiet
 from autogrocery.sim.replay import Run, look_again, replay
+from autogrocery.sim.supplied import count_supplied
+from autogrocery.sim.trucks import driving
 
 if TYPE_CHECKING:
     from autogrocery.sim.fleet import Fleet
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from autogrocery.sim.prove.wish import Wish
     from autogrocery.sim.quiet import Rest
     from autogrocery.sim.scenarios import Result
+    from autogrocery.sim.trucks import Trucks
 
 HEAL_WITHIN_S: Final = 60.0
 QUIET_WITHIN_S: Final = 120.0  # a webhook that was refused often is sent again after a minute
@@ -53,7 +56,7 @@ async def prove(network: Network, demand: Demand, wish: Wish, scenarios: list[Re
             async with probing(network, (record := Record()), run_name):
                 ticking = asyncio.create_task(_tick(live, wish, record, journal.entries))
                 try:
-                    run, down = await _under_fire(network, fleet, demand, wish, run_name, record, live)
+                    run, down, trucks = await _under_fire(network, fleet, demand, wish, run_name, record, live)
                 finally:
                     ticking.cancel()
             live.say("the last order has ended; waiting until all is quiet")
@@ -61,20 +64,24 @@ async def prove(network: Network, demand: Demand, wish: Wish, scenarios: list[Re
             witnesses = await look_again(fleet, run)
     live.say("quiet: judged, and stopped")
     restarts = {name: network.times_restarted(name) for name in (*PROCESSES, DATABASE)}
-    outcome = Outcome(run, journal.entries, down, restarts, rest, written, receipts, witnesses)
+    supplied = count_supplied(trucks.deliveries, run.trips)
+    outcome = Outcome(run, journal.entries, down, restarts, rest, written, receipts, witnesses, supplied, trucks.told)
     return conclude(wish, demand.source, scenarios, record, outcome, began_at, str(network.home))
 
 
 async def _under_fire(
     network: Network, fleet: Fleet, demand: Demand, wish: Wish, run_name: str, record: Record, live: Live
-) -> tuple[Run, list[str]]:
-    """Shop while everything breaks, heal, and shop a little more: it has to work again."""
+) -> tuple[Run, list[str], Trucks]:
+    """Shop and restock while everything breaks, heal, and shop a little more: it has to work again."""
     events = schedule(wish.seed, wish.disasters_s)
-    async with asyncio.TaskGroup() as group:
+    async with (
+        driving(network.public_url, network.trucks, demand, run_name, patience=PATIENCE) as trucks,
+        asyncio.TaskGroup() as group,
+    ):
         shopping = group.create_task(
             replay(
                 fleet, demand, wish.rate, seed=wish.seed, run_name=run_name, show=live.shopped, plans=restless,
-                thinks_s=thinking,
+                thinks_s=thinking, trucks=trucks,
             )
         )  # fmt: skip
         await wreak(network, record, events, live.struck)
@@ -82,9 +89,14 @@ async def _under_fire(
         live.say("the weather is calm, every process is up; the orders go on to their end")
         last = Demand(demand.source, demand.products, demand.baskets[:LAST_ORDERS])
         more = await replay(
-            fleet, last, LAST_ORDERS_PER_S, run_name=f"{run_name}-last", plans=lambda _seed, _number: "buy"
+            fleet,
+            last,
+            LAST_ORDERS_PER_S,
+            run_name=f"{run_name}-last",
+            plans=lambda _seed, _number: "buy",
+            trucks=trucks,
         )
-    return Run([*shopping.result().trips, *more.trips], record.now_s()), down
+    return Run([*shopping.result().trips, *more.trips], record.now_s()), down, trucks
 
 
 async def _come_to_rest(network: Network, fleet: Fleet, run: Run, live: Live) -> tuple[Rest, Written | None, set[str]]:

@@ -111,6 +111,12 @@ def _checks(figures: Figures) -> Table:
     if metrics is not None:
         table.add_row("status changes written, received", f"{metrics.written}, {metrics.received}")
     table.add_row("receipts", str(figures.receipts))
+    if figures.supplied is not None:
+        supplied = figures.supplied
+        table.add_row("deliveries by trucks", f"{supplied.deliveries}, not ended {_zero(supplied.not_terminal)}")
+        table.add_row(
+            "  units received", f"{supplied.received:,} of {supplied.announced:,}, {supplied.damaged} damaged"
+        )
     table.add_row("answers that proved untrue", _zero(figures.lost_acknowledgements))
     table.add_row("violations", _zero(len(figures.violations)))
     return table
