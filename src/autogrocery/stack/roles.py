@@ -25,6 +25,7 @@ ADDRESSES: Final = {
 DATABASES: Final = ("DATABASE_URL", "INVENTORY_DATABASE_URL", "PRICING_DATABASE_URL")
 SECRETS: Final = ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")
 READY_DEADLINE_S: Final = 20.0
+LOGGED_IN_S: Final = 60.0  # passwords are hashed at the lowest priority: beside other work they take their time
 
 
 class Role(Struct, frozen=True, kw_only=True):
@@ -41,15 +42,16 @@ class Role(Struct, frozen=True, kw_only=True):
     wave: int = 0
 
 
-def _role(name: str, wave: int, *given: str) -> Role:
-    return Role(name=name, argv=(sys.executable, "-m", "autogrocery", name), given=given, wave=wave)
+def _role(name: str, wave: int, *given: str, ready_deadline_s: float = READY_DEADLINE_S) -> Role:
+    argv = (sys.executable, "-m", "autogrocery", name)
+    return Role(name=name, argv=argv, given=given, ready_deadline_s=ready_deadline_s, wave=wave)
 
 
 ROLES: Final = (
     _role("pricing", 0, "PRICING_DATABASE_URL"),
     _role("inventory", 0, "INVENTORY_DATABASE_URL", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET"),
     _role("gateway", 0, "DATABASE_URL", *SECRETS),
-    _role("robots", 0),
+    _role("robots", 0, ready_deadline_s=LOGGED_IN_S),
     _role("analytics", 0),
 )
 
