@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from autogrocery.client import nouns
-from autogrocery.gateway.core import wire
+from autogrocery.gateway.core import restock_wire, wire
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,10 @@ from autogrocery.gateway.core import wire
         (wire.EventsOut, nouns.EventPage),
         (wire.ProductOut, nouns.Product),
         (wire.CatalogOut, nouns.ProductPage),
+        (restock_wire.RestockOut, nouns.Restock),
+        (restock_wire.RestockLineOut, nouns.RestockLine),
+        (restock_wire.RestockIn, nouns.Manifest),
+        (restock_wire.GoodsIn, nouns.Goods),
     ],
 )
 def test_the_client_knows_every_field_the_gateway_tells(told: type[msgspec.Struct], read: type[msgspec.Struct]) -> None:

@@ -47,9 +47,7 @@ async def play(stack: Stack, arguments: argparse.Namespace, environ: Mapping[str
         trucks=await add_trucks(stack.dsn, stack.home),
         receipts=_mailed(stack) if environ.get("SMTP_URL") else _filed(stack.home / "receipts"),
         robots_log=stack.home / "logs" / "robots.log",
-        count_stock=lambda demand: count_stock(
-            inventory, [product.sku for product in demand.products], operator
-        ),
+        count_stock=lambda demand: count_stock(inventory, [product.sku for product in demand.products], operator),
     )
 
     async def fill(_stage: Stage, items: list[StockItem]) -> None:
