@@ -33,7 +33,7 @@ __all__ = ["Answer", "App", "Guard", "Request", "Route"]
 MAX_IN_FLIGHT = 512
 MAX_STREAMS = 256
 # While the oldest of at least so many requests that begin work is so old, no more of them are taken.
-BEHIND_FROM, BEHIND_S = 32, 0.25
+BEHIND_FROM, BEHIND_S = 32, 0.1
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
 RECHECK_S = 1.0  # a stream outlives its token by no more
