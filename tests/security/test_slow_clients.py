@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = b"POST /open HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n"
 LARGE = b'{"items":[],"note":"' + b"x" * 60_000 + b'"}'
+START_S = 30.0
 SLOW, EVERY_S = 300, 0.2
 ROUNDS, ROUND_S = 4, 0.6
 SETTLED = 50  # requests after which what was asked for all at once has been answered
@@ -119,8 +120,9 @@ async def server() -> AsyncIterator[int]:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            yield int(await process.stdout.readline())
+        async with asyncio.timeout(START_S):
+            port = int(await process.stdout.readline())
+        yield port
     finally:
         process.kill()
         await process.wait()
