@@ -51,7 +51,7 @@ async def test_a_demo_over_tls_whose_keys_are_renewed_ends_clean(home: Path, str
         for port in doors:
             with pytest.raises(OSError, match=r"(?i)alert|eof|reset|pipe"):
                 await certificate_at(port, intruder(stack.pki, strangers, "operator"))
-        playing = asyncio.create_task(play(stack, asked))
+        playing = asyncio.create_task(play(stack, asked, environ))
         await asyncio.to_thread(pki.renew, stack.pki)
         assert await playing == 0
         after = [await certificate_at(port, identity(stack.pki, "operator")) for port in doors]

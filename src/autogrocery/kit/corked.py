@@ -17,6 +17,7 @@ class Corked:
         self._loop = loop
         self._send_deadline_s = send_deadline_s
         self._parts: list[bytes] = []
+        self._closed = False
 
     def write(self, data: bytes) -> None:
         """Write at the end of this turn."""
@@ -26,13 +27,17 @@ class Corked:
 
     def close(self) -> None:
         """Write what is left, then close; a client that does not take it in time is cut off."""
+        if self._closed:  # a TLS transport of asyncio that is closed twice can't even be asked any more
+            return
         self._flush()
+        self._closed = True
+        waiting = self._transport.get_write_buffer_size()
         self._transport.close()
-        if self._transport.get_write_buffer_size():
+        if waiting:
             self._loop.call_later(self._send_deadline_s, self._transport.abort)
 
     def _flush(self) -> None:
-        if self._parts:
+        if self._parts and not self._closed:
             parts, self._parts = self._parts, []
             self._transport.write(b"".join(parts))
 
