@@ -118,6 +118,23 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     order = commands.add_parser("order", help="look at one order").add_subparsers(dest="deed", required=True)
     show = _command(order, "show", "an order's timeline", "autogrocery order show 0190…", "database:run_order_show")
     show.add_argument("order_id")
+    _shelf(commands)
+
+
+def _shelf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    lots = _command(commands, "lots", "list the lots on the shelves, those that expire first first",
+                    "autogrocery lots --expiring-within 3", "shelf:run_lots")  # fmt: skip
+    lots.add_argument("--expiring-within", type=_lasting, metavar="DAYS", help="only what expires by then")
+    ledger = _command(commands, "ledger", "list what came in, and what was missing, expired or recalled, newest first",
+                      "autogrocery ledger --cause shrink", "shelf:run_ledger")  # fmt: skip
+    ledger.add_argument("--cause", choices=["restock", "shrink", "expired", "recall"], help="one cause only")
+    for made in (lots, ledger):
+        made.add_argument("--sku", help="one product only")
+        made.add_argument("--limit", type=_positive, default=100, help="how many (default 100)")
+    recall = _command(commands, "recall", "take a lot off the shelves for good and list who got of it; exit 1 if it is unknown",
+                      "autogrocery recall 3F9A-01BC-77DE --json", "shelf:run_recall")  # fmt: skip
+    recall.add_argument("lot", help="as `autogrocery lots` prints it")
+    recall.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -23,6 +23,7 @@ COMMANDS = (
     "up", "demo", "prove", "replay", "gateway", "inventory", "pricing", "robots", "analytics", "migrate", "audit", "order show",
     "stock load", "device add", "device list", "device disable", "device alerts", "receipt list", "receipt replay", "truck add", "robot add",
     "operator add", "enrolment add", "enrolment list", "enrolment revoke", "pki init", "pki renew", "openapi", "doctor",
+    "lots", "ledger", "recall",
 )  # fmt: skip
 SECRETS = {
     "JWT_SECRET": "signs-what-devices-show-the-gateway",

@@ -67,12 +67,12 @@ async def do_start(stage: InventoryStage, one: Subject) -> object:
 async def do_report(stage: InventoryStage, one: Subject) -> object:
     """Both robots say that they have picked all; a repeat is a DUPLICATE, and just as good."""
     return [
-        await report_pick(stage.db, _picked(stage, share), {share.robot_class}, stage.telling.wake)
+        await report_pick(stage.db, picked_whole(stage, share), {share.robot_class}, stage.telling.wake)
         for share in await dispatches.of_order(stage.db, one.order_id)
     ]  # fmt: skip
 
 
-def _picked(stage: InventoryStage, share: Assignment) -> Report:
+def picked_whole(stage: InventoryStage, share: Assignment) -> Report:
     return Report(share.assignment_id, share.robot_id, stage.fences[share.assignment_id], 1, Outcome.PICKED, ())
 
 

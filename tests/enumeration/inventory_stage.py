@@ -42,18 +42,19 @@ class InventoryStage(Struct):
     telling: Loop
     of_restocks: Loop
     lapsing: Loop
+    settling: Loop
     robots: Robots = Robots(SEEN_S, 10_000)
     fences: dict[UUID, int] = {}  # by assignment: what its robot was given at the start
 
     async def restart(self) -> None:
         """The next process: loops that remember nothing."""
         self.telling, self.lapsing = loops.telling(self.db, self.gateway), loops.lapsing(self.db)
-        self.of_restocks = loops.telling_of_restocks(self.db, self.gateway)
+        self.of_restocks, self.settling = loops.telling_of_restocks(self.db, self.gateway), loops.settling(self.db)
 
     async def sweep(self, _one: Subject | None = None) -> None:
         for table in OUTBOXES:
             await self.db.run(f"UPDATE {table} SET next_attempt_at = now() WHERE done_at IS NULL")
-        for loop in (self.lapsing, self.telling, self.of_restocks):
+        for loop in (self.lapsing, self.settling, self.telling, self.of_restocks):
             await loop._once()
 
     async def time_passes(self, one: Subject) -> None:
@@ -82,7 +83,7 @@ async def open_inventory_stage(db: Db) -> AsyncIterator[InventoryStage]:
         )
         made = InventoryStage(
             db, Announcer(publisher), gateway, heard, loops.telling(db, gateway), loops.telling_of_restocks(db, gateway),
-            loops.lapsing(db),
+            loops.lapsing(db), loops.settling(db),
         )  # fmt: skip
         goods = [Delivered("milk", "Milk", "dairy", 100_000, 90, None, None), Delivered("bread", "Bread", "bread", 100_000, 90, None, None)]  # fmt: skip
         assert await restock_items(db, made.announcer, uuid7(), "farm", goods, shelved=True) is None

@@ -8,6 +8,7 @@ import pytest
 
 from autogrocery.kit.pg import open_db
 from tests.conftest import PATIENT_MS
+from tests.enumeration.dated_deeds import DATED
 from tests.enumeration.inventory_deeds import INVENTORY
 from tests.enumeration.inventory_stage import open_inventory_stage
 from tests.enumeration.plans import break_everywhere
@@ -25,7 +26,7 @@ def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scenario", INVENTORY, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", INVENTORY + DATED, ids=lambda scenario: scenario.name)
 async def test_a_promise_broken_at_any_point_is_kept(inventory_dsn: str, scenario: Scenario[InventoryStage]) -> None:
     async with (
         open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as db,

@@ -13,6 +13,11 @@ FILL = f"""
 INSERT INTO inventory.stock (sku, name, aisle_type, on_hand)
 SELECT 'sku' || n, 'sku', (ARRAY['bread', 'dairy', 'meat', 'produce', 'party'])[1 + n % 5], 1000
   FROM generate_series(1, {MANY}) n;
+INSERT INTO inventory.lots (sku, lot, expiry_at, received, remaining)
+SELECT sku, upper(left(encode(sha256(convert_to(sku || n, 'UTF8')), 'hex'), 12)), now() + n * interval '1 day', 1000, 500 * (n - 1)
+  FROM inventory.stock, generate_series(1, 3) n;
+INSERT INTO inventory.lot_draws (sku, drawn_from, drawn_until, lot)
+SELECT sku, 0, 1000, min(lot) FROM inventory.lots WHERE remaining = 0 GROUP BY sku;
 INSERT INTO inventory.robots (robot_id, robot_class)
 SELECT 'robot-' || n, (ARRAY['bread', 'dairy', 'meat', 'produce', 'party'])[1 + n % 5] FROM generate_series(1, {ROBOTS}) n;
 INSERT INTO inventory.orders (order_id, state, finished_at, picked_units)

@@ -14,8 +14,10 @@ import pytest
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.robots.broadcast import decode
 from autogrocery.contracts.webhook import UpdateRestock
+from autogrocery.inventory.actions.recall_lot import recall_lot
 from autogrocery.inventory.actions.report_putaway import NEWS_WITHIN_S
-from autogrocery.inventory.store import restock_webhooks
+from autogrocery.inventory.core.lots import lot_of
+from autogrocery.inventory.store import lots, restock_webhooks
 from autogrocery.kit import faults
 from autogrocery.kit.bus import open_subscriber
 from tests.inventory.shop import code_of, delivery, new, until
@@ -407,3 +409,22 @@ async def test_a_delivery_that_stands_on_its_shelves_is_told_to_nobody(shop: Sho
     assert await shop.available("milk") == [ON_HAND + 7]
     assert await shop.work("dairy-1") == []
     assert await told(shop) == []
+
+
+async def test_what_a_delivery_brings_of_a_product_is_one_lot_however_it_is_put_away(shop: Shop) -> None:
+    restock, putaways = await shop.deliver(steak=7)
+    fence = await started(shop, "meat-1", putaways["meat"])
+    for so_far in (3, 5):
+        await shop.put_away("meat-1", putaways["meat"], fence, steak=so_far)
+    (lot,) = await lots.list_on_shelf(shop.db, sku="steak", expiring_within=None, limit=9)
+    assert (lot.lot, lot.received, lot.on_shelf) == (lot_of(UUID(restock), "steak"), 5, 5)
+
+
+async def test_what_is_put_away_of_a_recalled_lot_is_not_for_sale(shop: Shop) -> None:
+    restock, putaways = await shop.deliver(steak=7)
+    fence = await started(shop, "meat-1", putaways["meat"])
+    await shop.put_away("meat-1", putaways["meat"], fence, steak=3)
+    await recall_lot(shop.db, lot_of(UUID(restock), "steak"))
+    await shop.put_away("meat-1", putaways["meat"], fence, done=True, steak=7)
+    assert await shop.available("steak") == [0]
+    assert not (await shop.reserve(new(), steak=1)).success

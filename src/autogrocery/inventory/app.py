@@ -63,7 +63,9 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0], identity))
         telling, of_restocks = loops.telling(db, gateway), loops.telling_of_restocks(db, gateway)
         await stack.enter_async_context(
-            running((telling, of_restocks, loops.lapsing(db), loops.shutting_out(gateway, verifier)))
+            running(
+                (telling, of_restocks, loops.lapsing(db), loops.settling(db), loops.shutting_out(gateway, verifier))
+            )
         )
         inventory = rpc.Inventory(
             db, Announcer(bus), verifier, times, on_finished=telling.wake, on_restocked=of_restocks.wake

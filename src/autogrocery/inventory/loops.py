@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
+from autogrocery.inventory.actions.settle_lots import settle_due_lots
 from autogrocery.inventory.actions.shut_out import shut_out
 from autogrocery.inventory.actions.tell_gateway import tell_gateway
 from autogrocery.inventory.actions.tell_of_restock import tell_of_restock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SHUT_OUT_EVERY_S: Final = 20.0  # with one lost answer still within the 60 s that a disabled robot has at most
 LAPSE_EVERY_S: Final = 1.0
+SETTLE_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 0.2
 TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
 TELL_CAP_S: Final = 60.0
@@ -31,6 +33,11 @@ RESTOCKS_AT_ONCE: Final = 4  # each takes a connection of the pool while its bod
 def lapsing(db: Db) -> Loop:
     """Give back overdue holds."""
     return Loop("lapse_holds", LAPSE_EVERY_S, lambda: lapse_holds(db))
+
+
+def settling(db: Db) -> Loop:
+    """Take expired units from the shelf; sold they are not from the instant on, whether or not this has come by."""
+    return Loop("settle_lots", SETTLE_EVERY_S, lambda: settle_due_lots(db))
 
 
 def shutting_out(gateway: Gateway, verifier: Verifier) -> Loop:

@@ -63,3 +63,22 @@ async def list_restocks(db: Db, only: Sequence[UUID] | None = None) -> dict[UUID
         row["order_id"]: RestockStanding(row["status"], row["accepted"], row["owed"], row["received"], row["damaged"])
         for row in rows
     }
+
+
+class Owner(Struct, frozen=True):
+    """Whose an order is, and its status."""
+
+    device_id: str
+    status: str
+
+
+OWNERS = """-- standings.owners
+SELECT o.order_id, d.device_id, o.status
+  FROM grocery_orders o JOIN smart_devices d ON d.id = o.user_id WHERE o.order_id = ANY ($1::uuid[])
+"""
+
+
+async def list_owners(db: Db, order_ids: Sequence[UUID]) -> dict[UUID, Owner]:
+    """Return the owners of those of the orders that are known."""
+    rows = await db.rows(OWNERS, list(order_ids))
+    return {row["order_id"]: Owner(row["device_id"], row["status"]) for row in rows}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from autogrocery.inventory.actions.settle_lots import once_settled
 from autogrocery.inventory.core.picking import Dispatched
 from autogrocery.inventory.core.stock import OnAssign, ShortError, on_assign
 from autogrocery.inventory.store import dispatches, holds, orders
@@ -44,7 +45,7 @@ async def assign_robots(
     The same call again answers with the same assignments, also after they were picked (K1).
     """
     try:
-        return await _assign(db, announcer, order_id, lines, robots)
+        return await once_settled(db, lambda: _assign(db, announcer, order_id, lines, robots))
     except RefusedError as refusal:
         return Dispatched(refused=str(refusal))
     except ShortError as error:

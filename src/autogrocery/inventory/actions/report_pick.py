@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autogrocery.inventory.actions.settle_lots import tell_left
+from autogrocery.inventory.core.lots import beside_off_sale
 from autogrocery.inventory.core.picking import Receipt
-from autogrocery.inventory.store import picks
+from autogrocery.inventory.store import lots, picks
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Denied, Invalid, NotFound
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from autogrocery.inventory.core.picking import Report
+    from autogrocery.inventory.store.picks import Closed
     from autogrocery.kit.pg import Db
 
 
@@ -24,11 +27,25 @@ async def report_pick(db: Db, report: Report, classes: Collection[str], on_finis
     assignment does not have, NotFound for no assignment.
     """
     closed = await picks.report(db, report, classes)
+    refused = None
+    if closed is None:
+        refused = await _refused(db, report, classes)
+        closed = None if refused else await _report_beside_off_sale(db, report, classes)
     if closed is not None:
+        if closed.is_short:
+            log.warning("shelf_was_short", order_id=str(closed.order_id), assignment_id=str(report.assignment_id))
         if closed.finished:
             log.info("order_picked", order_id=str(closed.order_id))
             on_finished()
         return Receipt.ACCEPTED
+    refused = refused or await _refused(db, report, classes)  # perhaps by another of the same moment
+    if refused is None:
+        raise Invalid("invalid_items", "counts more than the assignment has, or a SKU it does not have")
+    return refused
+
+
+async def _refused(db: Db, report: Report, classes: Collection[str]) -> Receipt | None:
+    """Say why nothing more can be reported on the assignment under this lease; None if it can."""
     last = await picks.last(db, report.assignment_id)
     if last is None:
         raise NotFound("assignment_not_found", "there is no such assignment")
@@ -36,6 +53,18 @@ async def report_pick(db: Db, report: Report, classes: Collection[str], on_finis
         raise Denied("insufficient_scope", f"the assignment is for robots of class {last.robot_class}")
     if last.fence != report.fence or last.holder != report.robot_id:
         return Receipt.STALE_FENCE
-    if last.reported:
-        return Receipt.DUPLICATE
-    raise Invalid("invalid_items", "counts more than the assignment has, or a SKU it does not have")
+    return Receipt.DUPLICATE if last.reported else None
+
+
+async def _report_beside_off_sale(db: Db, report: Report, classes: Collection[str]) -> Closed | None:
+    """Report with the lots settled before, so that nothing of an expired or recalled one counts as picked, and after."""
+    async with db.transaction() as tx:
+        skus = await picks.lock(tx, report)
+        if not skus:
+            return None
+        left = await lots.settle(tx, skus)
+        counted, off_sale = beside_off_sale(report, await picks.shelf(tx, report.assignment_id))
+        closed = await picks.report(tx, counted, classes, off_sale)
+        left += await lots.settle(tx, skus)
+    tell_left(left)
+    return closed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from autogrocery.inventory.actions.settle_lots import once_settled
 from autogrocery.inventory.core.stock import OnReserve, Refusal, Reserved, ShortError, on_reserve, short
 from autogrocery.inventory.store import holds, orders
 from autogrocery.kit import clock
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
 async def reserve_items(db: Db, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool) -> Reserved:
     """Hold all lines for `hold_s` seconds, or with `allow_partial` what there is of them; a refusal changes nothing.
 
-    The same call again gives the same lines (K1). On a shortage, holds on these SKUs that are overdue are given back first.
+    The same call again gives the same lines (K1). On a shortage, holds on these SKUs that are overdue are given back first;
+    what has expired is taken from the shelf first.
     """
-    reserved = await _reserve(db, order_id, lines, hold_s, allow_partial=allow_partial)
+    reserved = await _reserve_fresh(db, order_id, lines, hold_s, allow_partial=allow_partial)
     if reserved.refusal is Refusal.SHORTAGE and await holds.lapse(db, [line.sku for line in reserved.short]):
-        return await _reserve(db, order_id, lines, hold_s, allow_partial=allow_partial)
+        return await _reserve_fresh(db, order_id, lines, hold_s, allow_partial=allow_partial)
     return reserved
+
+
+async def _reserve_fresh(
+    db: Db, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool
+) -> Reserved:
+    return await once_settled(db, lambda: _reserve(db, order_id, lines, hold_s, allow_partial=allow_partial))
 
 
 async def _reserve(db: Db, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool) -> Reserved:

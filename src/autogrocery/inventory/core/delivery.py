@@ -33,15 +33,21 @@ class Delivered(Struct, frozen=True):
 
 
 def gathered(lines: Iterable[Delivered]) -> tuple[Delivered, ...]:
-    """Return the lines with every SKU once, sorted by it; raises Invalid for what can't be put on a shelf."""
+    """Return the lines with every SKU once, sorted by it; raises Invalid for what can't be put on a shelf.
+
+    What a delivery brings of a SKU is one lot: it expires when the first of it does.
+    """
     found: dict[str, Delivered] = {}
     for line in lines:
         _check(line)
         earlier = found.get(line.sku)
         if earlier is not None and earlier.aisle_type != line.aisle_type:
             raise Invalid("invalid_items", "one SKU stands in two aisles")
-        quantity = line.quantity + (earlier.quantity if earlier else 0)
-        found[line.sku] = msgspec.structs.replace(line, quantity=quantity)
+        if earlier is not None:
+            expiries = [one.expiry_at for one in (earlier, line) if one.expiry_at is not None]
+            quantity, expiry_at = earlier.quantity + line.quantity, min(expiries, default=None)
+            line = msgspec.structs.replace(line, quantity=quantity, expiry_at=expiry_at)  # noqa: PLW2901 - of which it is a part
+        found[line.sku] = line
     if not 1 <= len(found) <= MAX_LINES:
         raise Invalid("invalid_items", f"a delivery has 1..{MAX_LINES} products")
     if any(line.quantity > MAX_QUANTITY for line in found.values()):

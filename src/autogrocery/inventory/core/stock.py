@@ -90,6 +90,14 @@ class ShortError(Exception):
         self.found = found
 
 
+class StaleError(Exception):
+    """Units of these SKUs are past the instant until which they may be sold, and still count as on hand: settle their lots."""
+
+    def __init__(self, skus: tuple[str, ...]) -> None:
+        super().__init__("stale")
+        self.skus = skus
+
+
 def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Return the lines with every SKU once, sorted by it: the order in which stock is locked.
 

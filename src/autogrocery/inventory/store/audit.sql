@@ -117,3 +117,41 @@ SELECT r.order_id, r.state, w.webhook_id, w.body
 -- invariant: restock_webhooks_drain — a webhook about a delivery is acknowledged within 60 s, and none is given up
 SELECT order_id, webhook_id, attempts, last_error, dead_at FROM inventory.restock_webhooks
  WHERE dead_at IS NOT NULL OR (done_at IS NULL AND created_at < now() - interval '60 seconds');
+
+-- invariant: lots_are_the_shelf — what is left of a product's lots is what stands on its shelf, free or promised
+SELECT s.sku, s.on_hand + s.held + s.allocated AS counted, coalesce(l.units, 0) AS in_lots
+  FROM inventory.stock s
+  LEFT JOIN (SELECT sku, sum(remaining - took) AS units FROM inventory.lot_shares GROUP BY sku) l ON l.sku = s.sku
+ WHERE s.on_hand + s.held + s.allocated <> coalesce(l.units, 0);
+
+-- invariant: lot_went_somewhere — what a lot brought is on the shelf, was drawn from it, or left it with a word in the ledger
+SELECT t.sku, t.lot, t.received, t.remaining, coalesce(d.units, 0) AS drawn, coalesce(g.units, 0) AS left_shelf
+  FROM inventory.lots t
+  LEFT JOIN (SELECT sku, lot, sum(drawn_until - drawn_from) AS units FROM inventory.lot_draws GROUP BY sku, lot) d
+    ON d.sku = t.sku AND d.lot = t.lot
+  LEFT JOIN (SELECT sku, lot, -sum(delta) AS units FROM inventory.ledger WHERE lot IS NOT NULL GROUP BY sku, lot) g
+    ON g.sku = t.sku AND g.lot = t.lot
+ WHERE t.received <> t.remaining + coalesce(d.units, 0) + coalesce(g.units, 0);
+
+-- invariant: picks_are_of_lots — every unit picked since there are lots is of exactly one
+SELECT l.order_id, l.sku, l.picked, coalesce(p.units, 0) AS in_lots
+  FROM inventory.order_lines l
+  LEFT JOIN (SELECT order_id, sku, sum(quantity) AS units FROM inventory.lot_picks GROUP BY order_id, sku) p
+    ON p.order_id = l.order_id AND p.sku = l.sku
+ WHERE l.drawn_from IS NOT NULL AND l.picked <> coalesce(p.units, 0);
+
+-- invariant: nothing_off_sale_was_sold — no unit was picked of a lot that had expired or was recalled
+SELECT p.order_id, p.sku, p.lot, a.closed_at, t.expiry_at, t.recalled_at
+  FROM inventory.lot_picks p
+  JOIN inventory.lots t ON t.sku = p.sku AND t.lot = p.lot
+  JOIN inventory.order_lines l ON l.order_id = p.order_id AND l.sku = p.sku
+  JOIN inventory.assignments a ON a.order_id = l.order_id AND a.aisle = l.aisle_type
+ WHERE a.closed_at >= least(t.expiry_at, t.recalled_at);
+
+-- invariant: nothing_off_sale_is_for_sale — the shelf says in time that a lot expires, and lets it go within 60 s
+SELECT s.sku, s.on_hand, s.sellable_until, l.next_expiry
+  FROM inventory.stock s
+  LEFT JOIN (SELECT sku, min(CASE WHEN on_sale THEN expiry_at ELSE '-infinity' END) AS next_expiry
+               FROM inventory.lot_shares WHERE remaining > took GROUP BY sku) l ON l.sku = s.sku
+ WHERE s.sellable_until > coalesce(l.next_expiry, 'infinity')
+    OR (s.on_hand > 0 AND s.sellable_until < now() - interval '60 seconds');

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.core.stock import Found, Line, Reserved, ShortError
+from autogrocery.inventory.core.stock import Found, Line, Reserved, ShortError, StaleError
 from autogrocery.kit.pg_many import Many, text_array
 
 if TYPE_CHECKING:
@@ -21,26 +21,28 @@ LAPSE_BATCH = 100
 # `lines` locks the stock of the whole batch by SKU and reads the newest version of each row after waiting for it, so that two
 # buyers never see the same last unit. An order is granted if its lines fit behind all that the earlier ones want, whether or
 # not those get it. `told` knows who got it: an order that did not fit, but would have behind those alone, has no row in
-# the answer and is tried alone, and a refusal says what was there for it. A SKU without a row is unknown.
+# the answer and is tried alone, and a refusal says what was there for it. A SKU without a row is unknown. One with units that
+# are sellable no longer is stale: nobody gets of it before its lots are settled. The clock is read when the rows are locked.
 HOLD_MANY = """-- stock.holds
 WITH asked AS (
   SELECT order_id, skus::text[] AS skus, quantities::int[] AS quantities, may_be_partial, hold_s, turn
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[], $5::int[])
          WITH ORDINALITY AS a (order_id, skus, quantities, may_be_partial, hold_s, turn)),
 lines AS MATERIALIZED (
-  SELECT a.*, s.sku, s.aisle_type, s.on_hand, l.quantity AS requested,
+  SELECT a.*, s.sku, s.aisle_type, s.on_hand, s.sellable_until, l.quantity AS requested,
          CASE WHEN a.may_be_partial THEN least(l.quantity, s.on_hand)::int ELSE l.quantity END AS quantity
     FROM asked a CROSS JOIN LATERAL unnest(a.skus, a.quantities) AS l (sku, quantity)
     JOIN inventory.stock s ON s.sku = l.sku
    ORDER BY s.sku, a.turn FOR NO KEY UPDATE OF s),
 queued AS MATERIALIZED (
-  SELECT *, quantity = 0 OR sum(quantity) OVER (PARTITION BY sku ORDER BY turn) <= on_hand AS fits FROM lines),
+  SELECT *, quantity = 0 OR sum(quantity) OVER (PARTITION BY sku ORDER BY turn) <= on_hand AS fits,
+         on_hand > 0 AND sellable_until <= clock_timestamp() AS stale FROM lines),
 granted AS (
   SELECT order_id, hold_s, skus, quantities,
          array_agg(sku ORDER BY sku) FILTER (WHERE quantity > 0) AS granted_skus,
          array_agg(quantity ORDER BY sku) FILTER (WHERE quantity > 0) AS granted_quantities
     FROM queued GROUP BY order_id, hold_s, skus, quantities
-  HAVING count(*) = cardinality(skus) AND bool_and(fits) AND sum(quantity) > 0),
+  HAVING count(*) = cardinality(skus) AND bool_and(fits AND NOT stale) AND sum(quantity) > 0),
 registered AS (
   INSERT INTO inventory.orders (order_id, state, expires_at, requested_digest, granted_digest)
   SELECT order_id, 'HELD', clock_timestamp() + hold_s * interval '1 second',
@@ -64,9 +66,9 @@ told AS (
             AND CASE WHEN may_be_partial THEN bool_or(available > 0) OVER (PARTITION BY order_id)
                      ELSE bool_and(available >= requested) OVER (PARTITION BY order_id) END AS undecided
     FROM seen)
-SELECT order_id, expires_at, NULL AS sku, NULL::bigint AS available, NULL::int AS quantity FROM registered
+SELECT order_id, expires_at, NULL AS sku, NULL::bigint AS available, NULL::int AS quantity, false AS stale FROM registered
 UNION ALL
-SELECT order_id, NULL, sku, available, quantity FROM told
+SELECT order_id, NULL, sku, available, quantity, stale FROM told
  WHERE CASE WHEN held THEN may_be_partial ELSE NOT undecided END
 """
 HOLD = Many(HOLD_MANY, (5,), alone=HOLD_MANY)
@@ -75,16 +77,17 @@ HOLD_AGAIN = """-- stock.hold_again
 WITH asked AS (
   SELECT sku, quantity FROM unnest($2::text[], $3::int[]) AS a (sku, quantity)),
 locked AS (
-  SELECT sku, aisle_type, on_hand FROM inventory.stock
+  SELECT sku, aisle_type, on_hand, sellable_until FROM inventory.stock
    WHERE sku = ANY ($2::text[]) ORDER BY sku FOR NO KEY UPDATE),
 found AS MATERIALIZED (
   SELECT a.sku, a.quantity AS requested, l.on_hand AS available, l.aisle_type,
+         l.on_hand > 0 AND l.sellable_until <= clock_timestamp() AS stale,
          CASE WHEN $4::bool THEN least(a.quantity, l.on_hand)::int ELSE a.quantity END AS quantity
     FROM asked a LEFT JOIN locked l ON l.sku = a.sku),
 granted AS (
   SELECT array_agg(sku ORDER BY sku) AS skus, array_agg(quantity ORDER BY sku) AS quantities
     FROM found WHERE quantity > 0
-  HAVING count(*) > 0 AND (SELECT bool_and(available IS NOT NULL AND ($4 OR available >= requested)) FROM found)),
+  HAVING count(*) > 0 AND (SELECT bool_and(available IS NOT NULL AND NOT stale AND ($4 OR available >= requested)) FROM found)),
 registered AS (
   UPDATE inventory.orders o
      SET state = 'HELD', expires_at = clock_timestamp() + $5::int * interval '1 second',
@@ -97,14 +100,14 @@ lined AS (
 taken AS (
   UPDATE inventory.stock s SET on_hand = s.on_hand - f.quantity, held = s.held + f.quantity
     FROM found f, registered WHERE s.sku = f.sku AND f.quantity > 0)
-SELECT f.sku, f.available, f.quantity, r.expires_at FROM found f LEFT JOIN registered r ON true ORDER BY f.sku
+SELECT f.sku, f.available, f.quantity, f.stale, r.expires_at FROM found f LEFT JOIN registered r ON true ORDER BY f.sku
 """
 
 
 async def hold(
     db: Db | Statements, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool
 ) -> Reserved | None:
-    """Hold stock for an order that is new here; None if it is not new. Raises ShortError.
+    """Hold stock for an order that is new here; None if it is not new. Raises ShortError, or StaleError: settle, try again.
 
     Orders that come together are one statement; each is as right as if they had come one after the other.
     """
@@ -120,7 +123,7 @@ async def hold(
 async def hold_again(
     tx: Statements, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool, keep_request: bool
 ) -> Reserved:
-    """Hold stock for an order whose row is locked and whose lines are removed. Raises ShortError: roll back.
+    """Hold stock for an order whose row is locked and whose lines are removed. Raises ShortError or StaleError: roll back.
 
     `keep_request` says that these lines are what an earlier, larger request was granted.
     """
@@ -139,6 +142,8 @@ def _held(
     if expires_at is not None:
         granted = tuple(Line(line.sku, shelf[line.sku]["quantity"]) for line in lines)
         return Reserved(tuple(line for line in granted if line.quantity > 0), expires_at)
+    if stale := tuple(sku for sku, row in shelf.items() if row["stale"]):
+        raise StaleError(stale)
     found = tuple(_found(line, shelf.get(line.sku), allow_partial=allow_partial) for line in lines)
     if any(line.available is None or line.available < line.quantity for line in found):
         raise ShortError(found)
@@ -235,8 +240,12 @@ async def lapse(db: Db, skus: Sequence[str] | None = None) -> int:
     return await db.run(LAPSE, LAPSE_BATCH, None if skus is None else list(skus))
 
 
+# Of a SKU with units that are sellable no longer: what would be on hand were its lots settled now.
 AVAILABLE = """-- stock.available
-SELECT sku, least(on_hand, 2147483647) AS available FROM inventory.stock WHERE sku = ANY ($1::text[]) ORDER BY sku
+SELECT sku, least(CASE WHEN sellable_until > clock_timestamp() THEN on_hand ELSE greatest(on_hand - (
+         SELECT coalesce(sum(l.remaining - l.took), 0) FROM inventory.lot_shares l
+          WHERE l.sku = s.sku AND (NOT l.on_sale OR l.expiry_at <= clock_timestamp())), 0) END, 2147483647)::int AS available
+  FROM inventory.stock s WHERE sku = ANY ($1::text[]) ORDER BY sku
 """
 
 
