@@ -93,7 +93,13 @@ def says(line: Line, who: Who) -> Says:
 
 
 # Inventory: calls of robots, and the class of the assignment that each test of them is about.
-ROBOT_CALLS: Final = {"ListWork": "dairy", "StartPick": "dairy", "Heartbeat": None, "ReportPick": "dairy"}
+ROBOT_CALLS: Final = {
+    "ListWork": "dairy",
+    "StartPick": "dairy",
+    "Heartbeat": None,
+    "ReportPick": "dairy",
+    "ReportPutaway": "dairy",
+}
 
 
 def grpc_says(call: str, who: Who) -> str:
