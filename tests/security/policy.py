@@ -92,8 +92,15 @@ def says(line: Line, who: Who) -> Says:
     return Says.NO_SCOPE if who in KNOWN[line.listener] else Says.NO_TOKEN
 
 
-# Inventory: calls of robots, and the class of the assignment that each test of them is about.
-ROBOT_CALLS: Final = {"ListWork": "dairy", "StartPick": "dairy", "Heartbeat": None, "ReportPick": "dairy"}
+# Inventory: calls of robots, and the class of the assignment that each test of them is about. None: any robot is heard, about its
+# own leases, or about a putaway that there is not (the class of one that there is: tests/inventory).
+ROBOT_CALLS: Final = {
+    "ListWork": "dairy",
+    "StartPick": "dairy",
+    "Heartbeat": None,
+    "ReportPick": "dairy",
+    "ReportPutaway": None,
+}
 
 
 def grpc_says(call: str, who: Who) -> str:

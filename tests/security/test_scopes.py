@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.kit.clock import uuid7
 from tests.gateway_http.shop import open_shop
 from tests.gen_security import doors
 from tests.inventory.shop import ROBOT_SECRET
@@ -96,9 +95,13 @@ async def test_a_foreign_order_is_to_the_byte_a_missing_one(
     assert without_id(foreign) == without_id(missing)
 
 
+# An id of its own, the time, and what is left of the allowance after each request.
+LIVELY: Final = {"x-request-id", "date", "ratelimit"}
+
+
 def without_id(reply: Reply) -> tuple[bytes, dict[str, str]]:
     known = reply.headers["x-request-id"].encode()
-    headers = {name: value for name, value in reply.headers.items() if name not in {"x-request-id", "date"}}
+    headers = {name: value for name, value in reply.headers.items() if name not in LIVELY}
     return reply.body.replace(known, b"#"), headers
 
 
@@ -122,7 +125,10 @@ async def test_inventory_says_to_each_caller_what_the_policy_says(
     name = f"{who.removeprefix('robot of ')}-1" if who in ROBOTS else "dairy-1"
     token = robot(name, who.removeprefix("robot of "), key=ROBOT_SECRET) if who in ROBOTS else callers.tokens[who]
     status = await inventory.status_of(call, request(call, name, assignment), token)
-    assert status == grpc_says(call, who) or (call not in ROBOT_CALLS and status == "INVALID_ARGUMENT")
+    expected = grpc_says(call, who)
+    assert status == expected or (expected == "OK" and status == "INVALID_ARGUMENT"), (
+        "let in is what is heard, be it nonsense"
+    )
 
 
 def request(call: str, name: str, assignment: Any) -> Any:
@@ -138,6 +144,10 @@ def request(call: str, name: str, assignment: Any) -> Any:
             return pb.ReportPickRequest(
                 assignment_id=assignment.assignment_id, robot_id=name, sequence=1, fence=1, status=pb.ReportPickRequest.PICKED
             )  # fmt: skip
+        case "ReportPutaway":
+            return pb.ReportPutawayRequest(
+                assignment_id=assignment.assignment_id, robot_id=name, sequence=1, fence=1, done=True
+            )
         case _:
             kind = pb.DESCRIPTOR.services_by_name["InventoryService"].methods_by_name[call].input_type
             return getattr(pb, kind.name)()
@@ -161,9 +171,3 @@ async def test_a_lease_does_not_help_a_robot_whose_class_was_changed(inventory: 
     token = robot("dairy-1", other, key=ROBOT_SECRET)
     assert await inventory.status_of("ReportPick", report, token) == "PERMISSION_DENIED"
     assert await inventory.report("dairy-1", assignment.assignment_id, lease.fence) == pb.ReportPickResponse.ACCEPTED
-
-
-async def test_an_assignment_that_is_not_there_is_not_found(inventory: Inventory) -> None:
-    report = pb.ReportPickRequest(assignment_id=str(uuid7()), robot_id="dairy-1", sequence=1, fence=1, status=1)
-    token = robot("dairy-1", "dairy", key=ROBOT_SECRET)
-    assert await inventory.status_of("ReportPick", report, token) == "NOT_FOUND"

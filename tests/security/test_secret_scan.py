@@ -40,7 +40,12 @@ NOT_SEARCHED: Final = {
 # What looks like a secret and is none, each with its reason.
 PUBLIC: Final = {
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef": "the alphabet",
+    "TOKEN@HOST": "the shape of an address, in a sentence",
+    ":PASSWORD@": "likewise",
     ":password@": "the shape of an address, in a description",
+    "to%2Fken": "a test's, at a server that it has just started",
+    "mart:secret@": "a test's",
+    "secret-7@": "a test's",
     "hunter2": "everybody's password, in tests of what is not repeated",
     "cAnArY": "a canary, likewise",
     "$2b$05$ZY0ieNX5QTEZTu2CVaOxbO": "a salt in a test",
