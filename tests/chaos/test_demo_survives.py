@@ -36,7 +36,7 @@ class Postbox:
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
         mail = message_from_bytes(envelope.content, policy=default)
-        self.texts[str(mail["Message-ID"])] = mail.get_body(("plain",)).get_content()
+        self.texts[str(mail["Message-ID"])] = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
         return "250 OK"
 
     def cents(self, label: str) -> dict[str, int]:

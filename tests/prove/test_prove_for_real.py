@@ -47,6 +47,7 @@ def test_half_a_minute_of_disasters_breaks_nothing(home: Path) -> None:
     assert summary["orders"] >= 30
     assert set(figures["orders"]["outcomes"]) & ENDS >= {"COMPLETED", "CANCELLED"}
     assert figures["receipts"] == figures["orders"]["outcomes"]["COMPLETED"]
+    assert (figures["supplied"]["deliveries"] > 0, figures["supplied"]["not_terminal"]) == (True, 0)
     assert figures["metrics"]["written"] == figures["metrics"]["received"] > 100
     assert len(figures["invariants"]) >= 30
     assert [(one["name"], one["ok"]) for one in figures["scenarios"]] == [(one.NAME, True) for one in SCENARIOS]
