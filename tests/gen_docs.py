@@ -153,7 +153,7 @@ def settings() -> str:
         "`up` binds, unless told otherwise:", "",
         *_table(("variable", "address"), ((f"`{name}`", f"`{value}`") for name, value in ADDRESSES.items())), "",
         "It makes `JWT_SECRET`, `ROBOT_JWT_SECRET` and `WEBHOOK_SECRET` once and keeps them in `secrets.env` of its home.",
-        "Every secret has at least 32 bytes, none is guessable, and all are different. How each is exchanged: [SECURITY](SECURITY.md).",
+        "Every secret has at least 32 bytes, and all are different; guessable ones are warned of. How each is exchanged: [SECURITY](SECURITY.md).",
     ]  # fmt: skip
     of_links = {field.name: field for shape in LINKS for field in inspect.type_info(shape).fields}  # type: ignore[attr-defined]
     for role, shape in ROLES.items():

@@ -1,4 +1,4 @@
-"""Secrets that are weak are refused; those that are good stay in memory, in files of their owner, and nowhere else."""
+"""Secrets that are short are refused, guessable ones warned of; those that are good stay in memory, in files of their owner, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from autogrocery.kit import settings
 from autogrocery.kit.settings import KNOWN_SECRETS, SettingsError
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = "a-secret-of-a-test-that-is-long-enough"
-WEAK = {
-    "31 bytes": "a-secret-of-a-test-that-is-shor",
+GUESSABLE = {
     "one letter": "a" * 40,
     "one byte, encoded": "whsec_" + base64.b64encode(b"\0" * 32).decode(),
     "a word again and again": "changeme" * 4,
@@ -30,12 +30,15 @@ WEAK = {
     "two letters": "ab" * 20,
     "an example of jwt.io": "a-string-secret-at-least-256-bits-long",
     "counted": "whsec_" + base64.b64encode(bytes(range(32))).decode(),
+    "a good one and a guessable one": f"{GOOD},{'x' * 40}",
+}
+WEAK = {
+    "31 bytes": "a-secret-of-a-test-that-is-shor",
     "empty": "",
     "blanks": " " * 40,
     "short once decoded": "whsec_" + base64.b64encode(b"x1y2z3" * 5).decode(),
     "no base64": "whsec_" + "!" * 44,
     "base64 without its padding": "whsec_" + base64.b64encode(bytes(range(7, 39))).decode().rstrip("="),
-    "a good one and a weak one": f"{GOOD},{'x' * 40}",
     "a good one and nothing": f"{GOOD},",
 }
 
@@ -48,16 +51,28 @@ def test_a_weak_secret_is_refused_by_the_name_of_its_variable(value: str) -> Non
     assert not value.strip() or value not in str(refused.value)
 
 
+@pytest.mark.parametrize("value", GUESSABLE.values(), ids=GUESSABLE.keys())
+def test_a_guessable_secret_is_warned_of_by_the_name_of_its_variable(value: str) -> None:
+    with capture_logs() as logged:
+        settings.secrets("JWT_SECRET", value)
+    (warned,) = logged
+    assert (warned["event"], warned["log_level"], warned["setting"]) == ("secret_is_guessable", "warning", "JWT_SECRET")
+    assert value not in str(warned)
+
+
 @pytest.mark.parametrize("known", sorted(KNOWN_SECRETS))
-def test_what_stands_in_everybodys_documentation_is_refused(known: bytes) -> None:
+def test_what_stands_in_everybodys_documentation_is_warned_of(known: bytes) -> None:
     assert len(known) >= settings.MIN_SECRET_BYTES, "too short to be taken anyway"
-    with pytest.raises(SettingsError, match="WEBHOOK_SECRET is weak"):
+    with capture_logs() as logged:
         settings.secrets("WEBHOOK_SECRET", "whsec_" + base64.b64encode(known).decode())
+    assert [one["event"] for one in logged] == ["secret_is_guessable"]
 
 
 @pytest.mark.parametrize("value", [GOOD, "whsec_" + base64.b64encode(bytes(range(7, 39))).decode(), "x" * 31 + "y"])
-def test_a_secret_that_nobody_guesses_is_taken(value: str) -> None:
-    assert len(settings.secrets("JWT_SECRET", value)) == 1
+def test_a_secret_that_nobody_guesses_is_taken_without_a_word(value: str) -> None:
+    with capture_logs() as logged:
+        assert len(settings.secrets("JWT_SECRET", value)) == 1
+    assert logged == []
 
 
 def test_two_secrets_that_sign_alike_count_as_one() -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import msgspec
 
+from autogrocery.kit.log import log
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -84,7 +86,8 @@ def networks(name: str, value: str) -> str:
 def secrets(name: str, value: str) -> tuple[bytes, ...]:
     """Decode a comma list of secrets: `whsec_` + strict base64, anything else its UTF-8 bytes; 32 bytes at least each.
 
-    The first signs, all verify. Those that anybody would try first are refused. Raises SettingsError naming the variable.
+    The first signs, all verify. One that anybody would try first is taken, as CONTRACT §1 has it, and warned of in the log.
+    Raises SettingsError naming the variable.
     """
     keys = []
     for part in value.split(","):
@@ -96,7 +99,9 @@ def secrets(name: str, value: str) -> tuple[bytes, ...]:
         if len(key) < MIN_SECRET_BYTES:
             raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
         if _is_guessable(key):
-            raise SettingsError(f"{name} is weak: make each secret at random, say with openssl rand -hex 32")
+            log.warning(
+                "secret_is_guessable", setting=name, advice="make each at random, say with openssl rand -hex 32"
+            )
         keys.append(key)
     return tuple(keys)
 
