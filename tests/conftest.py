@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as the command line does: children of ours only exec
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
 PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
 

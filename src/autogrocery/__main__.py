@@ -219,6 +219,8 @@ def _lasting(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
+    # Before gRPC is loaded: it would wait for all of its threads before a child starts, and abort the process after a minute.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     module, _, verb = arguments.verb.partition(":")
     return int(getattr(import_module(f"autogrocery.commands.{module}"), verb)(arguments, os.environ))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 def run_role(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the role until SIGTERM or SIGINT."""
-    os.environ.setdefault(
-        "GRPC_ENABLE_FORK_SUPPORT", "0"
-    )  # before grpc is loaded: it warns, not in JSON, when a worker starts
     chosen = dict(environ)
     if getattr(arguments, "speed", None):
         chosen["ROBOTS_SPEED"] = str(arguments.speed)
