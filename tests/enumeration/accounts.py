@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import bcrypt
 
 from autogrocery.gateway.account_routes import DEVICES
+from autogrocery.gateway.actions.enrol import enrol
 from autogrocery.gateway.actions.log_in import change_password, log_in, refresh
 from autogrocery.gateway.actions.register import register
+from autogrocery.gateway.core.enrolment import digest_of
+from autogrocery.gateway.store import enrolments
 from autogrocery.kit.refusals import Unauthenticated
 from tests.enumeration.deeds import Scenario, nothing
 
@@ -27,6 +30,18 @@ def name_of(one: Subject) -> str:
 async def do_register(stage: Stage, one: Subject) -> object:
     one.user_id = await register(stage.db, stage.accounts.passwords, name_of(one), PASSWORD)
     return one.user_id
+
+
+async def do_enrol(stage: Stage, one: Subject) -> object:
+    code = one.key
+    one.user_id = await enrol(
+        stage.db, stage.accounts.passwords, name_of(one), PASSWORD, email=None, phone=None, code=code
+    )
+    return one.user_id
+
+
+async def has_a_code(stage: Stage, one: Subject) -> None:
+    await enrolments.add(stage.db, digest_of(one.key), uses=1, days=1)
 
 
 async def do_log_in(stage: Stage, one: Subject) -> object:
@@ -78,6 +93,21 @@ async def is_known_once(stage: Stage, one: Subject, insisted: bool) -> list[str]
     return [] if row["found"] == 1 and await _opens(stage, one, PASSWORD) else ["it cannot log in"]
 
 
+async def is_known_for_its_code(stage: Stage, one: Subject, insisted: bool) -> list[str]:
+    row = await stage.db.row(
+        "SELECT uses_left, (SELECT count(*) FROM smart_devices WHERE device_id = $2) AS devices"
+        " FROM enrolment_codes WHERE code_sha256 = $1",
+        digest_of(one.key), name_of(one),
+    )  # fmt: skip
+    assert row is not None
+    wrong = (
+        []
+        if row["uses_left"] + row["devices"] == 1
+        else [f"{row['devices']} devices, {row['uses_left']} uses left of 1"]
+    )
+    return wrong + await is_known_once(stage, one, insisted)
+
+
 async def can_go_on(stage: Stage, one: Subject, _insisted: bool) -> list[str]:
     """The token that it has, the new one or the one whose exchange was never answered, gives the next pair."""
     if one.tokens is None:
@@ -111,6 +141,9 @@ async def _opens(stage: Stage, one: Subject, password: str) -> bool:
 ACCOUNTS = (
     # a repeat after a lost answer finds its own name taken, its own password changed: the device logs in to see
     Scenario("register", do_register, nothing, is_known_once, frozenset({"device_taken"})),
+    Scenario(
+        "enrol", do_enrol, has_a_code, is_known_for_its_code, frozenset({"device_taken", "invalid_enrolment_code"})
+    ),
     Scenario("login", do_log_in, do_register, can_go_on),
     Scenario("login that renews the hash", do_log_in, with_a_weak_hash, can_go_on),
     Scenario("refresh with a stolen token", do_refresh, stolen, nobody_goes_on, frozenset({"invalid_token"})),

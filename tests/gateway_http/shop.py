@@ -112,7 +112,8 @@ class Reply(Struct):
         assert (problem["status"], problem["request_id"]) == (self.status, self.headers["x-request-id"])
         assert problem["retryable"] == (self.status in {408, 429, 503})
         assert ("retry-after" in self.headers) == (self.status in {429, 503})
-        assert ("www-authenticate" in self.headers) == (self.status in {401, 403})
+        about_tokens = self.status == 401 or problem["code"] == "insufficient_scope"
+        assert ("www-authenticate" in self.headers) == about_tokens
         assert ("allow" in self.headers) == (self.status == 405)
         return str(problem["code"])
 

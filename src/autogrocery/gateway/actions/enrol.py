@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import require_email, require_password
+from autogrocery.gateway.core.account import require_email, require_password, require_phone
 from autogrocery.gateway.core.enrolment import digest_of
 from autogrocery.gateway.store import devices, enrolments
 from autogrocery.kit.log import log
@@ -24,6 +24,7 @@ async def enrol(
     """
     require_password(password)
     require_email(email)
+    require_phone(phone)
     taken = Conflict("device_taken", "this device id is registered already")
     bad = Denied("invalid_enrolment_code", "a device is registered here with a code from an operator; this is none")
     digest = digest_of(code)
