@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-import aiohttp
 from msgspec import Struct
 
 from autogrocery.kit import faults
@@ -21,8 +20,9 @@ from autogrocery.kit.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from autogrocery.gateway.peers.sms_http import Http
+
 TIMEOUT_S = 10.0  # well below the lease of an outbox row, so that nobody sends it beside us
-AT_ONCE = 8
 MAX_RETRY_AFTER_S = 3_600.0
 ACCEPTED = range(200, 300)
 REFUSED = range(400, 500)
@@ -70,10 +70,11 @@ class Sms:
     """Posts the form of Twilio's Messages resource: `To`, `From`, `Body`; without a provider it logs that an alert was due."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, provider: Provider | None, *, timeout_s: float = TIMEOUT_S
+        self, provider: Provider | None = None, http: Http | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
-        self._session = session
+        """Post through `http` to a `provider`, both or neither."""
         self._provider = provider
+        self._http = http
         self._timeout_s = timeout_s
 
     async def send(self, to: str, text: str, *, key: str) -> str | None:
@@ -81,14 +82,17 @@ class Sms:
 
         Raises Invalid for never and Unavailable for later, NotBefore if the provider says when. None of them names a number.
         """
-        if self._provider is None:
+        if self._provider is None or self._http is None:
             return await faults.through("sms.log", lambda: _log(key))
-        provider = self._provider
+        provider, http = self._provider, self._http
         form = {"To": to, "From": provider.sender, "Body": text}
+        headers = {KEY_HEADER: key}
+        if provider.authorization is not None:
+            headers["Authorization"] = provider.authorization
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, retry_after = await faults.through("sms.send", lambda: self._post(provider, form, key))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                status, told = await faults.through("sms.send", lambda: http.post(provider.url, form, headers))
+        except (OSError, TimeoutError) as error:
             raise Unavailable(
                 "sms_unavailable", type(error).__name__
             ) from None  # the cause's text may hold the address
@@ -96,16 +100,9 @@ class Sms:
             return None
         if status in REFUSED and status not in ASK_AGAIN:
             raise Invalid("sms_refused", f"the provider answered {status}")
-        if retry_after is not None:
+        if (retry_after := _seconds(told)) is not None:
             raise NotBefore(f"sms_deferred_{status}", "the provider says when", retry_after_s=retry_after)
         raise Unavailable(f"sms_deferred_{status}", f"the provider answered {status}")
-
-    async def _post(self, provider: Provider, form: dict[str, str], key: str) -> tuple[int, float | None]:
-        headers = {KEY_HEADER: key}
-        if provider.authorization is not None:
-            headers["Authorization"] = provider.authorization
-        async with self._session.post(provider.url, data=form, headers=headers, allow_redirects=False) as answer:
-            return answer.status, _seconds(answer.headers.get("Retry-After", ""))
 
 
 def _seconds(retry_after: str) -> float | None:
@@ -121,9 +118,12 @@ async def _log(key: str) -> str:
 @asynccontextmanager
 async def open_sms(url: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Sms]:
     """Open the way that SMS_URL says; raises SettingsError if it is malformed."""
-    provider = read_url(url) if url else None
-    if provider is None:
+    if not url:
         log.info("alerts_go_to_the_log")
-    connector = aiohttp.TCPConnector(limit=AT_ONCE)
-    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
-        yield Sms(session, provider, timeout_s=timeout_s)
+        yield Sms()
+        return
+    from autogrocery.gateway.peers.sms_http import open_http  # noqa: PLC0415 - see there
+
+    provider = read_url(url)
+    async with open_http() as http:
+        yield Sms(provider, http, timeout_s=timeout_s)
