@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from autogrocery.inventory.core.stock import Line
     from autogrocery.kit.pg import Statements
 
-# Stock is locked by SKU, as everywhere. What a delivery brings of a SKU is a lot, in however many parts it is put away; units
-# drawn before came from earlier lots, even if this one expires sooner: unless that is settled, this locks and does nothing.
+# Stock is locked before, by a statement of its own: an UPDATE that saw the rows as they were before the wait would go to the
+# newest version by way of older ones, meet there who waits behind it, and the two would wait for each other.
+# What a delivery brings of a SKU is a lot, in however many parts it is put away; units drawn before came from earlier lots,
+# even if this one expires sooner: unless that is settled, this does nothing.
 # A lot that has been recalled, or has expired, by the time it gets here is not for sale.
 SHELVE = """-- stock.shelve
-WITH locked AS MATERIALIZED (
+WITH found AS MATERIALIZED (
   SELECT s.sku, s.drawn = s.settled AS is_settled, c.quantity, c.lot
-    FROM unnest($3::text[], $4::int[], $5::text[]) AS c (sku, quantity, lot) JOIN inventory.stock s ON s.sku = c.sku
-   ORDER BY s.sku FOR NO KEY UPDATE OF s),
+    FROM unnest($3::text[], $4::int[], $5::text[]) AS c (sku, quantity, lot) JOIN inventory.stock s ON s.sku = c.sku),
 come AS MATERIALIZED (
   SELECT l.sku, l.quantity, l.lot, coalesce(r.expiry_at, 'infinity') AS expiry_at
-    FROM locked l JOIN inventory.restock_lines r ON r.sku = l.sku
-   WHERE r.order_id = $1 AND (SELECT bool_and(is_settled) FROM locked)),
+    FROM found l JOIN inventory.restock_lines r ON r.sku = l.sku
+   WHERE r.order_id = $1 AND (SELECT bool_and(is_settled) FROM found)),
 entered AS (
   INSERT INTO inventory.ledger (sku, ref, cause, delta, restock_id) SELECT sku, $2::uuid, 'restock', quantity, $1::uuid FROM come),
 lotted AS (
@@ -49,6 +50,7 @@ async def shelve(tx: Statements, restock_id: UUID, ref: UUID, units: Sequence[Li
         return
     skus, quantities = columns(units)
     coming = (restock_id, ref, skus, quantities, [lot_of(restock_id, sku) for sku in skus])
+    await lots.lock(tx, skus)
     if not await tx.run(SHELVE, *coming):
         await lots.settle(tx, skus)
         await tx.run(SHELVE, *coming)
