@@ -74,7 +74,7 @@ async def test_each_scope_opens_its_routes_only(shop: Shop, method: str, path: s
 
 
 HOSTILE: dict[str, dict[str, Any]] = {
-    "expired": {"at": time.time() - 2_000}, "not yet": {"at": time.time() + 600}, "another issuer": {"issuer": "grocery"},
+    "expired": {"at": time.time() - 2_000}, "not yet": {"at": time.time() + 86_400}, "another issuer": {"issuer": "grocery"},
     "an operator's": {"audience": "ops"}, "a robot's": {"audience": "inventory"}, "no lifetime": {"ttl_s": 0},
     "user 0": {"user_id": 0}, "no such user id": {"user_id": 1 << 40}, "device id of two words": {"device_id": "a b"},
 }  # fmt: skip

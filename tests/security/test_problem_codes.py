@@ -71,6 +71,7 @@ def check(status: int, media: str, body: bytes) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # the gateway's loops draw their jitter meanwhile
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_problem_of_a_running_gateway_has_a_code_that_is_listed(shop: Shop) -> None:
     devices: list[Device] = [await shop.device() for _ in range(8)]
