@@ -143,7 +143,8 @@ async def open_street(dsn: str, folder: Path) -> AsyncIterator[Street]:
             shop = Shop(
                 f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, stage.shelf, stage.prices, session
             )
-            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal, SMTP_URL=stage.smtp_url))
+            outside = {"SMTP_URL": stage.smtp_url, "SMS_URL": stage.provider.url}
+            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal, **outside))
     finally:
         await zygote.close()
 
