@@ -16,9 +16,8 @@ async def heartbeat(world: World, robot: Robot) -> bool:
         return False
     try:
         lost = await with_token(
-            world.gateway,
+            world,
             robot,
-            world.doors,
             lambda token: world.inventory.heartbeat(token, robot.robot_id, robot.fences),
         )
     except (InDoubt, Unauthenticated):

@@ -14,6 +14,7 @@ from autogrocery.robots.core.robot import Session, Tokens
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from autogrocery.robots.actions.pick import World
     from autogrocery.robots.core.robot import Robot
     from autogrocery.robots.peers.gateway import Gateway
 
@@ -24,14 +25,14 @@ RENEW_SHARE: Final = 0.8  # of a token's life, after which it is renewed
 MIN_BETWEEN_LOGINS_S: Final = 5.0  # each costs the gateway a password hash
 
 
-async def log_in(gateway: Gateway, robot: Robot, doors: asyncio.Semaphore) -> None:
-    """Log a robot in, however long it takes: with backoff and jitter, and through at most as many `doors` at once."""
+async def log_in(world: World, robot: Robot) -> None:
+    """Log a robot in, however long it takes: with backoff and jitter, and through at most as many doors at once as the world has."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            async with doors:
-                tokens = await gateway.log_in(robot.account)
+            async with world.doors:
+                tokens = await world.gateway.log_in(robot.account)
         except (Refused, Unavailable) as trouble:
             log.warning("robot_login_failed", robot_id=robot.robot_id, attempt=attempt, code=trouble.code)
             asked_s = trouble.retry_after_s if isinstance(trouble, TooMany) else 0.0
@@ -43,22 +44,20 @@ async def log_in(gateway: Gateway, robot: Robot, doors: asyncio.Semaphore) -> No
         return
 
 
-async def with_token(
-    gateway: Gateway, robot: Robot, doors: asyncio.Semaphore, call: Callable[[str], Awaitable[T]]
-) -> T:
+async def with_token(world: World, robot: Robot, call: Callable[[str], Awaitable[T]]) -> T:
     """Make a call with the robot's token, renewed in time; a token that is not accepted is replaced once and the call repeated.
 
     Raises what the call raises; Unauthenticated only if a fresh login did not help either.
     """
-    session = await _session(gateway, robot, doors, refused=None)
+    session = await _session(world, robot, refused=None)
     try:
         return await call(session.tokens.access_token)
     except Unauthenticated:
-        session = await _session(gateway, robot, doors, refused=session)
+        session = await _session(world, robot, refused=session)
         return await call(session.tokens.access_token)
 
 
-async def _session(gateway: Gateway, robot: Robot, doors: asyncio.Semaphore, *, refused: Session | None) -> Session:
+async def _session(world: World, robot: Robot, *, refused: Session | None) -> Session:
     async with robot.login_turn:  # its heartbeat and its work share one session
         session = robot.session
         if session is not None and session is refused:
@@ -66,9 +65,9 @@ async def _session(gateway: Gateway, robot: Robot, doors: asyncio.Semaphore, *, 
                 raise Unauthenticated("invalid_token", "the inventory does not accept what the gateway issues")
             session = None
         if session is not None and time.monotonic() >= session.renew_at:
-            session = await _renew(gateway, robot, session)
+            session = await _renew(world.gateway, robot, session)
         if session is None:
-            await log_in(gateway, robot, doors)
+            await log_in(world, robot)
         assert robot.session is not None
         return robot.session
 

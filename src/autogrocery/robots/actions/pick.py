@@ -36,9 +36,8 @@ async def pick(world: World, robot: Robot, assignment: plan.Assignment) -> Recei
     Raises InDoubt or Unauthenticated if leave could not be asked for.
     """
     grant = await with_token(
-        world.gateway,
+        world,
         robot,
-        world.doors,
         lambda token: world.inventory.start_pick(token, robot.robot_id, assignment.assignment_id),
     )
     if grant is None:

@@ -27,9 +27,8 @@ async def put_away(world: World, robot: Robot, assignment: Assignment) -> Receip
     InDoubt or Unauthenticated if leave could not be asked for.
     """
     grant = await with_token(
-        world.gateway,
+        world,
         robot,
-        world.doors,
         lambda token: world.inventory.start_pick(token, robot.robot_id, assignment.assignment_id),
     )
     if grant is None:

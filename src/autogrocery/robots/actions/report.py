@@ -34,7 +34,7 @@ async def report(
     while refusals < MAX_REFUSALS:
         attempt += 1
         try:
-            receipt = await with_token(world.gateway, robot, world.doors, send)
+            receipt = await with_token(world, robot, send)
         except (InDoubt, Unauthenticated) as trouble:
             refusals = refusals + 1 if trouble.detail in FOR_GOOD else 0
             await asyncio.sleep(backoff_s(attempt, FIRST_BACKOFF_S, CAP_BACKOFF_S))

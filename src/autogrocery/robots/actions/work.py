@@ -18,9 +18,8 @@ async def work(world: World, robot: Robot) -> bool:
     done = False
     try:
         found = await with_token(
-            world.gateway,
+            world,
             robot,
-            world.doors,
             lambda token: world.inventory.list_work(token, robot.robot_id, robot.robot_class, AT_A_TIME),
         )
         for assignment in found:
