@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import require_email, require_password, require_phone
+from autogrocery.gateway.core.account import require_new, taken
 from autogrocery.gateway.core.enrolment import digest_of
 from autogrocery.gateway.store import devices, enrolments
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Conflict, Denied
+from autogrocery.kit.refusals import Denied
 
 if TYPE_CHECKING:
     from autogrocery.kit.passwords import Passwords
@@ -22,21 +22,18 @@ async def enrol(
 
     Raises Invalid(invalid_request), Denied(invalid_enrolment_code), Conflict(device_taken) and Unavailable.
     """
-    require_password(password)
-    require_email(email)
-    require_phone(phone)
-    taken = Conflict("device_taken", "this device id is registered already")
+    require_new(password, email=email, phone=phone)
     bad = Denied("invalid_enrolment_code", "a device is registered here with a code from an operator; this is none")
     digest = digest_of(code)
     if not await enrolments.is_good(db, digest):  # before anything is said or hashed
         raise bad
     if await devices.get(db, device_id):
-        raise taken
+        raise taken()
     hashed = await passwords.hash(password)
     user_id, good = await enrolments.enrol(db, digest, device_id, hashed, email=email, phone=phone)
     if not good:
         raise bad
     if user_id is None:
-        raise taken
+        raise taken()
     log.info("device_enrolled", user_id=user_id)
     return user_id

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import (
-    Kind,
-    require_email,
-    require_password,
-    require_phone,
-    require_supplier_of_truck,
-)
+from autogrocery.gateway.core.account import Kind, require_new, require_supplier_of_truck, taken
 from autogrocery.gateway.store import devices
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Conflict
 
 if TYPE_CHECKING:
     from autogrocery.kit.passwords import Passwords
@@ -25,19 +18,16 @@ async def register(
     phone: str | None = None, robot_class: str | None = None, supplier_id: str | None = None, supplier_name: str | None = None,
 ) -> int:  # fmt: skip
     """Add an account and return its user id. Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable."""
-    require_password(password)
-    require_email(email)
+    require_new(password, email=email, phone=phone)
     require_supplier_of_truck(kind, supplier_id)
-    require_phone(phone)
-    taken = Conflict("device_taken", "this device id is registered already")
     if await devices.get(db, device_id):
-        raise taken
+        raise taken()
     hashed = await passwords.hash(password)
     user_id = await devices.add(
         db, device_id, hashed, kind, email=email, phone=phone, robot_class=robot_class, supplier_id=supplier_id,
         supplier_name=supplier_name,
     )  # fmt: skip
     if user_id is None:
-        raise taken
+        raise taken()
     log.info("account_added", user_id=user_id, kind=kind)
     return user_id

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.alert import Alerts
-from autogrocery.kit.refusals import Flaw, Invalid
+from autogrocery.kit.refusals import Conflict, Flaw, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further, and nothing is cut silently
@@ -137,3 +137,15 @@ def require_phone(phone: str | None) -> None:
     if phone is not None and not re.search(PHONE_PATTERN, phone):
         raise Invalid("invalid_request", "the telephone number can't be taken",
                       errors=(Flaw(pointer="/phone", detail="expected E.164, as +15550100123"),))  # fmt: skip
+
+
+def require_new(password: str, *, email: str | None, phone: str | None) -> None:
+    """Raise Invalid(invalid_request) unless an account can be made with these."""
+    require_password(password)
+    require_email(email)
+    require_phone(phone)
+
+
+def taken() -> Conflict:
+    """The refusal of a device id that somebody has."""
+    return Conflict("device_taken", "this device id is registered already")
