@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.restock import RESTOCK_TERMINAL, RestockStatus, require_counts, steps_of
-from autogrocery.gateway.store import restock_inbox, restocks
+from autogrocery.gateway.store import inbox, restocks
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Conflict, NotFound, Unavailable
 
@@ -41,7 +41,7 @@ async def update_restock(
             raise NotFound("order_not_found", "no such restock order")
         require_counts(restock, counts)
         if restock.status in RESTOCK_TERMINAL:
-            if delivery and not await restock_inbox.remember(db, order_id, delivery):
+            if delivery and not await inbox.remember_of_restock(db, order_id, delivery):
                 raise _differs()
             return False, restock.status
         number = metrics.take(len(steps_of(restock.status, fact)))
@@ -51,7 +51,7 @@ async def update_restock(
             status = RestockStatus(news.changes[-1].to_status) if news.changes else restock.status
             log.info("restock_updated", order_id=str(order_id), status=status, counted=news.counted)
             return bool(news.changes) or news.counted, status
-        if delivery and (before := await restock_inbox.get(db, order_id, delivery.webhook_id)) is not None:
+        if delivery and (before := await inbox.get_of_restock(db, order_id, delivery.webhook_id)) is not None:
             if before != delivery.body_sha256:
                 raise _differs()
             fresh = await restocks.get(db, order_id)

@@ -93,26 +93,28 @@ def found_due(rows: Sequence[Row]) -> list[Due]:
 
 
 HASTEN = """
--- due.hasten
-UPDATE grocery_orders SET due_at = now() + random() * interval '1 second'
+-- {point}
+UPDATE {table} SET due_at = now() + random() * interval '1 second'
  WHERE due_at > now() + interval '1 second' AND intent IS NOT NULL
 """
+HASTEN_ORDERS = HASTEN.format(point="due.hasten", table="grocery_orders")
 
 
 async def hasten(db: Db) -> int:
     """Inventory is back: make all it is owed due, spread over a second. Returns how many orders that is."""
-    return await db.run(HASTEN)
+    return await db.run(HASTEN_ORDERS)
 
 
 FLAG = """
--- due.flag
-UPDATE grocery_orders SET attention = $2 WHERE order_id = $1 AND finished_at IS NULL
+-- {point}
+UPDATE {table} SET attention = $2 WHERE order_id = $1 AND finished_at IS NULL
 """
+FLAG_ORDER = FLAG.format(point="due.flag", table="grocery_orders")
 
 
 async def flag(db: Db, order_id: UUID, why: str) -> None:
     """Ask for a person's attention; the order itself stays as it is."""
-    await db.run(FLAG, order_id, why)
+    await db.run(FLAG_ORDER, order_id, why)
 
 
 COUNT = """

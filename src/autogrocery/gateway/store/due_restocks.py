@@ -4,61 +4,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.store.due import BACKOFF, BATCH, CLAIM, LEASE_S, SILENT_BACKOFF, attention, found_due
+from autogrocery.gateway.store import due
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.gateway.store.due import Due
     from autogrocery.kit.pg import Db
 
-CLAIM_OWED = CLAIM.format(
+CLAIM_OWED = due.CLAIM.format(
     point="due_restocks.claim_owed",
     table="restock_orders",
     condition="intent IS NOT NULL",
-    backoff=BACKOFF,
-    also=attention("a peer gives no clear answer"),
+    backoff=due.BACKOFF,
+    also=due.attention("a peer gives no clear answer"),
 )
-CLAIM_SILENT = CLAIM.format(
+CLAIM_SILENT = due.CLAIM.format(
     point="due_restocks.claim_silent",
     table="restock_orders",
     condition="status = 'RECEIVING' AND intent IS NULL",
-    backoff=SILENT_BACKOFF,
+    backoff=due.SILENT_BACKOFF,
     also="",
 )
 
 
-async def claim_owed(db: Db) -> list[Due]:
+async def claim_owed(db: Db) -> list[due.Due]:
     """Claim restocks that owe a peer a call."""
-    return found_due(await db.rows(CLAIM_OWED, BATCH, LEASE_S))
+    return due.found_due(await db.rows(CLAIM_OWED, due.BATCH, due.LEASE_S))
 
 
-async def claim_silent(db: Db, again_after_s: float) -> list[Due]:
+async def claim_silent(db: Db, again_after_s: float) -> list[due.Due]:
     """Claim restocks that inventory has had for a while without news; looked at again after `again_after_s` ± 20 %."""
-    return found_due(await db.rows(CLAIM_SILENT, BATCH, LEASE_S, again_after_s))
+    return due.found_due(await db.rows(CLAIM_SILENT, due.BATCH, due.LEASE_S, again_after_s))
 
 
-HASTEN = """
--- due_restocks.hasten
-UPDATE restock_orders SET due_at = now() + random() * interval '1 second'
- WHERE due_at > now() + interval '1 second' AND intent IS NOT NULL
-"""
+HASTEN_RESTOCKS = due.HASTEN.format(point="due_restocks.hasten", table="restock_orders")
 
 
 async def hasten(db: Db) -> int:
     """A peer is back: make all that is owed due, spread over a second. Returns how many restocks that is."""
-    return await db.run(HASTEN)
+    return await db.run(HASTEN_RESTOCKS)
 
 
-FLAG = """
--- due_restocks.flag
-UPDATE restock_orders SET attention = $2 WHERE order_id = $1 AND finished_at IS NULL
-"""
+FLAG_RESTOCK = due.FLAG.format(point="due_restocks.flag", table="restock_orders")
 
 
 async def flag(db: Db, order_id: UUID, why: str) -> None:
     """Ask for a person's attention; the restock itself stays as it is."""
-    await db.run(FLAG, order_id, why)
+    await db.run(FLAG_RESTOCK, order_id, why)
 
 
 COUNT = """

@@ -11,15 +11,38 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg import Db
 
 REMEMBER = """
--- inbox.remember
+-- {point}
 WITH made AS (
-  INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING body_sha256)
+  INSERT INTO {table} (order_id, webhook_id, body_sha256) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING body_sha256)
 SELECT body_sha256 FROM made UNION ALL
-SELECT body_sha256 FROM webhook_inbox WHERE order_id = $1 AND webhook_id = $2
+SELECT body_sha256 FROM {table} WHERE order_id = $1 AND webhook_id = $2
 """
+REMEMBER_OF_ORDER = REMEMBER.format(point="inbox.remember", table="webhook_inbox")
+REMEMBER_OF_RESTOCK = REMEMBER.format(point="restock_inbox.remember", table="restock_inbox")
 
 
 async def remember(db: Db, order_id: UUID, delivery: Delivery) -> bool:
     """Remember a delivery about an order that had finished already; False if its id came before with another body."""
-    row = await db.row(REMEMBER, order_id, delivery.webhook_id, delivery.body_sha256)
-    return row is None or row["body_sha256"] == delivery.body_sha256
+    return await _remember(db, REMEMBER_OF_ORDER, order_id, delivery)
+
+
+async def remember_of_restock(db: Db, order_id: UUID, delivery: Delivery) -> bool:
+    """The same of a restock that had ended already."""
+    return await _remember(db, REMEMBER_OF_RESTOCK, order_id, delivery)
+
+
+async def _remember(db: Db, statement: str, order_id: UUID, delivery: Delivery) -> bool:
+    row = await db.row(statement, order_id, delivery.webhook_id, delivery.body_sha256)
+    return row is None or bytes(row["body_sha256"]) == delivery.body_sha256
+
+
+GET_OF_RESTOCK = """
+-- restock_inbox.get
+SELECT body_sha256 FROM restock_inbox WHERE order_id = $1 AND webhook_id = $2
+"""
+
+
+async def get_of_restock(db: Db, order_id: UUID, webhook_id: str) -> bytes | None:
+    """Return the SHA-256 of the body that came under this id about a restock; None if none did."""
+    row = await db.row(GET_OF_RESTOCK, order_id, webhook_id)
+    return bytes(row["body_sha256"]) if row else None
