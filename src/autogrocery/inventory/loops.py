@@ -15,6 +15,8 @@ from autogrocery.kit.loops import Loop
 from autogrocery.kit.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from autogrocery.inventory.peers.gateway import Gateway
     from autogrocery.kit.pg import Db, Row
     from autogrocery.kit.tokens import Verifier
@@ -52,21 +54,17 @@ def shutting_out(gateway: Gateway, verifier: Verifier) -> Loop:
 
 def telling(db: Db, gateway: Gateway) -> Loop:
     """Deliver webhooks until each is acknowledged; woken after a report, so that the gateway hears at once."""
-
-    async def deliver(owed: Row) -> None:
-        await tell_gateway(db, gateway, owed)
-
-    outbox = Outbox(db, webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
-                    batch=TELL_BATCH, at_once=AT_ONCE, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
-    return Loop("tell_gateway", TELL_EVERY_S, outbox.relay)
+    return _relaying("tell_gateway", db, webhooks.TABLE, TELL_BATCH, lambda owed: tell_gateway(db, gateway, owed))
 
 
 def telling_of_restocks(db: Db, gateway: Gateway) -> Loop:
     """Deliver the webhooks of deliveries likewise; woken by the report that ends one."""
+    return _relaying("tell_of_restocks", db, restock_webhooks.TABLE, RESTOCKS_AT_ONCE,
+                     lambda owed: tell_of_restock(db, gateway, owed))  # fmt: skip
 
-    async def deliver(owed: Row) -> None:
-        await tell_of_restock(db, gateway, owed)
 
-    outbox = Outbox(db, restock_webhooks.TABLE, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S,
-                    at_once=RESTOCKS_AT_ONCE, batch=RESTOCKS_AT_ONCE, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
-    return Loop("tell_of_restocks", TELL_EVERY_S, outbox.relay)
+def _relaying(name: str, db: Db, table: str, at_once: int, deliver: Callable[[Row], Awaitable[None]]) -> Loop:
+    """Relay an outbox of webhooks, a batch of which is under way all at once."""
+    outbox = Outbox(db, table, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S, batch=at_once,
+                    at_once=at_once, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
+    return Loop(name, TELL_EVERY_S, outbox.relay)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from autogrocery.inventory.actions.settle_lots import tell_left
 from autogrocery.inventory.core.lots import beside_off_sale
-from autogrocery.inventory.core.picking import Receipt
+from autogrocery.inventory.core.picking import Receipt, too_late
 from autogrocery.inventory.store import lots, picks
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Denied, Invalid, NotFound
+from autogrocery.kit.refusals import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -46,14 +46,7 @@ async def report_pick(db: Db, report: Report, classes: Collection[str], on_finis
 
 async def _refused(db: Db, report: Report, classes: Collection[str]) -> Receipt | None:
     """Say why nothing more can be reported on the assignment under this lease; None if it can."""
-    last = await picks.last(db, report.assignment_id)
-    if last is None:
-        raise NotFound("assignment_not_found", "there is no such assignment")
-    if last.robot_class not in classes:
-        raise Denied("insufficient_scope", f"the assignment is for robots of class {last.robot_class}")
-    if last.fence != report.fence or last.holder != report.robot_id:
-        return Receipt.STALE_FENCE
-    return Receipt.DUPLICATE if last.reported else None
+    return too_late(await picks.last(db, report.assignment_id), report.robot_id, report.fence, classes)
 
 
 async def _report_beside_off_sale(db: Db, report: Report, classes: Collection[str]) -> Closed | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.core.picking import Receipt
+from autogrocery.inventory.core.picking import Receipt, too_late
 from autogrocery.inventory.core.putaway import progress
 from autogrocery.inventory.store import putaways, restock_webhooks, restocks, shelf
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Denied, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -53,9 +52,4 @@ async def _enter(tx: Statements, report: PutawayReport, order_id: UUID, news: Pr
 
 async def _too_late(tx: Statements, report: PutawayReport, classes: Collection[str]) -> Receipt:
     last = await putaways.last(tx, report.assignment_id)
-    if last is None:
-        raise NotFound("assignment_not_found", "there is no such assignment")
-    if last.robot_class not in classes:
-        raise Denied("insufficient_scope", f"the assignment is for robots of class {last.robot_class}")
-    done_by_it = last.reported and (last.fence, last.holder) == (report.fence, report.robot_id)
-    return Receipt.DUPLICATE if done_by_it else Receipt.STALE_FENCE
+    return too_late(last, report.robot_id, report.fence, classes) or Receipt.STALE_FENCE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autogrocery.inventory.core.picking import of_another_class
 from autogrocery.inventory.store import putaways, robots
-from autogrocery.kit.refusals import Denied
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,5 +33,5 @@ async def start_pick(
             return lease
         wanted = await putaways.class_of(db, assignment_id)
     if wanted is not None and wanted not in classes:
-        raise Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
+        raise of_another_class(wanted)
     return None

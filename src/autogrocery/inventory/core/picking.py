@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.inventory.core.stock import Line, is_sku
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.refusals import Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -96,3 +96,31 @@ def checked(picks: Iterable[Pick]) -> tuple[Pick, ...]:
     if any(pick.picked < 0 or not is_sku(pick.sku) for pick in ordered):
         raise Invalid("invalid_items", "a count is negative, or a SKU is none")
     return ordered
+
+
+class Last(Struct, frozen=True):
+    """The lease an assignment was last given, whether it has been reported on under it, and the class it wants."""
+
+    reported: bool
+    holder: str | None
+    fence: int | None
+    robot_class: str
+
+
+def of_another_class(wanted: str) -> Denied:
+    """The refusal of a robot of another class."""
+    return Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
+
+
+def too_late(last: Last | None, robot_id: str, fence: int, classes: Collection[str]) -> Receipt | None:
+    """Say why nothing more can be reported on an assignment, or a putaway, under this lease; None if it can.
+
+    Raises NotFound if there is none such, Denied if it is of none of `classes`.
+    """
+    if last is None:
+        raise NotFound("assignment_not_found", "there is no such assignment")
+    if last.robot_class not in classes:
+        raise of_another_class(last.robot_class)
+    if (last.fence, last.holder) != (fence, robot_id):
+        return Receipt.STALE_FENCE
+    return Receipt.DUPLICATE if last.reported else None

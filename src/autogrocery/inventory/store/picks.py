@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.inventory.core.lots import Shelf
+from autogrocery.inventory.core.picking import Last
 from autogrocery.kit.pg_many import Many
 
 if TYPE_CHECKING:
@@ -156,15 +157,6 @@ async def shelf(tx: Statements, assignment_id: UUID) -> tuple[Shelf, ...]:
 LAST = """-- picks.last
 SELECT state, holder, fence, robot_class FROM inventory.assignments WHERE assignment_id = $1
 """
-
-
-class Last(Struct, frozen=True):
-    """The lease an assignment was last given, whether it has been reported on under it, and the class it wants."""
-
-    reported: bool
-    holder: str | None
-    fence: int | None
-    robot_class: str
 
 
 async def last(db: Db, assignment_id: UUID) -> Last | None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.inventory.core.picking import Assignment, Lease, OrderType
+from autogrocery.inventory.core.picking import Assignment, Last, Lease, OrderType
 from autogrocery.inventory.core.putaway import Count, putaway_id
 from autogrocery.inventory.core.stock import Line
-from autogrocery.inventory.store.picks import Last
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
