@@ -15,6 +15,7 @@ import zmq
 from msgspec import Struct
 from zmq.auth.asyncio import AsyncioAuthenticator
 
+from autogrocery.kit.key_files import content_of, stamp_of
 from autogrocery.kit.links import refuse_plaintext
 from autogrocery.kit.log import log
 from autogrocery.kit.run import StartError
@@ -38,13 +39,13 @@ class Allowed:
     def __init__(self, path: Path) -> None:
         """Read the file; raises StartError naming the variable."""
         self._path = path
-        self._stamp = _stamp_of(ALLOWED, path)
+        self._stamp = stamp_of(ALLOWED, path)
         self._keys = self._read()
 
     def callback(self, _domain: str, key: bytes) -> bool:
         """Say whether the holder of `key` may listen; a list that can't be read any more leaves the last one in force."""
         try:
-            stamp = _stamp_of(ALLOWED, self._path)
+            stamp = stamp_of(ALLOWED, self._path)
             if stamp != self._stamp:
                 self._stamp = stamp
                 self._keys = self._read()
@@ -134,19 +135,9 @@ def _secret_of(name: str) -> bytes:
     return _checked(SECRET, text.strip())
 
 
-def _stamp_of(variable: str, path: Path) -> tuple[int, int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise StartError(f"{variable}: the file can't be read ({error.strerror})") from None
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
 def _text_of(variable: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
-    except OSError as error:
-        raise StartError(f"{variable}: the file can't be read ({error.strerror})") from None
+        return content_of(variable, path).decode("ascii")
     except UnicodeDecodeError:
         raise StartError(f"{variable}: the file holds no key of {KEY_CHARACTERS} characters of Z85") from None
 

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 from autogrocery.kit.run import StartError
 
+# Hosts of URLs to which a password may go in the clear.
+SAME_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 LOCAL_SCHEMES: Final = ("unix:", "unix-abstract:", "ipc://", "inproc://")
 
 

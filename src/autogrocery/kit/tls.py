@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from autogrocery.kit.key_files import content_of, stamp_of, unreadable
 from autogrocery.kit.links import refuse_plaintext
 from autogrocery.kit.log import log
 from autogrocery.kit.run import StartError
@@ -85,14 +86,7 @@ class Identity:
             log.info("certificate_taken", names=sorted(self._material.names), ends=self._material.ends)
 
     def _stamped(self) -> tuple[tuple[int, ...], ...]:
-        found = []
-        for variable, path in self._files.items():
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise StartError(f"{variable}: the file can't be read ({error.strerror})") from None
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        return tuple(found)
+        return tuple(stamp_of(variable, path) for variable, path in self._files.items())
 
     def _read(self) -> Material:
         _check_private(self._files["TLS_KEY"])
@@ -153,16 +147,13 @@ def _check_private(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise StartError(f"TLS_KEY: the file can't be read ({error.strerror})") from None
+        raise unreadable("TLS_KEY", error) from None
     if stat.S_IMODE(status.st_mode) & (OTHERS_MAY_OF_ROOTS if status.st_uid == 0 else OTHERS_MAY):
         raise StartError("TLS_KEY: others may read the file; chmod 600 it")
 
 
 def _text_of(variable: str, path: Path) -> bytes:
-    try:
-        found = path.read_bytes()
-    except OSError as error:
-        raise StartError(f"{variable}: the file can't be read ({error.strerror})") from None
+    found = content_of(variable, path)
     wanted = b"PRIVATE KEY-----" if variable == "TLS_KEY" else b"-----BEGIN CERTIFICATE-----"
     if wanted not in found:
         raise StartError(

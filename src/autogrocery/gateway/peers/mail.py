@@ -17,6 +17,7 @@ import aiosmtplib
 
 from autogrocery.gateway.core.account import EMAIL
 from autogrocery.kit import faults
+from autogrocery.kit.links import SAME_MACHINE
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import Invalid, Unavailable
 from autogrocery.kit.settings import SettingsError
@@ -34,7 +35,6 @@ QUIT_S = 1.0
 DEADLINE_S = 20.0  # for all of it; below the lease of an outbox row, so that nobody sends it beside us
 PERMANENT = 500  # RFC 5321 §4.2.1: a reply of 5yz says never
 SENDER = "receipts@autogrocery.invalid"
-SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def address(text: str) -> Address:

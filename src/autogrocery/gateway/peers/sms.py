@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from msgspec import Struct
 
 from autogrocery.kit import faults
+from autogrocery.kit.links import SAME_MACHINE
 from autogrocery.kit.log import log
 from autogrocery.kit.outbox import NotBefore
 from autogrocery.kit.refusals import Invalid, Unavailable
@@ -30,7 +31,6 @@ ASK_AGAIN = frozenset(
     {401, 403, 407, 408, 409, 423, 425, 429}
 )  # about this gateway or this moment, not about this alert
 SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11}")  # E.164, a short code, a name (3GPP TS 23.040)
-SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 EXPECTED = (
     "SMS_URL is malformed: expected twilio://ACCOUNT_SID:TOKEN@HOST?from=+… or https://USER:PASSWORD@HOST/PATH?from=+…"
 )
