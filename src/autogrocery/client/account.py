@@ -24,21 +24,26 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
+Noun = TypeVar("Noun")
+Heard = TypeVar("Heard")
 Seen = TypeVar("Seen")
 FIRST_LOOK_S: Final = 0.25
 LONGEST_LOOK_S: Final = 2.0
 
 
-class Account(Generic[T]):
+class Account(Generic[T, Noun, Heard]):
     """One account's conversation with the gateway at `url`; opened and closed with `async with`.
 
     Every request is repeated within `patience` where it was not answered or was put off (429, 503, Retry-After); Problem is
     raised for a refusal, Unanswered if nothing definite was heard in time. With a `notebook` file what is in flight
-    survives a power loss. A `session` given is used and left open, so that many accounts can share one pool of connections.
+    survives a power loss. `heard` is told every 2xx about an order or a delivery, as it arrives. A `session` given is used
+    and left open, so that many accounts can share one pool of connections.
     """
 
     doors: ClassVar[str] = CLIENT_DOORS
     pages: type[Memory[T]]  # what the notebook holds
+    noun: type[Noun]  # what the conversation is about
+    told: Callable[[str, int, Noun], Heard]  # makes of a step, an HTTP status and what was said one thing to be heard
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Account(Generic[T]):
         notebook: Path | None = None,
         patience: Patience | None = None,
         session: aiohttp.ClientSession | None = None,
+        heard: Callable[[Heard], None] | None = None,
     ) -> None:
         self.device_id = device_id
         self._url = url.rstrip("/")
@@ -59,6 +65,7 @@ class Account(Generic[T]):
         self._shared = session
         self._turn = asyncio.Lock()
         self._memory: Memory[T] | None = None
+        self._heard = heard
 
     async def __aenter__(self) -> Self:
         self._memory = await recall(self._notebook, self.pages(self.device_id, uuid.uuid4().hex), self.pages)
@@ -91,6 +98,15 @@ class Account(Generic[T]):
             if problem.status != UNAUTHENTICATED:
                 raise
         return await self._ask(replace(call, bearer=await self._badge.token(refused=token)), heard)
+
+    async def _about(self, step: str, call: Call) -> Noun:
+        """Ask about the conversation's noun; every 2xx on the way is heard."""
+
+        def hear(status: int, body: bytes) -> None:
+            if self._heard is not None:
+                self._heard(self.told(step, status, msgspec.json.decode(body, type=self.noun)))
+
+        return msgspec.json.decode(await self._ask_with_badge(call, hear), type=self.noun)
 
     def _known(self) -> Memory[T]:
         if self._memory is None:

@@ -25,12 +25,7 @@ from autogrocery.client.problems import Problem
 from autogrocery.client.wire import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    import aiohttp
-
-    from autogrocery.client.patience import Patience
+    from collections.abc import Iterable
 
 ABOUT_THE_ORDER: Final = frozenset({404, 409, 410, 422})  # refusals that settle it; a 401 or 403 settles nothing
 
@@ -43,28 +38,15 @@ class Told(Struct, frozen=True):
     order: Order
 
 
-class Kiosk(Account[InFlight]):
+class Kiosk(Account[InFlight, Order, Told]):
     """One device's conversation with the gateway at `url`; patience, session and notebook as any Account's.
 
-    With a `notebook` file a basket in flight survives a power loss: `resume` drives it on. `heard` is told every 2xx about
-    an order, as it arrives.
+    With a `notebook` file a basket in flight survives a power loss: `resume` drives it on.
     """
 
     pages = Memory[InFlight]
-
-    def __init__(
-        self,
-        url: str,
-        device_id: str,
-        password: str,
-        *,
-        notebook: Path | None = None,
-        patience: Patience | None = None,
-        session: aiohttp.ClientSession | None = None,
-        heard: Callable[[Told], None] | None = None,
-    ) -> None:
-        super().__init__(url, device_id, password, notebook=notebook, patience=patience, session=session)
-        self._heard = heard
+    noun = Order
+    told = Told
 
     async def register(self, *, email: str | None = None, phone: str | None = None) -> Registration:
         """Enter this device into the registry. Raises Problem `device_taken` if somebody else has its name.
@@ -142,7 +124,7 @@ class Kiosk(Account[InFlight]):
 
     async def order(self, order_id: str) -> Order:
         """Return the order as it stands now. Raises Problem `order_not_found`."""
-        return await self._about_order("order", Call("GET", f"/api/client/orders/{order_id}"))
+        return await self._about("order", Call("GET", f"/api/client/orders/{order_id}"))
 
     async def orders(self, *, status: Status | None = None, cursor: str | None = None, limit: int = 20) -> OrderPage:
         """Return one page of this device's orders, newest first."""
@@ -162,7 +144,7 @@ class Kiosk(Account[InFlight]):
         body = {"items": basket.items, "allow_partial": basket.allow_partial}
         call = Call("POST", "/api/client/order/preview", body, key_of(self.device_id, basket.basket_id))
         try:
-            order = await self._about_order("preview", call)
+            order = await self._about("preview", call)
         except Problem as problem:
             if problem.status in ABOUT_THE_ORDER:
                 await self._note(replace(self._known(), in_flight=None))
@@ -179,7 +161,7 @@ class Kiosk(Account[InFlight]):
             await self._note(replace(self._known(), in_flight=replace(basket, wanted=wanted)))
         call = Call("POST", f"/api/client/order/{wish}", {"order_id": order_id}, settles=True)
         try:
-            order = await self._about_order(wish, call)
+            order = await self._about(wish, call)
         except Problem as problem:
             if ours and problem.status in ABOUT_THE_ORDER:
                 await self._note(replace(self._known(), in_flight=None))
@@ -187,10 +169,3 @@ class Kiosk(Account[InFlight]):
         if ours and order.dispatch not in ("in_doubt", "releasing"):
             await self._note(replace(self._known(), in_flight=None))
         return order
-
-    async def _about_order(self, step: str, call: Call) -> Order:
-        def hear(status: int, body: bytes) -> None:
-            if self._heard is not None:
-                self._heard(Told(step, status, msgspec.json.decode(body, type=Order)))
-
-        return msgspec.json.decode(await self._ask_with_badge(call, hear), type=Order)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -13,14 +12,6 @@ from autogrocery.client.memory import Memory, OnBoard, key_of
 from autogrocery.client.nouns import Manifest, Restock
 from autogrocery.client.problems import Problem
 from autogrocery.client.wire import Call
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import aiohttp
-
-    from autogrocery.client.patience import Patience
 
 REFUSED: Final = frozenset({400, 409, 413, 422})  # they settle a delivery; a 401 or 403 settles nothing
 
@@ -33,29 +24,16 @@ class ToldRestock(Struct, frozen=True):
     restock: Restock
 
 
-class Truck(Account[OnBoard]):
+class Truck(Account[OnBoard, Restock, ToldRestock]):
     """One truck's conversation with the gateway at `url`; patience, session and notebook as any Account's.
 
-    With a `notebook` file a delivery in flight survives a power loss: `resume` announces it again. `heard` is told every
-    2xx about a delivery, as it arrives.
+    With a `notebook` file a delivery in flight survives a power loss: `resume` announces it again.
     """
 
     doors: ClassVar[str] = "/api/truck"
     pages = Memory[OnBoard]
-
-    def __init__(
-        self,
-        url: str,
-        device_id: str,
-        password: str,
-        *,
-        notebook: Path | None = None,
-        patience: Patience | None = None,
-        session: aiohttp.ClientSession | None = None,
-        heard: Callable[[ToldRestock], None] | None = None,
-    ) -> None:
-        super().__init__(url, device_id, password, notebook=notebook, patience=patience, session=session)
-        self._heard = heard
+    noun = Restock
+    told = ToldRestock
 
     async def restock(self, manifest: Manifest, *, delivery_id: str | None = None) -> Restock:
         """Announce a delivery. Returns once inventory has answered, or with `dispatch` "in_doubt" when patience ends.
@@ -98,10 +76,3 @@ class Truck(Account[OnBoard]):
         if restock.dispatch != "in_doubt":
             await self._note(replace(self._known(), in_flight=None))
         return restock
-
-    async def _about(self, step: str, call: Call) -> Restock:
-        def hear(status: int, body: bytes) -> None:
-            if self._heard is not None:
-                self._heard(ToldRestock(step, status, msgspec.json.decode(body, type=Restock)))
-
-        return msgspec.json.decode(await self._ask_with_badge(call, hear), type=Restock)
