@@ -141,14 +141,7 @@ def public_table(deps: Deps, accounts: Accounts, limits: Limits) -> list[Route]:
 def openapi() -> dict[str, Any]:
     """Return the public listener's OpenAPI document; no socket is opened for it."""
     nothing: Any = None
-    limits = limits_of(Rates())
-    rows = [
-        *account_routes(nothing, limits),
-        *order_routes(nothing, limits),
-        *truck_routes(nothing, limits),
-        *probe_routes(nothing),
-    ]
-    return document([*rows, *document_routes(rows, title=TITLE)], TITLE)
+    return document(public_table(nothing, nothing, limits_of(Rates())), TITLE)
 
 
 def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier, limits: Limits) -> list[Route]:
