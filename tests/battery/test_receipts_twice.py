@@ -7,7 +7,6 @@ from email import message_from_bytes
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.peers.mail import Mail
@@ -16,6 +15,7 @@ from autogrocery.kit.outbox import Outbox
 from autogrocery.kit.ports import free_ports
 from tests.battery.stage import trace
 from tests.battery.states import MAKERS
+from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +46,8 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, Mail]]:
     box = Postbox()
-    (port,) = free_ports(1)
-    server = Controller(box, hostname="127.0.0.1", port=port)
-    server.start()
-    yield box, Mail(f"smtp://127.0.0.1:{port}", None)  # type: ignore[arg-type]
-    server.stop()
+    with serve_postbox(box) as place:
+        yield box, Mail(f"smtp://{place}", None)  # type: ignore[arg-type]
 
 
 def relay(house: House, mail: Mail) -> Outbox:

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
-from autogrocery.kit.ports import free_ports
+from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,11 +50,8 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, str]]:
     box = Postbox()
-    (port,) = free_ports(1)
-    server = Controller(box, hostname="127.0.0.1", port=port)
-    server.start()
-    yield box, f"smtp://127.0.0.1:{port}"
-    server.stop()
+    with serve_postbox(box) as place:
+        yield box, f"smtp://{place}"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from aiosmtpd.controller import Controller
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,9 +21,9 @@ from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.kit import bus, rpc
-from autogrocery.kit.ports import free_ports
 from tests.fakes.peers import FakeInventory, FakePricing, serve_peers
 from tests.fakes.sms import serve_sms
+from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -150,11 +149,7 @@ async def open_stage(db: Db, folder: Path) -> AsyncIterator[Stage]:
         shelf.stock.update(dict.fromkeys(PLENTY, 1_000_000))
         publisher = await stack.enter_async_context(bus.open_publisher("ANALYTICS_ZMQ_ADDR", "tcp://127.0.0.1:*", point="metrics.publish"))  # fmt: skip
         postbox = Postbox()
-        (port,) = free_ports(1)
-        server = Controller(postbox, hostname="127.0.0.1", port=port)
-        server.start()
-        smtp_url = f"smtp://127.0.0.1:{port}"
-        stack.callback(server.stop)
+        smtp_url = f"smtp://{stack.enter_context(serve_postbox(postbox))}"
         settings = GatewaySettings(
             database_url="", jwt_secret="", robot_jwt_secret="", webhook_secret="", bcrypt_cost=5, max_live_previews=1
         )

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,12 +21,11 @@ from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.outbox import Outbox
-from autogrocery.kit.ports import free_ports
 from autogrocery.kit.refusals import Unavailable
 from tests.fakes.house import add_device
+from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
 
@@ -70,18 +67,6 @@ class Postbox:
         return "250 OK"
 
 
-@contextmanager
-def served(box: Postbox, host: str = "127.0.0.1", **how: Any) -> Iterator[str]:
-    """Serve `box`; yields host:port."""
-    (port,) = free_ports(1)
-    server = Controller(box, hostname=host, port=port, ready_timeout=20.0, **how)
-    server.start()
-    try:
-        yield f"{host}:{port}"
-    finally:
-        server.stop()
-
-
 def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's side, and that of a client who trusts it."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
@@ -115,7 +100,7 @@ async def test_a_letter_goes_under_tls_if_the_server_can(tmp_path: Path, scheme:
     theirs, ours = certificate(tmp_path)
     box = Postbox()
     controller: dict[str, Any] = {how: theirs}
-    with served(box, **controller) as place:
+    with serve_postbox(box, **controller) as place:
         await Mail(f"{scheme}://{place}", tmp_path, tls=ours).send(letter(), "1")
         with pytest.raises(Unavailable, match="mail_unavailable"):  # nobody knows this certificate
             await Mail(f"{scheme}://{place}", tmp_path).send(letter(), "2")
@@ -130,7 +115,7 @@ async def test_a_password_leaves_this_machine_under_tls_only(tmp_path: Path, hos
         box.logins += 1
         return True
 
-    with served(box, host, auth_callback=login, auth_require_tls=False) as place:
+    with serve_postbox(box, host, auth_callback=login, auth_require_tls=False) as place:
         mail = Mail(f"smtp://mart:secret@{place}", tmp_path)
         if taken:
             await mail.send(letter(), "1")
@@ -143,7 +128,7 @@ async def test_a_password_leaves_this_machine_under_tls_only(tmp_path: Path, hos
 async def test_a_wrong_password_buries_no_receipt(tmp_path: Path) -> None:
     box = Postbox()
     with (
-        served(box, auth_callback=lambda *_facts: False, auth_require_tls=False) as place,
+        serve_postbox(box, auth_callback=lambda *_facts: False, auth_require_tls=False) as place,
         pytest.raises(Unavailable, match="mail_unavailable"),
     ):
         await Mail(f"smtp://mart:old@{place}", tmp_path).send(letter(), "1")
@@ -178,7 +163,7 @@ async def test_broken_mail_costs_neither_its_order_nor_other_receipts(house: Hou
     made = {name: await completed(house, f"{name}@home.example") for name in FATES}
     before = {name: await orders.get(house.db, order_id) for name, order_id in made.items()}
     box = Postbox()
-    with served(box) as place:
+    with serve_postbox(box) as place:
         await relay(house, Mail(f"smtp://{place}", tmp_path, deadline_s=IMPATIENCE_S)).relay()
     found = {
         one.order_id: (one.standing, one.why)
@@ -195,7 +180,7 @@ async def test_broken_mail_costs_neither_its_order_nor_other_receipts(house: Hou
 async def test_a_dead_receipt_is_seen_and_replayed_as_the_same_mail(house: House, tmp_path: Path) -> None:
     order_id, other = await completed(house, "554@home.example"), await completed(house, "rcpt550@home.example")
     box = Postbox()
-    with served(box) as place:
+    with serve_postbox(box) as place:
         outbox = relay(house, Mail(f"smtp://{place}", tmp_path))
         await outbox.relay()
         assert {one.order_id for one in await receipts.list_letters(house.db, dead_only=True, limit=9)} == {
@@ -218,7 +203,7 @@ async def test_a_dead_receipt_is_seen_and_replayed_as_the_same_mail(house: House
 async def test_a_replayed_receipt_has_its_whole_day_again(house: House, tmp_path: Path) -> None:
     await completed(house, "554@home.example")
     box = Postbox()
-    with served(box) as place:
+    with serve_postbox(box) as place:
         outbox = relay(house, Mail(f"smtp://{place}", tmp_path))
         await outbox.relay()
         await house.db.run("UPDATE receipt_outbox SET created_at = now() - interval '2 days'")
@@ -232,7 +217,7 @@ async def test_a_replayed_receipt_has_its_whole_day_again(house: House, tmp_path
 async def test_a_receipt_that_is_sent_twice_is_the_same_bytes(house: House, tmp_path: Path) -> None:
     await completed(house, "kitchen@home.example")
     box = Postbox()
-    with served(box) as place:
+    with serve_postbox(box) as place:
         for _ in range(2):
             await house.db.run("UPDATE receipt_outbox SET done_at = NULL, next_attempt_at = now()")
             await relay(house, Mail(f"smtp://{place}", tmp_path)).relay()

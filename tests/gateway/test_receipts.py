@@ -8,13 +8,13 @@ from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.kit.outbox import Outbox
 from autogrocery.kit.ports import free_ports
 from autogrocery.kit.settings import SettingsError
+from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +42,8 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, str]]:
     box = Postbox()
-    (port,) = free_ports(1)
-    server = Controller(box, hostname="127.0.0.1", port=port)
-    server.start()
-    yield box, f"smtp://127.0.0.1:{port}"
-    server.stop()
+    with serve_postbox(box) as place:
+        yield box, f"smtp://{place}"
 
 
 async def completed(house: House, email: str | None) -> UUID:
