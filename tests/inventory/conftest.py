@@ -4,11 +4,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autogrocery.kit.pg import open_db
+from tests.conftest import PATIENT_MS
+from tests.inventory.crowd import violations
+from tests.inventory.dated import robot
 from tests.inventory.shop import Shop
 from tests.inventory.shop import shop as opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from autogrocery.kit.pg import Db
 
 
 @pytest.fixture
@@ -29,3 +35,12 @@ async def shop(inventory_dsn: str) -> AsyncIterator[Shop]:
         await running.stock(milk=50, yoghurt=50, baguette=50, apple=50)
         yield running
         assert await running.violations() == []
+
+
+@pytest.fixture
+async def db(inventory_dsn: str) -> AsyncIterator[Db]:
+    """The store of an inventory with one robot; whatever a test does, every invariant holds afterwards."""
+    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as opened:
+        await robot(opened)
+        yield opened
+        assert await violations(opened) == []

@@ -18,7 +18,6 @@ from autogrocery.inventory.core.stock import Line
 from autogrocery.inventory.store import holds, lots, orders
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Invalid
-from tests.conftest import PATIENT_MS
 from tests.inventory.crowd import violations
 from tests.inventory.dated import (
     assign,
@@ -30,12 +29,11 @@ from tests.inventory.dated import (
     picked,
     report,
     reserve,
-    robot,
     sell,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from autogrocery.kit.pg import Db
 
@@ -51,14 +49,6 @@ SELECT o.created_at, t.expiry_at
   FROM inventory.orders o JOIN inventory.order_lines l USING (order_id) JOIN inventory.lots t USING (sku)
  WHERE sku = $1 AND o.created_at >= t.expiry_at
 """
-
-
-@pytest.fixture
-async def db(inventory_dsn: str) -> AsyncIterator[Db]:
-    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as opened:
-        await robot(opened)
-        yield opened
-        assert await violations(opened) == []
 
 
 async def test_what_expired_is_not_available_from_the_instant_on(db: Db) -> None:

@@ -9,10 +9,7 @@ import pytest
 from autogrocery.inventory.actions.recall_lot import recall_lot
 from autogrocery.inventory.core.picking import Outcome
 from autogrocery.inventory.store import ledger
-from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import NotFound
-from tests.conftest import PATIENT_MS
-from tests.inventory.crowd import violations
 from tests.inventory.dated import (
     assign,
     deliver,
@@ -23,23 +20,13 @@ from tests.inventory.dated import (
     picked,
     report,
     reserve,
-    robot,
     sell,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from autogrocery.kit.pg import Db
-
-
-@pytest.fixture
-async def db(inventory_dsn: str) -> AsyncIterator[Db]:
-    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as opened:
-        await robot(opened)
-        yield opened
-        assert await violations(opened) == []
 
 
 async def got(db: Db, lot: str) -> dict[UUID, int | None]:
