@@ -11,6 +11,7 @@ from autogrocery.commands.keys import operator_identity
 from autogrocery.commands.signalled import until_signalled
 from autogrocery.commands.suppliers import add_trucks
 from autogrocery.commands.whole_audit import audit_all
+from autogrocery.gateway.store import receipts
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.refusals import Unavailable
 from autogrocery.sim.demand import load_demand, read_stock, stock_for
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from autogrocery.stack import Stack
 
 STATUS_FILE = "analytics.json"
-MAILED = """-- replaying.mailed
-SELECT order_id FROM receipt_outbox WHERE done_at IS NOT NULL
-"""
 DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
 
 
@@ -127,7 +125,7 @@ def _mailed(stack: Stack) -> Callable[[], Awaitable[set[str]]]:
     async def find() -> set[str]:
         try:
             async with open_db(stack.dsn, application="replaying", max_size=1) as db:
-                return {str(row["order_id"]) for row in await db.rows(MAILED)}
+                return {str(order_id) for order_id in await receipts.list_done(db)}
         except Unavailable:
             return set()
 

@@ -52,6 +52,17 @@ async def list_letters(db: Db, *, dead_only: bool, limit: int) -> list[Letter]:
     ]
 
 
+LIST_DONE = """
+-- receipts.list_done
+SELECT order_id FROM receipt_outbox WHERE done_at IS NOT NULL
+"""
+
+
+async def list_done(db: Db) -> list[UUID]:
+    """Return the orders with whose receipt nothing is left to do."""
+    return [row["order_id"] for row in await db.rows(LIST_DONE)]
+
+
 # The 24 hours in which temporary answers are borne begin anew.
 REPLAY = """
 -- receipts.replay
