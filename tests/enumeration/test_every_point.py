@@ -32,7 +32,7 @@ LEFT_OUT = {
     "due.hasten", "devices.list", "devices.list_disabled", "devices.disable", "refresh_tokens.forget", "standings.list", "standings.list_restocks",
     "restocks.get_of_truck", "restocks.list_events", "due_restocks.count", "due_restocks.flag", "due_restocks.hasten",
     "restock_inbox.get", "restock_inbox.remember", "inventory.check_availability", "pricing.list_products", "inbox.remember",
-    "devices.set_alerts", "receipts.list", "receipts.replay", "receipts.count_dead", "enrolments.add", "enrolments.list",
+    "devices.set_alerts", "receipts.list", "receipts.list_done", "receipts.replay", "receipts.count_dead", "enrolments.add", "enrolments.list",
     "enrolments.revoke", "standings.owners",
 }  # fmt: skip
 

@@ -70,6 +70,40 @@ async def test_a_body_that_drips_does_not_win_time() -> None:
         assert await line.rest() == b""
 
 
+INTERRUPTED = {
+    "a body that drips": (HEAD + b"\r\n", 408),
+    "a head that drips": (HEAD, 408),
+    "a head without end": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000, 431),
+    "an address without end": (b"GET /" + b"x" * 20_000, 414),
+    "no HTTP": (b"\0" * 100, 400),
+    "a chunk of no size": (b"POST /open HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+    "an upgrade with a body": (HEAD + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), INTERRUPTED.values(), ids=INTERRUPTED)
+async def test_who_is_still_sending_reads_why_it_ends(sent: bytes, status: int) -> None:
+    async with served(Stage(), body_deadline_s=0.2, listener={"head_deadline_s": 0.2}) as port, wire(port) as line:
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await line.send(sent)
+        for _ in range(10):  # a socket that is closed answers the first with a reset, which drops what was not read
+            await asyncio.sleep(0.05)
+            await line.send(b"x")
+        line.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await line.reply()).status == status
+
+
+async def test_who_goes_on_sending_is_read_on_for_a_second_only() -> None:
+    async with served(Stage(), body_deadline_s=0.2) as port, wire(port) as line:
+        await line.send(HEAD + b"\r\n")
+        began = time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() - began < PATIENCE_S:
+                await line.send(b"x")
+                await asyncio.sleep(0.05)
+        assert 1 < time.monotonic() - began < 4
+
+
 async def crowd(port: int, lines: AsyncExitStack, count: int) -> list[Wire]:
     return [await lines.enter_async_context(wire(port)) for _ in range(count)]
 

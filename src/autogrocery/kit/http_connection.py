@@ -75,7 +75,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, if there is room; the first head is due from now on."""
-        super().connection_made(Corked(transport, self.loop, self._send_deadline_s))  # type: ignore[arg-type]
+        super().connection_made(Corked(transport, self.loop, self._send_deadline_s, self._is_midway))  # type: ignore[arg-type]
         if transport.get_extra_info("sslcontext") is not None:
             self._peer = {PEER_NAMES: names_of(transport.get_extra_info("peercert"))}
         if self._crowd.join(self):
@@ -98,7 +98,9 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client end its stream behind its request (RFC 9112 §9.6): it is answered, then the connection ends."""
-        if self._peer or self._free() or self.cycle.response_started:  # TLS has no half-closed connection
+        if (
+            self.transport.is_closing() or self._peer or self._free() or self.cycle.response_started
+        ):  # TLS has no half-closed connection
             return False
         self.cycle.keep_alive = False
         return True
@@ -185,6 +187,8 @@ class Connection(HttpToolsProtocol):
         """Go on with what is queued, or wait for the next request."""
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
+            if self.transport.is_closing():
+                self._crowd.wait(self)
             return
         self.server_state.total_requests += 1
         self.flow.resume_reading()
@@ -233,6 +237,12 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b%b%b"
                              % (fixed, lines, request_id, size, front, request_id, back))  # fmt: skip
         self._wait()
+
+    def _is_midway(self) -> bool:
+        """Say whether a message is on its way that has not been read to its end."""
+        if self._in_head:
+            return self._bytes > 0
+        return self._turned_away or self._flaw is not None or (self.cycle is not None and self.cycle.more_body)
 
     def _free(self) -> bool:
         """Say whether no request is in work."""
