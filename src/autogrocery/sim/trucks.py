@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.client import Problem, Truck, Unanswered
+from autogrocery.sim.market import AisleType  # noqa: TC001 - msgspec reads the annotation
 from autogrocery.sim.supply import CASE_UNITS, MOST_LINES, SUPPLIERS, in_cases, manifest_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from autogrocery.client import Item, Manifest, Order, Patience, Restock, ToldRestock
     from autogrocery.sim.demand import Demand
-    from autogrocery.sim.market import AisleType
 
 ROUND_S: Final = 1.5  # between two trucks of one supplier
 COME_BACK_S: Final = 2.0  # how long a customer waits for a truck after the first visit; longer after each
