@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 SEED = int(os.environ.get("PROVE_SEED", "1"))
-FEW_HANGS = 1  # in the short form, for each deed: each costs the call's own deadline
+HANGS = 0.3  # of the deeds have one, in the short form: it costs the call's own deadline
 MESSAGES = ("inventory.", "pricing.", "mail.", "sms.", "metrics.publish", "robots.announce", "gateway.")
 
 
@@ -41,14 +41,16 @@ async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:
 def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
     """Every point in every mode, with a caller that insists and one that walks away.
 
-    In the short form with either, in one of the two modes that only take time, and hanging at a few points.
+    In the short form with either, and of the modes that only take time each point has one or none, hanging a few deeds one.
     """
     modes = [(point, mode) for point in points for mode in modes_at(point)]
     if EVERYTHING:
         return [(point, mode, insists) for point, mode in modes for insists in (True, False)]
     hanging = [one for one in modes if one[1] is Mode.HANG]
-    left_out = chance.sample(hanging, len(hanging) - FEW_HANGS)
-    left_out += [(point, chance.choice((Mode.DELAY, Mode.LATE))) for point in points]
+    left_out = chance.sample(hanging, len(hanging) - (chance.random() < HANGS))
+    for point in points:
+        kept = chance.choice((Mode.DELAY, Mode.LATE, None, None))
+        left_out += [(point, mode) for mode in (Mode.DELAY, Mode.LATE) if mode is not kept]
     return [(point, mode, chance.random() < 0.5) for point, mode in modes if (point, mode) not in left_out]
 
 

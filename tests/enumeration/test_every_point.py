@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.enumeration.breaking import Point
 
 SCENARIOS = {scenario.name: scenario for scenario in (*ORDERS, *RESTOCKS, *ACCOUNTS)}
-PAIRS = 2_000 if EVERYTHING else 60
+PAIRS = 2_000 if EVERYTHING else 40
 
 # Read by doors that change nothing, or run by a command or as housekeeping: a fault there is an error, and the next starts afresh.
 LEFT_OUT = {
