@@ -17,10 +17,13 @@ from rich.table import Table
 
 from autogrocery.kit import clock, log
 from bench import guard, suite
+from bench.blocks import blocks
+from bench.measure import baskets_of
 from bench.proc import describe
 from bench.profile import functions_of_gateway
 from bench.record import Record
 from bench.stage import check_durable, open_postgres
+from bench.statement import shares
 from bench.tables import Sheet, sheets
 from bench.without import GAINS
 
@@ -85,7 +88,7 @@ async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Cons
     bench = suite.Bench(server, asked.seconds, given, say)
     record = Record(
         at=clock.now().date().isoformat(), machine=describe(server.binaries.version),
-        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), seconds=asked.seconds, settings=given,
+        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), loop_us=round(guard.calibration_us(), 1), seconds=asked.seconds, settings=given,
     )  # fmt: skip
     for part in [part for part in asked.parts if part in PARTS]:
         record = await PARTS[part](bench, record, asked)
@@ -147,6 +150,15 @@ async def grown(bench: suite.Bench, record: Record, asked: argparse.Namespace) -
     return msgspec.structs.replace(record, grown=found)
 
 
+async def parts_of_an_order(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
+    """Measure what an order's building blocks cost alone, and where PostgreSQL's time goes."""
+    at_once, lines = asked.duel_connections, asked.lines[0]
+    bench.say(f"building blocks, {at_once} at once")
+    found = await blocks(bench.server, at_once, baskets_of(lines)[0])
+    bench.say(f"the statement for many, {at_once} orders a batch")
+    return msgspec.structs.replace(record, blocks=found, shares=await shares(bench.server, at_once, lines))
+
+
 async def profiled(_bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
     """Look where the gateway's time goes."""
     rows = await functions_of_gateway(asked.duel_connections, asked.seconds, asked.lines[0], PROFILED)
@@ -161,6 +173,7 @@ PARTS: Final = {
     "logins": logins,
     "switched": switched,
     "grown": grown,
+    "blocks": parts_of_an_order,
     "profile": profiled,
 }
 COST: Final = "cost"  # needs a server of its own
@@ -199,7 +212,7 @@ def main() -> int:
         console.print(f"\n[bold]{sheet.title}[/]", highlight=False)
         console.print(table_of(sheet))
     machine = record.machine
-    console.print(f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python};"
+    console.print(f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python} (loop {record.loop_us:.0f} µs);"
                   f" {', '.join(f'{name} {value}' for name, value in record.durable.items())}; load average before {record.load_average}")  # fmt: skip
     return 1 if record.violations else 0
 

@@ -47,6 +47,11 @@ METHOD: Final = """
   A test holds its rows to the gateway's audit.
 - **A mart that has been open for a while** ([bench/grown.py](../bench/grown.py)): finished orders of the last year are put in by SQL,
   eight rows each, all tables vacuumed and analyzed; then orders are made beside them, and each kind of look at orders is asked 500 times.
+- **Building blocks** ([bench/blocks.py](../bench/blocks.py)) run alone, each in a process of its own against the real other end, as many at
+  once as the gateway has orders in flight: what an order would cost a gateway without any logic, on the same libraries. In the
+  gateway the same orders are spread over requests, calls and statements, so its batches are about a third as large.
+- **PostgreSQL's parts** ([bench/statement.py](../bench/statement.py)) are told by EXPLAIN ANALYZE of one batch of each kind.
+- **Python's build matters**: the loop above takes a quarter less in a build with profile-guided optimization, and an order a sixth.
 - **Nothing is switched off**: the settings above are asked of the server before each run. The devices have no e-mail address, so
   each order's receipt is done when it is written, in both; relaying mail is not measured here.
 - **CPU** is the kernel's count of user and system time by process, within the measured time only. Commits and bytes of write-ahead
@@ -139,7 +144,7 @@ def render(record: Record) -> str:
     given = ", ".join(f"`{name}={value}`" for name, value in record.settings.items()) or "default settings"
     where = (
         f"Measured on {record.at}: {machine.cores} cores ({machine.cpu}), {machine.memory_gib:g} GiB, {machine.kernel}, PostgreSQL"
-        f" {machine.postgresql}, Python {machine.python}; {durable}; {given}; {record.seconds:g} s a run; load average before {record.load_average:g}. Load, gateway, peers and"
+        f" {machine.postgresql}, Python {machine.python} ({record.loop_us:.0f} µs for [a loop of plain Python](../bench/guard.py)); {durable}; {given}; {record.seconds:g} s a run; load average before {record.load_average:g}. Load, gateway, peers and"
         " PostgreSQL share these cores.\n"
     )
     shown = list(sheets(record))

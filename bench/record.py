@@ -6,11 +6,13 @@ import statistics
 
 from msgspec import Struct
 
+from bench.blocks import Block  # noqa: TC001
 from bench.grown import Grown  # noqa: TC001
 from bench.guard import Cost  # noqa: TC001 - msgspec reads the annotations
 from bench.measure import Run  # noqa: TC001 - msgspec reads the annotations
 from bench.pgbench import Result  # noqa: TC001
 from bench.proc import Machine  # noqa: TC001
+from bench.statement import Share  # noqa: TC001
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -56,12 +58,16 @@ class Duel(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One whole bench. `load_average` is from before the first run: what others did on the machine."""
+    """One whole bench. `load_average` is from before the first run: what others did on the machine.
+
+    `loop_us` is what the cost guard's loop of plain Python takes: builds of one version of Python differ by a third.
+    """
 
     at: str
     machine: Machine
     durable: dict[str, str]
     load_average: float
+    loop_us: float = 0.0
     seconds: float
     settings: dict[str, str]
     closed: list[Case] = []  # msgspec copies the default
@@ -74,6 +80,8 @@ class Record(Struct, frozen=True, kw_only=True):
     grown: list[Grown] = []
     cost: Cost | None = None
     profile: list[tuple[str, ...]] = []
+    blocks: list[Block] = []
+    shares: list[Share] = []
 
     @property
     def peak(self) -> float:

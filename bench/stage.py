@@ -62,6 +62,7 @@ class Stage(Struct, frozen=True):
     tokens: list[str]
     keys: Keys
     pids: dict[str, int]
+    targets: dict[str, str]  # of the peers
 
 
 async def count_violations(dsn: str) -> int:
@@ -173,7 +174,8 @@ async def open_stage(
             await _ready(children[-1])
         signed = await add_devices(dsn, max(LEAST_DEVICES, 10 * connections), keys.devices.encode())
         pids = {child.name: child.pid for child in children if child.pid} | {"postgresql": server.pid or 0}
-        yield Stage(dsn, doors, signed, keys, pids)
+        targets = {"inventory": shared["INVENTORY_GRPC_TARGET"], "pricing": shared["PRICING_GRPC_TARGET"]}
+        yield Stage(dsn, doors, signed, keys, pids, targets)
     finally:
         for child in reversed(children):
             await child.stop(STOP_S)

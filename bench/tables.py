@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.grown import Grown
     from bench.job import Spread, Tally
     from bench.record import Case, Duel, Record
+    from bench.statement import Share
 
 PROFILE_HEAD = ("own share", "own µs", "µs with callees", "calls and resumptions an order", "function")
 CONDITIONS = ("connections", "gateways", "lines", "peers")
@@ -51,14 +52,23 @@ def _sheets(record: Record) -> Iterator[Sheet]:
         yield switched_sheet(record.switched)
     if record.grown:
         yield from grown_sheets(record.grown)
+    yield from why_sheets(record)
+    yield Sheet(GOALS, GOAL_HEAD, list(goals(record)))
+
+
+def why_sheets(record: Record) -> Iterator[Sheet]:
+    """Yield what the figures are made of: statements, building blocks, rows, functions."""
     if record.cost:
         rows: list[tuple[str, ...]] = [(query, f"{calls:g}") for query, calls in record.cost.statements.items()]
         yield Sheet("Statements of an order, one order after the other", ("statement", "executions an order"), rows)
+    if record.blocks:
+        yield blocks_sheet(record)
+    if record.shares:
+        yield shares_sheet(record.shares)
     if record.profile:
         yield Sheet(
             "Where the gateway's time goes, under cProfile, which makes calls dearer", PROFILE_HEAD, record.profile
         )
-    yield Sheet(GOALS, GOAL_HEAD, list(goals(record)))
 
 
 def closed_sheets(record: Record) -> Iterator[Sheet]:
@@ -88,6 +98,16 @@ def open_sheets(record: Record) -> Iterator[Sheet]:
         )
     if record.overload:
         yield overload_sheet(record.overload, record.peak)
+    if cases := [case for case in (record.half, record.overload) if case]:
+        yield Sheet(
+            "What is at work in the open loops",
+            ("orders/s due", "orders/s finished", "gateway µs an order", "PostgreSQL µs an order", *model.HEAD[1:]),
+            [
+                (f"{case.rate:,.0f}", f"{case.run.orders_per_s:,.0f}", micros(case.run.cpu_us["gateway"]),
+                 micros(case.run.cpu_us["postgresql"]), *told[1:])
+                for case, told in zip(cases, model.limits(cases, record.machine.cores), strict=True)
+            ],
+        )  # fmt: skip
 
 
 def trimmed(sheet: Sheet) -> Sheet:
@@ -238,6 +258,47 @@ def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
             for kind in found[0].looks_ms
         ],
     )
+
+
+def blocks_sheet(record: Record) -> Sheet:
+    """Set what the building blocks cost alone against what the gateway costs under as much load."""
+    at_once = record.duels[0].connections if record.duels else None
+    rows: list[tuple[str, ...]] = [
+        (
+            block.name,
+            str(block.times or "-"),
+            f"{block.us:,.1f}",
+            f"{block.times * block.us:,.0f}" if block.times else "-",
+        )
+        for block in record.blocks
+    ]
+    together = sum(block.times * block.us for block in record.blocks)
+    rows.append(("all of them", "", "", f"{together:,.0f}"))
+    if record.duels:
+        spent = statistics.median(cpu_of(record.duels[0], "gateway"))
+        rows += [
+            (f"the gateway at {at_once} connections", "", "", f"{spent:,.0f}"),
+            ("what the actions add: checks, objects, tasks, smaller batches", "", "", f"{spent - together:,.0f}"),
+        ]
+    head = ("building block", "times an order", "CPU µs each", "CPU µs an order")
+    return Sheet("What an order's building blocks cost a process that does nothing else", head, rows)
+
+
+def shares_sheet(shares: Sequence[Share]) -> Sheet:
+    """Say where PostgreSQL's time goes, by kind of request."""
+    parts = sorted(
+        {part for share in shares for part in share.of_it_us},
+        key=lambda part: -sum(share.of_it_us.get(part, 0.0) for share in shares),
+    )
+
+    def row(what: str, each: Sequence[float]) -> tuple[str, ...]:
+        return what, *(f"{us:.1f}" if us else "-" for us in each), f"{sum(each):.1f}"
+
+    rows = [row(part, [share.of_it_us.get(part, 0.0) for share in shares]) for part in parts]
+    rows.append(row("reading, locking, joining", [share.all_us - sum(share.of_it_us.values()) for share in shares]))
+    rows.append(row("all", [share.all_us for share in shares]))
+    title = "Where PostgreSQL's time goes in a batch, µs an order, under EXPLAIN ANALYZE, which makes it dearer"
+    return Sheet(title, ("part", *(share.kind for share in shares), "an order"), rows)
 
 
 def no_success(tally: Tally) -> str:
