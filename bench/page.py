@@ -51,7 +51,7 @@ METHOD: Final = """
   once as the gateway has orders in flight: what an order would cost a gateway without any logic, on the same libraries. In the
   gateway the same orders are spread over requests, calls and statements, so its batches are about a third as large.
 - **PostgreSQL's parts** ([bench/statement.py](../bench/statement.py)) are told by EXPLAIN ANALYZE of one batch of each kind.
-- **Python's build matters**: the loop above takes a quarter less in a build with profile-guided optimization, and an order a sixth.
+- **Why goals are missed**, what Python's build is worth, and what was tried: [decision 0024](decisions/0024-what-limits-a-gateway.md).
 - **Nothing is switched off**: the settings above are asked of the server before each run. The devices have no e-mail address, so
   each order's receipt is done when it is written, in both; relaying mail is not measured here.
 - **CPU** is the kernel's count of user and system time by process, within the measured time only. Commits and bytes of write-ahead
