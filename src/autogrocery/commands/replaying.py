@@ -18,7 +18,7 @@ from autogrocery.sim.demand import load_demand, read_stock, stock_for
 from autogrocery.sim.demo import Stage, demo, finish, perform
 from autogrocery.sim.quiet import Audit, Invariant
 from autogrocery.sim.quiet import asker as ask_gateway
-from autogrocery.sim.stocking import count_stock, is_empty, load_stock
+from autogrocery.sim.stocking import is_empty, levels_of, load_stock
 from autogrocery.stack import home_directory, pki, read_run
 
 if TYPE_CHECKING:
@@ -26,16 +26,21 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from autogrocery.kit.tls import Identity
-    from autogrocery.sim.demand import StockItem
+    from autogrocery.sim.demand import Demand, StockItem
     from autogrocery.stack import Stack
 
 STATUS_FILE = "analytics.json"
+STOCKING_FILE = "stocking.begun"
 DEMO_ORDERS = 1_000  # `up` puts on the shelves what so many baskets need
 
 
 async def play(stack: Stack, arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Open with half-full shelves, replay while trucks refill them, audit both databases and report; returns the exit code."""
     inventory, operator = stack.env["INVENTORY_GRPC_ADDR"], _operator_of(stack)
+
+    async def count(demand: Demand) -> int:
+        return sum((await levels_of(inventory, [product.sku for product in demand.products], operator)).values())
+
     stage = Stage(
         stack.url_public,
         stack.url_internal,
@@ -45,7 +50,7 @@ async def play(stack: Stack, arguments: argparse.Namespace, environ: Mapping[str
         trucks=await add_trucks(stack.dsn, stack.home),
         receipts=_mailed(stack) if environ.get("SMTP_URL") else _filed(stack.home / "receipts"),
         robots_log=stack.home / "logs" / "robots.log",
-        count_stock=lambda demand: count_stock(inventory, [product.sku for product in demand.products], operator),
+        count_stock=count,
     )
 
     async def fill(_stage: Stage, items: list[StockItem]) -> None:
@@ -133,12 +138,16 @@ def _mailed(stack: Stack) -> Callable[[], Awaitable[set[str]]]:
 
 
 async def fill_if_empty(stack: Stack) -> None:
-    """Put the demo's goods on the shelves of a network that has none."""
+    """Put the demo's goods on the shelves of a network that has none, or go on where an earlier start was ended."""
     inventory, pricing = stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"]
     operator = _operator_of(stack)
-    if await is_empty(pricing, operator):
-        demand = await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home)
-        await load_stock(inventory, pricing, stock_for(demand), operator)
+    begun = stack.home / STOCKING_FILE
+    if begun.exists() or await is_empty(pricing, operator):
+        begun.touch()
+        items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home))
+        there = await levels_of(inventory, [item.sku for item in items], operator)
+        await load_stock(inventory, pricing, [item for item in items if item.sku not in there], operator)
+        begun.unlink()
 
 
 def _operator_of(stack: Stack) -> Identity | None:

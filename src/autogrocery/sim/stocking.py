@@ -37,18 +37,18 @@ async def is_empty(pricing_target: str, identity: Identity | None = None) -> boo
     return not reply.products
 
 
-async def count_stock(inventory_target: str, skus: Sequence[str], identity: Identity | None = None) -> int:
-    """Return how many units of these SKUs can be sold. Raises InDoubt."""
-    units = 0
+async def levels_of(inventory_target: str, skus: Sequence[str], identity: Identity | None = None) -> dict[str, int]:
+    """Return how many units of each SKU can be sold; one that inventory does not know is missing. Raises InDoubt."""
+    levels: dict[str, int] = {}
     async with open_channel(inventory_target, identity, identities.INVENTORY) as inventory:
         shelves = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
         for start in range(0, len(skus), BATCH):
             request = inv.CheckAvailabilityRequest(skus=skus[start : start + BATCH])
             reply = await Peer("inventory").call(
-                shelves.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.count"
+                shelves.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.levels"
             )
-            units += sum(level.available for level in reply.items)
-    return units
+            levels |= {level.sku: level.available for level in reply.items}
+    return levels
 
 
 async def load_stock(
