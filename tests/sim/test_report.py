@@ -142,3 +142,17 @@ def test_percentiles_are_nearest_ranks() -> None:
     assert percentile([5.0], 0.99) == 5.0
     assert percentile([float(number) for number in range(1, 101)], 0.99) == 99.0
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+
+
+def test_baskets_that_all_name_what_nobody_knows_are_no_clean_run() -> None:
+    run = Run([Trip(BASKET, "buy", refused="unknown_sku")] * 2, 2.0)
+    rest = Rest(CLEAN.audit, Metrics(received=0))
+    counted = count_figures(
+        DEMAND, run, [], rest, [], devices=1, told=0, durations_ms={}, must_audit=True, must_measure=True
+    )
+    assert not counted.ok
+    text = printed(counted)
+    assert "stock load --demo" in text
+    assert "NOT CLEAN" in text
+    assert "every order terminal" not in text
+    assert "stock load" not in printed(figures())

@@ -111,8 +111,8 @@ def count_figures(
 ) -> Figures:
     """Count, and say whether all is well.
 
-    `ok` is true if every order and delivery is terminal, every answer was heard, every promise kept, the audit clean, no
-    metric missing, and each completed order has its receipt.
+    `ok` is true if there was an order, every order and delivery is terminal, every answer was heard, every promise kept, the
+    audit clean, no metric missing, and each completed order has its receipt.
 
     `must_audit` and `must_measure` say that an audit and the metrics are part of the bargain: silence is then a failure.
     """
@@ -125,7 +125,11 @@ def count_figures(
     measured = not must_measure or _all_measured(rest.metrics, expected)
     picked = [line for order in completed for line in order.items]
     return Figures(
-        ok=not (not_terminal or unanswered or broken) and audited and measured and _all_done(beside, len(completed)),
+        ok=bool(orders)
+        and not (not_terminal or unanswered or broken)
+        and audited
+        and measured
+        and _all_done(beside, len(completed)),
         source=demand.source,
         orders_asked=len(demand.baskets),
         devices=devices,

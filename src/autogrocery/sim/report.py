@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autogrocery.sim.supplied import Supplied
 
 MOST_SHOWN: Final = 10
+UNKNOWN: Final = "refused: unknown_sku"
 GOOD: Final = "[green]{}[/green]"
 BAD: Final = "[bold red]{}[/bold red]"
 
@@ -32,6 +33,10 @@ def print_report(figures: Figures, console: Console | None = None) -> None:
         if invariant.violations:
             told = f"{invariant.name}: {invariant.violations}, e.g. {invariant.examples[:3]}"
             console.print(BAD.format("violated:"), told)
+    if UNKNOWN in figures.outcomes:
+        console.print(
+            f"{UNKNOWN}: the shelves must hold what these baskets name, as `autogrocery stock load --demo` sees to for seed 1"
+        )
     verdict = "every order terminal, every promise kept, audit clean" if _audited(figures) else "every order terminal"
     console.print(GOOD.format(verdict) if figures.ok else BAD.format("NOT CLEAN: see above"))
 
