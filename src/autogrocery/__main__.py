@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from importlib import import_module
@@ -19,6 +18,8 @@ ROLES = {
     "robots": "reference peer: a simulated fleet",
     "analytics": "reference peer: counts metrics and finds gaps",
 }
+MOST = 100_000  # of anything that is counted
+LONGEST = 1_440  # minutes, a day; also more orders a second than one machine makes, and days that no food keeps
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,7 +82,7 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         )
     for made in (demo, replay):
         made.add_argument("--orders", type=_positive, default=200, help="how many baskets (default 200)")
-        made.add_argument("--rate", type=float, default=20.0, help="orders a second (default 20)")
+        made.add_argument("--rate", type=_lasting, default=20.0, help="orders a second (default 20)")
         made.add_argument("--seed", type=int, default=1, help="which baskets (default 1)")
         made.add_argument("--json", metavar="FILE", help="write the figures there too")
     stock = commands.add_parser("stock", help="put stock on the shelves").add_subparsers(dest="deed", required=True)
@@ -204,15 +205,15 @@ def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _positive(text: str) -> int:
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+    if not 1 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"from 1 to {MOST:,}")
     return number
 
 
 def _lasting(text: str) -> float:
     number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError("more than 0")
+    if not 0 < number <= LONGEST:
+        raise argparse.ArgumentTypeError(f"more than 0, and at most {LONGEST:,}")
     return number
 
 

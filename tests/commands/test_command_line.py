@@ -48,6 +48,27 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
     assert "Example: autogrocery" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("demo", "--orders", told) for told in ("0", "-1", "1.5", "100001", "many", "")),
+        *(("demo", "--rate", told) for told in ("0", "-1", "nan", "inf", "1e9", "fast")),
+        *(("replay", "--url", "http://127.0.0.1:1", "--rate", told) for told in ("0", "nan")),
+        *(("prove", "--minutes", told) for told in ("0", "-1", "nan", "inf", "1441")),
+        ("demo", "--seed", "x"),
+        ("lots", "--limit", "0"),
+        ("lots", "--expiring-within", "nan"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_at_once(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(list(words))
+    assert ended.value.code == 2
+    assert f"argument {words[-2]}" in capsys.readouterr().err
+
+
 def test_help_is_quick() -> None:
     took = []
     for _ in range(5):
@@ -160,7 +181,7 @@ def test_enrolment_codes_come_and_go(gateway_dsn: str) -> None:
     assert "3 of 3" in listed
     assert "revoked" in listed
     assert made.stdout.split()[-1] not in listed
-    assert run("enrolment", "add", "--uses", "1000000", DATABASE_URL=gateway_dsn).returncode == 1
+    assert run("enrolment", "add", "--days", "99999", DATABASE_URL=gateway_dsn).returncode == 1
 
 
 def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:
