@@ -98,9 +98,8 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client end its stream behind its request (RFC 9112 §9.6): it is answered, then the connection ends."""
-        if (
-            self.transport.is_closing() or self._peer or self._free() or self.cycle.response_started
-        ):  # TLS has no half-closed connection
+        is_tls = bool(self._peer)  # which has no half-closed connection
+        if is_tls or self.transport.is_closing() or self._free() or self.cycle.response_started:
             return False
         self.cycle.keep_alive = False
         return True
