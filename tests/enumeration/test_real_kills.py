@@ -30,6 +30,7 @@ from tests.gateway_http.shop import CANCEL, CONFIRM, PREVIEW, Shop, environ, pic
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from tests.enumeration.breaking import Point
     from tests.enumeration.deeds import Scenario
 
 ANSWERS_WITHIN_S = 20.0
@@ -164,14 +165,20 @@ async def test_a_gateway_killed_at_any_point_loses_nothing(gateway_dsn: str, tmp
         kills = 0
         points = await points_of(stage, scenario, await fresh())
         await stage.sweep()  # else the next gateway passes these points on its own account
-        for number, (point, mode) in enumerate(itertools.product(points, (Mode.KILL_BEFORE, Mode.KILL_AFTER))):
-            for insists in (True, False) if EVERYTHING else (number % 4 in {0, 3},):
-                kills += 1
-                broken = f"{point.name}:{mode}:{point.nth}"
-                flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
-                wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
+        for point, mode, insists in plans(points):
+            kills += 1
+            broken = f"{point.name}:{mode}:{point.nth}"
+            flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
+            wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
         figures.tell(deeds=1, points=len(points), kills=kills, violations=len(wrong))
         assert not wrong, "\n".join(wrong)
+
+
+def plans(points: list[Point]) -> list[tuple[Point, Mode, bool]]:
+    """Before and after every point, with a caller that insists and one that walks away; in the short form one of the four."""
+    every = list(itertools.product((Mode.KILL_BEFORE, Mode.KILL_AFTER), (True, False)))
+    chosen = (every if EVERYTHING else [every[number % len(every)]] for number in range(len(points)))
+    return [(point, mode, insists) for point, some in zip(points, chosen, strict=True) for mode, insists in some]
 
 
 async def kill(street: Street, scenario: Scenario, one: Subject, fault: str, *, insists: bool) -> list[str]:
