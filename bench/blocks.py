@@ -7,12 +7,12 @@ beyond it are the actions: checks, objects, tasks, and the wait for one another.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import sys
 import time
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[], Awaitable[None]]
 
-WARM_UP, TIMES = 1_000, 6_000
+TIMES, WARM_UP_SHARE = 6_000, 6
 HOLD_S, TTL_S = 150, 120
 WITHIN_S: Final = 120.0
 CURRENCY, PRICE_CENTS = "USD", 129
@@ -65,10 +65,11 @@ class Block(Struct, frozen=True):
 
 
 class Ends(Struct, frozen=True):
-    """What the process of a block is told: the other ends, how many at once, and the basket."""
+    """What the process of a block is told: the other ends, how often, how many at once, and the basket."""
 
     dsn: str
     targets: dict[str, str]
+    times: int
     at_once: int
     wants: list[Want]
 
@@ -130,7 +131,7 @@ async def calls(ends: Ends) -> AsyncIterator[Work]:
 async def statements(ends: Ends) -> AsyncIterator[Work]:
     """Write the three statements of an order."""
     lines = lines_of(ends.wants, _quote(ends.wants), {want.sku: want.quantity for want in ends.wants})
-    numbers = count(1)
+    numbers = itertools.count(1)
     async with open_db(ends.dsn, application="blocks") as db:
 
         def number() -> orders.Number:
@@ -190,22 +191,22 @@ NAMES: Final = {
 }
 
 
-async def measured(work: Work, at_once: int) -> float:
-    """Return the CPU µs of one piece of work, of this whole process, with so many under way."""
+async def measured(work: Work, times: int, at_once: int) -> float:
+    """Return the CPU µs of one piece of work, of this whole process, done so often with so many under way."""
 
     async def repeat(left: Any) -> None:
         for _ in left:
             await work()
 
-    async def all_of(times: int) -> None:
-        left = iter(range(times))
+    async def all_of(count: int) -> None:
+        left = iter(range(count))
         async with asyncio.timeout(WITHIN_S):
             await asyncio.gather(*(repeat(left) for _ in range(at_once)))
 
-    await all_of(WARM_UP)
+    await all_of(times // WARM_UP_SHARE)
     began = time.process_time()
-    await all_of(TIMES)
-    return (time.process_time() - began) / TIMES * 1e6
+    await all_of(times)
+    return (time.process_time() - began) / times * 1e6
 
 
 async def be(name: str) -> None:
@@ -216,18 +217,23 @@ async def be(name: str) -> None:
         return
     ends = msgspec.json.decode(sys.stdin.readline(), type=Ends)
     async with WORKS[name](ends) as work:
-        print(await measured(work, ends.at_once), flush=True)
+        print(await measured(work, ends.times, ends.at_once), flush=True)
 
 
-async def blocks(server: EmbeddedPostgres, at_once: int, basket: Sequence[tuple[str, int]]) -> list[Block]:
-    """Measure all blocks, one after the other."""
+async def blocks(
+    server: EmbeddedPostgres, at_once: int, basket: Sequence[tuple[str, int]], *, times: int = TIMES
+) -> list[Block]:
+    """Measure all blocks, one after the other, each so often with so many under way."""
     wants = list(merge([Want(sku, quantity) for sku, quantity in basket]))
     async with open_stage(server, connections=at_once) as stage:
-        told = msgspec.json.encode(Ends(stage.dsn, stage.targets, at_once, wants)) + b"\n"
+        told = msgspec.json.encode(Ends(stage.dsn, stage.targets, times, at_once, wants)) + b"\n"
         found = []
-        for name, (what, times) in NAMES.items():
-            spent_us = await _of_server(name, at_once, wants) if name in SERVERS else await _of_work(name, told) / times
-            found.append(Block(what, times, round(spent_us, 1)))
+        for name, (what, count) in NAMES.items():
+            if name in SERVERS:
+                spent_us = await _of_server(name, 3 * times, at_once, wants)  # /proc counts in hundredths of a second
+            else:
+                spent_us = await _of_work(name, told) / count
+            found.append(Block(what, count, round(spent_us, 1)))
     return found
 
 
@@ -266,7 +272,7 @@ async def _of_work(name: str, told: bytes) -> float:
         return float(await _told_by(process))
 
 
-async def _of_server(name: str, at_once: int, wants: Sequence[Want]) -> float:
+async def _of_server(name: str, times: int, at_once: int, wants: Sequence[Want]) -> float:
     body = msgspec.json.encode({"items": [{"sku": want.sku, "quantity": want.quantity} for want in wants]})
     claims: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "scopes": (SCOPE,), "ttl_s": 3_600}
     token = issue(KEY, user_id=1, device_id="bench", **claims)
@@ -274,9 +280,8 @@ async def _of_server(name: str, at_once: int, wants: Sequence[Want]) -> float:
     async with _process(name) as process:
         port = int(await _told_by(process))
         wires = [await connect(port) for _ in range(at_once)]
-        await _ask(wires, request, WARM_UP)
+        await _ask(wires, request, max(at_once, times // WARM_UP_SHARE))
         began = cpu_s(process.pid)
-        times = 3 * TIMES  # /proc counts in hundredths of a second
         await _ask(wires, request, times)
         spent_s = cpu_s(process.pid) - began
         for wire in wires:
