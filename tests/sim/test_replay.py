@@ -11,7 +11,8 @@ import pytest
 from fake_gateway import FakeGateway, serving
 from rich.console import Console
 
-from autogrocery.client import Patience
+from autogrocery.client import Kiosk, Patience
+from autogrocery.sim import replay as replaying
 from autogrocery.sim.demand import Demand, StockItem, load_demand
 from autogrocery.sim.demo import Stage, demo, perform
 from autogrocery.sim.fleet import open_fleet
@@ -175,3 +176,24 @@ def test_progress_tells_pace_and_outcomes(*, terminal: bool) -> None:
         show(Counter({"COMPLETED": 2, "CANCELLED": 1}))
     assert "COMPLETED 2" in written.getvalue()
     assert "orders/s" in written.getvalue()
+
+
+async def never(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_orders_that_nobody_tells_are_not_waited_for_one_after_the_other(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "LOOKED_WITHIN_S", 0.3)
+    demand = small_demand(60)
+    households = [basket.household for basket in demand.baskets]
+    async with open_fleet(gateway.url, households, Journal(None), patience=Patience(20, 5)) as fleet:
+        run = await replay(fleet, demand, RATE, run_name="run")
+        told = await look_again(fleet, run)
+        assert all(witness.order is not None for witness in told)
+        monkeypatch.setattr(Kiosk, "order", never)
+        async with asyncio.timeout(10):
+            witnesses = await look_again(fleet, run)
+    assert [witness.order_id for witness in witnesses] == [witness.order_id for witness in told]
+    assert [witness.order for witness in witnesses] == [None] * len(told)

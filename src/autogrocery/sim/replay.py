@@ -28,6 +28,8 @@ HUNDRED: Final = 100
 CONFIRMS: Final = 3  # by a customer who presses the button again and again
 IN_FLIGHT: Final = 256
 LOOKING_AT_ONCE: Final = 16
+LOOKED_WITHIN_S: Final = 120.0  # at the end, for all of them together, and LOOK_S more for each
+LOOK_S: Final = 0.02
 FINISH_WITHIN_S: Final = 120.0  # from confirm to the last pick, restarts of everything included
 EXPIRE_WITHIN_S: Final = 60.0  # after the end of the hold
 EMPTY_SHELF: Final = frozenset({"insufficient_stock", "unknown_sku"})
@@ -139,19 +141,20 @@ def plan_of(seed: int, number: int) -> Plan:
 
 
 async def look_again(fleet: Fleet, run: Run) -> list[Witness]:
-    """Ask for every order of the run once more, with its history."""
+    """Ask for every order of the run once more, with its history; nothing is known of one that was not told in time."""
     places = asyncio.Semaphore(LOOKING_AT_ONCE)
+    known = [(trip.basket.household, trip.order_id) for trip in run.trips if trip.order_id is not None]
+    ends_at = asyncio.get_running_loop().time() + LOOKED_WITHIN_S + LOOK_S * len(known)
 
     async def look(household: int, order_id: str) -> Witness:
         kiosk = fleet.device(household)
-        async with places:
-            try:
+        try:
+            async with asyncio.timeout_at(ends_at), places:
                 order = await kiosk.order(order_id)
                 return Witness(order_id, order, await kiosk.events(order_id))
-            except (Problem, Unanswered):
-                return Witness(order_id, None, [])
+        except (Problem, Unanswered, TimeoutError):
+            return Witness(order_id, None, [])
 
-    known = [(trip.basket.household, trip.order_id) for trip in run.trips if trip.order_id is not None]
     async with asyncio.TaskGroup() as group:
         looks = [group.create_task(look(household, order_id)) for household, order_id in known]
     return [task.result() for task in looks]
