@@ -74,7 +74,7 @@ bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does n
 prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python tests/prove_all.py --only "$(ONLY)"
 
-prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 40 minutes: which catches which
+prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 45 minutes: which catches which
 	$(BIN)/python tests/prove_all.py --only "planted bugs"
 
 schemathesis: EXAMPLES ?= 500
