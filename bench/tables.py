@@ -288,7 +288,7 @@ def shares_sheet(shares: Sequence[Share]) -> Sheet:
     """Say where PostgreSQL's time goes, by kind of request."""
     parts = sorted(
         {part for share in shares for part in share.of_it_us},
-        key=lambda part: -sum(share.of_it_us.get(part, 0.0) for share in shares),
+        key=lambda part: (-sum(share.of_it_us.get(part, 0.0) for share in shares), part),
     )
 
     def row(what: str, each: Sequence[float]) -> tuple[str, ...]:
