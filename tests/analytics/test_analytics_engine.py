@@ -81,8 +81,11 @@ async def test_lost_frames_are_recovered_from_the_log(tmp_path: Path, history: H
 async def test_the_tail_of_a_dead_epoch_is_found(tmp_path: Path, history: History, publisher: Publisher) -> None:
     async with history.served(), engine(tmp_path, history, publisher.address) as running:
         await publisher.subscribed()
-        history.write(*(metric(number) for number in range(1, 6)))
+        await until(lambda: history.asked)  # the past is read at the start, and holds nothing yet
+        history.write(metric(1), metric(2))
         await publisher.send(metric(1), metric(2))
+        await running.shows(lambda told: told["unique"] == 2)
+        history.write(*(metric(number) for number in range(3, 6)))
         history.write(metric(1, epoch=2))
         await publisher.send(metric(1, epoch=2))
         told = await running.shows(lambda told: told["unique"] == 6)
