@@ -33,6 +33,7 @@ from autogrocery.kit.http import App, Guard, Request, Route
 from autogrocery.kit.pg import open_db
 from autogrocery.kit.serve_http import serve_http
 from autogrocery.kit.tokens import Verifier, issue
+from bench.measure import reap
 from bench.proc import cpu_s
 from bench.stage import ROOT, open_stage
 from bench.wire import connect, post
@@ -40,6 +41,7 @@ from bench.wire import connect, post
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from autogrocery.gateway.core.order import Line
     from autogrocery.kit.embedded_pg import EmbeddedPostgres
     from bench.wire import Wire
 
@@ -116,7 +118,7 @@ async def calls(ends: Ends) -> AsyncIterator[Work]:
         rpc.open_channel(ends.targets["pricing"]) as to_pricing,
     ):
         inventory, pricing = Inventory(to_inventory), Pricing(to_pricing)
-        lines = lines_of(ends.wants, _quote(ends.wants), {want.sku: want.quantity for want in ends.wants})
+        lines = _lines(ends.wants)
 
         async def work() -> None:
             order_id = clock.uuid7()
@@ -130,7 +132,7 @@ async def calls(ends: Ends) -> AsyncIterator[Work]:
 @asynccontextmanager
 async def statements(ends: Ends) -> AsyncIterator[Work]:
     """Write the three statements of an order."""
-    lines = lines_of(ends.wants, _quote(ends.wants), {want.sku: want.quantity for want in ends.wants})
+    lines = _lines(ends.wants)
     numbers = itertools.count(1)
     async with open_db(ends.dsn, application="blocks") as db:
 
@@ -246,14 +248,9 @@ async def _process(name: str) -> AsyncIterator[asyncio.subprocess.Process]:
     try:
         yield process
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        await reap(process)
 
 
 async def _told_by(process: asyncio.subprocess.Process) -> bytes:
@@ -313,8 +310,10 @@ async def _ask(wires: Sequence[Wire], request: bytes, times: int) -> None:
         await done.wait()
 
 
-def _quote(wants: Sequence[Want]) -> Quote:
-    return Quote(CURRENCY, {want.sku: Price(want.sku, PRICE_CENTS) for want in wants}, ())
+def _lines(wants: Sequence[Want]) -> tuple[Line, ...]:
+    """Return what was wanted as priced and granted in full."""
+    quote = Quote(CURRENCY, {want.sku: Price(want.sku, PRICE_CENTS) for want in wants}, ())
+    return lines_of(wants, quote, {want.sku: want.quantity for want in wants})
 
 
 if __name__ == "__main__":

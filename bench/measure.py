@@ -92,10 +92,11 @@ async def drive(job: Job, pids: Mapping[str, int], watch: Watch) -> tuple[Tally,
                 return line.tally, {name: after[name] - before[name] for name in after} | {"load": line.tally.cpu_s}
             watch(line)
     finally:
-        await _reap(process)
+        await reap(process)
 
 
-async def _reap(process: asyncio.subprocess.Process) -> None:
+async def reap(process: asyncio.subprocess.Process) -> None:
+    """Wait for a process that was told to end; one that does not is killed."""
     try:
         async with asyncio.timeout(SILENT_S):
             await process.wait()

@@ -262,7 +262,6 @@ def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
 
 def blocks_sheet(record: Record) -> Sheet:
     """Set what the building blocks cost alone against what the gateway costs under as much load."""
-    at_once = record.duels[0].connections if record.duels else None
     rows: list[tuple[str, ...]] = [
         (
             block.name,
@@ -277,7 +276,7 @@ def blocks_sheet(record: Record) -> Sheet:
     if record.duels:
         spent = statistics.median(cpu_of(record.duels[0], "gateway"))
         rows += [
-            (f"the gateway at {at_once} connections", "", "", f"{spent:,.0f}"),
+            (f"the gateway at {record.duels[0].connections} connections", "", "", f"{spent:,.0f}"),
             ("what the actions add: checks, objects, tasks, smaller batches", "", "", f"{spent - together:,.0f}"),
         ]
     head = ("building block", "times an order", "CPU µs each", "CPU µs an order")
