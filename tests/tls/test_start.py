@@ -7,10 +7,18 @@ import secrets
 import stat
 import subprocess
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import load_pem_x509_certificate
 
 from autogrocery.__main__ import main as command
 from autogrocery.commands.keys import operator_identity
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRETS = {name: secrets.token_hex(32) for name in ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")}
+STARTS, PAUSE_S = 100, 0.05
 BASE = {**SECRETS, "DATABASE_URL": "postgresql://u@127.0.0.1:1/x"}
 
 
@@ -72,15 +81,40 @@ def test_files_that_cannot_be_used_stop_the_start_by_name(
     assert "\n" not in str(refusal.value)
 
 
+def test_a_start_in_the_midst_of_a_renewal_waits_for_the_key(own_keys: Path, strangers: Path) -> None:
+    for name in ("ca.crt", "gateway.crt"):
+        write_private(own_keys / name, (strangers / name).read_bytes())
+    arrives = threading.Timer(0.2, write_private, (own_keys / "gateway.key", (strangers / "gateway.key").read_bytes()))
+    arrives.start()
+    found = identity_of(settings_of(own_keys, "gateway"))
+    arrives.join()
+    assert found is not None
+    assert found.current().key == (strangers / "gateway.key").read_bytes()
+
+
+def test_starts_beside_one_renewal_after_the_other_have_pairs_that_belong_together(own_keys: Path) -> None:
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(PAUSE_S):
+            pki.renew(own_keys)
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    try:
+        for _ in range(STARTS):
+            found = identity_of(settings_of(own_keys, "gateway"))
+            assert found is not None
+            material = found.current()
+            shown = load_pem_x509_certificate(material.certificate)
+            assert shown.public_key() == load_pem_private_key(material.key, None).public_key()
+    finally:
+        over.set()
+        renewing.join()
+
+
 def spoil(directory: Path, strangers: Path) -> None:
     """Add files with something wrong about each."""
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        BestAvailableEncryption,
-        Encoding,
-        PrivateFormat,
-        load_pem_private_key,
-    )
-
     authority = Issued((directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes())
     past = issue(authority, ("gateway.autogrocery",), 0, serves=True, calls=True)
     nameless = issue(authority, ("127.0.0.1",), 1, serves=True, calls=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from autogrocery.kit.links import LinkSettings
 
 LOOK_EVERY_S: Final = 1.0
+SETTLE_S: Final = 1.0  # what a start grants to somebody who is replacing the files one after the other
+READ_AGAIN_S: Final = 0.02
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
 OTHERS_MAY: Final = 0o077
 OTHERS_MAY_OF_ROOTS: Final = 0o037  # root may let a group read, as libpq allows: so do orchestrators hand keys out
@@ -45,6 +47,10 @@ class Material(Struct, frozen=True):
     client: ssl.SSLContext
 
 
+class HalfReplacedError(StartError):
+    """The files don't belong together: one of them was replaced, and the others may be about to."""
+
+
 class Identity:
     """The three files of one process. New connections take what the files hold; those that are open stay as they are.
 
@@ -55,13 +61,15 @@ class Identity:
     def __init__(
         self, ca: Path, certificate: Path, key: Path, name: str = "", *, look_every_s: float = LOOK_EVERY_S
     ) -> None:
-        """Read the files; raises StartError naming the variable. A `name` must be among those of the certificate."""
+        """Read the files; raises StartError naming the variable. A `name` must be among those of the certificate.
+
+        Blocks for at most SETTLE_S if they don't belong together: a renewal may be on its way.
+        """
         self._files = {"TLS_CA": ca, "TLS_CERT": certificate, "TLS_KEY": key}
         self._name = name
         self._look_every_s = look_every_s
         self._lock = threading.Lock()
-        self._stamp = self._stamped()
-        self._material = self._read()
+        self._stamp, self._material = self._settled()
         self._look_at = time.monotonic() + look_every_s
 
     def current(self) -> Material:
@@ -79,16 +87,27 @@ class Identity:
             if stamp == self._stamp:
                 return
             self._stamp = stamp
-            self._material = self._read()
+            self._material = self._read(stamp)
         except StartError as error:
             log.warning("certificate_not_taken", reason=str(error))
         else:
             log.info("certificate_taken", names=sorted(self._material.names), ends=self._material.ends)
 
+    def _settled(self) -> tuple[tuple[tuple[int, ...], ...], Material]:
+        over = time.monotonic() + SETTLE_S
+        while True:
+            stamp = self._stamped()
+            try:
+                return stamp, self._read(stamp)
+            except HalfReplacedError:
+                if time.monotonic() >= over:
+                    raise
+            time.sleep(READ_AGAIN_S)
+
     def _stamped(self) -> tuple[tuple[int, ...], ...]:
         return tuple(stamp_of(variable, path) for variable, path in self._files.items())
 
-    def _read(self) -> Material:
+    def _read(self, stamp: tuple[tuple[int, ...], ...]) -> Material:
         _check_private(self._files["TLS_KEY"])
         ca, certificate, key = (_text_of(variable, path) for variable, path in self._files.items())
         peer_certificate = _met(self._files["TLS_CERT"], self._files["TLS_KEY"], ca)
@@ -105,6 +124,8 @@ class Identity:
         server.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
         server.num_tickets = 0
         server.sni_callback = self._take_latest
+        if self._stamped() != stamp:  # gRPC would be given what was read first, and others what was read last
+            raise HalfReplacedError("TLS_CERT and TLS_KEY were replaced while they were read")
         return Material(ca, certificate, key, names, str(peer_certificate.get("notAfter", "")), server, client)
 
     def _take_latest(self, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
@@ -179,7 +200,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         context.load_cert_chain(certificate, key, password=lambda: "")  # never ask at a terminal
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise StartError("TLS_KEY: it is not the key of TLS_CERT") from None
+            raise HalfReplacedError("TLS_KEY: it is not the key of TLS_CERT") from None
         raise StartError(f"TLS_CERT or TLS_KEY can't be used ({error.reason or 'malformed'})") from None
     except OSError as error:
         raise StartError(f"TLS_CERT or TLS_KEY can't be read ({error.strerror})") from None
