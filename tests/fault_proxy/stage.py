@@ -102,14 +102,16 @@ class Stage(Struct):
             clearing.cancel()
             self.calm()
 
-    async def lose_commit(self, happened: Callable[[], Awaitable[bool]]) -> None:
-        """Let the next commit through, and lose the database's answer to it, connection and all."""
+    async def lose_commit(self, call: Awaitable[Reply], happened: Callable[[], Awaitable[bool]]) -> Reply:
+        """Make a call, let its commit through, and lose the database's answer to it, connection and all."""
         async with self.gate.closed():
+            asking = asyncio.ensure_future(call)
             await until(self.gate.somebody_waits)
             self.sea.weather = Weather(swallow_replies=True)
         await until(happened)
         self.sea.reset_all()
         self.sea.weather = CALM
+        return await asking
 
     async def pool_is_whole(self) -> None:
         """Wait until the server holds no more connections of the gateway's than its pool may have."""

@@ -13,7 +13,7 @@ from tests.fault_proxy.stage import POOL_SIZE, persist
 from tests.gateway_http.shop import picked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from tests.fault_proxy.stage import Stage
     from tests.gateway_http.shop import Device, Reply
@@ -49,17 +49,11 @@ async def has(stage: Stage, order_id: str, status: str) -> bool:
     return bool(await count(stage, sql, order_id, status))
 
 
-async def with_lost_commit(stage: Stage, call: Awaitable[Reply], happened: Callable[[], Awaitable[bool]]) -> Reply:
-    asking = asyncio.ensure_future(call)
-    await stage.lose_commit(happened)
-    return await asking
-
-
 async def test_a_preview_whose_commit_is_not_answered_is_there_once(stage: Stage, device: Device) -> None:
     async def happened() -> bool:
         return await orders_of(stage, device) == 1
 
-    lost = await with_lost_commit(stage, device.preview(key="k", milk=2), happened)
+    lost = await stage.lose_commit(device.preview(key="k", milk=2), happened)
     assert (lost.status, lost.code) == (503, "database_unavailable")
     again = await persist(lambda: device.preview(key="k", milk=2))
     assert (again.status, again.headers["idempotency-replayed"]) == (201, "true")
@@ -69,7 +63,7 @@ async def test_a_preview_whose_commit_is_not_answered_is_there_once(stage: Stage
 
 async def test_a_confirm_whose_commit_is_not_answered_sends_robots_once(stage: Stage, device: Device) -> None:
     order_id = await device.previewed()
-    lost = await with_lost_commit(stage, device.confirm(order_id), lambda: has(stage, order_id, "PROCESSING"))
+    lost = await stage.lose_commit(device.confirm(order_id), lambda: has(stage, order_id, "PROCESSING"))
     assert (lost.status, lost.code) == (503, "database_unavailable")
     again = await persist(lambda: device.confirm(order_id))
     assert (again.status, again.json["order_id"], again.json["status"]) == (200, order_id, "PROCESSING")
@@ -79,7 +73,7 @@ async def test_a_confirm_whose_commit_is_not_answered_sends_robots_once(stage: S
 async def test_a_cancel_whose_commit_is_not_answered_gives_the_stock_back_once(stage: Stage, device: Device) -> None:
     before = stage.shop.shelf.stock["milk"]
     order_id = await device.previewed(milk=2)
-    lost = await with_lost_commit(stage, device.cancel(order_id), lambda: has(stage, order_id, "CANCELLED"))
+    lost = await stage.lose_commit(device.cancel(order_id), lambda: has(stage, order_id, "CANCELLED"))
     assert (lost.status, lost.code) == (503, "database_unavailable")
     again = await persist(lambda: device.cancel(order_id))
     assert (again.status, again.json["status"]) == (200, "CANCELLED")
@@ -94,7 +88,7 @@ async def test_a_webhook_whose_commit_is_not_answered_makes_one_receipt(stage: S
     def deliver() -> Awaitable[Reply]:
         return stage.shop.deliver(body, webhook_id=webhook_id)
 
-    lost = await with_lost_commit(stage, deliver(), lambda: has(stage, order_id, "COMPLETED"))
+    lost = await stage.lose_commit(deliver(), lambda: has(stage, order_id, "COMPLETED"))
     assert (lost.status, lost.code) == (503, "database_unavailable")
     again = await persist(deliver)
     assert (again.status, again.json) == (200, {"applied": False, "status": "COMPLETED"})
