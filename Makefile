@@ -12,7 +12,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-all prove-planted schemathesis sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
 	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(BENCH)
 	$(BIN)/python -m bench.page
+
+prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes
+	$(BIN)/pytest $(addprefix tests/,planted prove enumeration simulation model stateful failover battery fault_proxy scenarios)
 
 prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python tests/prove_all.py --only "$(ONLY)"

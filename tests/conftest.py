@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -17,6 +14,7 @@ from autogrocery.kit.embedded_pg import EmbeddedPostgres
 from autogrocery.kit.migrate import migrate
 from autogrocery.kit.pg import Db, open_db
 from autogrocery.kit.pg_binaries import find_binaries
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,13 +33,11 @@ PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of this test process's own."""
-    home = Path(tempfile.mkdtemp(prefix="ag-"))
-    home.chmod(0o755)  # the server's user passes through
-    server = EmbeddedPostgres(home, find_binaries(os.environ))
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(home, ignore_errors=True)
+    with open_place() as home:
+        server = EmbeddedPostgres(home, find_binaries(os.environ))
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +78,7 @@ def _databases(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> It
 
     def of(schema: str) -> str:
         name = f"test_{uuid7().hex}"
-        asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template(schema)}"))
+        asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template(schema)} STRATEGY FILE_COPY"))
         made.append(name)
         return postgres.dsn(name)
 
@@ -109,9 +105,5 @@ async def gateway_db(gateway_dsn: str) -> AsyncIterator[Db]:
 
 
 @pytest.fixture(scope="module")
-def module_dsn(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
-    """DSN of a database with the gateway's tables for a whole module: each test brings a device of its own."""
-    name = f"test_{uuid7().hex}"
-    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template('public')}"))
-    yield postgres.dsn(name)
-    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+def module_dsn(module_dsn_of: Callable[[str], str]) -> str:
+    return module_dsn_of("public")

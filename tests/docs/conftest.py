@@ -3,17 +3,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import Struct
+
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,11 @@ def blocks(document: Path, language: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
-    home = Path(tempfile.mkdtemp(prefix="ag-"))
-    home.chmod(0o755)  # the database's user passes through
+    with open_place() as home:
+        yield from _running(home)
+
+
+def _running(home: Path) -> Iterator[Network]:
     ears = home / "ears"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {
@@ -74,4 +77,3 @@ def network() -> Iterator[Network]:
         finally:
             running.send_signal(signal.SIGTERM)
             running.wait(20)
-            shutil.rmtree(home, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Which points are struck, and how: all of them in the long run, almost all in the short one."""
+"""Which points are struck, and how: all of them in every mode in the long run, in some in the short one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 EVERYTHING = bool(os.environ.get("PROVE_EVERYTHING"))
 SEED = int(os.environ.get("PROVE_SEED", "1"))
-HANGS = 0.3  # of the deeds have one, in the short form: it costs the call's own deadline
+SLOW = (Mode.DELAY, Mode.LATE)
+ENDINGS, SLOWED, HANGS = (
+    0.5,
+    0.5,
+    0.3,
+)  # in the short form: of a point's modes, of the points, of the deeds (its deadline each)
 MESSAGES = ("inventory.", "pricing.", "mail.", "sms.", "metrics.publish", "robots.announce", "gateway.")
 
 
@@ -33,7 +38,11 @@ async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:
     wrong: list[str] = []
     for point, mode, insists in chosen:
         broken = Broken(scenario.name, (Fault(point.name, mode, point.nth),), insists)
-        wrong += [f"{broken}: {flaw}" for flaw in await break_it(stage, scenario, await fresh(), broken)]
+        flaws = await break_it(stage, scenario, await fresh(), broken)
+        if EVERYTHING:
+            flaws += await stage.violations()
+        wrong += [f"{broken}: {flaw}" for flaw in flaws]
+    wrong += [f"{flaw}; PROVE_EVERYTHING=1 tells by which fault" for flaw in await stage.violations()]
     figures.tell(deeds=1, points=len(points), faults=len(chosen), violations=len(wrong))
     return wrong
 
@@ -41,17 +50,18 @@ async def break_everywhere(stage: S, scenario: Scenario[S]) -> list[str]:
 def plans(points: list[Point], chance: random.Random) -> list[tuple[Point, Mode, bool]]:
     """Every point in every mode, with a caller that insists and one that walks away.
 
-    In the short form with either, and of the modes that only take time each point has one or none, hanging a few deeds one.
+    In the short form every point in a sample of the modes with either caller: half of those that end something, every other
+    time one of those that only take time, and in a few deeds one that hangs.
     """
-    modes = [(point, mode) for point in points for mode in modes_at(point)]
     if EVERYTHING:
-        return [(point, mode, insists) for point, mode in modes for insists in (True, False)]
-    hanging = [one for one in modes if one[1] is Mode.HANG]
-    left_out = chance.sample(hanging, len(hanging) - (chance.random() < HANGS))
+        return [(point, mode, insists) for point in points for mode in modes_at(point) for insists in (True, False)]
+    struck: list[tuple[Point, Mode]] = []
     for point in points:
-        kept = chance.choice((Mode.DELAY, Mode.LATE, None, None))
-        left_out += [(point, mode) for mode in (Mode.DELAY, Mode.LATE) if mode is not kept]
-    return [(point, mode, chance.random() < 0.5) for point, mode in modes if (point, mode) not in left_out]
+        ending = [mode for mode in modes_at(point) if mode not in (*SLOW, Mode.HANG)]
+        struck += [(point, mode) for mode in chance.sample(ending, round(len(ending) * ENDINGS))]
+        struck += [(point, chance.choice(SLOW))] if chance.random() < SLOWED else []
+    struck += [(chance.choice(points), Mode.HANG)] if chance.random() < HANGS else []
+    return [(point, mode, chance.random() < 0.5) for point, mode in struck]
 
 
 def modes_at(point: Point) -> list[Mode]:

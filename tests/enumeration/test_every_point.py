@@ -69,7 +69,7 @@ async def test_a_deed_broken_at_two_points_is_mended(gateway_db: Db, tmp_path: P
             )
             broken = Broken(scenario.name, faults, chance.random() < 0.5)
             stage.shelf.refuse_robots = False
-            flaws = await break_it(stage, scenario, await fresh(), broken)
+            flaws = await break_it(stage, scenario, await fresh(), broken) + await stage.violations()
             missed += NOT_REACHED in flaws
             wrong += [f"{broken}: {flaw}" for flaw in flaws if flaw != NOT_REACHED]
         figures.tell(pairs=PAIRS, violations=len(wrong))

@@ -114,6 +114,6 @@ BUGS = (
     Bug("a terminal word before inventory's acknowledgement", TERMINAL_FIRST, f"{EVERY_POINT} -k 'expire and have'"),
     Bug("stock locked in no order", UNSORTED, "tests/inventory/test_two_processes_at_once.py -k crossing"),
     Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/gateway/test_receipts.py"),
-    Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k mended[preview]"),
+    Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k 'beyond and quota'"),
     Bug("work that ends when the client hangs up", UNSHIELDED, "tests/kit/test_http_wire.py -k hangs_up"),
 )

@@ -1,40 +1,25 @@
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
-from autogrocery.kit.clock import uuid7
 from tests.inventory.shop import Shop
 from tests.inventory.shop import shop as opened
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from collections.abc import AsyncIterator, Callable
 
 
 @pytest.fixture(scope="module")
-def inventory_dsn_of_module(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[str]:
-    """DSN of a database with inventory's tables for a whole module."""
-    name = f"test_{uuid7().hex}"
-    asyncio.run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template('inventory')}"))
-    yield postgres.dsn(name)
-    asyncio.run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+def inventory_dsn_of_module(module_dsn_of: Callable[[str], str]) -> str:
+    return module_dsn_of("inventory")
 
 
 @pytest.fixture
 def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
     return dsn_of("inventory")
-
-
-async def _execute(postgres: EmbeddedPostgres, sql: str) -> None:
-    connection = await asyncpg.connect(postgres.dsn())
-    await connection.execute(sql)
-    await connection.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

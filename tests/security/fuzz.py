@@ -6,9 +6,7 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +14,7 @@ from autogrocery.kit.embedded_pg import EmbeddedPostgres
 from autogrocery.kit.migrate import migrate
 from autogrocery.kit.pg_binaries import find_binaries
 from tests.gateway_http.role import open_role
+from tests.places import open_place
 from tests.security.callers import truck
 
 if TYPE_CHECKING:
@@ -54,8 +53,11 @@ async def fuzz(shop: Shop, directory: Path, *, examples: int, phases: str = PHAS
 
 async def whole(examples: int, phases: str) -> int:
     """Run on a gateway and a database of our own."""
-    home = Path(tempfile.mkdtemp(prefix="ag-"))
-    home.chmod(0o755)  # noqa: ASYNC240 - the server's user passes through; nothing else runs yet
+    with open_place() as home:
+        return await _whole(home, examples, phases)
+
+
+async def _whole(home: Path, examples: int, phases: str) -> int:
     server = EmbeddedPostgres(home / "pg", find_binaries(os.environ))
     server.start()
     try:
@@ -70,7 +72,6 @@ async def whole(examples: int, phases: str) -> int:
         return 1 if code or errors or not audit.json["clean"] else 0
     finally:
         server.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def main() -> int:

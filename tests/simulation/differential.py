@@ -10,13 +10,10 @@ import argparse
 import asyncio
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -29,6 +26,7 @@ from autogrocery.kit.migrate import migrate
 from autogrocery.kit.pg import Db, open_db
 from autogrocery.kit.pg_binaries import find_binaries
 from tests.figures import tell
+from tests.places import open_place
 from tests.simulation.memory_db import MemoryDb, name_of
 from tests.simulation.operations import USERS, Draw
 from tests.simulation.report import say_line
@@ -259,15 +257,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     args = parser.parse_args()
     configure("differential", logging.CRITICAL)  # what is buried here is buried on purpose
-    home = Path(tempfile.mkdtemp(prefix="ag-"))
-    home.chmod(0o755)  # the server's user passes through
-    server = EmbeddedPostgres(home, find_binaries(os.environ))
-    server.start()
-    try:
-        return asyncio.run(_long_run(server.dsn(), range(args.first, args.first + args.lists)))
-    finally:
-        server.stop()
-        shutil.rmtree(home, ignore_errors=True)
+    with open_place() as home:
+        server = EmbeddedPostgres(home, find_binaries(os.environ))
+        server.start()
+        try:
+            return asyncio.run(_long_run(server.dsn(), range(args.first, args.first + args.lists)))
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":

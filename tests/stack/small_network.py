@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogrocery.stack import Options, Role
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,12 +41,8 @@ DIES_LATE = "notify(); print('out of socks', file=sys.stderr); sys.exit(4)"
 @contextmanager
 def empty_home() -> Iterator[Path]:
     """A home that PostgreSQL's user can reach, unlike pytest's own directories."""
-    directory = Path(tempfile.mkdtemp(prefix="up-"))
-    directory.chmod(0o755)
-    try:
+    with open_place() as directory:
         yield directory / "home"
-    finally:
-        shutil.rmtree(directory)
 
 
 def role(
