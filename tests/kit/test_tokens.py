@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import jwt
 import pytest
 from msgspec import Struct
@@ -12,6 +14,7 @@ from tests.security.hostile_tokens import HEADER, Forge
 
 KEY = b"first-key-of-at-least-32-bytes--"
 OLD = b"older-key-of-at-least-32-bytes--"
+PEM = b"%bBEGIN PUBLIC KEY%b\nx\n%bEND PUBLIC KEY%b\n" % ((b"-" * 5,) * 4)
 NOW = 1_800_000_000
 GOOD = {
     "iss": "tests", "aud": "here", "sub": "7", "device_id": "fridge-1", "scope": "orders:read orders:write",
@@ -47,6 +50,21 @@ def test_a_hostile_token_gets_the_one_answer(token: str) -> None:
 
 def test_the_good_token_that_hostile_ones_are_made_of_is_taken() -> None:
     assert verifier().verify(claimed()).user_id == 7
+
+
+def test_what_is_known_of_one_header_is_not_believed_of_another() -> None:
+    checked = verifier()
+    for token in (claimed(), *HOSTILE.values(), claimed(jti="another")):
+        with suppress(Unauthenticated):
+            checked.verify(token)
+    with pytest.raises(Unauthenticated):
+        checked.verify(f"{claimed()[:-1]}{'A' if claimed()[-1] != 'A' else 'E'}")
+
+
+@pytest.mark.parametrize("key", [PEM, b"ssh-rsa " + b"x" * 40, b'{"kty":"oct","k":"c2VjcmV0c2VjcmV0"}'])
+def test_a_key_of_another_kind_is_refused_before_any_token(key: bytes) -> None:
+    with pytest.raises(ValueError, match="no public key"):
+        verifier(key)
 
 
 def test_an_issued_token_comes_back_as_its_claims() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD = "a-secret-of-a-test-that-is-long-enough"
+DASHES = "-" * 5
 GUESSABLE = {
     "one letter": "a" * 40,
     "one byte, encoded": "whsec_" + base64.b64encode(b"\0" * 32).decode(),
@@ -40,6 +41,8 @@ WEAK = {
     "no base64": "whsec_" + "!" * 44,
     "base64 without its padding": "whsec_" + base64.b64encode(bytes(range(7, 39))).decode().rstrip("="),
     "a good one and nothing": f"{GOOD},",
+    "a public key": f"{DASHES}BEGIN PUBLIC KEY{DASHES}\n{GOOD}\n{DASHES}END PUBLIC KEY{DASHES}",
+    "a public key of ssh": f"ssh-ed25519 {GOOD}",
 }
 
 

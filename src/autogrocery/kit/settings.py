@@ -98,6 +98,8 @@ def secrets(name: str, value: str) -> tuple[bytes, ...]:
             raise SettingsError(f"{name} is malformed: what follows whsec_ is not base64") from None
         if len(key) < MIN_SECRET_BYTES:
             raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
+        if key.startswith((b"-----BEGIN ", b"ssh-")):  # perhaps a public one; PyJWT takes neither
+            raise SettingsError(f"{name} is a certificate or one of a pair of keys: a secret is random bytes")
         if _is_guessable(key):
             log.warning(
                 "secret_is_guessable", setting=name, advice="make each at random, say with openssl rand -hex 32"
