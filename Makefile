@@ -68,7 +68,7 @@ bench-report: GATEWAYS ?= 1,2
 bench-report: LINES ?= 2,8
 bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
-	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(BENCH)
+	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(if $(PARTS),--update) $(BENCH)
 	$(BIN)/python -m bench.page
 
 prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes

@@ -70,6 +70,7 @@ def arguments() -> argparse.Namespace:
         "--without", type=lambda text: list(GAINS) if text == "all" else text.split(","), default=[], metavar="GAIN,…",
         help=f"one more run without each of these, or all: {', '.join(GAINS)}",
     )  # fmt: skip
+    parser.add_argument("--update", action="store_true", help="keep what the JSON file has of other parts")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
     asked = parser.parse_args()
     if unknown := set(asked.parts) - {*PARTS, COST} | set(asked.without) - GAINS.keys():
@@ -77,8 +78,8 @@ def arguments() -> argparse.Namespace:
     return asked
 
 
-async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Console) -> Record:
-    """Make the runs, part by part."""
+async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Console, kept: Record | None) -> Record:
+    """Make the runs, part by part; of what was measured before, other parts are `kept`."""
 
     def say(what: str) -> Watch:
         console.print(f"[bold]{what}[/]")
@@ -86,12 +87,16 @@ async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Cons
 
     given = dict(one.split("=", 1) for one in asked.settings)
     bench = suite.Bench(server, asked.seconds, given, say)
-    record = Record(
-        at=clock.now().date().isoformat(), machine=describe(server.binaries.version),
-        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), loop_us=round(guard.calibration_us(), 1), seconds=asked.seconds, settings=given,
+    today, loop_us = clock.now().date().isoformat(), round(guard.calibration_us(), 1)
+    record = kept or Record(
+        at=today, machine=describe(server.binaries.version),
+        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), loop_us=loop_us, seconds=asked.seconds, settings=given,
     )  # fmt: skip
     for part in [part for part in asked.parts if part in PARTS]:
         record = await PARTS[part](bench, record, asked)
+        if kept is not None:
+            when = f"{today} ({loop_us:.0f} µs for the loop)"
+            record = msgspec.structs.replace(record, again={**record.again, part: when})
     return record
 
 
@@ -201,8 +206,9 @@ def main() -> int:
     log.configure("bench", logging.WARNING)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, most), most))  # two sockets a shopper, at both ends
+    kept = msgspec.json.decode(asked.json.read_bytes(), type=Record) if asked.update else None
     with open_postgres() as server:
-        record = uvloop.run(run(server, asked, console))
+        record = uvloop.run(run(server, asked, console, kept))
     if COST in asked.parts:
         with open_postgres(preload=guard.EXTENSION) as server:
             record = msgspec.structs.replace(record, cost=uvloop.run(guard.cost(server)))

@@ -147,6 +147,10 @@ def render(record: Record) -> str:
         f" {machine.postgresql}, Python {machine.python} ({record.loop_us:.0f} µs for [a loop of plain Python](../bench/guard.py)); {durable}; {given}; {record.seconds:g} s a run; load average before {record.load_average:g}. Load, gateway, peers and"
         " PostgreSQL share these cores.\n"
     )
+    if record.again:
+        where += (
+            f"\nMeasured anew since then: {'; '.join(f'{part} on {when}' for part, when in record.again.items())}.\n"
+        )
     shown = list(sheets(record))
     reached = next(sheet for sheet in shown if sheet.title == GOALS)
     parts = [HEAD, where, f"## {GOALS}\n", *markdown(reached)]

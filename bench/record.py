@@ -60,7 +60,7 @@ class Duel(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """One whole bench. `load_average` is from before the first run: what others did on the machine.
 
-    `loop_us` is what the cost guard's loop of plain Python takes: builds of one version of Python differ by a third.
+    `again` says which parts were measured anew later, and when. `loop_us` is what the cost guard's loop of plain Python takes: builds of one version of Python differ by a third.
     """
 
     at: str
@@ -70,7 +70,8 @@ class Record(Struct, frozen=True, kw_only=True):
     loop_us: float = 0.0
     seconds: float
     settings: dict[str, str]
-    closed: list[Case] = []  # msgspec copies the default
+    again: dict[str, str] = {}  # msgspec copies the default
+    closed: list[Case] = []
     duels: list[Duel] = []
     whole: list[Case] = []
     half: Case | None = None
