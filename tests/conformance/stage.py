@@ -17,7 +17,6 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.inventory.core.putaway import putaway_id
 from autogrocery.kit import rpc
 from autogrocery.kit.pg import open_db
-from autogrocery.kit.ports import free_ports
 from autogrocery.pricing import rpc as reference
 from tests.fakes.peers import PRICES, FakeInventory, serve_peers
 from tests.inventory.shop import Shop
@@ -75,12 +74,10 @@ async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subjec
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
             yield Subject(Inventory(channel, streams=streams), InventoryServiceStub(channel), fake=fake)
         return
-    (port,) = free_ports(1)
     async with open_shop(dsn) as shop:
-        await shop.restart(inventory_grpc_addr=f"127.0.0.1:{port}")
         await shop.fleet()
         await shop.stock(milk=ON_HAND, apple=ON_HAND)
-        async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
+        async with rpc.open_channel(shop.target) as channel:
             yield Subject(Inventory(channel, streams=streams), InventoryServiceStub(channel), shop=shop)
         assert await shop.violations() == []
 

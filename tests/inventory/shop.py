@@ -90,7 +90,8 @@ class Shop:
 
     async def up(self) -> None:
         port = await self._open.enter_async_context(serving(self.settings))
-        channel = await self._open.enter_async_context(rpc.open_channel(f"127.0.0.1:{port}"))
+        self.target = f"127.0.0.1:{port}"
+        channel = await self._open.enter_async_context(rpc.open_channel(self.target))
         self.stub = InventoryServiceStub(channel)
 
     async def down(self) -> None:
