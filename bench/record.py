@@ -60,7 +60,8 @@ class Duel(Struct, frozen=True, kw_only=True):
 class Record(Struct, frozen=True, kw_only=True):
     """One whole bench. `load_average` is from before the first run: what others did on the machine.
 
-    `again` says which parts were measured anew later, and when. `loop_us` is what the cost guard's loop of plain Python takes: builds of one version of Python differ by a third.
+    `again` says which parts were measured anew later, and when. `loop_us` is what the cost guard's loop of plain Python
+    takes: builds of one version of Python differ by a third.
     """
 
     at: str

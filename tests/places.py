@@ -36,7 +36,6 @@ def _roomy() -> bool:
         found = os.statvfs(MEMORY)
     except OSError:
         return False
-    runs_programs = (
-        not found.f_flag & os.ST_NOEXEC
-    )  # the server's are copied there if its user can't reach them elsewhere
+    # The server's programs are copied there if its user can't reach them elsewhere.
+    runs_programs = not found.f_flag & os.ST_NOEXEC
     return runs_programs and os.access(MEMORY, os.W_OK) and found.f_bavail * found.f_frsize >= ROOM_BYTES

@@ -33,7 +33,6 @@ CACHED_TOKENS = 4_096
 CACHED_TOKEN_BYTES = 1_024
 LATEST_S = 1 << 33  # the year 2242: a later instant is a mistake or an attack
 LARGEST_USER_ID = (1 << 31) - 1  # PostgreSQL's serial
-
 HEADERS_KNOWN = 8  # spellings of the one header there is
 
 COMPACT = re.compile(r"([A-Za-z0-9_-]{1,256})\.([A-Za-z0-9_-]{1,4000})\.([A-Za-z0-9_-]{43})")  # 43: HMAC-SHA256
