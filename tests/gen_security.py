@@ -105,12 +105,13 @@ def _calls() -> Iterator[tuple[str, str, str]]:
     for file in (inventory_pb2, pricing_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
-                robots = "robot_id" in method.input_type.fields_by_name
-                scope, who = (
-                    (f"`{SCOPE}<class>`", "the robot that the token names")
-                    if robots
-                    else ("", "who reaches it; with mTLS on, our own roles")
-                )
+                asked = method.input_type
+                if asked.name == "RobotCalls":
+                    scope, who = f"`{SCOPE}<class>`", "the robot that the call's token names, call by call"
+                elif "robot_id" in asked.fields_by_name:
+                    scope, who = f"`{SCOPE}<class>`", "the robot that the token names"
+                else:
+                    scope, who = "", "who reaches it; with mTLS on, our own roles"
                 yield f"`{service.name}.{method.name}`", scope, who
 
 

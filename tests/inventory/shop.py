@@ -16,10 +16,12 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.inventory.actions.audit import audit
 from autogrocery.inventory.app import serving
+from autogrocery.inventory.rpc import SERVICE
 from autogrocery.inventory.settings import Settings
 from autogrocery.kit import rpc, tokens
 from autogrocery.kit.pg import Db, open_db
 from autogrocery.kit.ports import free_ports
+from autogrocery.kit.rpc_stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +35,7 @@ PRODUCTS = {"baguette": "bread", "milk": "dairy", "yoghurt": "dairy", "apple": "
 FLEET = {"bread-1": "bread", "dairy-1": "dairy", "produce-1": "produce"}
 Picked = pb.ReportPickRequest
 State = pb.GetOrderResponse
+STREAMED = {field.message_type.name: field.name for field in pb.RobotCall.DESCRIPTOR.oneofs_by_name["request"].fields}
 
 
 class Listener:
@@ -91,8 +94,9 @@ class Shop:
     async def up(self) -> None:
         port = await self._open.enter_async_context(serving(self.settings))
         self.target = f"127.0.0.1:{port}"
-        channel = await self._open.enter_async_context(rpc.open_channel(self.target))
-        self.stub = InventoryServiceStub(channel)
+        self.channel = await self._open.enter_async_context(rpc.open_channel(self.target))
+        self.stub = InventoryServiceStub(self.channel)
+        self.robots = Stream(self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
 
     async def down(self) -> None:
         await self._open.aclose()
@@ -199,9 +203,15 @@ class Shop:
         answer = await self.stub.ReportPick(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
         return int(answer.result)
 
-    async def status_of(self, call: str, request: Any, token: str | None) -> str:
+    async def status_of(self, call: str, request: Any, token: str | None, *, streamed: bool = False) -> str:
         """Make a call with a token, or none, and return the name of its status."""
-        metadata = (("authorization", f"Bearer {token}"),) if token is not None else None
+        authorization = f"Bearer {token}" if token is not None else ""
+        if streamed:
+            until = asyncio.get_running_loop().time() + DEADLINE_S
+            return (
+                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, until, authorization))
+            ).name
+        metadata = (("authorization", authorization),) if authorization else None
         return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
 
     async def dispatch(self, **items: int) -> tuple[str, list[Any]]:

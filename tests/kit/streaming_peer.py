@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.rpc_converse import Conversations
 
-PATH = "/autogrocery.inventory.v1.InventoryService/Converse"
+SERVICE = "/autogrocery.inventory.v1.InventoryService"
+PATH = f"{SERVICE}/Converse"
 POINT = "desk.get_order"
 PATIENCE_S = 10.0
 SHORT_S = 0.15
@@ -69,9 +70,17 @@ class Desk(OldDesk):
     def __init__(self) -> None:
         super().__init__()
         self.streamed: dict[str, Any] = {"get_order": self.GetOrder, "check_availability": self.CheckAvailability}
+        self.shown: dict[str, str] = {}  # the tokens by the robots that showed them
 
     async def Converse(self, conversations: Conversations, context: Any) -> None:
         await conversations.hold(context, self.streamed, pb.Answers)
+
+    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:
+        await conversations.hold(context, {"list_work": self.ListWork}, pb.RobotAnswers)
+
+    async def ListWork(self, request: pb.ListWorkRequest, context: Any) -> pb.ListWorkResponse:
+        self.shown[request.robot_id] = rpc.bearer(context)
+        return pb.ListWorkResponse()
 
 
 @asynccontextmanager
@@ -94,9 +103,9 @@ class Caller:
         self._get_order: StreamMethod[Any] = StreamMethod(self.stream, "get_order", stub.GetOrder)
         self._check: StreamMethod[Any] = StreamMethod(self.stream, "check_availability", stub.CheckAvailability)
 
-    async def ask(self, order_id: str, timeout_s: float = PATIENCE_S, token: str | None = None) -> str:
+    async def ask(self, order_id: str, timeout_s: float = PATIENCE_S) -> str:
         request = pb.GetOrderRequest(order_id=order_id)
-        reply = await self.peer.call(self._get_order, request, timeout_s=timeout_s, point=POINT, token=token)
+        reply = await self.peer.call(self._get_order, request, timeout_s=timeout_s, point=POINT)
         return str(reply.order_id)
 
     async def check(self, *skus: str) -> list[int]:

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 import pytest
-from streaming_peer import PATIENCE_S, POINT, SHORT_S, OldDesk, all_of, calls_of, doubts, ids, talking, until
+from streaming_peer import (
+    PATIENCE_S,
+    POINT,
+    SERVICE,
+    SHORT_S,
+    Desk,
+    OldDesk,
+    all_of,
+    calls_of,
+    doubts,
+    ids,
+    open_desk,
+    talking,
+    until,
+)
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.kit import faults
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from autogrocery.kit import faults, rpc
 from autogrocery.kit.faults import Fault, Mode
 from autogrocery.kit.refusals import Denied, InDoubt, Invalid, Unauthenticated, Unavailable
+from autogrocery.kit.rpc_method import StreamMethod
+from autogrocery.kit.rpc_stream import Stream
 from autogrocery.kit.rpc_terms import BATCH_CALLS
 
 
@@ -156,10 +174,24 @@ async def test_a_token_that_is_not_accepted_is_told_as_such() -> None:
             await caller.ask("refused")
 
 
-async def test_a_call_with_a_token_goes_alone() -> None:
-    async with talking() as (_, caller):
-        assert await caller.ask("one", token="t") == "one"
-        assert caller.stream.opened == 0
+async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None:
+    desk = Desk()
+    async with open_desk(desk) as port, rpc.open_channel(f"127.0.0.1:{port}") as channel:
+        stream = Stream(channel, f"{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
+        list_work: StreamMethod[Any] = StreamMethod(stream, "list_work", InventoryServiceStub(channel).ListWork)
+        peer = rpc.Peer("desk")
+        tokens = {f"robot-{number}": f"token-{number}" for number in range(100)}
+
+        async def ask(robot_id: str, token: str | None) -> None:
+            request = pb.ListWorkRequest(robot_id=robot_id)
+            await peer.call(list_work, request, timeout_s=PATIENCE_S, point="desk.list_work", token=token)
+
+        await asyncio.gather(*(ask(robot_id, token) for robot_id, token in tokens.items()))
+        assert desk.shown == tokens
+        assert (stream.opened, stream.carried) == (1, 100)
+        told = await asyncio.gather(ask("robot-1", "another"), ask("robot-2", None), return_exceptions=True)
+        assert isinstance(told[1], Unauthenticated)
+        assert desk.shown == {**tokens, "robot-1": "another"}
 
 
 @pytest.mark.parametrize(

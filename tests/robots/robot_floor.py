@@ -21,6 +21,8 @@ from autogrocery.kit.rpc import bearer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autogrocery.kit.rpc_converse import Conversations
+
 RESULT = wire.ReportPickResponse
 
 
@@ -33,8 +35,8 @@ class Task(msgspec.Struct):
     placed: dict[str, wire.RestockedItem] = {}
 
 
-class Floor(InventoryServiceServicer):
-    """Leases of `lease_s`; every answer to a report stands in `told`."""
+class OldFloor(InventoryServiceServicer):
+    """Knows unary calls only. Leases of `lease_s`; every answer to a report stands in `told`."""
 
     def __init__(self, door: Door, lease_s: float = 10.0) -> None:
         self.door = door
@@ -44,6 +46,7 @@ class Floor(InventoryServiceServicer):
         self.beats: list[str] = []
         self.starts: list[tuple[str, str]] = []
         self.fence = 0
+        self.unary = 0  # calls that did not come by a stream
 
     def put(self, name: str, robot_class: str = "bread", **quantities: int) -> Task:
         items = [wire.Item(sku=sku, quantity=quantity) for sku, quantity in quantities.items()]
@@ -120,8 +123,21 @@ class Floor(InventoryServiceServicer):
         return result
 
     async def _check(self, robot_id: str, context: Any) -> None:
+        self.unary += type(context).__module__ != "autogrocery.kit.rpc_converse"
         if self.door.access.get(bearer(context)) != robot_id:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "invalid_token")
+
+
+class Floor(OldFloor):
+    """Knows streams too."""
+
+    streams = 0
+
+    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:
+        self.streams += 1
+        calls = {"list_work": self.ListWork, "start_pick": self.StartPick, "heartbeat": self.Heartbeat,
+                 "report_pick": self.ReportPick, "report_putaway": self.ReportPutaway}  # fmt: skip
+        await conversations.hold(context, calls, wire.RobotAnswers)
 
 
 class Door:

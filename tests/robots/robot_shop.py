@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
-from robot_floor import Door, Floor, until
+from robot_floor import Door, Floor, OldFloor, until
 
 from autogrocery.kit import rpc
 from autogrocery.robots.app import main
@@ -31,7 +31,7 @@ class Shop:
 
     def __init__(self, home: Path) -> None:
         self.door = Door()
-        self.floor = Floor(self.door)
+        self.floor: OldFloor = Floor(self.door)
         self.inventory_port, self.gateway_port, self.bus_port = free_port(), free_port(), free_port()
         self._home = home
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
-from robot_floor import RESULT, until
+from robot_floor import RESULT, Floor, OldFloor, until
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit import faults
@@ -28,6 +28,26 @@ async def test_open_work_is_found_picked_and_reported_by_its_class(shop: Shop) -
     one, two = shop.floor.tasks["one"].report, shop.floor.tasks["two"].report
     assert (one.robot_id, one.status, picked(one)) == ("bread-1", wire.ReportPickRequest.PICKED, {"b1": 2, "b2": 1})
     assert (two.robot_id, two.status, picked(two)) == ("dairy-1", wire.ReportPickRequest.PICKED, {"m1": 3})
+
+
+async def test_a_fleets_calls_share_a_stream(shop: Shop) -> None:
+    shop.floor = floor = Floor(shop.door)
+    shop.floor.put("pick", "bread", b1=2)
+    shop.floor.bring("delivery", "dairy", m1=3)
+    async with shop.inventory(), shop.gateway(), shop.fleet("bread-1", "dairy-1"):
+        await shop.reported("pick", "delivery")
+        await until(lambda: len(set(floor.beats)) == 2)
+    assert (floor.streams, floor.unary) == (1, 0)
+
+
+async def test_an_inventory_that_knows_no_stream_is_asked_call_by_call(shop: Shop) -> None:
+    shop.floor = OldFloor(shop.door)
+    shop.floor.put("pick", "bread", b1=2)
+    shop.floor.bring("delivery", "dairy", m1=3)
+    async with shop.inventory(), shop.gateway(), shop.fleet("bread-1", "dairy-1"):
+        await shop.reported("pick", "delivery")
+        await until(lambda: len(set(shop.floor.beats)) == 2)
+    assert shop.floor.unary >= 2 * 4
 
 
 async def test_an_announcement_wakes_the_class_at_once(shop: Shop) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
 import pytest
 import pytest_asyncio
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.inventory.rpc import SERVICE
+from autogrocery.kit.rpc_stream import Stream
 from tests.gateway_http.shop import open_shop
 from tests.gen_security import doors
-from tests.inventory.shop import ROBOT_SECRET
+from tests.inventory.shop import DEADLINE_S, ROBOT_SECRET
 from tests.security.callers import callers_of, robot
 from tests.security.policy import CLASSES, ROBOT_CALLS, ROBOTS, Says, Who, grpc_says, line_of, says
 
@@ -26,7 +30,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DOORS: Final = [(row.listener, row.method, row.path) for row in doors()]
 CELLS: Final = [(*door, who) for door in DOORS for who in Who]
 CALLS: Final = [
-    method.name for method in pb.DESCRIPTOR.services_by_name["InventoryService"].methods if method.name != "Converse"
+    (method.name, form)
+    for method in pb.DESCRIPTOR.services_by_name["InventoryService"].methods
+    if not method.client_streaming
+    for form in (("unary", "stream") if method.name in ROBOT_CALLS else ("unary",))
 ]
 ABOUT_WHO: Final = {Says.NO_TOKEN, Says.NO_SCOPE, Says.NOT_SIGNED, Says.NO_SUCH_ORDER}
 MISSING: Final = "018f0000-0000-7000-8000-00000000beef"
@@ -117,14 +124,14 @@ async def inventory(inventory_of_module: Inventory) -> Inventory:
     return inventory_of_module
 
 
-@pytest.mark.parametrize(("call", "who"), [(c, w) for c in CALLS for w in Who], ids=str)
+@pytest.mark.parametrize(("call", "form", "who"), [(*c, w) for c in CALLS for w in Who], ids=str)
 async def test_inventory_says_to_each_caller_what_the_policy_says(
-    inventory: Inventory, callers: Callers, call: str, who: Who
+    inventory: Inventory, callers: Callers, call: str, form: str, who: Who
 ) -> None:
     _, (assignment,) = await inventory.dispatch(milk=1)
     name = f"{who.removeprefix('robot of ')}-1" if who in ROBOTS else "dairy-1"
     token = robot(name, who.removeprefix("robot of "), key=ROBOT_SECRET) if who in ROBOTS else callers.tokens[who]
-    status = await inventory.status_of(call, request(call, name, assignment), token)
+    status = await inventory.status_of(call, request(call, name, assignment), token, streamed=form == "stream")
     expected = grpc_says(call, who)
     assert status == expected or (expected == "OK" and status == "INVALID_ARGUMENT"), (
         "let in is what is heard, be it nonsense"
@@ -153,11 +160,26 @@ def request(call: str, name: str, assignment: Any) -> Any:
             return getattr(pb, kind.name)()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("call", ROBOT_CALLS)
-async def test_a_robot_may_not_speak_for_another(inventory: Inventory, call: str) -> None:
+async def test_a_robot_may_not_speak_for_another(inventory: Inventory, call: str, streamed: bool) -> None:
     _, (assignment,) = await inventory.dispatch(milk=1)
     token = robot("dairy-2", "dairy", key=ROBOT_SECRET)
-    assert await inventory.status_of(call, request(call, "dairy-1", assignment), token) == "PERMISSION_DENIED"
+    asked = request(call, "dairy-1", assignment)
+    assert await inventory.status_of(call, asked, token, streamed=streamed) == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize(
+    ("calls", "path"), [(pb.Calls, "ConverseRobots"), (pb.RobotCalls, "Converse")], ids=["orders", "robots"]
+)
+async def test_one_stream_does_not_serve_the_calls_of_the_other(inventory: Inventory, calls: Any, path: str) -> None:
+    for field in calls().calls.add().DESCRIPTOR.oneofs_by_name["request"].fields:
+        request = field.message_type._concrete_class()
+        stream = Stream(inventory.channel, f"/{SERVICE}/{path}", calls, pb.Answers.FromString)
+        until = asyncio.get_running_loop().time() + DEADLINE_S
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await stream.ask(field.name, request, until)
+        assert told.value.code() is grpc.StatusCode.UNIMPLEMENTED, field.name
 
 
 @pytest.mark.parametrize("other", [name for name in CLASSES if name != "dairy"])

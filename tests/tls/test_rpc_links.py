@@ -35,6 +35,7 @@ SERVICES = {
 }
 CALLS = [(role, name) for role, (module, service, *_) in SERVICES.items()
          for name in module.DESCRIPTOR.services_by_name[service].methods_by_name]  # fmt: skip
+STREAMS = {"Converse": ("Calls", "Answers"), "ConverseRobots": ("RobotCalls", "RobotAnswers")}
 NAMES = {name: leaf.names[0] for name, leaf in pki.LEAVES.items()}
 
 
@@ -68,8 +69,8 @@ async def answer(channel: grpc.aio.Channel, role: str, method: str) -> grpc.Stat
     kind = module.DESCRIPTOR.services_by_name[service].methods_by_name[method]
     path = f"/{SERVICES[role][3]}/{method}"
     try:
-        if method == "Converse":
-            return await converse(channel, role)
+        if method in STREAMS:
+            return await converse(channel, role, method)
         request = getattr(module, kind.input_type.name)().SerializeToString()
         await channel.unary_unary(path)(request, timeout=PATIENCE_S)
     except grpc.aio.AioRpcError as error:
@@ -81,12 +82,14 @@ async def ask_alone(channel: grpc.aio.Channel, role: str) -> grpc.StatusCode:
     return await answer(channel, role, {"inventory": "GetOrder", "pricing": "Quote"}[role])
 
 
-async def converse(channel: grpc.aio.Channel, role: str) -> grpc.StatusCode:
-    """Ask one call on a stream, about an order without an id; the status it ends with."""
+async def converse(channel: grpc.aio.Channel, role: str, method: str = "Converse") -> grpc.StatusCode:
+    """Ask one call on a stream, about an order without an id or by a robot without a token; the status it ends with."""
     module, _, _, service, _ = SERVICES[role]
-    stream = Stream(channel, f"/{service}/Converse", module.Calls, module.Answers.FromString)
-    kind, request = {"inventory": ("get_order", inventory_pb2.GetOrderRequest()),
-                     "pricing": ("quote", pricing_pb2.QuoteRequest())}[role]  # fmt: skip
+    calls, answers = STREAMS[method]
+    stream = Stream(channel, f"/{service}/{method}", getattr(module, calls), getattr(module, answers).FromString)
+    kind, request = {("inventory", "Converse"): ("get_order", inventory_pb2.GetOrderRequest()),
+                     ("inventory", "ConverseRobots"): ("list_work", inventory_pb2.ListWorkRequest()),
+                     ("pricing", "Converse"): ("quote", pricing_pb2.QuoteRequest())}[role, method]  # fmt: skip
     try:
         await stream.ask(kind, request, asyncio.get_running_loop().time() + PATIENCE_S)
     except grpc.aio.AioRpcError as error:
@@ -118,9 +121,8 @@ def test_orders_are_the_gateways_and_picks_the_robots() -> None:
     assert {inventory.CALLERS[call] for call in ("ReserveItems", "AssignRobots", "ReleaseItems", "Converse")} == {
         (identities.GATEWAY,)
     }
-    assert {inventory.CALLERS[call] for call in ("ListWork", "StartPick", "Heartbeat", "ReportPick")} == {
-        (identities.ROBOTS,)
-    }
+    robots = ("ListWork", "StartPick", "Heartbeat", "ReportPick", "ReportPutaway", "ConverseRobots")
+    assert {inventory.CALLERS[call] for call in robots} == {(identities.ROBOTS,)}
 
 
 async def test_a_method_without_a_row_is_nobodys(keys: Path) -> None:
@@ -139,6 +141,15 @@ async def test_the_gateways_stream_gets_through_and_the_robots_does_not(keys: Pa
             assert await converse(channel, role) is grpc.StatusCode.INVALID_ARGUMENT
         async with connected(port, identity(keys, "robots"), name) as channel:
             assert await converse(channel, role) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_the_robots_stream_gets_through_and_the_gateways_does_not(keys: Path) -> None:
+    stream = "inventory", "ConverseRobots"
+    async with served("inventory", identity(keys, "inventory")) as port:
+        async with connected(port, identity(keys, "robots"), identities.INVENTORY) as channel:
+            assert await converse(channel, *stream) is grpc.StatusCode.UNAUTHENTICATED
+        async with connected(port, identity(keys, "gateway"), identities.INVENTORY) as channel:
+            assert await converse(channel, *stream) is grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize("role", SERVICES)
@@ -194,6 +205,7 @@ async def test_a_robots_certificate_does_not_stand_for_its_token(keys: Path) -> 
         method = channel.unary_unary(f"/{inventory.SERVICE}/ListWork")
         with pytest.raises(Unauthenticated):
             await rpc.Peer("inventory").call(method, b"", timeout_s=PATIENCE_S, point="inventory.list_work")
+        assert await converse(channel, "inventory", "ConverseRobots") is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_tls_before_1_2_is_refused(keys: Path) -> None:

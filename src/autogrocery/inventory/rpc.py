@@ -52,6 +52,7 @@ CALLERS: Final = {
     "GetRestock": (GATEWAY, OPERATOR),
     "ListWork": (ROBOTS,),
     "StartPick": (ROBOTS,),
+    "ConverseRobots": (ROBOTS,),
     "Heartbeat": (ROBOTS,),
     "ReportPick": (ROBOTS,),
     "ReportPutaway": (ROBOTS,),
@@ -86,17 +87,28 @@ class Inventory(InventoryServiceServicer):
         self._robots = Robots(times.seen_s, times.queue_max)
         self._on_finished = on_finished
         self._on_restocked = on_restocked
-        self._streamed: Table = {
+        self._about_orders: Table = {
             "reserve_items": self.ReserveItems,
             "assign_robots": self.AssignRobots,
             "release_items": self.ReleaseItems,
             "get_order": self.GetOrder,
             "check_availability": self.CheckAvailability,
         }
+        self._of_robots: Table = {
+            "list_work": self.ListWork,
+            "start_pick": self.StartPick,
+            "heartbeat": self.Heartbeat,
+            "report_pick": self.ReportPick,
+            "report_putaway": self.ReportPutaway,
+        }
 
     async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
         """Answer the calls about orders on one stream."""
-        await conversations.hold(context, self._streamed, pb.Answers)
+        await conversations.hold(context, self._about_orders, pb.Answers)
+
+    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:  # noqa: N802
+        """Answer robots' calls on one stream."""
+        await conversations.hold(context, self._of_robots, pb.RobotAnswers)
 
     async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802
         """Hold stock."""

@@ -41,13 +41,16 @@ class _Asked(Struct, frozen=True):
     """What a call is given as its context: the part of gRPC's own that makes sense for one of many."""
 
     stream: Any
+    authorization: str = ""
 
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn:
         """End this call, and no other, with a status."""
         raise _AbortedError(code, details)
 
     def invocation_metadata(self) -> Any:
-        """Return the stream's."""
+        """Return the call's own authorization if it has one, else the stream's metadata."""
+        if self.authorization:
+            return (("authorization", self.authorization),)
         return self.stream.invocation_metadata()
 
 
@@ -108,7 +111,6 @@ class _Conversation:
         self.in_work: dict[asyncio.Task[None], float] = {}  # and the time of each one's deadline
         self.on_idle: Callable[[], object] = lambda: None
         self._context = context
-        self._asked = _Asked(context)
         self._table = table
         self._answers = answers
         self._abandon_s = abandon_s
@@ -186,7 +188,8 @@ class _Conversation:
         try:
             if kind not in self._table:
                 raise _AbortedError(grpc.StatusCode.UNIMPLEMENTED, "no such call")  # noqa: TRY301 - it ends as others do
-            reply = await self._table[kind](getattr(call, kind), self._asked)
+            asked = _Asked(self._context, getattr(call, "authorization", ""))  # most contracts' calls have none
+            reply = await self._table[kind](getattr(call, kind), asked)
             getattr(answer, kind).CopyFrom(reply)
         except _AbortedError as aborted:
             _set_failure(answer, aborted.code, aborted.detail)

@@ -34,11 +34,12 @@ class StreamMethod(Generic[Reply]):
         self._unary = unary
 
     async def __call__(self, request: Any, *, timeout: float, metadata: Any = None) -> Reply:  # noqa: ASYNC109 - grpc's form
-        """Make one call; raises AioRpcError or TimeoutError. One with metadata goes alone: a stream has only its own."""
+        """Make one call; raises AioRpcError or TimeoutError. Of the metadata a stream's call takes the authorization along."""
         until = asyncio.get_running_loop().time() + timeout
-        if metadata is None and self._stream.spoken:
+        if self._stream.spoken:
+            authorization = dict(metadata or ()).get("authorization", "")
             try:
-                reply: Reply = await self._stream.ask(self._kind, request, until)
+                reply: Reply = await self._stream.ask(self._kind, request, until, authorization)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise

@@ -93,8 +93,11 @@ class Stream:
         """Forget that the peer does not know this form: it may be another one by now."""
         self._unary_until = 0.0
 
-    async def ask(self, kind: str, request: Any, until: float) -> Any:
-        """Return the reply; raises AioRpcError as a unary call does, and TimeoutError if there was no room until then."""
+    async def ask(self, kind: str, request: Any, until: float, authorization: str = "") -> Any:
+        """Return the reply; raises AioRpcError as a unary call does, and TimeoutError if there was no room until then.
+
+        `authorization` is the call's own, where the contract's calls have a place for it.
+        """
         if self._room.locked():
             async with asyncio.timeout_at(until):
                 await self._room.acquire()
@@ -102,7 +105,7 @@ class Stream:
             await self._room.acquire()
         number = next(self._ids)
         try:
-            outcome = await self._send(number, kind, request, until)
+            outcome = await self._send(number, kind, request, until, authorization)
         finally:
             self._room.release()
             self._asked.pop(number, None)
@@ -111,11 +114,13 @@ class Stream:
             raise outcome
         return outcome
 
-    def _send(self, number: int, kind: str, request: Any, until: float) -> asyncio.Future[Any]:
+    def _send(self, number: int, kind: str, request: Any, until: float, authorization: str) -> asyncio.Future[Any]:
         """Queue a call, encoded once, and return what will be its reply or the error it ends with."""
         loop = asyncio.get_running_loop()
         message = self._calls()
         call = message.calls.add(id=number, timeout_ms=max(int((until - loop.time()) * 1_000), 1))
+        if authorization:
+            call.authorization = authorization
         getattr(call, kind).CopyFrom(request)
         body = message.SerializeToString()
         outcome: asyncio.Future[Any] = loop.create_future()

@@ -12,6 +12,8 @@ from autogrocery.kit.clock import now
 from autogrocery.kit.log import log
 from autogrocery.kit.refusals import InDoubt
 from autogrocery.kit.rpc import Peer
+from autogrocery.kit.rpc_method import method_of
+from autogrocery.kit.rpc_stream import Stream
 from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome, Placed
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import grpc
 
 Reply = TypeVar("Reply")
+CONVERSE: Final = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/ConverseRobots"
 TIMEOUT_S: Final = 2.0
 MAX_LEASE_S: Final = 300.0  # whatever the inventory says: who died is gone for so long
 WIRE_STATUS: Final = {
@@ -38,20 +41,26 @@ class Receipt(StrEnum):
 
 
 class Inventory:
-    """One channel to one inventory, shared by the fleet.
+    """One channel to one inventory, shared by the fleet; one stream if inventory knows that form, else each call by itself.
 
     Every call raises InDoubt when there is no clear answer, and Unauthenticated when the token is not accepted.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+        stream = Stream(channel, CONVERSE, wire.RobotCalls, wire.RobotAnswers.FromString)
+        self._list_work = method_of(stream, "list_work", stub.ListWork)
+        self._start_pick = method_of(stream, "start_pick", stub.StartPick)
+        self._heartbeat = method_of(stream, "heartbeat", stub.Heartbeat)
+        self._report_pick = method_of(stream, "report_pick", stub.ReportPick)
+        self._report_putaway = method_of(stream, "report_putaway", stub.ReportPutaway)
         self._peer = Peer("inventory")
         self._found = True
 
     async def list_work(self, token: str, robot_id: str, robot_class: str, limit: int) -> list[Assignment]:
         """Return up to `limit` assignments that this robot could start."""
         request = wire.ListWorkRequest(robot_id=robot_id, robot_class=robot_class, limit=limit)
-        reply = await self._call("list_work", self._stub.ListWork, request, token)
+        reply = await self._call("list_work", self._list_work, request, token)
         return [
             Assignment(
                 told.assignment_id,
@@ -66,7 +75,7 @@ class Inventory:
     async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Grant | None:
         """Ask for leave to pick or put away; None if another has it or there is nothing left to do."""
         request = wire.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
-        reply = await self._call("start_pick", self._stub.StartPick, request, token)
+        reply = await self._call("start_pick", self._start_pick, request, token)
         if not reply.granted:
             return None
         lease_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
@@ -76,7 +85,7 @@ class Inventory:
     async def heartbeat(self, token: str, robot_id: str, fences: Sequence[int]) -> list[int]:
         """Say that the robot lives and still holds `fences`; returns those that it has lost."""
         request = wire.HeartbeatRequest(robot_id=robot_id, fences=fences)
-        return list((await self._call("heartbeat", self._stub.Heartbeat, request, token)).lost_fences)
+        return list((await self._call("heartbeat", self._heartbeat, request, token)).lost_fences)
 
     async def report_pick(
         self,
@@ -97,7 +106,7 @@ class Inventory:
             status=WIRE_STATUS[outcome],
             fence=fence,
         )
-        return _receipt((await self._call("report_pick", self._stub.ReportPick, request, token)).result)
+        return _receipt((await self._call("report_pick", self._report_pick, request, token)).result)
 
     async def report_putaway(
         self,
@@ -119,7 +128,7 @@ class Inventory:
             done=done,
             fence=fence,
         )
-        return _receipt((await self._call("report_putaway", self._stub.ReportPutaway, request, token)).result)
+        return _receipt((await self._call("report_putaway", self._report_putaway, request, token)).result)
 
     async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
         try:

@@ -455,3 +455,53 @@ class Answers(_message.Message):
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[Answer]
     def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ...) -> None: ...
+
+class RobotCall(_message.Message):
+    __slots__ = ("id", "timeout_ms", "authorization", "list_work", "start_pick", "heartbeat", "report_pick", "report_putaway")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZATION_FIELD_NUMBER: _ClassVar[int]
+    LIST_WORK_FIELD_NUMBER: _ClassVar[int]
+    START_PICK_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_PICK_FIELD_NUMBER: _ClassVar[int]
+    REPORT_PUTAWAY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    timeout_ms: int
+    authorization: str
+    list_work: ListWorkRequest
+    start_pick: StartPickRequest
+    heartbeat: HeartbeatRequest
+    report_pick: ReportPickRequest
+    report_putaway: ReportPutawayRequest
+    def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., authorization: _Optional[str] = ..., list_work: _Optional[_Union[ListWorkRequest, _Mapping]] = ..., start_pick: _Optional[_Union[StartPickRequest, _Mapping]] = ..., heartbeat: _Optional[_Union[HeartbeatRequest, _Mapping]] = ..., report_pick: _Optional[_Union[ReportPickRequest, _Mapping]] = ..., report_putaway: _Optional[_Union[ReportPutawayRequest, _Mapping]] = ...) -> None: ...
+
+class RobotCalls(_message.Message):
+    __slots__ = ("calls",)
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[RobotCall]
+    def __init__(self, calls: _Optional[_Iterable[_Union[RobotCall, _Mapping]]] = ...) -> None: ...
+
+class RobotAnswer(_message.Message):
+    __slots__ = ("id", "failure", "list_work", "start_pick", "heartbeat", "report_pick", "report_putaway")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    LIST_WORK_FIELD_NUMBER: _ClassVar[int]
+    START_PICK_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_PICK_FIELD_NUMBER: _ClassVar[int]
+    REPORT_PUTAWAY_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    failure: Failure
+    list_work: ListWorkResponse
+    start_pick: StartPickResponse
+    heartbeat: HeartbeatResponse
+    report_pick: ReportPickResponse
+    report_putaway: ReportPutawayResponse
+    def __init__(self, id: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., list_work: _Optional[_Union[ListWorkResponse, _Mapping]] = ..., start_pick: _Optional[_Union[StartPickResponse, _Mapping]] = ..., heartbeat: _Optional[_Union[HeartbeatResponse, _Mapping]] = ..., report_pick: _Optional[_Union[ReportPickResponse, _Mapping]] = ..., report_putaway: _Optional[_Union[ReportPutawayResponse, _Mapping]] = ...) -> None: ...
+
+class RobotAnswers(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[RobotAnswer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[RobotAnswer, _Mapping]]] = ...) -> None: ...

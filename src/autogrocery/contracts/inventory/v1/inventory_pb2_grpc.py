@@ -99,6 +99,11 @@ class InventoryServiceStub:
                 request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
                 response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
                 _registered_method=True)
+        self.ConverseRobots = channel.stream_stream(
+                '/autogrocery.inventory.v1.InventoryService/ConverseRobots',
+                request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.SerializeToString,
+                response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.FromString,
+                _registered_method=True)
 
 
 class InventoryServiceServicer:
@@ -197,6 +202,13 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConverseRobots(self, request_iterator, context):
+        """The robots' calls likewise, of one robot or of a fleet: each call has its own authorization.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -264,6 +276,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.Converse,
                     request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.FromString,
                     response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.SerializeToString,
+            ),
+            'ConverseRobots': grpc.stream_stream_rpc_method_handler(
+                    servicer.ConverseRobots,
+                    request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.FromString,
+                    response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -617,6 +634,33 @@ class InventoryService:
             '/autogrocery.inventory.v1.InventoryService/Converse',
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConverseRobots(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/autogrocery.inventory.v1.InventoryService/ConverseRobots',
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.SerializeToString,
+            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.FromString,
             options,
             channel_credentials,
             insecure,
