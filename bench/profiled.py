@@ -10,8 +10,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as the command line does for every role
-
 from autogrocery.kit.run import run
 
 if TYPE_CHECKING:

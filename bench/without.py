@@ -10,8 +10,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as the command line does for every role
-
 import flatbuffers
 
 from autogrocery.contracts.analytics.v1 import order_metric_generated as generated

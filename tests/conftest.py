@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from autogrocery.kit import rpc_environ
 from autogrocery.kit.clock import uuid7
 from autogrocery.kit.embedded_pg import EmbeddedPostgres
 from autogrocery.kit.migrate import migrate
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # as the command line does: children of ours only exec
+rpc_environ.prepare(os.environ)  # as the command line does
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
 PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
 

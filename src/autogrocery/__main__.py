@@ -8,6 +8,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from autogrocery.kit import rpc_environ
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -220,8 +222,7 @@ def _lasting(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
-    # Before gRPC is loaded: it would wait for all of its threads before a child starts, and abort the process after a minute.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    rpc_environ.prepare(os.environ)
     module, _, verb = arguments.verb.partition(":")
     return int(getattr(import_module(f"autogrocery.commands.{module}"), verb)(arguments, os.environ))
 
