@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from email import message_from_bytes
 from email.policy import default
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.places import open_place
 from tests.postbox import serve_postbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DEADLINE_S = 100.0
 VICTIMS = ("gateway", "inventory", "robots", "postgresql", "pricing", "analytics")
@@ -56,10 +55,8 @@ def postbox() -> Iterator[tuple[Postbox, str]]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="agd-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with open_place(on_disk=True) as directory:
+        yield directory
 
 
 def pids(home: Path) -> dict[str, int]:

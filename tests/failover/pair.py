@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from autogrocery.kit.migrate import migrate
 from autogrocery.kit.pg_binaries import find_binaries, popen_as, server_account
 from autogrocery.kit.pg_cluster import USER, environment
 from autogrocery.sim.fault_proxy import FaultProxy, Weather, open_proxy
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -67,28 +66,26 @@ class Pair(Struct):
 @asynccontextmanager
 async def open_pair(*, synchronous: bool) -> AsyncIterator[Pair]:
     """Start a primary with the gateway's tables and a standby that has caught up; commits wait for it if `synchronous`."""
-    home = Path(tempfile.mkdtemp(prefix="ag-pair-"))
-    os.chmod(home, 0o755)  # noqa: PTH101 - the servers' user passes through
     binaries = find_binaries(os.environ)
-    primary, standby = (EmbeddedPostgres(home / name, binaries) for name in ("primary", "standby"))
-    try:
-        primary.start()
-        await primary.ensure_database(DATABASE)
-        await migrate(primary.dsn(DATABASE), "autogrocery.gateway.store.migrations", "public")
-        async with open_proxy(("127.0.0.1", primary.port)) as wire:
-            await _copy(primary, standby, wire.port)
-            standby.prepare()
-            standby.launch()
-            async with asyncio.timeout(PATIENCE_S):
-                while not standby.ready():  # noqa: ASYNC110 - a process's start
-                    await asyncio.sleep(POLL_S)
-            await _attach(primary, synchronous=synchronous)
-            yield Pair(primary, standby, wire)
-    finally:
-        for server in (standby, primary):
-            server.kill()  # nothing of it is wanted any more: no checkpoint is waited for
-            server.stop()
-        shutil.rmtree(home, ignore_errors=True)
+    with open_place(on_disk=True) as home:
+        primary, standby = (EmbeddedPostgres(home / name, binaries) for name in ("primary", "standby"))
+        try:
+            primary.start()
+            await primary.ensure_database(DATABASE)
+            await migrate(primary.dsn(DATABASE), "autogrocery.gateway.store.migrations", "public")
+            async with open_proxy(("127.0.0.1", primary.port)) as wire:
+                await _copy(primary, standby, wire.port)
+                standby.prepare()
+                standby.launch()
+                async with asyncio.timeout(PATIENCE_S):
+                    while not standby.ready():  # noqa: ASYNC110 - a process's start
+                        await asyncio.sleep(POLL_S)
+                await _attach(primary, synchronous=synchronous)
+                yield Pair(primary, standby, wire)
+        finally:
+            for server in (standby, primary):
+                server.kill()  # nothing of it is wanted any more: no checkpoint is waited for
+                server.stop()
 
 
 async def _copy(primary: EmbeddedPostgres, standby: EmbeddedPostgres, port: int) -> None:

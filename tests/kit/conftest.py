@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +10,11 @@ from http_probe import Stage, served
 from small_cluster import BINARIES
 
 from autogrocery.kit.embedded_pg import EmbeddedPostgres
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -32,21 +31,17 @@ async def port(stage: Stage) -> AsyncIterator[int]:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that other users may pass through, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with open_place(on_disk=True) as directory:
+        yield directory
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    directory.chmod(0o755)
-    server = EmbeddedPostgres(directory / "home", BINARIES)
-    server.start()
-    server.stop()
-    yield directory / "home"
-    shutil.rmtree(directory)
+    with open_place(on_disk=True) as directory:
+        server = EmbeddedPostgres(directory / "home", BINARIES)
+        server.start()
+        server.stop()
+        yield directory / "home"
 
 
 @pytest.fixture

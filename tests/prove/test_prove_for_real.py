@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from autogrocery.sim.scenarios.run import SCENARIOS
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DEADLINE_S = 270.0  # some 45 s on a machine of its own
 ENDS = {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
@@ -24,10 +23,8 @@ ENDS = {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="prove-test-"))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
+    with open_place(on_disk=True) as directory:
+        yield directory
 
 
 @pytest.mark.timeout(300)

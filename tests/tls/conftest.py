@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from autogrocery.stack import pki
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def _made() -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="ag-"))
-    for name in ("ours", "strangers"):
-        pki.init(home / name)
-    yield home
-    shutil.rmtree(home)
+    with open_place() as home:
+        for name in ("ours", "strangers"):
+            pki.init(home / name)
+        yield home
 
 
 @pytest.fixture(scope="session")

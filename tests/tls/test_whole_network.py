@@ -6,10 +6,7 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +17,11 @@ from autogrocery.commands.migrations import migrate_all
 from autogrocery.commands.network import DEMO_ENVIRON
 from autogrocery.commands.replaying import play
 from autogrocery.stack import options_from, pki, running_stack
+from tests.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 ORDERS = 20
 DOORS = ("ORDERING_INTERNAL_ADDR", "INVENTORY_GRPC_ADDR", "PRICING_GRPC_ADDR")
@@ -30,10 +29,8 @@ DOORS = ("ORDERING_INTERNAL_ADDR", "INVENTORY_GRPC_ADDR", "PRICING_GRPC_ADDR")
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="ag-"))
-    directory.chmod(0o755)  # the database's user passes through
-    yield directory
-    shutil.rmtree(directory)
+    with open_place(on_disk=True) as directory:
+        yield directory
 
 
 @pytest.mark.timeout(150)
