@@ -50,10 +50,10 @@ check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migra
 	$(MAKE) --no-print-directory verify
 
 gen: $(VENV)/.dev ## write the generated files anew (protobuf, FlatBuffers, docs)
-	$(BIN)/python tests/gen.py
+	$(BIN)/python -m tools.gen
 
 verify: $(VENV)/.dev ## generated files are what `make gen` would write
-	$(BIN)/python tests/gen.py --check
+	$(BIN)/python -m tools.gen --check
 
 bench: SECONDS ?= 5
 bench: CONNECTIONS ?= 1,8,64
@@ -72,13 +72,13 @@ bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does n
 	$(BIN)/python -m bench.page
 
 prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes
-	$(BIN)/pytest $(addprefix tests/,planted prove enumeration simulation model stateful failover battery fault_proxy scenarios)
+	$(BIN)/pytest tests/proofs
 
 prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
-	$(BIN)/python tests/prove_all.py --only "$(ONLY)"
+	$(BIN)/python -m tests.proofs.prove_all --only "$(ONLY)"
 
 prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 45 minutes: which catches which
-	$(BIN)/python tests/prove_all.py --only "planted bugs"
+	$(BIN)/python -m tests.proofs.prove_all --only "planted bugs"
 
 schemathesis: EXAMPLES ?= 500
 schemathesis: $(VENV)/.dev ## every operation of the OpenAPI document, asked in every way, some 2 minutes (EXAMPLES=500)

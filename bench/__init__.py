@@ -2,6 +2,6 @@
 
 import os
 
-from autogrocery.kit import rpc_environ
+from autogrocery.kit.rpc import environ
 
-rpc_environ.prepare(os.environ)  # in every process of ours, as the command line does for every role
+environ.prepare(os.environ)  # in every process of ours, as the command line does for every role

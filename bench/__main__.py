@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from autogrocery.kit import clock, log
+from autogrocery.kit.process import clock, log
 from bench import guard, suite
 from bench.blocks import blocks
 from bench.measure import baskets_of
@@ -28,7 +28,7 @@ from bench.tables import Sheet, sheets
 from bench.without import GAINS
 
 if TYPE_CHECKING:
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
     from bench.job import Line
     from bench.measure import Watch
 
@@ -67,9 +67,12 @@ def arguments() -> argparse.Namespace:
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a gateway's setting"
     )
     parser.add_argument(
-        "--without", type=lambda text: list(GAINS) if text == "all" else text.split(","), default=[], metavar="GAIN,…",
+        "--without",
+        type=lambda text: list(GAINS) if text == "all" else text.split(","),
+        default=[],
+        metavar="GAIN,…",
         help=f"one more run without each of these, or all: {', '.join(GAINS)}",
-    )  # fmt: skip
+    )
     parser.add_argument("--update", action="store_true", help="keep what the JSON file has of other parts")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
     asked = parser.parse_args()
@@ -89,9 +92,14 @@ async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Cons
     bench = suite.Bench(server, asked.seconds, given, say)
     today, loop_us = clock.now().date().isoformat(), round(guard.calibration_us(), 1)
     record = kept or Record(
-        at=today, machine=describe(server.binaries.version),
-        durable=await check_durable(server.dsn()), load_average=round(os.getloadavg()[0], 1), loop_us=loop_us, seconds=asked.seconds, settings=given,
-    )  # fmt: skip
+        at=today,
+        machine=describe(server.binaries.version),
+        durable=await check_durable(server.dsn()),
+        load_average=round(os.getloadavg()[0], 1),
+        loop_us=loop_us,
+        seconds=asked.seconds,
+        settings=given,
+    )
     for part in [part for part in asked.parts if part in PARTS]:
         record = await PARTS[part](bench, record, asked)
         if kept is not None:
@@ -224,8 +232,10 @@ def main() -> int:
         console.print(f"\n[bold]{sheet.title}[/]", highlight=False)
         console.print(table_of(sheet))
     machine = record.machine
-    console.print(f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python} (loop {record.loop_us:.0f} µs);"
-                  f" {', '.join(f'{name} {value}' for name, value in record.durable.items())}; load average before {record.load_average}")  # fmt: skip
+    console.print(
+        f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python} (loop {record.loop_us:.0f} µs);"
+        f" {', '.join(f'{name} {value}' for name, value in record.durable.items())}; load average before {record.load_average}"
+    )
     return 1 if record.violations else 0
 
 

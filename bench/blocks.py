@@ -22,17 +22,19 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Fact, Robot, Status, settle
 from autogrocery.gateway.core.quote import Price, Quote, Want, lines_of, merge
-from autogrocery.gateway.core.wire import PreviewIn
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import moves, orders
 from autogrocery.gateway.store.moves import Change, Delivery
-from autogrocery.kit import bus, clock, log, rpc
-from autogrocery.kit.http import App, Guard, Request, Route
-from autogrocery.kit.pg import open_db
-from autogrocery.kit.serve_http import serve_http
-from autogrocery.kit.tokens import Verifier, issue
+from autogrocery.gateway.wire.orders import PreviewIn
+from autogrocery.kit import bus
+from autogrocery.kit.http.app import App, Guard, Request, Route
+from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.process import clock, log
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.security.tokens import Verifier, issue
 from bench.measure import reap
 from bench.proc import cpu_s
 from bench.stage import ROOT, open_stage
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from autogrocery.gateway.core.order import Line
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
     from bench.wire import Wire
 
     Work = Callable[[], Awaitable[None]]
@@ -114,8 +116,8 @@ async def serve_ours() -> None:
 async def calls(ends: Ends) -> AsyncIterator[Work]:
     """Make the three calls of an order."""
     async with (
-        rpc.open_channel(ends.targets["inventory"]) as to_inventory,
-        rpc.open_channel(ends.targets["pricing"]) as to_pricing,
+        open_channel(ends.targets["inventory"]) as to_inventory,
+        open_channel(ends.targets["pricing"]) as to_pricing,
     ):
         inventory, pricing = Inventory(to_inventory), Pricing(to_pricing)
         lines = _lines(ends.wants)

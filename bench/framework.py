@@ -14,7 +14,7 @@ from bench.shoppers import CONFIRM_PATH, PREVIEW_PATH, WEBHOOK_PATH
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from autogrocery.kit.http import App
+    from autogrocery.kit.http.app import App
 
     Ours = Callable[[App, dict[str, Any], Any, Any], Awaitable[None]]
 

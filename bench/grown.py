@@ -64,7 +64,7 @@ SELECT order_id, 'msg_' || order_id, sha256(uuid_send(order_id)), at + interval 
 INSERT INTO receipt_outbox (order_id, created_at, attempts, next_attempt_at, done_at)
 SELECT order_id, at + interval '1 minute', 1, at + interval '1 minute', at + interval '1 minute' FROM made
 """,
-)  # fmt: skip
+)
 
 
 class Grown(Struct, frozen=True, kw_only=True):

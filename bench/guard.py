@@ -21,7 +21,7 @@ from bench.measure import Place, baskets_of, measure
 from bench.stage import count_violations, open_postgres, open_stage
 
 if TYPE_CHECKING:
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
     from bench.stage import Stage
 
 CONNECTIONS, ORDERS, WARM_UP_S, MOST_S = 16, 600, 2.0, 25.0
@@ -96,8 +96,16 @@ async def cost(server: EmbeddedPostgres) -> Cost:
 
 def job_of(stage: Stage, connections: int, orders: int, warm_up_s: float) -> Job:
     """Return a closed loop that ends after so many orders."""
-    return Job(doors=stage.doors, connections=connections, seconds=MOST_S, tokens=stage.tokens, baskets=baskets_of(LINES),
-               webhook_key=stage.keys.webhooks, warm_up_s=warm_up_s, orders=orders)  # fmt: skip
+    return Job(
+        doors=stage.doors,
+        connections=connections,
+        seconds=MOST_S,
+        tokens=stage.tokens,
+        baskets=baskets_of(LINES),
+        webhook_key=stage.keys.webhooks,
+        warm_up_s=warm_up_s,
+        orders=orders,
+    )
 
 
 def _nobody(_line: Line) -> None:

@@ -153,11 +153,18 @@ async def run(job: Job) -> Tally:
     for wire in wires:
         wire.close()
     return Tally(
-        took_s=took_s, orders=figures.orders, all_orders=figures.all_orders, begun=figures.begun,
-        spread_ms={kind: spread(took) for kind, took in figures.took_s.items() if took}, other=dict(figures.other),
-        refused_ms=spread(figures.refused_s) if figures.refused_s else None, late=arrivals.late, dropped=arrivals.dropped,
-        logins=figures.logins, cpu_s=cpu_s,
-    )  # fmt: skip
+        took_s=took_s,
+        orders=figures.orders,
+        all_orders=figures.all_orders,
+        begun=figures.begun,
+        spread_ms={kind: spread(took) for kind, took in figures.took_s.items() if took},
+        other=dict(figures.other),
+        refused_ms=spread(figures.refused_s) if figures.refused_s else None,
+        late=arrivals.late,
+        dropped=arrivals.dropped,
+        logins=figures.logins,
+        cpu_s=cpu_s,
+    )
 
 
 async def ended(arrivals: Arrivals) -> None:

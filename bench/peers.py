@@ -23,7 +23,8 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
     PricingServiceServicer,
     add_PricingServiceServicer_to_server,
 )
-from autogrocery.kit import ready, rpc
+from autogrocery.kit.process import ready
+from autogrocery.kit.rpc import server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,8 +114,12 @@ class Inventory(UnaryInventory):
 
     async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
         """Serve a stream."""
-        table = {"reserve_items": self.ReserveItems, "assign_robots": self.AssignRobots,
-                 "release_items": self.ReleaseItems, "get_order": self.GetOrder}  # fmt: skip
+        table = {
+            "reserve_items": self.ReserveItems,
+            "assign_robots": self.AssignRobots,
+            "release_items": self.ReleaseItems,
+            "get_order": self.GetOrder,
+        }
         await conversations.hold(context, table, inv.Answers)
 
 
@@ -148,7 +153,7 @@ async def serve(role: str, port: int, *, unary_only: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with rpc.serve("PEER_ADDR", "127.0.0.1", port, adder(role, unary_only=unary_only), ()):
+    async with server.serve("PEER_ADDR", "127.0.0.1", port, adder(role, unary_only=unary_only), ()):
         ready.notify()
         await stop.wait()
 

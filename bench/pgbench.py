@@ -23,7 +23,7 @@ from bench.proc import costs_s
 from bench.stage import add_devices, check_durable, fresh_database
 
 if TYPE_CHECKING:
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
 THREADS = 2
 SPARE_S = 30.0
@@ -126,9 +126,14 @@ FORMS = {"single": SINGLE, "several": SEVERAL}
 def script(form: str, lines: int, major: int) -> str:
     """Return one order as a pgbench script, with `lines` lines."""
     return FORMS[form].format(
-        devices=DEVICES, lines=lines, total=129 * lines, sha256="5a" * 32, robots=ROBOTS,
-        skus=", ".join(f"'sku-{number}'" for number in range(lines)), order_id=CREATED.get(major, OLDER),
-    )  # fmt: skip
+        devices=DEVICES,
+        lines=lines,
+        total=129 * lines,
+        sha256="5a" * 32,
+        robots=ROBOTS,
+        skus=", ".join(f"'sku-{number}'" for number in range(lines)),
+        order_id=CREATED.get(major, OLDER),
+    )
 
 
 async def open_yardstick(server: EmbeddedPostgres) -> str:
@@ -155,17 +160,37 @@ async def run_pgbench(
         file.write(script(form, lines, server.binaries.major))
         file.flush()
         program = [
-            str(_program(server)), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(THREADS, clients)),
-            "-T", str(max(1, round(seconds))), "-D", f"n={start}", "-f", file.name, "-h", place["host"][0],
-            "-p", place["port"][0], "-U", str(parts.username), parts.path[1:],
-        ]  # fmt: skip
+            str(_program(server)),
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            str(clients),
+            "-j",
+            str(min(THREADS, clients)),
+            "-T",
+            str(max(1, round(seconds))),
+            "-D",
+            f"n={start}",
+            "-f",
+            file.name,
+            "-h",
+            place["host"][0],
+            "-p",
+            place["port"][0],
+            "-U",
+            str(parts.username),
+            parts.path[1:],
+        ]
         pids = {"postgresql": server.pid or 0}
         before = costs_s(pids)["postgresql"]
         own = os.times()
         process = await asyncio.create_subprocess_exec(
-            *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            *program,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
             env={"PATH": os.environ["PATH"], "PGPASSWORD": str(parts.password)},
-        )  # fmt: skip
+        )
         async with asyncio.timeout(seconds + SPARE_S):
             told = (await process.communicate())[0].decode()
         spent, used = costs_s(pids)["postgresql"] - before, os.times()

@@ -26,7 +26,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from autogrocery.kit import log
+from autogrocery.kit.process import log
 from bench.job import BEGAN, ENDED, Job, Line
 from bench.measure import baskets_of, drive
 from bench.proc import threads_s
@@ -59,9 +59,15 @@ def functions(file: Path, orders: int, top: int, by: str) -> Rows:
     total_s = sum(own_s for _, _, own_s, _, _ in stats.values())
     ranked = sorted(stats.items(), key=lambda item: item[1][2] if by == "own" else item[1][3], reverse=True)
     return [
-        (f"{own_s / total_s:.1%}", f"{own_s / orders * 1e6:.1f}", f"{cum_s / orders * 1e6:.1f}", f"{calls / orders:.2f}", short(place))
+        (
+            f"{own_s / total_s:.1%}",
+            f"{own_s / orders * 1e6:.1f}",
+            f"{cum_s / orders * 1e6:.1f}",
+            f"{calls / orders:.2f}",
+            short(place),
+        )
         for place, (_, calls, own_s, cum_s, _) in ranked[:top]
-    ]  # fmt: skip
+    ]
 
 
 def libraries(pid: int, seconds: float, file: Path) -> subprocess.Popen[bytes]:

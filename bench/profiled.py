@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from autogrocery.kit.run import run
+from autogrocery.kit.process.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

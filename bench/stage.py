@@ -20,14 +20,14 @@ from msgspec import Struct
 from autogrocery.gateway.actions.audit import audit
 from autogrocery.gateway.actions.log_in import ISSUER
 from autogrocery.gateway.core.account import SCOPES, Audience, Kind
-from autogrocery.kit import tokens
-from autogrocery.kit.embedded_pg import EmbeddedPostgres
-from autogrocery.kit.migrate import migrate
-from autogrocery.kit.pg import open_db
-from autogrocery.kit.pg_binaries import find_binaries
-from autogrocery.kit.ports import free_ports
-from autogrocery.stack.child import Child
-from autogrocery.stack.roles import Role
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.pg.migrate import migrate
+from autogrocery.kit.security import tokens
+from autogrocery.lab.network.child import Child
+from autogrocery.lab.network.roles import Role
+from autogrocery.lab.ports import free_ports
+from autogrocery.lab.postgres.binaries import find_binaries
+from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 from bench.job import Door
 
 if TYPE_CHECKING:
@@ -140,9 +140,14 @@ async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
 
 @asynccontextmanager
 async def open_stage(
-    server: EmbeddedPostgres, *, gateways: int = 1, connections: int = 64, unary_only: bool = False,
-    program: Sequence[str] = GATEWAY, settings: Mapping[str, str] | None = None,
-) -> AsyncIterator[Stage]:  # fmt: skip
+    server: EmbeddedPostgres,
+    *,
+    gateways: int = 1,
+    connections: int = 64,
+    unary_only: bool = False,
+    program: Sequence[str] = GATEWAY,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Stage]:
     """Run `gateways` of `program` on a database of their own, each with default settings but for `settings`.
 
     `unary_only`: the peers do not know the stream form of the calls.
@@ -155,12 +160,17 @@ async def open_stage(
     doors = [Door(*ports[number * 2 : number * 2 + 2]) for number in range(gateways)]
     peers = [_peer("inventory", inventory, unary_only=unary_only), _peer("pricing", pricing, unary_only=unary_only)]
     shared = {
-        "DATABASE_URL": dsn, "JWT_SECRET": keys.devices, "ROBOT_JWT_SECRET": keys.robots,
+        "DATABASE_URL": dsn,
+        "JWT_SECRET": keys.devices,
+        "ROBOT_JWT_SECRET": keys.robots,
         "WEBHOOK_SECRET": "whsec_" + base64.b64encode(keys.webhooks).decode(),
-        "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}", "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
-        "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0", "AUTOGROCERY_HOME": str(home), "PYTHONPATH": str(ROOT),
+        "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}",
+        "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
+        "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
+        "AUTOGROCERY_HOME": str(home),
+        "PYTHONPATH": str(ROOT),
         **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},
-    }  # fmt: skip
+    }
     children: list[Child] = []
     try:
         for number, role in enumerate([*peers, *(_gateway(one, program) for one in range(gateways))]):

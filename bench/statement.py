@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Outcome, Status
 from autogrocery.gateway.store.writes import TOGETHER, WRITE, Asked
-from autogrocery.kit import clock
-from autogrocery.kit.pg_many import PLANNER
+from autogrocery.kit.pg.batch import PLANNER
+from autogrocery.kit.process import clock
 from bench.pgbench import ROBOTS
 from bench.stage import add_devices, fresh_database
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
 
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
-    from autogrocery.kit.pg_many import Item
+    from autogrocery.kit.pg.batch import Item
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
 BATCHES = 20
 KEY = b"k" * 32
@@ -63,16 +63,30 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
     """Yield what becomes of some orders: the items of each batch."""
     epoch, total = turn + 1, lines * PRICE_CENTS
     numbered = list(enumerate(ids, 1))
-    yield "preview", [
-        (
-            Asked(
-                one, Status.PREVIEWED, Cause.PREVIEWED, epoch, 3 * number, number, "USD", total, lines, lines, SHA256, TTL_S
-            ),
-            [(one, line, f"sku-{line}", f"sku-{line}", 1, 1, PRICE_CENTS) for line in range(1, lines + 1)],
-            [],
-        )
-        for number, one in numbered
-    ]  # fmt: skip
+    yield (
+        "preview",
+        [
+            (
+                Asked(
+                    one,
+                    Status.PREVIEWED,
+                    Cause.PREVIEWED,
+                    epoch,
+                    3 * number,
+                    number,
+                    "USD",
+                    total,
+                    lines,
+                    lines,
+                    SHA256,
+                    TTL_S,
+                ),
+                [(one, line, f"sku-{line}", f"sku-{line}", 1, 1, PRICE_CENTS) for line in range(1, lines + 1)],
+                [],
+            )
+            for number, one in numbered
+        ],
+    )
     yield (
         "confirm",
         [
@@ -80,17 +94,27 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
             for number, one in numbered
         ],
     )
-    yield "webhook", [
-        (
-            Asked(
-                one, Status.COMPLETED, Cause.PICKED, epoch, 3 * number + 2, total_cents=total, outcome=Outcome.FULL,
-                sha256=SHA256, webhook_id=f"msg_{one}",
-            ),
-            [],
-            [],
-        )
-        for number, one in numbered
-    ]  # fmt: skip
+    yield (
+        "webhook",
+        [
+            (
+                Asked(
+                    one,
+                    Status.COMPLETED,
+                    Cause.PICKED,
+                    epoch,
+                    3 * number + 2,
+                    total_cents=total,
+                    outcome=Outcome.FULL,
+                    sha256=SHA256,
+                    webhook_id=f"msg_{one}",
+                ),
+                [],
+                [],
+            )
+            for number, one in numbered
+        ],
+    )
 
 
 def _share(kind: str, plans: Sequence[dict[str, Any]], batch: int) -> Share:

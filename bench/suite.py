@@ -20,7 +20,7 @@ from bench.whole import open_network
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autogrocery.kit.embedded_pg import EmbeddedPostgres
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
     from bench.measure import Watch
 
 HALF_CONNECTIONS = 256
@@ -48,8 +48,16 @@ class Bench(Struct, frozen=True):
         logins: Sequence[Login] = (),
     ) -> Run:
         """Make one run on a stage."""
-        job = Job(doors=stage.doors, connections=connections, seconds=self.seconds, tokens=stage.tokens, rate=rate,
-                  baskets=baskets_of(lines), webhook_key=stage.keys.webhooks, logins=list(logins))  # fmt: skip
+        job = Job(
+            doors=stage.doors,
+            connections=connections,
+            seconds=self.seconds,
+            tokens=stage.tokens,
+            rate=rate,
+            baskets=baskets_of(lines),
+            webhook_key=stage.keys.webhooks,
+            logins=list(logins),
+        )
         place = Place(stage.dsn, stage.pids, partial(count_violations, stage.dsn))
         return await measure(place, job, self.say(what))
 
@@ -85,8 +93,14 @@ async def duel(bench: Bench, connections: int, lines: int, rounds: int, *, unary
 async def whole(bench: Bench, connections: int) -> Case:
     """Order in a network of the shipped peers; robots' work and webhooks count until nothing is owed."""
     async with open_network(connections, bench.settings) as network:
-        job = Job(doors=network.doors, connections=connections, seconds=bench.seconds, tokens=network.tokens,
-                  baskets=network.baskets, delivers=False)  # fmt: skip
+        job = Job(
+            doors=network.doors,
+            connections=connections,
+            seconds=bench.seconds,
+            tokens=network.tokens,
+            baskets=network.baskets,
+            delivers=False,
+        )
         run = await measure(network.place, job, bench.say(f"whole network, {connections} connections"))
         return Case(connections=connections, gateways=1, lines=round(network.lines, 1), run=run)
 

@@ -103,11 +103,16 @@ def open_sheets(record: Record) -> Iterator[Sheet]:
             "What is at work in the open loops",
             ("orders/s due", "orders/s finished", "gateway µs an order", "PostgreSQL µs an order", *model.HEAD[1:]),
             [
-                (f"{case.rate:,.0f}", f"{case.run.orders_per_s:,.0f}", micros(case.run.cpu_us["gateway"]),
-                 micros(case.run.cpu_us["postgresql"]), *told[1:])
+                (
+                    f"{case.rate:,.0f}",
+                    f"{case.run.orders_per_s:,.0f}",
+                    micros(case.run.cpu_us["gateway"]),
+                    micros(case.run.cpu_us["postgresql"]),
+                    *told[1:],
+                )
                 for case, told in zip(cases, model.limits(cases, record.machine.cores), strict=True)
             ],
-        )  # fmt: skip
+        )
 
 
 def trimmed(sheet: Sheet) -> Sheet:
@@ -127,25 +132,44 @@ def by_connections(title: str, cases: Sequence[Case]) -> Iterator[Sheet]:
     """Yield three tables: throughput and cost, CPU by process, latency by request."""
     yield Sheet(
         f"{title}: throughput and cost",
-        ("connections", "gateways", "lines", "peers", "orders/s", "commits/order", "WAL B/order", "gateway RSS MiB", "no success", "violations"),
+        (
+            "connections",
+            "gateways",
+            "lines",
+            "peers",
+            "orders/s",
+            "commits/order",
+            "WAL B/order",
+            "gateway RSS MiB",
+            "no success",
+            "violations",
+        ),
         [
             (
-                *label(case), f"{case.run.orders_per_s:,.0f}", f"{case.run.commits:.2f}", f"{case.run.wal_bytes:,.0f}",
-                f"{case.run.rss_before_mib:.0f} → {case.run.rss_after_mib:.0f}", no_success(case.run.tally), str(case.run.violations),
+                *label(case),
+                f"{case.run.orders_per_s:,.0f}",
+                f"{case.run.commits:.2f}",
+                f"{case.run.wal_bytes:,.0f}",
+                f"{case.run.rss_before_mib:.0f} → {case.run.rss_after_mib:.0f}",
+                no_success(case.run.tally),
+                str(case.run.violations),
             )
             for case in cases
         ],
-    )  # fmt: skip
+    )
     shown = [name for name in PROCESSES if any(name in case.run.cpu_us for case in cases)]
     yield Sheet(
         f"{title}: CPU, µs an order",
         ("connections", "gateways", "lines", "peers", *shown, "all but load"),
         [
-            (*label(case), *(micros(case.run.cpu_us.get(name)) for name in shown),
-             micros(sum(spent for name, spent in case.run.cpu_us.items() if name != "load")))
+            (
+                *label(case),
+                *(micros(case.run.cpu_us.get(name)) for name in shown),
+                micros(sum(spent for name, spent in case.run.cpu_us.items() if name != "load")),
+            )
             for case in cases
         ],
-    )  # fmt: skip
+    )
     yield Sheet(f"{title}: latency, ms", LATENCY_HEAD, latency_rows(cases))
 
 
@@ -176,10 +200,15 @@ def duel_sheets(duels: Sequence[Duel]) -> Iterator[Sheet]:
     told = [(str(duel.connections), str(duel.lines), duel.peers) for duel in duels]
     head: tuple[str, ...] = (*conditions, "rounds", "pgbench orders/s", "ours orders/s", "ours ÷ pgbench")
     rows: list[tuple[str, ...]] = [
-        (*who, str(len(duel.ours)), extent([one.orders_per_s for one in duel.pgbench], ",.0f"),
-         extent([one.orders_per_s for one in duel.ours], ",.0f"), extent(duel.ratios, ".2f"))
+        (
+            *who,
+            str(len(duel.ours)),
+            extent([one.orders_per_s for one in duel.pgbench], ",.0f"),
+            extent([one.orders_per_s for one in duel.ours], ",.0f"),
+            extent(duel.ratios, ".2f"),
+        )
         for who, duel in zip(told, duels, strict=True)
-    ]  # fmt: skip
+    ]
     yield Sheet("Beside pgbench: medians, with the least and the most of the rounds", head, rows)
     head = (
         *conditions,
@@ -191,12 +220,20 @@ def duel_sheets(duels: Sequence[Duel]) -> Iterator[Sheet]:
         "our all",
     )
     rows = [
-        (*who, extent([one.postgresql_us for one in duel.pgbench], ",.0f"), extent(cpu_of(duel, "postgresql"), ",.0f"),
-         extent([our / one.postgresql_us for our, one in zip(cpu_of(duel, "postgresql"), duel.pgbench, strict=True)], ".2f"),
-         extent(cpu_of(duel, "gateway"), ",.0f"), extent([one.postgresql_us + one.pgbench_us for one in duel.pgbench], ",.0f"),
-         extent([sum(one.cpu_us.values()) for one in duel.ours], ",.0f"))
+        (
+            *who,
+            extent([one.postgresql_us for one in duel.pgbench], ",.0f"),
+            extent(cpu_of(duel, "postgresql"), ",.0f"),
+            extent(
+                [our / one.postgresql_us for our, one in zip(cpu_of(duel, "postgresql"), duel.pgbench, strict=True)],
+                ".2f",
+            ),
+            extent(cpu_of(duel, "gateway"), ",.0f"),
+            extent([one.postgresql_us + one.pgbench_us for one in duel.pgbench], ",.0f"),
+            extent([sum(one.cpu_us.values()) for one in duel.ours], ",.0f"),
+        )
         for who, duel in zip(told, duels, strict=True)
-    ]  # fmt: skip
+    ]
     yield Sheet("Beside pgbench: CPU, µs an order (all: with clients, load and peers)", head, rows)
 
 
@@ -229,10 +266,16 @@ def overload_sheet(case: Case, peak: float) -> Sheet:
 def switched_sheet(cases: Mapping[str, Case]) -> Sheet:
     """Say what each gain is worth."""
     rows: list[tuple[str, ...]] = [
-        (name, f"{case.run.orders_per_s:,.0f}", *(micros(case.run.cpu_us[one]) for one in ("gateway", "postgresql")),
-         micros(sum(case.run.cpu_us.values())), f"{case.run.commits:.2f}", order_spread(case))
+        (
+            name,
+            f"{case.run.orders_per_s:,.0f}",
+            *(micros(case.run.cpu_us[one]) for one in ("gateway", "postgresql")),
+            micros(sum(case.run.cpu_us.values())),
+            f"{case.run.commits:.2f}",
+            order_spread(case),
+        )
         for name, case in cases.items()
-    ]  # fmt: skip
+    ]
     head = ("without", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
     some = next(iter(cases.values()))
     return Sheet(f"Without one gain at a time, {some.connections} connections", head, rows)
@@ -244,12 +287,17 @@ def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
         f"Beside finished orders, {ROWS_AN_ORDER} rows each",
         ("orders in the tables", "orders/s", "gateway µs", "PostgreSQL µs", "gateway RSS MiB", "violations"),
         [
-            (f"{one.orders:,}", f"{one.run.orders_per_s:,.0f}", micros(one.run.cpu_us["gateway"]),
-             micros(one.run.cpu_us["postgresql"]), f"{one.run.rss_before_mib:.0f} → {one.run.rss_after_mib:.0f}",
-             str(one.run.violations))
+            (
+                f"{one.orders:,}",
+                f"{one.run.orders_per_s:,.0f}",
+                micros(one.run.cpu_us["gateway"]),
+                micros(one.run.cpu_us["postgresql"]),
+                f"{one.run.rss_before_mib:.0f} → {one.run.rss_after_mib:.0f}",
+                str(one.run.violations),
+            )
             for one in found
         ],
-    )  # fmt: skip
+    )
     yield Sheet(
         "Looking at orders, one request at a time: p50 / p99, ms",
         ("request", *(f"{one.orders:,} orders" for one in found)),
@@ -317,11 +365,17 @@ def logins_sheet(cases: Sequence[Case]) -> Sheet:
         "Devices that log in without pause, bcrypt at cost 12",
         ("devices logging in", "orders/s", "logins/s", "order p50 / p99, ms", "gateway µs", "password workers µs"),
         [
-            (str(case.logins), f"{case.run.orders_per_s:,.0f}", f"{case.run.tally.logins / case.run.tally.took_s:.1f}",
-             order_spread(case), micros(case.run.cpu_us["gateway"]), micros(case.run.cpu_us["password workers"]))
+            (
+                str(case.logins),
+                f"{case.run.orders_per_s:,.0f}",
+                f"{case.run.tally.logins / case.run.tally.took_s:.1f}",
+                order_spread(case),
+                micros(case.run.cpu_us["gateway"]),
+                micros(case.run.cpu_us["password workers"]),
+            )
             for case in cases
         ],
-    )  # fmt: skip
+    )
 
 
 def label(case: Case) -> tuple[str, str, str, str]:

@@ -16,13 +16,13 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from autogrocery.commands.fleet import provision
-from autogrocery.commands.migrations import migrate_all
-from autogrocery.commands.whole_audit import audit_all
-from autogrocery.kit import settings
-from autogrocery.sim.demand import load_demand, stock_for
-from autogrocery.sim.stocking import load_stock
-from autogrocery.stack import options_from, running_stack
+from autogrocery.cli.fleet import provision
+from autogrocery.cli.migrations import migrate_all
+from autogrocery.cli.whole_audit import audit_all
+from autogrocery.kit.process import settings
+from autogrocery.lab.demand.demand import load_demand, stock_for
+from autogrocery.lab.network import options_from, running_stack
+from autogrocery.lab.replay.stocking import load_stock
 from bench.job import Door
 from bench.measure import Place
 from bench.stage import LEAST_DEVICES, add_devices, check_durable

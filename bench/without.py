@@ -16,10 +16,10 @@ from autogrocery.contracts.analytics.v1 import order_metric_generated as generat
 from autogrocery.gateway import app
 from autogrocery.gateway.peers import metrics
 from autogrocery.gateway.store import hints
-from autogrocery.kit import run as running
-from autogrocery.kit.http import App
-from autogrocery.kit.pg import Db
-from autogrocery.kit.tokens import Verifier
+from autogrocery.kit.http.app import App
+from autogrocery.kit.pg.db import Db
+from autogrocery.kit.process import run as running
+from autogrocery.kit.security.tokens import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from autogrocery.kit import rpc_environ
-from autogrocery.kit.clock import uuid7
-from autogrocery.kit.embedded_pg import EmbeddedPostgres
-from autogrocery.kit.migrate import migrate
-from autogrocery.kit.pg import Db, open_db
-from autogrocery.kit.pg_binaries import find_binaries
-from tests.places import open_place
+from autogrocery.kit.pg.db import Db, open_db
+from autogrocery.kit.pg.migrate import migrate
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.rpc import environ
+from autogrocery.lab.postgres.binaries import find_binaries
+from autogrocery.lab.postgres.embedded import EmbeddedPostgres
+from tests.harness.places import open_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
-rpc_environ.prepare(os.environ)  # as the command line does
+environ.prepare(os.environ)  # as the command line does
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
 PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
 

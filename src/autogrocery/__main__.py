@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from autogrocery.kit import rpc_environ
+from autogrocery.kit.rpc import environ
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, example: str, verb: str) -> argparse.ArgumentParser:  # fmt: skip
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, what: str, example: str, verb: str
+) -> argparse.ArgumentParser:
     made = commands.add_parser(
         name, help=what, description=what[:1].upper() + what[1:] + ".", epilog=f"Example: {example}"
     )
@@ -65,17 +67,32 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands, "up", "run the whole network on this machine until Ctrl-C", "autogrocery up", "network:run_up"
     )
     up.add_argument("--ports", choices=["auto"], default="", help="take free ports instead of the default ones")
-    demo = _command(commands, "demo", "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
-                    "autogrocery demo --orders 500 --rate 25 --json figures.json", "network:run_demo")  # fmt: skip
-    prove = _command(commands, "prove", "break a network of its own all the time and prove that every order stays right; exit 1 if not",
-                     "autogrocery prove --minutes 3 --seed 7 --html proof.html", "proving:run_prove")  # fmt: skip
+    demo = _command(
+        commands,
+        "demo",
+        "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
+        "autogrocery demo --orders 500 --rate 25 --json figures.json",
+        "network:run_demo",
+    )
+    prove = _command(
+        commands,
+        "prove",
+        "break a network of its own all the time and prove that every order stays right; exit 1 if not",
+        "autogrocery prove --minutes 3 --seed 7 --html proof.html",
+        "proving:run_prove",
+    )
     prove.add_argument("--minutes", type=_lasting, default=3.0, help="how long it is broken (default 3)")
     prove.add_argument("--seed", type=int, default=1, help="which disasters and baskets (default 1)")
     prove.add_argument("--rate", type=_lasting, default=6.0, help="orders a second (default 6)")
     prove.add_argument("--json", metavar="FILE", help="write the figures there too")
     prove.add_argument("--html", metavar="FILE", help="write a page with a timeline there")
-    replay = _command(commands, "replay", "replay real baskets against a running gateway",
-                      "autogrocery replay --url http://127.0.0.1:5050 --orders 100", "replaying:run_replay")  # fmt: skip
+    replay = _command(
+        commands,
+        "replay",
+        "replay real baskets against a running gateway",
+        "autogrocery replay --url http://127.0.0.1:5050 --orders 100",
+        "replaying:run_replay",
+    )
     replay.add_argument("--url", required=True, help="the gateway's public address")
     replay.add_argument("--internal-url", help="its internal address: then the run is audited too")
     for made in (up, demo):
@@ -125,17 +142,32 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _shelf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    lots = _command(commands, "lots", "list the lots on the shelves, those that expire first first",
-                    "autogrocery lots --expiring-within 3", "shelf:run_lots")  # fmt: skip
+    lots = _command(
+        commands,
+        "lots",
+        "list the lots on the shelves, those that expire first first",
+        "autogrocery lots --expiring-within 3",
+        "shelf:run_lots",
+    )
     lots.add_argument("--expiring-within", type=_lasting, metavar="DAYS", help="only what expires by then")
-    ledger = _command(commands, "ledger", "list what came in, and what was missing, expired or recalled, newest first",
-                      "autogrocery ledger --cause shrink", "shelf:run_ledger")  # fmt: skip
+    ledger = _command(
+        commands,
+        "ledger",
+        "list what came in, and what was missing, expired or recalled, newest first",
+        "autogrocery ledger --cause shrink",
+        "shelf:run_ledger",
+    )
     ledger.add_argument("--cause", choices=["restock", "shrink", "expired", "recall"], help="one cause only")
     for made in (lots, ledger):
         made.add_argument("--sku", help="one product only")
         made.add_argument("--limit", type=_positive, default=100, help="how many (default 100)")
-    recall = _command(commands, "recall", "take a lot off the shelves for good and list who got of it; exit 1 if it is unknown",
-                      "autogrocery recall 3F9A-01BC-77DE --json", "shelf:run_recall")  # fmt: skip
+    recall = _command(
+        commands,
+        "recall",
+        "take a lot off the shelves for good and list who got of it; exit 1 if it is unknown",
+        "autogrocery recall 3F9A-01BC-77DE --json",
+        "shelf:run_recall",
+    )
     recall.add_argument("lot", help="as `autogrocery lots` prints it")
     recall.add_argument("--json", action="store_true", help="print JSON")
 
@@ -147,18 +179,33 @@ def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     listing.add_argument("--dead", action="store_true", help="only those that were given up")
     listing.add_argument("--limit", type=_positive, default=50, help="how many at most (default 50)")
-    replay = _command(deeds, "replay", "try a receipt anew that was given up", "autogrocery receipt replay --all-dead",
-                      "receipts:run_receipt_replay")  # fmt: skip
+    replay = _command(
+        deeds,
+        "replay",
+        "try a receipt anew that was given up",
+        "autogrocery receipt replay --all-dead",
+        "receipts:run_receipt_replay",
+    )
     replay.add_argument("order_id", nargs="?")
     replay.add_argument("--all-dead", action="store_true", help="all that were given up")
 
 
 def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     deeds = commands.add_parser("pki", help="keys for mutual TLS and CURVE").add_subparsers(dest="deed", required=True)
-    init = _command(deeds, "init", "make a development CA, a leaf for each process and CURVE keys; overwrites nothing",
-                    "autogrocery pki init --dir keys", "keys:run_init")  # fmt: skip
-    renew = _command(deeds, "renew", "make the leaves anew by the same CA; who runs takes them by itself",
-                     "autogrocery pki renew --dir keys", "keys:run_renew")  # fmt: skip
+    init = _command(
+        deeds,
+        "init",
+        "make a development CA, a leaf for each process and CURVE keys; overwrites nothing",
+        "autogrocery pki init --dir keys",
+        "keys:run_init",
+    )
+    renew = _command(
+        deeds,
+        "renew",
+        "make the leaves anew by the same CA; who runs takes them by itself",
+        "autogrocery pki renew --dir keys",
+        "keys:run_renew",
+    )
     for made in (init, renew):
         made.add_argument("--dir", help="where (default: pki in the home)")
 
@@ -166,8 +213,13 @@ def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:
     deeds = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(dest="deed", required=True)
     needs = {"truck": " --supplier acme-dairy", "robot": " --class bread"}.get(kind, "")
-    add = _command(deeds, "add", f"add a {kind}; prints its password once unless one comes on stdin",
-                   f"autogrocery {kind} add {kind}-7{needs}", "registry:run_add")  # fmt: skip
+    add = _command(
+        deeds,
+        "add",
+        f"add a {kind}; prints its password once unless one comes on stdin",
+        f"autogrocery {kind} add {kind}-7{needs}",
+        "registry:run_add",
+    )
     add.add_argument("device_id")
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     add.add_argument("--email")
@@ -187,8 +239,13 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
     for made in (add, listing, disable):
         made.set_defaults(kind=kind)
     if kind == "device":
-        alerts = _command(deeds, "alerts", "choose what a device hears of by SMS", "autogrocery device alerts device-7 none",
-                          "registry:run_alerts")  # fmt: skip
+        alerts = _command(
+            deeds,
+            "alerts",
+            "choose what a device hears of by SMS",
+            "autogrocery device alerts device-7 none",
+            "registry:run_alerts",
+        )
         alerts.add_argument("device_id")
         alerts.add_argument("choice", choices=["none", "trouble", "all"])
 
@@ -196,8 +253,13 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
 def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "codes that let devices register while REGISTRATION is code"
     deeds = commands.add_parser("enrolment", help=what).add_subparsers(dest="deed", required=True)
-    add = _command(deeds, "add", "make a code; it is printed once", "autogrocery enrolment add --uses 20 --days 7",
-                   "enrolment:run_add")  # fmt: skip
+    add = _command(
+        deeds,
+        "add",
+        "make a code; it is printed once",
+        "autogrocery enrolment add --uses 20 --days 7",
+        "enrolment:run_add",
+    )
     add.add_argument("--uses", type=_positive, default=1, help="how many devices it lets in (default 1)")
     add.add_argument("--days", type=_positive, default=7, help="how long it is good (default 7)")
     _command(deeds, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list")
@@ -222,9 +284,9 @@ def _lasting(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
-    rpc_environ.prepare(os.environ)
+    environ.prepare(os.environ)
     module, _, verb = arguments.verb.partition(":")
-    return int(getattr(import_module(f"autogrocery.commands.{module}"), verb)(arguments, os.environ))
+    return int(getattr(import_module(f"autogrocery.cli.{module}"), verb)(arguments, os.environ))
 
 
 if __name__ == "__main__":

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit import tokens
-from autogrocery.kit.clock import uuid7
-from tests.gateway_http.shop import DEVICE_KEY, HASH, ROBOT_KEY, SCOPES, Device
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.security import tokens
+from tests.harness.running_gateway import DEVICE_KEY, HASH, ROBOT_KEY, SCOPES, Device
 from tests.security.policy import CLASSES, Who
 
 if TYPE_CHECKING:
-    from tests.gateway_http.shop import Shop
+    from tests.harness.running_gateway import Shop
 
 TRUCK_SCOPES: Final = ("restock:write", "restock:read")
 OPS_SCOPES: Final = ("ops:read", "ops:write")
 LONG_AGO_S: Final = 1_000_000.0
 
 
-def issue(name: str, user_id: int, audience: str, scopes: tuple[str, ...], *, key: str = DEVICE_KEY, at: float | None = None) -> str:  # fmt: skip
+def issue(
+    name: str, user_id: int, audience: str, scopes: tuple[str, ...], *, key: str = DEVICE_KEY, at: float | None = None
+) -> str:
     return tokens.issue(
-        key.encode(), issuer="autogrocery", audience=audience, user_id=user_id, device_id=name, scopes=scopes, ttl_s=900, at=at
-    )  # fmt: skip
+        key.encode(),
+        issuer="autogrocery",
+        audience=audience,
+        user_id=user_id,
+        device_id=name,
+        scopes=scopes,
+        ttl_s=900,
+        at=at,
+    )
 
 
 def robot(name: str, robot_class: str, *, key: str = ROBOT_KEY, user_id: int = 7) -> str:

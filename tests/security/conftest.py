@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.inventory.shop import Shop
-from tests.inventory.shop import shop as opened
+from tests.harness.running_inventory import Shop
+from tests.harness.running_inventory import shop as opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

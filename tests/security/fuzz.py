@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.embedded_pg import EmbeddedPostgres
-from autogrocery.kit.migrate import migrate
-from autogrocery.kit.pg_binaries import find_binaries
-from tests.gateway_http.role import open_role
-from tests.places import open_place
+from autogrocery.kit.pg.migrate import migrate
+from autogrocery.lab.postgres.binaries import find_binaries
+from autogrocery.lab.postgres.embedded import EmbeddedPostgres
+from tests.harness.gateway_process import open_role
+from tests.harness.places import open_place
 from tests.security.callers import truck
 
 if TYPE_CHECKING:
-    from tests.gateway_http.shop import Shop
+    from tests.harness.running_gateway import Shop
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
@@ -43,11 +43,27 @@ async def fuzz(shop: Shop, directory: Path, *, examples: int, phases: str = PHAS
     environ |= {"FUZZ_TOKENS": str(tokens), "SCHEMATHESIS_HOOKS": "tests.security.fuzz_hooks", "NO_COLOR": "1"}
     environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), environ.get("PYTHONPATH", "")])
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run",
-        f"{shop.public}/openapi.json", "--phases", phases, "--max-examples", str(examples), "--seed", str(SEED),
-        "--generation-database", "none", "--no-color",
-        stdout=out, stderr=out, env=environ, cwd=directory,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(HERE / "schemathesis.toml"),
+        "run",
+        f"{shop.public}/openapi.json",
+        "--phases",
+        phases,
+        "--max-examples",
+        str(examples),
+        "--seed",
+        str(SEED),
+        "--generation-database",
+        "none",
+        "--no-color",
+        stdout=out,
+        stderr=out,
+        env=environ,
+        cwd=directory,
+    )
     return await process.wait()
 
 

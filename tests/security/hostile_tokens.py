@@ -80,15 +80,24 @@ class Forge(Struct, frozen=True):
             "beyond 4 KiB": self.claimed(more="x" * 4_000),
             "signed with an empty key": self.sealed(HEADER, self.good, b""),
             "signed with the first half of the key": self.sealed(HEADER, self.good, self.key[:16]),
-            "signature of the payload alone": ".".join([*self.claimed().split(".")[:2], b64(hmac.digest(self.key, self.claimed().split(".")[1].encode(), "sha256"))]),
-            "signature in hexadecimal": ".".join([*self.claimed().split(".")[:2], hmac.digest(self.key, b"x", "sha256").hex()]),
+            "signature of the payload alone": ".".join(
+                [
+                    *self.claimed().split(".")[:2],
+                    b64(hmac.digest(self.key, self.claimed().split(".")[1].encode(), "sha256")),
+                ]
+            ),
+            "signature in hexadecimal": ".".join(
+                [*self.claimed().split(".")[:2], hmac.digest(self.key, b"x", "sha256").hex()]
+            ),
             "header and payload exchanged": ".".join([self.claimed().split(".")[i] for i in (1, 0, 2)]),
             "the word Bearer again": "Bearer " + self.claimed(),
             "two tokens": self.claimed() + "," + self.claimed(),
             "NUL after": self.claimed() + "\0",
             "percent-encoded": self.claimed().replace(".", "%2E"),
-            "JSON serialisation": json.dumps({"payload": self.claimed().split(".")[1], "signature": self.claimed().split(".")[2]}),
-        }  # fmt: skip
+            "JSON serialisation": json.dumps(
+                {"payload": self.claimed().split(".")[1], "signature": self.claimed().split(".")[2]}
+            ),
+        }
 
     def of_header(self) -> dict[str, str]:
         """A header that says more, less or other than ours."""
@@ -126,8 +135,14 @@ class Forge(Struct, frozen=True):
             "alg PS256": self.headed(alg="PS256"),
             "alg EdDSA": self.headed(alg="EdDSA"),
             "alg null": self.headed(alg=None),
-            "RS256 key as HMAC key": self.sealed({"alg": "HS256", "typ": "at+jwt"}, self.good, b"-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"),
-            "kid of a file that is empty, signed with nothing": self.sealed(HEADER | {"kid": "/dev/null"}, self.good, b""),
+            "RS256 key as HMAC key": self.sealed(
+                {"alg": "HS256", "typ": "at+jwt"},
+                self.good,
+                b"-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n",
+            ),
+            "kid of a file that is empty, signed with nothing": self.sealed(
+                HEADER | {"kid": "/dev/null"}, self.good, b""
+            ),
             "kid null": self.headed(kid=None),
             "x5c": self.headed(x5c=["MIIB"]),
             "typ at+JWT": self.headed(typ="at+JWT"),
@@ -137,7 +152,7 @@ class Forge(Struct, frozen=True):
             "enc as in JWE": self.headed(enc="A128GCM"),
             "empty header": self.raw(header=b"{}"),
             "space in the header": self.raw(header=b'{ "alg":"HS256","typ":"at+jwt"}x'),
-        }  # fmt: skip
+        }
 
     def of_payload(self) -> dict[str, str]:
         """A payload that is no JSON object with each member once."""
@@ -155,7 +170,7 @@ class Forge(Struct, frozen=True):
             "payload empty": self.sealed(HEADER, b""),
             "payload with BOM": self.raw(payload=b"\xef\xbb\xbf" + json.dumps(self.good).encode()),
             "payload with a lone surrogate": self.raw(payload=b'{"device_id":"\\ud800"}'),
-        }  # fmt: skip
+        }
 
     def of_times(self) -> dict[str, str]:
         """Times that are missing, of another type, beyond reason, or not now."""
@@ -178,11 +193,15 @@ class Forge(Struct, frozen=True):
             "nbf missing": self.claimed(nbf=...),
             "nbf ahead": self.claimed(nbf=self.now + 60),
             "nbf true": self.claimed(nbf=True),
-            "exp infinite": self.raw(payload=json.dumps(self.good).encode().replace(str(self.now + 900).encode(), b"Infinity")),
+            "exp infinite": self.raw(
+                payload=json.dumps(self.good).encode().replace(str(self.now + 900).encode(), b"Infinity")
+            ),
             "exp beyond 2242": self.claimed(exp=1 << 33),
             "nbf a list": self.claimed(nbf=[self.now]),
-            "iat 1e3": self.raw(payload=json.dumps(self.good).encode().replace(b'"iat": ' + str(self.now).encode(), b'"iat": 1e3')),
-        }  # fmt: skip
+            "iat 1e3": self.raw(
+                payload=json.dumps(self.good).encode().replace(b'"iat": ' + str(self.now).encode(), b'"iat": 1e3')
+            ),
+        }
 
     def of_names(self) -> dict[str, str]:
         """Names of issuer, audience, account, scopes and token that are missing, of another type or not ours."""
@@ -220,4 +239,4 @@ class Forge(Struct, frozen=True):
             "device_id a list": self.claimed(device_id=["fridge-1"]),
             "scope null": self.claimed(scope=None),
             "scope with a line": self.claimed(scope="orders:read\norders:write"),
-        }  # fmt: skip
+        }

@@ -93,7 +93,7 @@ def says(line: Line, who: Who) -> Says:
 
 
 # Inventory: calls of robots, and the class of the assignment that each test of them is about. None: any robot is heard, about its
-# own leases, or about a putaway that there is not (the class of one that there is: tests/inventory).
+# own leases, or about a putaway that there is not (the class of one that there is: tests/integration/inventory).
 ROBOT_CALLS: Final = {
     "ListWork": "dairy",
     "StartPick": "dairy",

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from autogrocery.kit import rpc
-from autogrocery.kit.ports import free_ports
-from tests.gateway_http.role import OURS, START_S, open_role
-from tests.gateway_http.shop import PATIENCE_S, Device, picked, until
-from tests.inventory.shop import code_of
+from autogrocery.kit.rpc.client import grpc, open_channel
+from autogrocery.lab.ports import free_ports
+from tests.harness.gateway_process import OURS, START_S, open_role
+from tests.harness.running_gateway import PATIENCE_S, Device, picked, until
+from tests.harness.running_inventory import code_of
 from tests.security.callers import robot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gateway_http.role import Role
-    from tests.gateway_http.shop import Shop
+    from tests.harness.gateway_process import Role
+    from tests.harness.running_gateway import Shop
 
 CANARY: Final = "cAnArY"
 SECRETS: Final = {
@@ -152,16 +152,20 @@ async def test_no_canary_sings_from_inventory(inventory_dsn: str, tmp_path: Path
     port, bus = free_ports(2)
     secret = f"{CANARY}-of-the-tokens-of-robots--"
     environ = OURS | {
-        "DATABASE_URL": inventory_dsn, "ROBOT_JWT_SECRET": secret, "WEBHOOK_SECRET": f"{CANARY}-of-webhooks-and-of-nothing-else",
-        "INVENTORY_GRPC_ADDR": f"127.0.0.1:{port}", "ROBOTS_ZMQ_ADDR": f"tcp://127.0.0.1:{bus}", "GATEWAY_WEBHOOK_URL": "http://127.0.0.1:1",
-    }  # fmt: skip
+        "DATABASE_URL": inventory_dsn,
+        "ROBOT_JWT_SECRET": secret,
+        "WEBHOOK_SECRET": f"{CANARY}-of-webhooks-and-of-nothing-else",
+        "INVENTORY_GRPC_ADDR": f"127.0.0.1:{port}",
+        "ROBOTS_ZMQ_ADDR": f"tcp://127.0.0.1:{bus}",
+        "GATEWAY_WEBHOOK_URL": "http://127.0.0.1:1",
+    }
     with (tmp_path / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "autogrocery", "inventory", env=environ, stdout=log, stderr=log, cwd=tmp_path
         )
     good, other = robot("dairy-1", "dairy", key=secret), robot("dairy-1", "dairy")
     try:
-        async with rpc.open_channel(f"127.0.0.1:{port}") as channel:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
             stub = InventoryServiceStub(channel)
 
             async def status(token: str, robot_id: str = "dairy-1") -> str:
@@ -170,7 +174,7 @@ async def test_no_canary_sings_from_inventory(inventory_dsn: str, tmp_path: Path
                 )
                 try:
                     await call
-                except rpc.grpc.aio.AioRpcError as error:
+                except grpc.aio.AioRpcError as error:
                     heard.keep("status", f"{error.code()} {error.details()} {error.trailing_metadata()}")
                     return error.code().name
                 return "OK"
@@ -179,9 +183,9 @@ async def test_no_canary_sings_from_inventory(inventory_dsn: str, tmp_path: Path
                 return await status(good) == "OK"
 
             await until(is_up, START_S)
-            assert [await status(token, name) for token, name in ((other, "dairy-1"), (good, "meat-1"), (CANARY, "dairy-1"))] == [
-                "UNAUTHENTICATED", "PERMISSION_DENIED", "UNAUTHENTICATED"
-            ]  # fmt: skip
+            assert [
+                await status(token, name) for token, name in ((other, "dairy-1"), (good, "meat-1"), (CANARY, "dairy-1"))
+            ] == ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNAUTHENTICATED"]
             bad = pb.ReserveItemsRequest(order_id=CANARY, items=[pb.Item(sku=CANARY, quantity=-1)], hold_seconds=9)
             assert (await code_of(stub.ReserveItems(bad))).name == "INVALID_ARGUMENT"
         for line in command_lines(process.pid):

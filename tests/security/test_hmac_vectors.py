@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from autogrocery.kit.refusals import Unauthenticated
-from autogrocery.kit.tokens import Verifier, issue
-from autogrocery.kit.webhooks import WebhookVerifier
+from autogrocery.kit.errors import Unauthenticated
+from autogrocery.kit.security.tokens import Verifier, issue
+from autogrocery.kit.security.webhooks import WebhookVerifier
 from tests.security.hmac_by_hand import Vector, hmac_sha256, sha256, vectors
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ ID: Final = "msg_1"
 DIGESTS: Final = {
     b"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq":
-        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
-}  # fmt: skip
+    b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq": "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+}
 TAGS: Final = [
     (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
     (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
     (b"\xaa" * 20, b"\xdd" * 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
-    (b"\xaa" * 131, b"Test Using Larger Than Block-Size Key - Hash Key First", "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
-]  # fmt: skip
+    (
+        b"\xaa" * 131,
+        b"Test Using Larger Than Block-Size Key - Hash Key First",
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+    ),
+]
 
 
 @pytest.mark.parametrize(("message", "digest"), DIGESTS.items())
@@ -102,9 +105,16 @@ HEADER: Final = b64(b'{"alg":"HS256","typ":"at+jwt"}')
 def test_tokens_are_taken_exactly_when_the_vector_says_so(start: int) -> None:
     for one in VECTORS[start : start + 50]:
         claims = {
-            "iss": "tests", "aud": "here", "sub": "7", "device_id": "d", "scope": one.message.hex()[:60] or "x",
-            "iat": NOW, "nbf": NOW, "exp": NOW + 900, "jti": "j",
-        }  # fmt: skip
+            "iss": "tests",
+            "aud": "here",
+            "sub": "7",
+            "device_id": "d",
+            "scope": one.message.hex()[:60] or "x",
+            "iat": NOW,
+            "nbf": NOW,
+            "exp": NOW + 900,
+            "jti": "j",
+        }
         signed = f"{HEADER}.{b64(json.dumps(claims).encode())}"
         token = f"{signed}.{b64(over(one, signed.encode()))}"
         verifier = Verifier([one.key], issuer="tests", audience="here", clock=lambda: NOW)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.kit.http_probe import Stage, request, served, wire
+from tests.harness.http_probe import Stage, request, served, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,8 +124,13 @@ LARGE = {
     "17 KiB of fields": (GET + b"a: " + b"b" * 17_000 + b"\r\n\r\n", 431, "headers_too_large", GOES_ON),
     "field without end": (GET + b"a: " + b"b" * 18_500, 431, "headers_too_large", ENDS),
     "length of 64 KiB and one": (length(b"65537") + b" " * 65_525, 413, "payload_too_large", GOES_ON),
-    "chunks of 68 KiB": (CHUNKED + (b"1000\r\n" + b"x" * 4_096 + b"\r\n") * 17 + b"0\r\n\r\n", 413, "payload_too_large", GOES_ON),
-}  # fmt: skip
+    "chunks of 68 KiB": (
+        CHUNKED + (b"1000\r\n" + b"x" * 4_096 + b"\r\n") * 17 + b"0\r\n\r\n",
+        413,
+        "payload_too_large",
+        GOES_ON,
+    ),
+}
 ODD = {
     "empty lines first": (b"\r\n\r\n" + GET + b"\r\n", 200, GOES_ON),
     "absolute-form": (b"GET http://elsewhere/alive HTTP/1.1\r\n" + HOST + b"\r\n", 200, GOES_ON),
@@ -147,11 +152,15 @@ ODD = {
     "Transfer_Encoding": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
     "an upgrade to HTTP/2": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200, ENDS),
     "a websocket": (GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200, ENDS),
-    "an upgrade and a request behind it": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n", 200, ENDS),
+    "an upgrade and a request behind it": (
+        GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n",
+        200,
+        ENDS,
+    ),
     "the last request": (GET + b"Connection: close\r\n\r\n", 200, ENDS),
     "gzip": (POST + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + BODY, 415, GOES_ON),
     "expects a pony": (POST + b"Expect: a-pony\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
-}  # fmt: skip
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

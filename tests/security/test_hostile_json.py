@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.kit.http_probe import Stage, request, served, wire
+from tests.harness.http_probe import Stage, request, served, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,18 +9,18 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from tests.gateway_http.shop import DEVICE_KEY, ROBOT_KEY, SCOPES, open_shop
-from tests.inventory.shop import ROBOT_SECRET
-from tests.kit.http_probe import wire
+from tests.harness.http_probe import wire
+from tests.harness.running_gateway import DEVICE_KEY, ROBOT_KEY, SCOPES, open_shop
+from tests.harness.running_inventory import ROBOT_SECRET
 from tests.security.callers import OPS_SCOPES, issue, robot
 from tests.security.hostile_tokens import Forge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.gateway_http.shop import Shop
-    from tests.inventory.shop import Shop as Inventory
-    from tests.kit.http_probe import Reply
+    from tests.harness.http_probe import Reply
+    from tests.harness.running_gateway import Shop
+    from tests.harness.running_inventory import Shop as Inventory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ORDERS: Final = "/api/client/orders"
@@ -98,9 +98,13 @@ async def test_inventory_takes_the_good_one(inventory_of_module: Inventory) -> N
 async def test_a_token_is_good_at_its_own_door_only(shop: Shop, inventory_of_module: Inventory) -> None:
     device, operator = issue("d", 7, "ordering", SCOPES), issue("o", 7, "ops", OPS_SCOPES)
     wrong = [
-        operator, robot("r", "dairy"), robot("r", "dairy", key=DEVICE_KEY), issue("d", 7, "inventory", SCOPES),
-        issue("d", 7, "ordering", SCOPES, key=ROBOT_KEY), issue("d", 7, "ops ordering", SCOPES),
-    ]  # fmt: skip
+        operator,
+        robot("r", "dairy"),
+        robot("r", "dairy", key=DEVICE_KEY),
+        issue("d", 7, "inventory", SCOPES),
+        issue("d", 7, "ordering", SCOPES, key=ROBOT_KEY),
+        issue("d", 7, "ops ordering", SCOPES),
+    ]
     for token in wrong:
         reply = await show(shop, f"Bearer {token}".encode())
         assert reply is not None

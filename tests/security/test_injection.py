@@ -10,28 +10,71 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from autogrocery.kit.clock import uuid7
-from tests.gateway_http.role import open_role
-from tests.gateway_http.shop import picked
+from autogrocery.kit.process.clock import uuid7
+from tests.harness.gateway_process import open_role
+from tests.harness.running_gateway import picked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tests.gateway_http.role import Role
-    from tests.gateway_http.shop import Device, Reply, Shop
+    from tests.harness.gateway_process import Role
+    from tests.harness.running_gateway import Device, Reply, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MARK: Final = "iNjEcT"
-STRINGS: Final = [text.replace("@", MARK) for text in (
-    "@' OR '1'='1", "@'; DROP TABLE grocery_orders; --", '@" UNION SELECT password FROM smart_devices --', "@\\'; SELECT pg_sleep(9)--",
-    "@%' AND 1=1 --", "@$$; SELECT 1; $$", "@{{7777*7777}}", "@${7777*7777}", "@<%= 7777*7777 %>", "@{% raw %}", "@${jndi:ldap://127.0.0.1/x}", "@%s%s%s%n",
-    "@{0.__class__}", "@%(password)s", "@\r\nSet-Cookie: a=b", "@\nHTTP/1.1 200 OK", '@\n{"event":"forged","level":"error"}', "@\x1b[2J\x1b[31m",
-    "@../../../../etc/passwd", "@..\\..\\windows", "/@/../../proc/self/environ", "@%2e%2e%2f", "file:///@", "@<script>alert(1)</script>",
-    '@"><img src=x onerror=alert(1)>', "javascript:@", "@<?xml version='1.0'?><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>",
-    "@$(id)", "@`id`", "@; id", "@|id", "=cmd|'/c calc'!@", "@*)(uid=*", "@\x00", "@\x7f", "@\u0085\u2028\u2029", "@\u202eevil", "@\u200b\u200d\ufeff",
-    "@\uffff\ufffe", "@\U0001f9c5\U0010ffff", "@" + "e\u0301" * 30, "@\u0130\u0131\u017f\u212a", "@\u0660\u0661", "@" + "A" * 5_000, "@" + "\U0001f9c5" * 300, "@\\u0000", "@\\ud800",
-)]  # fmt: skip
+STRINGS: Final = [
+    text.replace("@", MARK)
+    for text in (
+        "@' OR '1'='1",
+        "@'; DROP TABLE grocery_orders; --",
+        '@" UNION SELECT password FROM smart_devices --',
+        "@\\'; SELECT pg_sleep(9)--",
+        "@%' AND 1=1 --",
+        "@$$; SELECT 1; $$",
+        "@{{7777*7777}}",
+        "@${7777*7777}",
+        "@<%= 7777*7777 %>",
+        "@{% raw %}",
+        "@${jndi:ldap://127.0.0.1/x}",
+        "@%s%s%s%n",
+        "@{0.__class__}",
+        "@%(password)s",
+        "@\r\nSet-Cookie: a=b",
+        "@\nHTTP/1.1 200 OK",
+        '@\n{"event":"forged","level":"error"}',
+        "@\x1b[2J\x1b[31m",
+        "@../../../../etc/passwd",
+        "@..\\..\\windows",
+        "/@/../../proc/self/environ",
+        "@%2e%2e%2f",
+        "file:///@",
+        "@<script>alert(1)</script>",
+        '@"><img src=x onerror=alert(1)>',
+        "javascript:@",
+        "@<?xml version='1.0'?><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>",
+        "@$(id)",
+        "@`id`",
+        "@; id",
+        "@|id",
+        "=cmd|'/c calc'!@",
+        "@*)(uid=*",
+        "@\x00",
+        "@\x7f",
+        "@\u0085\u2028\u2029",
+        "@\u202eevil",
+        "@\u200b\u200d\ufeff",
+        "@\uffff\ufffe",
+        "@\U0001f9c5\U0010ffff",
+        "@" + "e\u0301" * 30,
+        "@\u0130\u0131\u017f\u212a",
+        "@\u0660\u0661",
+        "@" + "A" * 5_000,
+        "@" + "\U0001f9c5" * 300,
+        "@\\u0000",
+        "@\\ud800",
+    )
+]
 FIELDS: Final[dict[str, Callable[[Shop, Device, str], Awaitable[Reply]]]] = {}
 
 
@@ -137,7 +180,14 @@ async def unknown_path(shop: Shop, _: Device, text: str) -> Reply:
 @field
 async def other_headers(_: Shop, device: Device, text: str) -> Reply:
     value = sendable(text)
-    headers = {"user-agent": value, "x-request-id": value, "accept": value, "last-event-id": value, "x-forwarded-for": value, "referer": value}  # fmt: skip
+    headers = {
+        "user-agent": value,
+        "x-request-id": value,
+        "accept": value,
+        "last-event-id": value,
+        "x-forwarded-for": value,
+        "referer": value,
+    }
     return await device.get("/api/client/me", headers=headers)
 
 
@@ -193,7 +243,13 @@ async def test_a_string_in_a_field_is_no_more_than_a_string(
             assert reply.code
 
 
-STORED: Final = ["a'b\"c@example.org", "{{7777*7777}}@example.org", "${jndi}%s@example.org", "\U0001f9c5\u202e@example.org", "<b>&amp;@example.org"]  # fmt: skip
+STORED: Final = [
+    "a'b\"c@example.org",
+    "{{7777*7777}}@example.org",
+    "${jndi}%s@example.org",
+    "\U0001f9c5\u202e@example.org",
+    "<b>&amp;@example.org",
+]
 
 
 @pytest.mark.parametrize("email", STORED)

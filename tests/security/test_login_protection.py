@@ -14,13 +14,13 @@ import pytest
 
 from autogrocery.gateway.core.account import Kind
 from autogrocery.gateway.store import devices
-from tests.gateway_auth.conftest import PASSWORD, House, Reply, open_house
-from tests.gateway_http.shop import Shop, open_shop
+from tests.harness.running_gateway import Shop, open_shop
+from tests.integration.gateway.accounts.conftest import PASSWORD, House, Reply, open_house
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 LOGIN = "/api/client/login"
 FREE = 5

@@ -13,15 +13,15 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 
-from autogrocery.kit.http_errors import MEDIA, tell
-from autogrocery.kit.refusals import InDoubt
-from tests.gateway_http.shop import open_shop
-from tests.gen_security import doors, problems
+from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.http.errors import MEDIA, tell
+from tests.harness.running_gateway import open_shop
+from tools.gen_security import doors, problems
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.gateway_http.shop import Device, Shop
+    from tests.harness.running_gateway import Device, Shop
 
 KNOWN: Final = {one.code: set(one.statuses) for one in problems()}
 PATHS: Final = sorted({row.path for row in doors()})
@@ -30,16 +30,22 @@ MEMBERS: Final = {"title", "status", "detail", "code", "retryable", "request_id"
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("order_id", "items", "sku", "quantity", "device_id", "password")), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("order_id", "items", "sku", "quantity", "device_id", "password")), inner, max_size=4
+        )
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 bodies = st.none() | st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode())
 paths = st.sampled_from(PATHS) | st.text(max_size=12).map(lambda text: "/" + quote(text, errors="replace"))
 queries = st.just("") | st.text(max_size=12).map(lambda text: "?" + quote(text, safe="=&", errors="replace"))
 headers = st.dictionaries(
     st.sampled_from(("content-type", "accept", "idempotency-key", "last-event-id", "webhook-id", "content-encoding")),
-    st.sampled_from(("application/json", "text/plain", "text/event-stream", "x", "", "gzip", "1")), max_size=3,
-)  # fmt: skip
+    st.sampled_from(("application/json", "text/plain", "text/event-stream", "x", "", "gzip", "1")),
+    max_size=3,
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -95,8 +101,15 @@ class OddError(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [OddError("cAnArY"), KeyError("cAnArY"), InDoubt("inventory", "cAnArY"), asyncio.CancelledError(), RecursionError()]
-)  # fmt: skip
+    "error",
+    [
+        OddError("cAnArY"),
+        KeyError("cAnArY"),
+        InDoubt("inventory", "cAnArY"),
+        asyncio.CancelledError(),
+        RecursionError(),
+    ],
+)
 def test_what_nobody_foresaw_is_told_by_a_listed_code_and_without_its_words(error: BaseException) -> None:
     told = tell(error, "id-1")
     assert told.status in KNOWN[json.loads(told.body)["code"]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jwt
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from tests.gateway_http.shop import WEBHOOK_KEYS, open_shop, picked
-from tests.inventory.shop import ROBOT_SECRET, Shop
-from tests.inventory.shop import shop as opened
+from tests.harness.running_gateway import WEBHOOK_KEYS, open_shop, picked
+from tests.harness.running_inventory import ROBOT_SECRET, Shop
+from tests.harness.running_inventory import shop as opened
 from tests.security.callers import robot
 
 OLD, NEW = "what-has-signed-tokens-for-a-year", "what-signs-tokens-from-today-on---"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway_http.role import open_role
+from tests.harness.gateway_process import open_role
 from tests.security.fuzz import fuzz
 
 if TYPE_CHECKING:

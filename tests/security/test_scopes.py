@@ -12,18 +12,18 @@ import pytest_asyncio
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.inventory.rpc import SERVICE
-from autogrocery.kit.rpc_stream import Stream
-from tests.gateway_http.shop import open_shop
-from tests.gen_security import doors
-from tests.inventory.shop import DEADLINE_S, ROBOT_SECRET
+from autogrocery.kit.rpc.stream_client import Stream
+from tests.harness.running_gateway import open_shop
+from tests.harness.running_inventory import DEADLINE_S, ROBOT_SECRET
 from tests.security.callers import callers_of, robot
 from tests.security.policy import CLASSES, ROBOT_CALLS, ROBOTS, Says, Who, grpc_says, line_of, says
+from tools.gen_security import doors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.gateway_http.shop import Reply, Shop
-    from tests.inventory.shop import Shop as Inventory
+    from tests.harness.running_gateway import Reply, Shop
+    from tests.harness.running_inventory import Shop as Inventory
     from tests.security.callers import Callers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,8 +149,12 @@ def request(call: str, name: str, assignment: Any) -> Any:
             return pb.HeartbeatRequest(robot_id=name)
         case "ReportPick":
             return pb.ReportPickRequest(
-                assignment_id=assignment.assignment_id, robot_id=name, sequence=1, fence=1, status=pb.ReportPickRequest.PICKED
-            )  # fmt: skip
+                assignment_id=assignment.assignment_id,
+                robot_id=name,
+                sequence=1,
+                fence=1,
+                status=pb.ReportPickRequest.PICKED,
+            )
         case "ReportPutaway":
             return pb.ReportPutawayRequest(
                 assignment_id=assignment.assignment_id, robot_id=name, sequence=1, fence=1, done=True
@@ -187,9 +191,12 @@ async def test_a_lease_does_not_help_a_robot_whose_class_was_changed(inventory: 
     _, (assignment,) = await inventory.dispatch(milk=1)
     lease = await inventory.start("dairy-1", assignment.assignment_id)
     report = pb.ReportPickRequest(
-        assignment_id=assignment.assignment_id, robot_id="dairy-1", sequence=1, fence=lease.fence,
+        assignment_id=assignment.assignment_id,
+        robot_id="dairy-1",
+        sequence=1,
+        fence=lease.fence,
         status=pb.ReportPickRequest.PICKED,
-    )  # fmt: skip
+    )
     token = robot("dairy-1", other, key=ROBOT_SECRET)
     assert await inventory.status_of("ReportPick", report, token) == "PERMISSION_DENIED"
     assert await inventory.report("dairy-1", assignment.assignment_id, lease.fence) == pb.ReportPickResponse.ACCEPTED

@@ -66,8 +66,10 @@ def found_in(text: str) -> list[str]:
     """Return what looks like a secret, told by its kind and its place, never by itself."""
     hits = [(match.start(), kind, match[0]) for kind, pattern in KINDS.items() for match in pattern.finditer(text)]
     hits += [
-        (match.start(), "random letters", match[0]) for match in RANDOM.finditer(text) if entropy(match[0]) > BITS_A_LETTER
-    ]  # fmt: skip
+        (match.start(), "random letters", match[0])
+        for match in RANDOM.finditer(text)
+        if entropy(match[0]) > BITS_A_LETTER
+    ]
     return [
         f"{kind} in line {text.count(chr(10), 0, start) + 1}"
         for start, kind, hit in hits

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from autogrocery.kit import settings
-from autogrocery.kit.settings import KNOWN_SECRETS, SettingsError
-from autogrocery.stack.home import open_secrets, write_run
+from autogrocery.kit.process import settings
+from autogrocery.kit.process.settings import KNOWN_SECRETS, SettingsError
+from autogrocery.lab.network.home import open_secrets, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,7 @@ LOOK = (
 )
 ROLE = f"""
 import os
-from autogrocery.kit.run import run
+from autogrocery.kit.process.run import run
 async def main(environ, stop):
     {LOOK}
     os.abort()
@@ -122,7 +122,7 @@ run("role", main, {{}})
 """
 WORKER = f"""
 import io, sys
-from autogrocery.kit import password_worker
+from autogrocery.kit.security import password_worker
 sys.stdin = io.TextIOWrapper(io.BytesIO(b""))
 password_worker.main()
 {LOOK}

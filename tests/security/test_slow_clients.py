@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.http_probe import PATIENCE_S, Stage, ask, request, served, until, wire
+from tests.harness.http_probe import PATIENCE_S, Stage, ask, request, served, until, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.kit.http_probe import Wire
+    from tests.harness.http_probe import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = b"POST /open HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n"
@@ -29,7 +29,7 @@ SETTLED = 50  # requests after which what was asked for all at once has been ans
 FLOOR_S = 0.03  # below which a difference is this machine's own noise
 SERVER = """
 import asyncio
-from tests.kit.http_probe import Stage, served
+from tests.harness.http_probe import Stage, served
 async def main():
     async with served(Stage(), head_deadline_s=10.0) as port:
         print(port, flush=True)

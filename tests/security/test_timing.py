@@ -15,16 +15,16 @@ import bcrypt
 import pytest
 import pytest_asyncio
 
-from autogrocery.kit.clock import uuid7
-from autogrocery.kit.refusals import Unauthenticated
-from autogrocery.kit.tokens import Verifier, issue
-from autogrocery.kit.webhooks import WebhookVerifier
-from tests.gateway_http.shop import open_shop
+from autogrocery.kit.errors import Unauthenticated
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.security.tokens import Verifier, issue
+from autogrocery.kit.security.webhooks import WebhookVerifier
+from tests.harness.running_gateway import open_shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from tests.gateway_http.shop import Shop
+    from tests.harness.running_gateway import Shop
 
 SHARE: Final = 0.05
 ATTEMPTS: Final = 6
@@ -77,10 +77,13 @@ def test_a_webhooks_signature_wrong_early_takes_as_long_as_wrong_late() -> None:
     tag = hmac.digest(KEY, b"msg_1.%d." % now + body, "sha256")
     verifier = WebhookVerifier([KEY], clock=lambda: now)
     early, late = (
-        {"webhook-id": "msg_1", "webhook-timestamp": str(int(now)),
-         "webhook-signature": "v1," + base64.b64encode(changed_at(tag, place)).decode()}
+        {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(int(now)),
+            "webhook-signature": "v1," + base64.b64encode(changed_at(tag, place)).decode(),
+        }
         for place in (0, 31)
-    )  # fmt: skip
+    )
     found = alike(lambda: verifier.verify(body, early.get), lambda: verifier.verify(body, late.get))
     assert found[-1] < SHARE, found
 
@@ -91,7 +94,9 @@ async def shop(module_dsn: str) -> AsyncIterator[Shop]:
         yield opened
 
 
-async def alike_over_http(one: Callable[[], Awaitable[Any]], other: Callable[[], Awaitable[Any]], rounds: int) -> list[float]:  # fmt: skip
+async def alike_over_http(
+    one: Callable[[], Awaitable[Any]], other: Callable[[], Awaitable[Any]], rounds: int
+) -> list[float]:
     """As `alike`, for two questions to a gateway, whose answers have to be the same too."""
     found: list[float] = []
     while len(found) < ATTEMPTS and (not found or found[-1] >= SHARE):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.gateway_http.shop import DEVICE_KEY, ROBOT_KEY, WEBHOOK, WEBHOOK_KEYS, open_shop, picked
+from tests.harness.running_gateway import DEVICE_KEY, ROBOT_KEY, WEBHOOK, WEBHOOK_KEYS, open_shop, picked
 from tests.security.callers import issue, robot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.gateway_http.shop import Reply, Shop
+    from tests.harness.running_gateway import Reply, Shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY: Final = base64.b64decode(WEBHOOK_KEYS[0].removeprefix("whsec_"))
@@ -26,7 +26,9 @@ SECOND: Final = base64.b64decode(WEBHOOK_KEYS[1].removeprefix("whsec_"))
 ID: Final = "msg_forged"
 
 
-def sign(body: bytes, at: object, *, webhook_id: str = ID, key: bytes = KEY, digest: str = "sha256", join: str = ".") -> str:  # fmt: skip
+def sign(
+    body: bytes, at: object, *, webhook_id: str = ID, key: bytes = KEY, digest: str = "sha256", join: str = "."
+) -> str:
     signed = join.join((webhook_id, str(at), "")).encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, digest)).decode()
 
@@ -51,8 +53,11 @@ class Delivery:
 
 
 def token_of(name: str) -> str:
-    return {"device": issue("d", 7, "ordering", ("orders:write",)), "robot": robot("dairy-1", "dairy"),
-            "operator": issue("o", 7, "ops", ("ops:write",))}[name]  # fmt: skip
+    return {
+        "device": issue("d", 7, "ordering", ("orders:write",)),
+        "robot": robot("dairy-1", "dairy"),
+        "operator": issue("o", 7, "ops", ("ops:write",)),
+    }[name]
 
 
 FORGED: Final[dict[str, Callable[[Delivery], dict[str, str]]]] = {
@@ -63,7 +68,9 @@ FORGED: Final[dict[str, Callable[[Delivery], dict[str, str]]]] = {
     "a device's token instead": lambda _: {"authorization": f"Bearer {token_of('device')}"},
     "a robot's token instead": lambda _: {"authorization": f"Bearer {token_of('robot')}"},
     "an operator's token instead": lambda _: {"authorization": f"Bearer {token_of('operator')}"},
-    "an operator's token beside a wrong signature": lambda d: d.signature("v1,AAAA") | {"authorization": f"Bearer {token_of('operator')}"},
+    "an operator's token beside a wrong signature": lambda d: (
+        d.signature("v1,AAAA") | {"authorization": f"Bearer {token_of('operator')}"}
+    ),
     "another id": lambda d: d.fields(id="msg_other"),
     "an empty id": lambda d: d.fields(id="", signature=sign(d.body, d.at, webhook_id="")),
     "an id with a dot, shifted": lambda d: d.fields(id=f"{ID}.{d.at}", signature=sign(d.body, d.at)),
@@ -93,13 +100,15 @@ FORGED: Final[dict[str, Callable[[Delivery], dict[str, str]]]] = {
     "the asymmetric version": lambda d: d.signature(sign(d.body, d.at).replace("v1", "v1a")),
     "no version": lambda d: d.signature(sign(d.body, d.at)[3:]),
     "the last letter gone": lambda d: d.signature(sign(d.body, d.at)[:-1]),
-    "another first letter": lambda d: d.signature("v1," + ("A" if sign(d.body, d.at)[3] != "A" else "B") + sign(d.body, d.at)[4:]),
+    "another first letter": lambda d: d.signature(
+        "v1," + ("A" if sign(d.body, d.at)[3] != "A" else "B") + sign(d.body, d.at)[4:]
+    ),
     "url-safe letters": lambda d: d.signature("v1," + base64.urlsafe_b64encode(b"\xfb\xff" * 16).decode()),
     "hexadecimal": lambda d: d.signature("v1," + base64.b64decode(sign(d.body, d.at)[3:]).hex()),
     "behind sixteen others": lambda d: d.signature("v1,AAAA " * 16 + sign(d.body, d.at)),
     "separated by a comma": lambda d: d.signature(f"v1,AAAA,{sign(d.body, d.at)}"),
     "another webhook's, for the same body": lambda d: d.fields(signature=sign(d.body, d.at, webhook_id="msg_earlier")),
-}  # fmt: skip
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,11 +13,11 @@ from autogrocery.analytics.loops import table
 from autogrocery.analytics.peers.frames import open_frames
 from autogrocery.analytics.peers.log import open_log
 from autogrocery.contracts import identities
-from autogrocery.kit import loops, ready
-from autogrocery.kit.curve import subscriber_keys
-from autogrocery.kit.log import log
-from autogrocery.kit.run import StartError
-from autogrocery.kit.tls import identity_of
+from autogrocery.kit.process import loops, ready
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.run import StartError
+from autogrocery.kit.security.curve import subscriber_keys
+from autogrocery.kit.security.tls import identity_of
 
 if TYPE_CHECKING:
     import asyncio

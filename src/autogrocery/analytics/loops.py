@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from autogrocery.analytics.actions.fill_gaps import fill_gaps
 from autogrocery.analytics.actions.take_frames import take_frames
 from autogrocery.analytics.actions.tell import print_line, write_status
-from autogrocery.kit.loops import Loop
+from autogrocery.kit.process.loops import Loop
 
 if TYPE_CHECKING:
     from autogrocery.analytics.core.tally import Tally

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from autogrocery.kit import settings
 from autogrocery.kit.bus import endpoints
-from autogrocery.kit.links import SubscriberSettings
-from autogrocery.kit.settings import SettingsError
+from autogrocery.kit.process import settings
+from autogrocery.kit.process.settings import SettingsError
+from autogrocery.kit.security.links import SubscriberSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

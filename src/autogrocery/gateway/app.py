@@ -11,37 +11,39 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from autogrocery.contracts import identities
-from autogrocery.gateway.account_routes import Accounts, account_routes, internal_account_routes, open_accounts
 from autogrocery.gateway.actions.send_alert import Manners
 from autogrocery.gateway.core.alert import QuietHours
 from autogrocery.gateway.deps import Deps
-from autogrocery.gateway.internal_routes import ops_routes, probe_routes, webhook_routes
-from autogrocery.gateway.limits import Limits, limits_of
 from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import open_mail
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.peers.sms import open_sms
-from autogrocery.gateway.routes import order_routes
+from autogrocery.gateway.routes.accounts import Accounts, account_routes, internal_account_routes, open_accounts
+from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
+from autogrocery.gateway.routes.limits import Limits, limits_of
+from autogrocery.gateway.routes.orders import order_routes
+from autogrocery.gateway.routes.trucks import truck_routes
 from autogrocery.gateway.settings import GatewaySettings, Rates
 from autogrocery.gateway.store import metrics_log
-from autogrocery.gateway.truck_routes import truck_routes
-from autogrocery.kit import bus, loops, rpc
-from autogrocery.kit.curve import publisher_keys
-from autogrocery.kit.http import App
-from autogrocery.kit.http_route import Guard, Route
-from autogrocery.kit.log import log
-from autogrocery.kit.migrate import MigrationError, status
-from autogrocery.kit.openapi import document, document_routes
-from autogrocery.kit.pg import open_db
-from autogrocery.kit.ready import notify
-from autogrocery.kit.refusals import Unavailable
-from autogrocery.kit.run import StartError
-from autogrocery.kit.serve_http import serve_http
-from autogrocery.kit.settings import SettingsError, address, all_different, load, networks, secrets
-from autogrocery.kit.tls import Identity, identity_of
-from autogrocery.kit.webhooks import WebhookVerifier
+from autogrocery.kit import bus
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.http.app import App
+from autogrocery.kit.http.openapi import document, document_routes
+from autogrocery.kit.http.route import Guard, Route
+from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.pg.migrate import MigrationError, status
+from autogrocery.kit.process import loops
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.ready import notify
+from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import SettingsError, address, all_different, load, networks, secrets
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.security.curve import publisher_keys
+from autogrocery.kit.security.tls import Identity, identity_of
+from autogrocery.kit.security.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
     import asyncio
@@ -104,8 +106,11 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         await stack.enter_async_context(
             loops.running([*order_loops(deps), *restock_loops(deps), alerts, *accounts.loops()])
         )
-        inner = App(internal_table(deps, accounts, WebhookVerifier(keys.webhooks), limits_of(settings)), Guard(accounts.verify_operator, ("/internal/ops",)),
-                    max_in_flight=settings.max_in_flight)  # fmt: skip
+        inner = App(
+            internal_table(deps, accounts, WebhookVerifier(keys.webhooks), limits_of(settings)),
+            Guard(accounts.verify_operator, ("/internal/ops",)),
+            max_in_flight=settings.max_in_flight,
+        )
         outer = App(
             public_table(deps, accounts, limits_of(settings)), guard(accounts), max_in_flight=settings.max_in_flight
         )
@@ -184,10 +189,10 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings, identity: Iden
     metrics = Metrics(publisher, settings.store_id)
     await metrics_log.add_epoch(db, metrics.epoch)
     inventory = await stack.enter_async_context(
-        rpc.open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
+        open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
     )
     pricing = await stack.enter_async_context(
-        rpc.open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr, identity, identities.PRICING)
+        open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr, identity, identities.PRICING)
     )
     mail = await stack.enter_async_context(
         open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)

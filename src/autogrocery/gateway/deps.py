@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.settings import GatewaySettings
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 class Deps(Struct, frozen=True):

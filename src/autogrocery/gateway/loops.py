@@ -14,11 +14,11 @@ from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.actions.take_in import take_in
 from autogrocery.gateway.core.alert import Occasion
 from autogrocery.gateway.store import due, due_restocks
-from autogrocery.kit import clock
-from autogrocery.kit.log import log
-from autogrocery.kit.loops import Loop
-from autogrocery.kit.outbox import Outbox
-from autogrocery.kit.refusals import InDoubt, Refused, Unavailable
+from autogrocery.kit.errors import InDoubt, Refused, Unavailable
+from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.kit.process import clock
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.loops import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from autogrocery.gateway.actions.send_alert import Manners
     from autogrocery.gateway.deps import Deps
     from autogrocery.gateway.peers.sms import Sms
-    from autogrocery.kit.pg import Db, Row
-    from autogrocery.kit.rpc import Peer
+    from autogrocery.kit.pg.db import Db, Row
+    from autogrocery.kit.rpc.client import Peer
 
 AT_ONCE = 16
 GIVE_UP_S = 24 * 3600.0

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from autogrocery.kit.links import PublisherSettings
+from autogrocery.kit.security.links import PublisherSettings
 
 
 class Rates(PublisherSettings, frozen=True, kw_only=True):  # a Struct has one base

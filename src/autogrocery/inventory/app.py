@@ -9,18 +9,19 @@ from autogrocery.contracts import identities
 from autogrocery.inventory import loops, rpc, settings
 from autogrocery.inventory.peers.gateway import open_gateway
 from autogrocery.inventory.peers.robots import POINT, Announcer
-from autogrocery.kit import migrate, ready
 from autogrocery.kit.bus import open_publisher
-from autogrocery.kit.curve import publisher_keys
-from autogrocery.kit.log import log
-from autogrocery.kit.loops import running
-from autogrocery.kit.pg import Db, open_db
-from autogrocery.kit.refusals import Unavailable
-from autogrocery.kit.rpc import serve
-from autogrocery.kit.run import StartError
-from autogrocery.kit.settings import address, all_different, secrets
-from autogrocery.kit.tls import identity_of
-from autogrocery.kit.tokens import Verifier
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.pg import migrate
+from autogrocery.kit.pg.db import Db, open_db
+from autogrocery.kit.process import ready
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.loops import running
+from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import address, all_different, secrets
+from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.security.curve import publisher_keys
+from autogrocery.kit.security.tls import identity_of
+from autogrocery.kit.security.tokens import Verifier
 
 if TYPE_CHECKING:
     import asyncio

@@ -11,15 +11,15 @@ from autogrocery.inventory.actions.tell_gateway import tell_gateway
 from autogrocery.inventory.actions.tell_of_restock import tell_of_restock
 from autogrocery.inventory.peers.gateway import AT_ONCE
 from autogrocery.inventory.store import restock_webhooks, webhooks
-from autogrocery.kit.loops import Loop
-from autogrocery.kit.outbox import Outbox
+from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.kit.process.loops import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from autogrocery.inventory.peers.gateway import Gateway
-    from autogrocery.kit.pg import Db, Row
-    from autogrocery.kit.tokens import Verifier
+    from autogrocery.kit.pg.db import Db, Row
+    from autogrocery.kit.security.tokens import Verifier
 
 SHUT_OUT_EVERY_S: Final = 20.0  # with one lost answer still within the 60 s that a disabled robot has at most
 LAPSE_EVERY_S: Final = 1.0
@@ -59,12 +59,27 @@ def telling(db: Db, gateway: Gateway) -> Loop:
 
 def telling_of_restocks(db: Db, gateway: Gateway) -> Loop:
     """Deliver the webhooks of deliveries likewise; woken by the report that ends one."""
-    return _relaying("tell_of_restocks", db, restock_webhooks.TABLE, RESTOCKS_AT_ONCE,
-                     lambda owed: tell_of_restock(db, gateway, owed))  # fmt: skip
+    return _relaying(
+        "tell_of_restocks",
+        db,
+        restock_webhooks.TABLE,
+        RESTOCKS_AT_ONCE,
+        lambda owed: tell_of_restock(db, gateway, owed),
+    )
 
 
 def _relaying(name: str, db: Db, table: str, at_once: int, deliver: Callable[[Row], Awaitable[None]]) -> Loop:
     """Relay an outbox of webhooks, a batch of which is under way all at once."""
-    outbox = Outbox(db, table, webhooks.KEY, deliver, cap_s=TELL_CAP_S, give_up_after_s=TELL_FOR_S, batch=at_once,
-                    at_once=at_once, types=webhooks.KEY_TYPES, lease_s=TELL_LEASE_S)  # fmt: skip
+    outbox = Outbox(
+        db,
+        table,
+        webhooks.KEY,
+        deliver,
+        cap_s=TELL_CAP_S,
+        give_up_after_s=TELL_FOR_S,
+        batch=at_once,
+        at_once=at_once,
+        types=webhooks.KEY_TYPES,
+        lease_s=TELL_LEASE_S,
+    )
     return Loop(name, TELL_EVERY_S, outbox.relay)

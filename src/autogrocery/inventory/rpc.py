@@ -12,7 +12,6 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
     InventoryServiceServicer,
     add_InventoryServiceServicer_to_server,
 )
-from autogrocery.inventory import wire
 from autogrocery.inventory.actions.assign_robots import Robots, assign_robots
 from autogrocery.inventory.actions.check_availability import check_availability
 from autogrocery.inventory.actions.get_order import get_order
@@ -25,8 +24,9 @@ from autogrocery.inventory.actions.report_putaway import report_putaway
 from autogrocery.inventory.actions.reserve_items import reserve_items
 from autogrocery.inventory.actions.restock_items import restock_items
 from autogrocery.inventory.actions.start_pick import start_pick
-from autogrocery.kit.refusals import Denied
-from autogrocery.kit.rpc import bearer
+from autogrocery.inventory.wire import messages as wire
+from autogrocery.kit.errors import Denied
+from autogrocery.kit.rpc.server import bearer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import grpc
 
     from autogrocery.inventory.peers.robots import Announcer
-    from autogrocery.kit.pg import Db
-    from autogrocery.kit.rpc_converse import Conversations, Table
-    from autogrocery.kit.tokens import Verifier
+    from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.rpc.stream_server import Conversations, Table
+    from autogrocery.kit.security.tokens import Verifier
 
 SERVICE: Final = "autogrocery.inventory.v1.InventoryService"
 SCOPE: Final = "robot:pick:"

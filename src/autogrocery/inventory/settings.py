@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from autogrocery.kit import settings
-from autogrocery.kit.links import PublisherSettings
-from autogrocery.kit.settings import SettingsError
+from autogrocery.kit.process import settings
+from autogrocery.kit.process.settings import SettingsError
+from autogrocery.kit.security.links import PublisherSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import zmq
 import zmq.asyncio
 
-from autogrocery.kit import faults
-from autogrocery.kit.run import StartError
+from autogrocery.kit.process import faults
+from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from autogrocery.kit.curve import PublisherKeys, SubscriberKeys
+    from autogrocery.kit.security.curve import PublisherKeys, SubscriberKeys
 
 HIGH_WATER_MARK = 100_000
 LINGER_MS = 500

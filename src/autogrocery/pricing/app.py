@@ -6,13 +6,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts import identities
-from autogrocery.kit import migrate, ready, rpc
-from autogrocery.kit.log import log
-from autogrocery.kit.pg import open_db
-from autogrocery.kit.refusals import Unavailable
-from autogrocery.kit.run import StartError
-from autogrocery.kit.settings import address
-from autogrocery.kit.tls import identity_of
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.pg import migrate
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.process import ready
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import address
+from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.security.tls import identity_of
 from autogrocery.pricing import settings
 from autogrocery.pricing.rpc import CALLERS, SERVICE, Pricing, adder
 
@@ -43,7 +45,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             raise StartError("the database lacks pricing's tables: run autogrocery migrate")
         pricing = Pricing(db, currency=wanted.currency, margin_percent=wanted.price_margin_percent)
         bound = await stack.enter_async_context(
-            rpc.serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,), identity=identity, callers=CALLERS)
+            serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,), identity=identity, callers=CALLERS)
         )
         log.info("pricing_started", port=bound)
         ready.notify()

@@ -11,7 +11,7 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
     PricingServiceServicer,
     add_PricingServiceServicer_to_server,
 )
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 from autogrocery.pricing.actions.get_price import get_price
 from autogrocery.pricing.actions.list_products import list_products
 from autogrocery.pricing.actions.quote import quote
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from autogrocery.kit.pg import Db
-    from autogrocery.kit.rpc_converse import Conversations, Table
+    from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.rpc.stream_server import Conversations, Table
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
 # Whose certificates may make which call.

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from autogrocery.kit import settings
-from autogrocery.kit.links import LinkSettings
+from autogrocery.kit.process import settings
+from autogrocery.kit.security.links import LinkSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts import identities
-from autogrocery.kit import loops, ready, rpc
-from autogrocery.kit.curve import subscriber_keys
-from autogrocery.kit.log import log
-from autogrocery.kit.tls import identity_of
+from autogrocery.kit.process import loops, ready
+from autogrocery.kit.process.log import log
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.security.curve import subscriber_keys
+from autogrocery.kit.security.tls import identity_of
 from autogrocery.robots import settings
 from autogrocery.robots.actions.pick import World
 from autogrocery.robots.core.robot import Robot
@@ -35,7 +36,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     keys = subscriber_keys(wanted, "ROBOTS_ZMQ_TARGET", ",".join(wanted.announcements))
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, identity))
-        channel = await stack.enter_async_context(rpc.open_channel(wanted.inventory, identity, identities.INVENTORY))
+        channel = await stack.enter_async_context(open_channel(wanted.inventory, identity, identities.INVENTORY))
         announcements = await stack.enter_async_context(open_announcements(wanted.announcements, classes, keys))
         world = World(
             gateway=gateway,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.loops import Loop
+from autogrocery.kit.process.loops import Loop
 from autogrocery.robots.actions.heartbeat import heartbeat
 from autogrocery.robots.actions.work import work
 

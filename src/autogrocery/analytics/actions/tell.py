@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from autogrocery.kit.clock import now, rfc3339
+from autogrocery.kit.process.clock import now, rfc3339
 
 if TYPE_CHECKING:
     from pathlib import Path

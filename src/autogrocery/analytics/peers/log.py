@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from autogrocery.contracts import identities
 from autogrocery.contracts.analytics.metric import OrderMetric  # noqa: TC001 - msgspec reads it from Page
-from autogrocery.kit import faults
-from autogrocery.kit.refusals import Unavailable
-from autogrocery.kit.tls import toward
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.process import faults
+from autogrocery.kit.security.tls import toward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from autogrocery.kit.tls import Identity
+    from autogrocery.kit.security.tls import Identity
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 5.0

@@ -65,11 +65,23 @@ def encode(metric: OrderMetric) -> bytes:
     buffer = bytearray(store_at + (len(store_id) + 8 & ~3))
     try:
         _FILL(
-            buffer, 0, _HEAD, _REFERENCE_TO_FIRST, metric.duration_seconds, metric.timestamp, metric.occurred_at_us,
-            metric.epoch, metric.sequence, metric.total_cents, status_at - (_TABLE_AT + _STATUS),
-            store_at - (_TABLE_AT + _STORE_ID), metric.version, min(metric.item_count, MAX_COUNT),
-            min(metric.line_count, MAX_COUNT), len(order_id),
-        )  # fmt: skip
+            buffer,
+            0,
+            _HEAD,
+            _REFERENCE_TO_FIRST,
+            metric.duration_seconds,
+            metric.timestamp,
+            metric.occurred_at_us,
+            metric.epoch,
+            metric.sequence,
+            metric.total_cents,
+            status_at - (_TABLE_AT + _STATUS),
+            store_at - (_TABLE_AT + _STORE_ID),
+            metric.version,
+            min(metric.item_count, MAX_COUNT),
+            min(metric.line_count, MAX_COUNT),
+            len(order_id),
+        )
     except struct.error as error:
         raise ValueError(f"a number of the metric is out of range: {error}") from None
     buffer[_STRINGS_AT + 4 : _STRINGS_AT + 4 + len(order_id)] = order_id

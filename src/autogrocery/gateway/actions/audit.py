@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.store import receipts
-from autogrocery.kit.audit import Invariant, violations
+from autogrocery.kit.pg.audit import Invariant, violations
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 PACKAGE = "autogrocery.gateway.store"
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Next, Order, Status, not_found, on_cancel, too_late
 from autogrocery.gateway.store import hints, moves, orders
-from autogrocery.kit.refusals import InDoubt, Unavailable
+from autogrocery.kit.errors import InDoubt, Unavailable
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 TURNS = 4  # how often somebody else may be faster
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.order import TERMINAL, Fact, Order, Status, settle
 from autogrocery.gateway.store import hints, inbox, moves, orders
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Conflict, InDoubt, NotFound, Unavailable
+from autogrocery.kit.errors import Conflict, InDoubt, NotFound, Unavailable
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.store.moves import Delivery
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def complete(
@@ -49,10 +49,15 @@ async def complete(
             await _require_dispatch(inventory, order_id)
         settlement = settle(order, fact, picked)
         changes = await moves.finish(
-            db, order_id, settlement, robots=robots, even_if_idle=even_if_idle, delivery=delivery,
+            db,
+            order_id,
+            settlement,
+            robots=robots,
+            even_if_idle=even_if_idle,
+            delivery=delivery,
             alert_completed=alert_completed,
             number=metrics.take(2 if order.status is Status.PREVIEWED else 1),
-        )  # fmt: skip
+        )
         if changes:
             hints.forget(db, order_id)
             await metrics.tell(changes)

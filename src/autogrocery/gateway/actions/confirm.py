@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.actions.dispatch import dispatch
 from autogrocery.gateway.core.order import Next, Order, Status, not_found, on_confirm
 from autogrocery.gateway.store import hints, moves, orders
-from autogrocery.kit.refusals import InDoubt
+from autogrocery.kit.errors import InDoubt
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID) -> tuple[Order, bool]:

@@ -9,13 +9,13 @@ import msgspec
 from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Status, not_found
 from autogrocery.gateway.store import hints, moves, orders
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def dispatch(db: Db, inventory: Inventory, metrics: Metrics, order: Order) -> Order:
@@ -35,9 +35,14 @@ async def dispatch(db: Db, inventory: Inventory, metrics: Metrics, order: Order)
     await metrics.tell([change])
     log.info("order_dispatched", order_id=str(order.order_id), robots=len(robots))
     dispatched = msgspec.structs.replace(
-        order, status=Status.PROCESSING, intent=None, version=change.version, robots=robots,
-        confirmed_at=change.confirmed_at, dispatched_at=change.at,
-    )  # fmt: skip
+        order,
+        status=Status.PROCESSING,
+        intent=None,
+        version=change.version,
+        robots=robots,
+        confirmed_at=change.confirmed_at,
+        dispatched_at=change.at,
+    )
     hints.keep(db, dispatched)
     return dispatched
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.core.account import require_new, taken
 from autogrocery.gateway.core.enrolment import digest_of
 from autogrocery.gateway.store import devices, enrolments
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Denied
+from autogrocery.kit.errors import Denied
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.kit.passwords import Passwords
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.security.passwords import Passwords
 
 
 async def enrol(
     db: Db, passwords: Passwords, device_id: str, password: str, *, email: str | None, phone: str | None, code: str
-) -> int:  # fmt: skip
+) -> int:
     """Add a device, spend one use of its code, and return its user id.
 
     Raises Invalid(invalid_request), Denied(invalid_enrolment_code), Conflict(device_taken) and Unavailable.

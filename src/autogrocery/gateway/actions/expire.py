@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def expire(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> Order | None:

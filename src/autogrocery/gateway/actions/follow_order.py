@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autogrocery.gateway.actions.view_orders import view_events
-from autogrocery.kit.refusals import Unavailable
+from autogrocery.kit.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 POLL_S = 0.5
 BEAT_EVERY = 20  # polls without news, after which a comment keeps the connection alive

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.core.account import AUDIENCES, Account, Kind, require_password
-from autogrocery.gateway.core.account_wire import TokensOut
 from autogrocery.gateway.store import devices, refresh_tokens
-from autogrocery.kit import tokens
-from autogrocery.kit.clock import uuid7
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Unauthenticated, Unavailable
+from autogrocery.gateway.wire.accounts import TokensOut
+from autogrocery.kit.errors import Unauthenticated, Unavailable
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.process.log import log
+from autogrocery.kit.security import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from autogrocery.kit.passwords import Passwords
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.security.passwords import Passwords
 
 ISSUER = "autogrocery"
 REFRESH_BYTES = 32

@@ -13,9 +13,9 @@ from autogrocery.gateway.core.quote import fingerprint, lines_of, merge, order_i
 from autogrocery.gateway.peers.inventory import Refusal
 from autogrocery.gateway.store import hints, orders
 from autogrocery.gateway.store.moves import Change
-from autogrocery.kit.clock import uuid7
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Conflict, Flaw, InDoubt, Invalid, Unavailable
+from autogrocery.kit.errors import Conflict, Flaw, InDoubt, Invalid, Unavailable
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Hold, Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 GRACE_S = 30  # for which inventory holds longer than the quote lasts, so that a last-second confirm finds its stock
 
@@ -73,9 +73,16 @@ async def preview(
             raise Unavailable("order_busy", "the order is being written")
         return known, True
     change = Change(
-        order_id, 1, Status.PREVIEWED, made.created_at, None, made.total_cents,
-        sum(line.quantity for line in lines), len(lines), number,
-    )  # fmt: skip
+        order_id,
+        1,
+        Status.PREVIEWED,
+        made.created_at,
+        None,
+        made.total_cents,
+        sum(line.quantity for line in lines),
+        len(lines),
+        number,
+    )
     hints.keep(db, made, until_s)
     await metrics.tell([change])
     log.debug("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
@@ -83,8 +90,15 @@ async def preview(
 
 
 async def _ask(
-    db: Db, inventory: Inventory, pricing: Pricing, metrics: Metrics, asked: Basket, order_id: UUID, *, hold_s: int,
-) -> tuple[Quote, Hold]:  # fmt: skip
+    db: Db,
+    inventory: Inventory,
+    pricing: Pricing,
+    metrics: Metrics,
+    asked: Basket,
+    order_id: UUID,
+    *,
+    hold_s: int,
+) -> tuple[Quote, Hold]:
     """Ask both peers together; on a shortage let go of the device's own older quotes for those SKUs, once, and ask again."""
     try:
         quote, hold = await _both(

@@ -11,15 +11,15 @@ from autogrocery.gateway.actions.release import LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Fact, Intent, Status
 from autogrocery.gateway.peers.inventory import State
 from autogrocery.gateway.store import due, moves, orders
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 FACTS = {State.COMPLETED: Fact.PICKED, State.FAILED: Fact.NOTHING_PICKED}
 

@@ -8,15 +8,15 @@ from autogrocery.gateway.actions.update_restock import update_restock
 from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.peers.inventory import RestockState
 from autogrocery.gateway.store import due_restocks
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 FACTS = {
     RestockState.RECEIVING: RestockFact.ACCEPTED,

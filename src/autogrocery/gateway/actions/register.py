@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.account import Kind, require_new, require_supplier_of_truck, taken
 from autogrocery.gateway.store import devices
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.kit.passwords import Passwords
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.security.passwords import Passwords
 
 
 async def register(
-    db: Db, passwords: Passwords, device_id: str, password: str, *, kind: Kind = Kind.DEVICE, email: str | None = None,
-    phone: str | None = None, robot_class: str | None = None, supplier_id: str | None = None, supplier_name: str | None = None,
-) -> int:  # fmt: skip
+    db: Db,
+    passwords: Passwords,
+    device_id: str,
+    password: str,
+    *,
+    kind: Kind = Kind.DEVICE,
+    email: str | None = None,
+    phone: str | None = None,
+    robot_class: str | None = None,
+    supplier_id: str | None = None,
+    supplier_name: str | None = None,
+) -> int:
     """Add an account and return its user id. Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable."""
     require_new(password, email=email, phone=phone)
     require_supplier_of_truck(kind, supplier_id)
@@ -24,9 +33,16 @@ async def register(
         raise taken()
     hashed = await passwords.hash(password)
     user_id = await devices.add(
-        db, device_id, hashed, kind, email=email, phone=phone, robot_class=robot_class, supplier_id=supplier_id,
+        db,
+        device_id,
+        hashed,
+        kind,
+        email=email,
+        phone=phone,
+        robot_class=robot_class,
+        supplier_id=supplier_id,
         supplier_name=supplier_name,
-    )  # fmt: skip
+    )
     if user_id is None:
         raise taken()
     log.info("account_added", user_id=user_id, kind=kind)

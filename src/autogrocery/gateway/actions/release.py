@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.store import moves, orders
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 LEASE_S = 2.5  # for which the sweeper leaves a fresh release to the request that promised it
 

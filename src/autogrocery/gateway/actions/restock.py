@@ -15,8 +15,8 @@ from autogrocery.gateway.core.restock import (
     restock_id_of,
 )
 from autogrocery.gateway.store import devices, restocks
-from autogrocery.kit.clock import now
-from autogrocery.kit.refusals import InDoubt, Invalid, Unavailable
+from autogrocery.kit.errors import InDoubt, Invalid, Unavailable
+from autogrocery.kit.process.clock import now
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def restock(

@@ -10,15 +10,15 @@ from msgspec import Struct
 from autogrocery.gateway.core.account import PHONE_PATTERN
 from autogrocery.gateway.core.alert import WANTED, Occasion, QuietHours, alert_text
 from autogrocery.gateway.store import alerts, orders
-from autogrocery.kit.outbox import NotBefore
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
+from autogrocery.kit.pg.outbox import NotBefore
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from autogrocery.gateway.peers.sms import Sms
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 class Manners(Struct, frozen=True):

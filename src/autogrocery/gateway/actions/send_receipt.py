@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.peers.mail import Mail
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def send_receipt(db: Db, mail: Mail, order_id: UUID, store_id: str) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.store.due import Due
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def sweep(db: Db, inventory: Inventory, metrics: Metrics, due: Due, *, patience_s: float) -> Order | None:

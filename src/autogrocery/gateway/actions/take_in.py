@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.restock import Owed, RestockFact
 from autogrocery.gateway.store import restocks
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def take_in(db: Db, inventory: Inventory, pricing: Pricing, metrics: Metrics, order_id: UUID) -> Restock | None:

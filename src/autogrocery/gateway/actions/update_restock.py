@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.restock import RESTOCK_TERMINAL, RestockStatus, require_counts, steps_of
 from autogrocery.gateway.store import inbox, restocks
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Conflict, NotFound, Unavailable
+from autogrocery.kit.errors import Conflict, NotFound, Unavailable
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.restock import RestockFact
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.store.moves import Delivery
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 TURNS = 4  # how often somebody else may be faster
 

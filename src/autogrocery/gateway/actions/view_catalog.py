@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.wire import CatalogOut, CatalogQuery, ProductOut
-from autogrocery.kit.refusals import InDoubt, Unavailable
+from autogrocery.gateway.wire.orders import CatalogOut, CatalogQuery, ProductOut
+from autogrocery.kit.errors import InDoubt, Unavailable
 
 if TYPE_CHECKING:
     from autogrocery.gateway.peers.inventory import Inventory
@@ -24,9 +24,14 @@ async def view_catalog(inventory: Inventory, pricing: Pricing, query: CatalogQue
         levels = None
     return CatalogOut(
         [
-            ProductOut(found.sku, found.name, found.aisle_type, found.unit_price_cents,
-                       None if levels is None else levels.get(found.sku, 0))
+            ProductOut(
+                found.sku,
+                found.name,
+                found.aisle_type,
+                found.unit_price_cents,
+                None if levels is None else levels.get(found.sku, 0),
+            )
             for found in products
         ],
         next_cursor or None,
-    )  # fmt: skip
+    )

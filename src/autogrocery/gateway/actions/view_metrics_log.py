@@ -8,10 +8,10 @@ from msgspec import Meta, Struct
 
 from autogrocery.gateway.peers.metrics import metric_of
 from autogrocery.gateway.store import metrics_log
-from autogrocery.kit.refusals import Flaw, Invalid
+from autogrocery.kit.errors import Flaw, Invalid
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 class MetricsLogQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from autogrocery.gateway.core.order import TERMINAL, not_found
-from autogrocery.gateway.core.wire import EventOut, EventsOut, OrderOut, OrdersOut, order_out
 from autogrocery.gateway.store import orders
-from autogrocery.kit.clock import rfc3339
-from autogrocery.kit.refusals import Flaw, Invalid
+from autogrocery.gateway.wire.orders import EventOut, EventsOut, OrderOut, OrdersOut, order_out
+from autogrocery.kit.errors import Flaw, Invalid
+from autogrocery.kit.process.clock import rfc3339
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.core.wire import OrdersQuery
-    from autogrocery.kit.pg import Db
+    from autogrocery.gateway.wire.orders import OrdersQuery
+    from autogrocery.kit.pg.db import Db
 
 
 async def view_order(db: Db, user_id: int, order_id: UUID) -> OrderOut:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.restock import not_found
-from autogrocery.gateway.core.restock_wire import RestockOut, restock_out
 from autogrocery.gateway.store import restocks
+from autogrocery.gateway.wire.restocks import RestockOut, restock_out
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def view_restock(db: Db, user_id: int, order_id: UUID) -> RestockOut:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.alert import Alerts
-from autogrocery.kit.refusals import Conflict, Flaw, Invalid
+from autogrocery.kit.errors import Conflict, Flaw, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further, and nothing is cut silently
@@ -118,8 +118,11 @@ def require_password(password: str, pointer: str = "/password") -> None:
 def require_email(email: str | None) -> None:
     """Raise Invalid(invalid_request) unless it is absent or may be an address."""
     if email is not None and not EMAIL.fullmatch(email):
-        raise Invalid("invalid_request", "the e-mail address can't be taken",
-                      errors=(Flaw(pointer="/email", detail="expected name@domain"),))  # fmt: skip
+        raise Invalid(
+            "invalid_request",
+            "the e-mail address can't be taken",
+            errors=(Flaw(pointer="/email", detail="expected name@domain"),),
+        )
 
 
 def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
@@ -128,15 +131,21 @@ def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
         0 < len(supplier_id) <= MAX_SUPPLIER_ID and supplier_id.isprintable() and supplier_id.strip()
     )
     if not fits or (kind is Kind.TRUCK) != (supplier_id is not None):
-        raise Invalid("invalid_request", "the supplier can't be taken",
-                      errors=(Flaw(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),))  # fmt: skip
+        raise Invalid(
+            "invalid_request",
+            "the supplier can't be taken",
+            errors=(Flaw(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),),
+        )
 
 
 def require_phone(phone: str | None) -> None:
     """Raise Invalid(invalid_request) unless it is absent or a number by E.164, `+` and 7 to 15 digits."""
     if phone is not None and not re.search(PHONE_PATTERN, phone):
-        raise Invalid("invalid_request", "the telephone number can't be taken",
-                      errors=(Flaw(pointer="/phone", detail="expected E.164, as +15550100123"),))  # fmt: skip
+        raise Invalid(
+            "invalid_request",
+            "the telephone number can't be taken",
+            errors=(Flaw(pointer="/phone", detail="expected E.164, as +15550100123"),),
+        )
 
 
 def require_new(password: str, *, email: str | None, phone: str | None) -> None:

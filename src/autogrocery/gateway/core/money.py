@@ -5,8 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 # ISO 4217, list one: the currencies that have not two minor digits.
-WHOLE: Final = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF",
-                "XOF", "XPF")  # fmt: skip
+WHOLE: Final = (
+    "BIF",
+    "CLP",
+    "DJF",
+    "GNF",
+    "ISK",
+    "JPY",
+    "KMF",
+    "KRW",
+    "PYG",
+    "RWF",
+    "UGX",
+    "UYI",
+    "VND",
+    "VUV",
+    "XAF",
+    "XOF",
+    "XPF",
+)
 MINOR_DIGITS: Final = {
     **dict.fromkeys(WHOLE, 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),

@@ -10,7 +10,7 @@ from uuid import UUID  # noqa: TC003
 
 from msgspec import Struct
 
-from autogrocery.kit.refusals import Conflict, Flaw, Gone, Invalid, NotFound
+from autogrocery.kit.errors import Conflict, Flaw, Gone, Invalid, NotFound
 
 
 class Status(StrEnum):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Line
-from autogrocery.kit.refusals import Flaw, Invalid
+from autogrocery.kit.errors import Flaw, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

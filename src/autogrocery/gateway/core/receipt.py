@@ -71,19 +71,27 @@ def receipt(order: Order, store_id: str) -> Receipt:
 def plain(text: str) -> str:
     """Return foreign text fit for one line: breaks and controls are blanks, turning marks go, half characters are shown as such."""
     kept = (
-        " " if unicodedata.category(letter) in LINE_BREAKS else "\ufffd" if unicodedata.category(letter) == "Cs" else letter
+        " "
+        if unicodedata.category(letter) in LINE_BREAKS
+        else "\ufffd"
+        if unicodedata.category(letter) == "Cs"
+        else letter
         for letter in text
         if letter not in TURNING
-    )  # fmt: skip
+    )
     return " ".join("".join(kept).split())
 
 
 def _row(line: Line, currency: str) -> Row:
     count = line.quantity if line.picked is None else line.picked
     return Row(
-        plain(line.name), plain(line.sku), count, None if count == line.quantity else line.quantity,
-        money(line.unit_price_cents, currency), money(line.total_cents, currency),
-    )  # fmt: skip
+        plain(line.name),
+        plain(line.sku),
+        count,
+        None if count == line.quantity else line.quantity,
+        money(line.unit_price_cents, currency),
+        money(line.total_cents, currency),
+    )
 
 
 def _instant(at: datetime | None) -> str:

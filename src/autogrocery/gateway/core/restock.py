@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Dispatch
-from autogrocery.kit.refusals import Conflict, Denied, Flaw, Invalid, NotFound
+from autogrocery.kit.errors import Conflict, Denied, Flaw, Invalid, NotFound
 
 MAX_LINES: Final = 500  # of short names; a body of 64 KiB ends the longer ones before
 MAX_QUANTITY: Final = 1_000_000
@@ -201,16 +201,28 @@ def require_manifest(manifest: Manifest, today: date) -> None:
         texts |= {f"/items/{number}/sku": goods.sku, f"/items/{number}/name": goods.name}
     _refuse("invalid_request", "a text can't be printed", [at for at, text in texts.items() if not _is_printable(text)])
     first = {goods.sku: number for number, goods in reversed(list(enumerate(manifest.goods)))}
-    _refuse_lines("duplicate_sku", "a SKU stands in two lines: another lot goes on a manifest of its own", "sku",
-                  [number for number, goods in enumerate(manifest.goods) if first[goods.sku] != number])  # fmt: skip
+    _refuse_lines(
+        "duplicate_sku",
+        "a SKU stands in two lines: another lot goes on a manifest of its own",
+        "sku",
+        [number for number, goods in enumerate(manifest.goods) if first[goods.sku] != number],
+    )
     for field, wrong in (
         ("mfd_date", lambda goods: not today - SHELF_LIFE <= goods.mfd_date <= today + TIME_ZONES),
         ("expiry_date", lambda goods: goods.expiry_date < goods.mfd_date or goods.expiry_date > today + SHELF_LIFE),
     ):
-        _refuse_lines("invalid_dates", "goods are made, keep for some time, and expire", field,
-                      [number for number, goods in enumerate(manifest.goods) if wrong(goods)])  # fmt: skip
-    _refuse_lines("expired_goods", "goods must keep beyond today", "expiry_date",
-                  [number for number, goods in enumerate(manifest.goods) if goods.expiry_date <= today])  # fmt: skip
+        _refuse_lines(
+            "invalid_dates",
+            "goods are made, keep for some time, and expire",
+            field,
+            [number for number, goods in enumerate(manifest.goods) if wrong(goods)],
+        )
+    _refuse_lines(
+        "expired_goods",
+        "goods must keep beyond today",
+        "expiry_date",
+        [number for number, goods in enumerate(manifest.goods) if goods.expiry_date <= today],
+    )
 
 
 def require_counts(restock: Restock, counts: Mapping[str, tuple[int, int]]) -> None:

@@ -12,10 +12,10 @@ from msgspec import Struct
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.gateway.core.order import Cause, Robot, Status
-from autogrocery.kit.refusals import InDoubt
-from autogrocery.kit.rpc import Peer
-from autogrocery.kit.rpc_method import method_of
-from autogrocery.kit.rpc_stream import Stream
+from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.rpc.client import Peer
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.stream_method import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -258,9 +258,14 @@ def _items(lines: Iterable[Line | Want]) -> list[wire.Item]:
 
 def _restock_item(goods: Goods) -> wire.RestockItem:
     return wire.RestockItem(
-        sku=goods.sku, name=goods.name, aisle_type=goods.aisle_type, quantity=goods.quantity,
-        unit_cost_cents=goods.unit_cost_cents, mfd_date=_midnight(goods.mfd_date), expiry_date=_midnight(goods.expiry_date),
-    )  # fmt: skip
+        sku=goods.sku,
+        name=goods.name,
+        aisle_type=goods.aisle_type,
+        quantity=goods.quantity,
+        unit_cost_cents=goods.unit_cost_cents,
+        mfd_date=_midnight(goods.mfd_date),
+        expiry_date=_midnight(goods.expiry_date),
+    )
 
 
 def _midnight(day: date) -> Timestamp:

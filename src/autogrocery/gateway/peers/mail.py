@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from autogrocery.gateway.core.account import EMAIL
-from autogrocery.kit import faults
-from autogrocery.kit.links import SAME_MACHINE
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Invalid, Unavailable
-from autogrocery.kit.settings import SettingsError
+from autogrocery.kit.errors import Invalid, Unavailable
+from autogrocery.kit.process import faults
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.settings import SettingsError
+from autogrocery.kit.security.links import SAME_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,9 +47,7 @@ def address(text: str) -> Address:
         raise ValueError("not one address") from None
 
 
-def message(
-    to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER
-) -> EmailMessage:  # fmt: skip
+def message(to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER) -> EmailMessage:
     """Return a mail of text and HTML, the same bytes whenever it is made; raises Invalid(bad_address) if `to` is no address.
 
     `name` is of letters, digits and hyphens, and no other mail's: it is the Message-ID's and the MIME boundary's.
@@ -74,8 +72,14 @@ class Mail:
     """Sends to the server of `url`, or writes into `folder` if there is none."""
 
     def __init__(
-        self, url: str, folder: Path, *, sender: str = SENDER, deadline_s: float = DEADLINE_S, tls: SSLContext | None = None
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        folder: Path,
+        *,
+        sender: str = SENDER,
+        deadline_s: float = DEADLINE_S,
+        tls: SSLContext | None = None,
+    ) -> None:
         """Send as `sender`; `tls` is what a server's certificate is judged by, if not by this machine's authorities."""
         parts = urlsplit(url)
         try:

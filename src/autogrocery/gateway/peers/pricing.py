@@ -9,10 +9,10 @@ from msgspec import Struct
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
 from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import Price, Quote
-from autogrocery.kit.refusals import InDoubt
-from autogrocery.kit.rpc import Peer
-from autogrocery.kit.rpc_method import method_of
-from autogrocery.kit.rpc_stream import Stream
+from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.rpc.client import Peer
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.stream_method import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,10 +85,15 @@ class Pricing:
     async def update_stock_metrics(self, goods: Sequence[Goods]) -> None:
         """Tell what came at which cost: pricing makes prices of it, and products that it does not know yet."""
         updates = [
-            wire.StockMetric(sku=one.sku, quantity=one.quantity, unit_cost_cents=one.unit_cost_cents, name=one.name,
-                             aisle_type=one.aisle_type)
+            wire.StockMetric(
+                sku=one.sku,
+                quantity=one.quantity,
+                unit_cost_cents=one.unit_cost_cents,
+                name=one.name,
+                aisle_type=one.aisle_type,
+            )
             for one in goods
-        ]  # fmt: skip
+        ]
         await self.peer.call(
             self._update_stock_metrics,
             wire.UpdateStockMetricsRequest(updates=updates),

@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
 
-from autogrocery.kit import faults
-from autogrocery.kit.links import SAME_MACHINE
-from autogrocery.kit.log import log
-from autogrocery.kit.outbox import NotBefore
-from autogrocery.kit.refusals import Invalid, Unavailable
-from autogrocery.kit.settings import SettingsError
+from autogrocery.kit.errors import Invalid, Unavailable
+from autogrocery.kit.pg.outbox import NotBefore
+from autogrocery.kit.process import faults
+from autogrocery.kit.process.log import log
+from autogrocery.kit.process.settings import SettingsError
+from autogrocery.kit.security.links import SAME_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from autogrocery.gateway.core.alert import Alerts, Occasion
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 class Addressee(Struct, frozen=True):

@@ -8,7 +8,7 @@ from autogrocery.gateway.core.account import Account, Kind
 from autogrocery.gateway.core.alert import Alerts
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 COLUMNS = (
     "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled, supplier_id,"
@@ -23,9 +23,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (device_id) DO NOTHING RETUR
 
 
 async def add(
-    db: Db, device_id: str, password: str, kind: Kind, *, email: str | None = None, phone: str | None = None,
-    robot_class: str | None = None, supplier_id: str | None = None, supplier_name: str | None = None,
-) -> int | None:  # fmt: skip
+    db: Db,
+    device_id: str,
+    password: str,
+    kind: Kind,
+    *,
+    email: str | None = None,
+    phone: str | None = None,
+    robot_class: str | None = None,
+    supplier_id: str | None = None,
+    supplier_name: str | None = None,
+) -> int | None:
     """Write a new account with its bcrypt hash; returns its user id, None if the device id is taken."""
     row = await db.row(ADD, device_id, password, email, phone, kind, robot_class, supplier_id, supplier_name)
     return row["id"] if row else None
@@ -114,7 +122,16 @@ async def set_alerts(db: Db, user_id: int, alerts: Alerts) -> bool:
 
 def _account(row: Row) -> Account:
     return Account(
-        row["id"], row["device_id"], row["password"], Kind(row["kind"]), row["robot_class"],
-        None if row["scopes"] is None else tuple(row["scopes"]), row["email"], row["phone"], row["disabled"],
-        row["supplier_id"], row["supplier_name"], Alerts(row["alerts"]),
-    )  # fmt: skip
+        row["id"],
+        row["device_id"],
+        row["password"],
+        Kind(row["kind"]),
+        row["robot_class"],
+        None if row["scopes"] is None else tuple(row["scopes"]),
+        row["email"],
+        row["phone"],
+        row["disabled"],
+        row["supplier_id"],
+        row["supplier_name"],
+        Alerts(row["alerts"]),
+    )

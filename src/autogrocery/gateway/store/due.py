@@ -14,7 +14,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 BATCH = 64
 LEASE_S = 2.5  # a call's deadline and a little

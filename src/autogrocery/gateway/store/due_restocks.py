@@ -9,7 +9,7 @@ from autogrocery.gateway.store import due
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 CLAIM_OWED = due.CLAIM.format(
     point="due_restocks.claim_owed",

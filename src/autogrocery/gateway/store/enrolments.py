@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.core.enrolment import EnrolmentCode
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 GOOD = "uses_left > 0 AND revoked_at IS NULL AND expires_at > now()"
 

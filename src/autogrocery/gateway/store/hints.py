@@ -16,7 +16,7 @@ from autogrocery.gateway.core.order import Order, Status
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 MOST_IDLE = 16  # of one device; one is enough to look its quota up, so others may be forgotten

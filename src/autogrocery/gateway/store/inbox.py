@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.store.moves import Delivery
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 REMEMBER = """
 -- {point}

@@ -12,7 +12,7 @@ from autogrocery.gateway.store.moves import Change
 from autogrocery.gateway.store.orders import Number
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 PAGE = 5_000
 FINAL_AFTER_S = 10  # a younger number may still be written: statement and lock timeouts are far below
@@ -81,10 +81,19 @@ async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTE
     """
     rows = await db.rows(LIST_CHANGES, epoch, after, PAGE, final_after_s)
     changes = [
-        Change(row["order_id"], row["version"], (RestockStatus if row["restock"] else Status)(row["to_status"]), row["at"],
-               row["confirmed_at"], row["total_cents"], row["item_count"], row["line_count"], Number(epoch, row["sequence"]))
+        Change(
+            row["order_id"],
+            row["version"],
+            (RestockStatus if row["restock"] else Status)(row["to_status"]),
+            row["at"],
+            row["confirmed_at"],
+            row["total_cents"],
+            row["item_count"],
+            row["line_count"],
+            Number(epoch, row["sequence"]),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     settled = max((row["sequence"] for row in rows if row["final"]), default=after)
     void: list[int] = []
     next_after = expected = after

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Robot, Settlement
     from autogrocery.gateway.core.restock import RestockStatus
     from autogrocery.gateway.store.orders import Number
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 
 class Change(Struct, frozen=True):
@@ -145,8 +145,9 @@ async def mark_unreleasable(db: Db, order_id: UUID, version: int, *, number: Num
 
     `version` is the order's when inventory was asked: an answer to an expiry says nothing to a cancel that came after it.
     """
-    return await _change(db, number, Status.PROCESSING, MARK_UNRELEASABLE, order_id, number.epoch, number.sequence,
-                         version)  # fmt: skip
+    return await _change(
+        db, number, Status.PROCESSING, MARK_UNRELEASABLE, order_id, number.epoch, number.sequence, version
+    )
 
 
 class Delivery(Struct, frozen=True):
@@ -175,10 +176,18 @@ async def finish(
     """
     cause = Cause.PICKED if settlement.status is Status.COMPLETED else Cause.NOTHING_PICKED
     asked = Asked(
-        order_id, settlement.status, cause, number.epoch, number.sequence, total_cents=settlement.total_cents,
-        sha256=delivery.body_sha256 if delivery else None, robots=_json(robots) if robots else None,
-        outcome=settlement.outcome, even_if_idle=even_if_idle, webhook_id=delivery.webhook_id if delivery else None,
-    )  # fmt: skip
+        order_id,
+        settlement.status,
+        cause,
+        number.epoch,
+        number.sequence,
+        total_cents=settlement.total_cents,
+        sha256=delivery.body_sha256 if delivery else None,
+        robots=_json(robots) if robots else None,
+        outcome=settlement.outcome,
+        even_if_idle=even_if_idle,
+        webhook_id=delivery.webhook_id if delivery else None,
+    )
     short = [(order_id, line_no, picked) for line_no, picked in settlement.short]
     quiet = settlement.outcome is Outcome.FULL and not alert_completed
     rows = await write(db, "orders.finish", asked, short=short, many=TOGETHER if quiet else ALERTING)
@@ -187,10 +196,19 @@ async def finish(
 
 def _changes(rows: Sequence[Row], order_id: UUID, number: Number) -> list[Change]:
     return [
-        Change(order_id, row["version"], Status(row["to_status"]), row["at"], row["confirmed_at"], row["total_cents"],
-               row["item_count"], row["line_count"], msgspec.structs.replace(number, sequence=row["sequence"]))
+        Change(
+            order_id,
+            row["version"],
+            Status(row["to_status"]),
+            row["at"],
+            row["confirmed_at"],
+            row["total_cents"],
+            row["item_count"],
+            row["line_count"],
+            msgspec.structs.replace(number, sequence=row["sequence"]),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _json(robots: Sequence[Robot]) -> str:
@@ -202,6 +220,13 @@ async def _change(db: Db, number: Number, to_status: Status | None, sql: str, *a
     if row is None:
         return None
     return Change(
-        args[0], row["version"], to_status or Status(row["status"]), row["at"], row["confirmed_at"], row["total_cents"],  # type: ignore[arg-type]
-        row["item_count"], row["line_count"], number,
-    )  # fmt: skip
+        args[0],  # type: ignore[arg-type]
+        row["version"],
+        to_status or Status(row["status"]),
+        row["at"],
+        row["confirmed_at"],
+        row["total_cents"],
+        row["item_count"],
+        row["line_count"],
+        number,
+    )

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Intent, Line, Order, Outcome, Robot, Status
 from autogrocery.gateway.store.writes import Asked, write
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 
 class Number(Struct, frozen=True):
@@ -128,19 +128,43 @@ async def add(
     """Write a new PREVIEWED order with its lines and its history; None if that id is taken."""
     total_cents = sum(line.total_cents for line in lines)
     rows = await write(
-        db, "orders.add",
-        Asked(order_id, Status.PREVIEWED, Cause.PREVIEWED, number.epoch, number.sequence, user_id, currency, total_cents,
-              len(lines), sum(line.quantity for line in lines), sha256, ttl_s),
-        lines=[(order_id, line_no, line.sku, line.name, line.requested, line.quantity, line.unit_price_cents)
-               for line_no, line in enumerate(lines, 1)],
-    )  # fmt: skip
+        db,
+        "orders.add",
+        Asked(
+            order_id,
+            Status.PREVIEWED,
+            Cause.PREVIEWED,
+            number.epoch,
+            number.sequence,
+            user_id,
+            currency,
+            total_cents,
+            len(lines),
+            sum(line.quantity for line in lines),
+            sha256,
+            ttl_s,
+        ),
+        lines=[
+            (order_id, line_no, line.sku, line.name, line.requested, line.quantity, line.unit_price_cents)
+            for line_no, line in enumerate(lines, 1)
+        ],
+    )
     if not rows:
         return None
     row = rows[0]
     return Order(
-        order_id, user_id, Status.PREVIEWED, 1, currency, total_cents, total_cents, tuple(lines),
-        row["at"], row["expires_at"], request_sha256=sha256,
-    )  # fmt: skip
+        order_id,
+        user_id,
+        Status.PREVIEWED,
+        1,
+        currency,
+        total_cents,
+        total_cents,
+        tuple(lines),
+        row["at"],
+        row["expires_at"],
+        request_sha256=sha256,
+    )
 
 
 class Event(Struct, frozen=True):
@@ -162,10 +186,15 @@ SELECT version, from_status, to_status, cause, at FROM order_history WHERE order
 async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[Event]:
     """Return the order's history from version `after` + 1 on."""
     return [
-        Event(row["version"], Status(row["from_status"]) if row["from_status"] else None, Status(row["to_status"]),
-              Cause(row["cause"]), row["at"])
+        Event(
+            row["version"],
+            Status(row["from_status"]) if row["from_status"] else None,
+            Status(row["to_status"]),
+            Cause(row["cause"]),
+            row["at"],
+        )
         for row in await db.rows(LIST_EVENTS, order_id, after)
-    ]  # fmt: skip
+    ]
 
 
 def plain_uuid(found: UUID) -> UUID:
@@ -185,8 +214,13 @@ def _order(row: Row) -> Order:
         lines=tuple(
             Line(*line)
             for line in zip(
-                row["skus"] or (), row["names"] or (), row["quantities"] or (), row["requested"] or (), row["prices"] or (),
-                row["picked"] or (), strict=True,
+                row["skus"] or (),
+                row["names"] or (),
+                row["quantities"] or (),
+                row["requested"] or (),
+                row["prices"] or (),
+                row["picked"] or (),
+                strict=True,
             )
         ),
         created_at=row["created_at"],
@@ -201,4 +235,4 @@ def _order(row: Row) -> Order:
         dispatched_at=row["dispatched_at"],
         finished_at=row["finished_at"],
         request_sha256=row["request_sha256"],
-    )  # fmt: skip
+    )

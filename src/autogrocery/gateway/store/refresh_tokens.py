@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.account import Kind
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 ADD = """
 -- refresh_tokens.add

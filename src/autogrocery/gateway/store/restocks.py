@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.restock import Manifest, RestockFact, Step
     from autogrocery.gateway.store.moves import Delivery
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 LEASE_S = 2.5  # for which the sweeper leaves a fresh promise to the request that made it
 
@@ -51,9 +51,19 @@ async def add(
     goods = in_order(manifest)
     columns = [[getattr(one, field) for one in goods] for field in Goods.__struct_fields__]
     row = await db.row(
-        ADD, order_id, user_id, manifest.supplier_id, manifest.supplier_name, manifest.manifest_no, key, sha256, LEASE_S,
-        number.epoch, number.sequence, *columns,
-    )  # fmt: skip
+        ADD,
+        order_id,
+        user_id,
+        manifest.supplier_id,
+        manifest.supplier_name,
+        manifest.manifest_no,
+        key,
+        sha256,
+        LEASE_S,
+        number.epoch,
+        number.sequence,
+        *columns,
+    )
     if row is None:
         return None
     return _change(order_id, 1, RestockStatus.ANNOUNCED, row["created_at"], row, number)
@@ -145,9 +155,15 @@ class News(Struct, frozen=True):
 
 
 async def move(
-    db: Db, restock: Restock, fact: RestockFact, *, number: Number, counts: Mapping[str, tuple[int, int]] | None = None,
-    refusal: str | None = None, delivery: Delivery | None = None,
-) -> News | None:  # fmt: skip
+    db: Db,
+    restock: Restock,
+    fact: RestockFact,
+    *,
+    number: Number,
+    counts: Mapping[str, tuple[int, int]] | None = None,
+    refusal: str | None = None,
+    delivery: Delivery | None = None,
+) -> News | None:
     """Commit what a fact makes of a living restock, with the totals (received, damaged) by SKU and the inbox.
 
     `number` must leave as many before it free as there are changes, see `steps_of`. None: somebody was faster, the restock has
@@ -157,12 +173,23 @@ async def move(
     skus = list(counts or {})
     sequences = range(number.sequence - len(steps) + 1, number.sequence + 1)
     row = await db.row(
-        MOVE, restock.order_id, restock.status, steps[-1].end if steps else restock.status, refusal,
-        delivery.webhook_id if delivery else None, delivery.body_sha256 if delivery else None,
-        skus, [counts[sku][0] for sku in skus] if counts else [], [counts[sku][1] for sku in skus] if counts else [],
-        LEASE_S, [step.start for step in steps], [step.end for step in steps], [step.fact for step in steps],
-        number.epoch, list(sequences),
-    )  # fmt: skip
+        MOVE,
+        restock.order_id,
+        restock.status,
+        steps[-1].end if steps else restock.status,
+        refusal,
+        delivery.webhook_id if delivery else None,
+        delivery.body_sha256 if delivery else None,
+        skus,
+        [counts[sku][0] for sku in skus] if counts else [],
+        [counts[sku][1] for sku in skus] if counts else [],
+        LEASE_S,
+        [step.start for step in steps],
+        [step.end for step in steps],
+        [step.fact for step in steps],
+        number.epoch,
+        list(sequences),
+    )
     if row is None:
         return None
     return News(_changes(restock.order_id, steps, row, number, sequences), row["counted"])
@@ -201,10 +228,15 @@ SELECT version, from_status, to_status, cause, at FROM restock_history WHERE ord
 async def list_events(db: Db, order_id: UUID) -> list[Event]:
     """Return the restock's history, oldest first."""
     return [
-        Event(row["version"], RestockStatus(row["from_status"]) if row["from_status"] else None,
-              RestockStatus(row["to_status"]), row["cause"], row["at"])
+        Event(
+            row["version"],
+            RestockStatus(row["from_status"]) if row["from_status"] else None,
+            RestockStatus(row["to_status"]),
+            row["cause"],
+            row["at"],
+        )
         for row in await db.rows(LIST_EVENTS, order_id)
-    ]  # fmt: skip
+    ]
 
 
 def _changes(order_id: UUID, steps: Sequence[Step], row: Row, number: Number, sequences: range) -> tuple[Change, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 
 class Asked(NamedTuple):
@@ -134,9 +134,14 @@ ALERTING = Many(WRITE_ALERTING, SHAPE, alone=WRITE_ALERTING.replace(" SKIP LOCKE
 
 
 async def write(
-    db: Db, point: str, asked: Asked, *, lines: Sequence[Sequence[object]] = (), short: Sequence[Sequence[object]] = (),
+    db: Db,
+    point: str,
+    asked: Asked,
+    *,
+    lines: Sequence[Sequence[object]] = (),
+    short: Sequence[Sequence[object]] = (),
     many: Many = TOGETHER,
-) -> Sequence[Row]:  # fmt: skip
+) -> Sequence[Row]:
     """Return the changes that came of it in their order, none if the id is taken or the row does not allow it any more.
 
     `many` is TOGETHER, or ALERTING for an end that its device may want to hear of.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.core.stock import Line
     from autogrocery.inventory.peers.robots import Announcer
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 TAKE_FOR_S = 60  # of a hold that becomes an allocation in the same transaction; nobody ever sees it
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from autogrocery.inventory.store.audit import violations
 
 if TYPE_CHECKING:
-    from autogrocery.kit.audit import Invariant
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.audit import Invariant
+    from autogrocery.kit.pg.db import Db
 
 
 async def audit(db: Db) -> list[Invariant]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from autogrocery.inventory.core.stock import is_sku
 from autogrocery.inventory.store import holds
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autogrocery.inventory.core.stock import Line
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 MAX_SKUS = 1_000
 

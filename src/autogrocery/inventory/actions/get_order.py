@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.inventory.store.orders import Told
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def get_order(db: Db, order_id: UUID) -> Told | None:

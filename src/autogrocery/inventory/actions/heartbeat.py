@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.inventory.store import putaways, robots
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 MAX_FENCES = 1_000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.inventory.store import holds
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def lapse_holds(db: Db) -> bool:

@@ -8,7 +8,7 @@ from autogrocery.inventory.store import putaways, robots
 
 if TYPE_CHECKING:
     from autogrocery.inventory.core.picking import Assignment
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100

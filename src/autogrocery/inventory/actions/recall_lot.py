@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from autogrocery.inventory.actions.settle_lots import tell_left
 from autogrocery.inventory.store import lots, recalls
-from autogrocery.kit.refusals import NotFound
+from autogrocery.kit.errors import NotFound
 
 if TYPE_CHECKING:
     from autogrocery.inventory.store.lots import Lot
     from autogrocery.inventory.store.recalls import Recipient
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def recall_lot(db: Db, lot: str) -> tuple[Lot, tuple[Recipient, ...]]:

@@ -10,7 +10,7 @@ from autogrocery.inventory.store import holds, orders
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def release_items(db: Db, order_id: UUID, *, cancel: bool) -> bool:

@@ -8,15 +8,15 @@ from autogrocery.inventory.actions.settle_lots import tell_left
 from autogrocery.inventory.core.lots import beside_off_sale
 from autogrocery.inventory.core.picking import Receipt, too_late
 from autogrocery.inventory.store import lots, picks
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from autogrocery.inventory.core.picking import Report
     from autogrocery.inventory.store.picks import Closed
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def report_pick(db: Db, report: Report, classes: Collection[str], on_finished: Callable[[], None]) -> Receipt:

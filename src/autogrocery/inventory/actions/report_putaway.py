@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from autogrocery.inventory.core.picking import Receipt, too_late
 from autogrocery.inventory.core.putaway import progress
 from autogrocery.inventory.store import putaways, restock_webhooks, restocks, shelf
-from autogrocery.kit.clock import uuid7
-from autogrocery.kit.log import log
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from uuid import UUID
 
     from autogrocery.inventory.core.putaway import Progress, PutawayReport, RestockState
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 NEWS_WITHIN_S = 1.0  # what is reported within it is one webhook; the last word is owed at once
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from autogrocery.inventory.actions.settle_lots import once_settled
 from autogrocery.inventory.core.stock import OnReserve, Refusal, Reserved, ShortError, on_reserve, short
 from autogrocery.inventory.store import holds, orders
-from autogrocery.kit import clock
+from autogrocery.kit.process import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from autogrocery.inventory.core.stock import Line
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 
 async def reserve_items(db: Db, order_id: UUID, lines: Sequence[Line], hold_s: int, *, allow_partial: bool) -> Reserved:

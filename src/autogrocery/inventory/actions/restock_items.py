@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autogrocery.inventory.core.delivery import Delivered
     from autogrocery.inventory.core.picking import Assignment
     from autogrocery.inventory.peers.robots import Announcer
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 
 class MisplacedError(Exception):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 from autogrocery.inventory.core.lots import shown
 from autogrocery.inventory.core.stock import StaleError
 from autogrocery.inventory.store import lots
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Unavailable
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from autogrocery.inventory.store.lots import Left
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autogrocery.inventory.peers.gateway import Gateway
-    from autogrocery.kit.tokens import Verifier
+    from autogrocery.kit.security.tokens import Verifier
 
 
 async def shut_out(gateway: Gateway, verifier: Verifier) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.inventory.core.picking import Lease
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def start_pick(

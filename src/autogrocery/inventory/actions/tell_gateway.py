@@ -10,7 +10,7 @@ from autogrocery.inventory.store import webhooks
 
 if TYPE_CHECKING:
     from autogrocery.inventory.peers.gateway import Gateway
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 
 async def tell_gateway(db: Db, gateway: Gateway, owed: Row) -> None:

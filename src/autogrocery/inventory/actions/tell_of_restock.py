@@ -8,7 +8,7 @@ from autogrocery.inventory.store import restock_webhooks
 
 if TYPE_CHECKING:
     from autogrocery.inventory.peers.gateway import Gateway
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 
 async def tell_of_restock(db: Db, gateway: Gateway, owed: Row) -> None:

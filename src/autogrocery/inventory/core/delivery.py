@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.inventory.core.stock import AISLES, is_sku
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.inventory.core.stock import Line, is_sku
-from autogrocery.kit.refusals import Denied, Invalid, NotFound
+from autogrocery.kit.errors import Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

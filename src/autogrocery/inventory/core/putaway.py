@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from autogrocery.inventory.core.delivery import MAX_LINES, MAX_QUANTITY
 from autogrocery.inventory.core.stock import Line, is_sku
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

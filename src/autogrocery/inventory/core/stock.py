@@ -8,7 +8,7 @@ from uuid import uuid5
 
 from msgspec import Struct
 
-from autogrocery.kit.refusals import Flaw, Invalid
+from autogrocery.kit.errors import Flaw, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,14 +11,14 @@ import msgspec
 from standardwebhooks import Webhook
 
 from autogrocery.contracts import identities, registry
-from autogrocery.kit import clock, faults
-from autogrocery.kit.refusals import InDoubt, Unavailable
-from autogrocery.kit.tls import toward
+from autogrocery.kit.errors import InDoubt, Unavailable
+from autogrocery.kit.process import clock, faults
+from autogrocery.kit.security.tls import toward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from autogrocery.kit.tls import Identity
+    from autogrocery.kit.security.tls import Identity
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.kit import audit
+from autogrocery.kit.pg import audit
 
 if TYPE_CHECKING:
-    from autogrocery.kit.audit import Invariant
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.audit import Invariant
+    from autogrocery.kit.pg.db import Db
 
 PACKAGE = "autogrocery.inventory.store"
 

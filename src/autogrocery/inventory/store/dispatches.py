@@ -10,13 +10,13 @@ from msgspec import Struct
 from autogrocery.inventory.core.picking import Assignment
 from autogrocery.inventory.core.stock import AISLES, Line, assignment_id
 from autogrocery.inventory.store.holds import literals
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, Row, Statements
 
 # Each hold for exactly the lines that are asked becomes an allocation and one assignment an aisle, or nothing of it changes.
 # Register rows are locked first, in the order of their ids, then the stock of the whole batch by SKU. The lines are those of
@@ -103,11 +103,18 @@ async def allocate(
         return None
     if missing := sorted({row["aisle"] for row in rows if row["robot_id"] is None}):
         return Allocated(missing=tuple(missing))
-    return Allocated(tuple(
-        Assignment(row["assignment_id"], row["robot_id"], row["aisle"], row["aisle"],
-                   tuple(map(Line, row["skus"], row["quantities"])))
-        for row in rows
-    ))  # fmt: skip
+    return Allocated(
+        tuple(
+            Assignment(
+                row["assignment_id"],
+                row["robot_id"],
+                row["aisle"],
+                row["aisle"],
+                tuple(map(Line, row["skus"], row["quantities"])),
+            )
+            for row in rows
+        )
+    )
 
 
 LIST = """-- assignments.list

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.inventory.core.stock import Found, Line, Reserved, ShortError, StaleError
-from autogrocery.kit.pg_many import Many, text_array
+from autogrocery.kit.pg.batch import Many, text_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, Row, Statements
 
 LARGEST_INT32 = (1 << 31) - 1
 LAPSE_BATCH = 100

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from autogrocery.kit.pg import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, Row, Statements
 
 DUE_BATCH = 100
 
@@ -118,5 +118,14 @@ async def list_on_shelf(db: Db, *, sku: str | None, expiring_within: timedelta |
 
 def lot_of_row(row: Row) -> Lot:
     """Read a lot."""
-    return Lot(row["sku"], row["lot"], row["name"], row["expiry_at"], row["received"], row["on_shelf"], row["received_at"],
-               row["expired"], row["recalled_at"])  # fmt: skip
+    return Lot(
+        row["sku"],
+        row["lot"],
+        row["name"],
+        row["expiry_at"],
+        row["received"],
+        row["on_shelf"],
+        row["received_at"],
+        row["expired"],
+        row["recalled_at"],
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 LOCK = """-- orders.lock
 SELECT state, coalesce(expires_at > now(), false) AS live,

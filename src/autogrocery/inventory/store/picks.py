@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from autogrocery.inventory.core.lots import Shelf
 from autogrocery.inventory.core.picking import Last
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from uuid import UUID
 
     from autogrocery.inventory.core.picking import Report
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 # Closes assignments, moves their stock, and with the last one of an order closes the order and owes the gateway a webhook.
 # What was not picked is missing from the shelf (written off in the ledger) unless the robot gave up: then it still lies there.
@@ -110,10 +110,21 @@ async def report(
     longer: then settle the lots, and say how much of each line was `off_sale` and left lying.
     """
     picks = msgspec.json.encode({pick.sku: pick.picked for pick in told.picks}).decode()
-    rows = await db.together(REPORT, "picks.report", (
-        told.assignment_id, told.robot_id, told.fence, told.sequence, told.outcome.value, picks, len(told.picks),
-        " ".join(classes), None if off_sale is None else msgspec.json.encode(off_sale).decode(),
-    ))  # fmt: skip
+    rows = await db.together(
+        REPORT,
+        "picks.report",
+        (
+            told.assignment_id,
+            told.robot_id,
+            told.fence,
+            told.sequence,
+            told.outcome.value,
+            picks,
+            len(told.picks),
+            " ".join(classes),
+            None if off_sale is None else msgspec.json.encode(off_sale).decode(),
+        ),
+    )
     return Closed(rows[0]["order_id"], rows[0]["finished"], rows[0]["is_short"]) if rows else None
 
 

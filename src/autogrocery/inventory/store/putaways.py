@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.core.delivery import Delivered
     from autogrocery.inventory.core.putaway import PutawayReport
-    from autogrocery.kit.pg import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, Row, Statements
 
 IDLE_S: Final = 0.5
 

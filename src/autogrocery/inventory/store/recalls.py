@@ -11,7 +11,7 @@ from autogrocery.inventory.store.lots import Lot, lot_of_row
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 GET = """-- recalls.get
 SELECT t.sku, t.lot, s.name, nullif(t.expiry_at, 'infinity') AS expiry_at, t.received, t.received_at, t.recalled_at,

@@ -11,7 +11,7 @@ from autogrocery.contracts.webhook import Received, UpdateRestock
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 TABLE = "inventory.restock_webhooks"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.inventory.core.delivery import Delivered
-    from autogrocery.kit.pg import Db, Statements
+    from autogrocery.kit.pg.db import Db, Statements
 
 ADD = """-- restocks.add
 INSERT INTO inventory.restocks (order_id, supplier_id, content, state) VALUES ($1, $2, $3, $4)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from autogrocery.inventory.core.picking import Assignment, Lease
 from autogrocery.inventory.store.dispatches import grouped
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 SEEN_LATELY_S: Final = 0.5
 SEEN_MANY = """-- robots.sightings

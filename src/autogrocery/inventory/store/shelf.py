@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.inventory.core.stock import Line
-    from autogrocery.kit.pg import Statements
+    from autogrocery.kit.pg.db import Statements
 
 # Stock is locked before, by a statement of its own: an UPDATE that saw the rows as they were before the wait would go to the
 # newest version by way of older ones, meet there who waits behind it, and the two would wait for each other.

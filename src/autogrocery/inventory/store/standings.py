@@ -9,7 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 class Standing(Struct, frozen=True):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.contracts.webhook import Picked, Robot, UpdateOrder
-from autogrocery.kit.pg_many import Many
+from autogrocery.kit.pg.batch import Many
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 TABLE = "inventory.webhook_outbox"
 KEY = ("order_id", "webhook_id")

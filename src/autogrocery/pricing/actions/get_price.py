@@ -6,7 +6,7 @@ from autogrocery.pricing.core.price import Product, is_sku
 from autogrocery.pricing.store import products
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def get_price(db: Db, sku: str) -> Product | None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 from autogrocery.pricing.core.price import MAX_NAME_CHARS, MAX_SKU_CHARS, Product
 from autogrocery.pricing.store import products
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50

@@ -8,7 +8,7 @@ from autogrocery.pricing.store import products
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
 
 
 async def quote(db: Db, lines: Sequence[price.Line]) -> price.Quote:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 from autogrocery.pricing.store import products
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.pg import Db
+    from autogrocery.kit.pg.db import Db
     from autogrocery.pricing.core.price import Offer
 
 MAX_UPDATES: Final = 1_000

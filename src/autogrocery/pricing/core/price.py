@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

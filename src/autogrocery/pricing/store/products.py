@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from autogrocery.kit.pg_many import Many, text_array
-from autogrocery.kit.refusals import Invalid
+from autogrocery.kit.errors import Invalid
+from autogrocery.kit.pg.batch import Many, text_array
 from autogrocery.pricing.core.price import Offer, Product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.pg import Db, Row
+    from autogrocery.kit.pg.db import Db, Row
 
 # Looked up by primary key, whenever it was planned; baskets that are priced at the same time share it.
 GET_MANY = """-- products.prices

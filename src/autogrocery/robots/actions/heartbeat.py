@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.kit.refusals import InDoubt, Unauthenticated
+from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.robots.actions.log_in import with_token
 
 if TYPE_CHECKING:

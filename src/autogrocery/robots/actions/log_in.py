@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import Refused, TooMany, Unauthenticated, Unavailable
+from autogrocery.kit.errors import Refused, TooMany, Unauthenticated, Unavailable
+from autogrocery.kit.process.log import log
 from autogrocery.robots.core.backoff import backoff_s
 from autogrocery.robots.core.robot import Session, Tokens
 

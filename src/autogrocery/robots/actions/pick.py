@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 from autogrocery.robots.actions.lie_dead import lie_dead
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.actions.report import report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.kit.log import log
+from autogrocery.kit.process.log import log
 from autogrocery.robots.actions.lie_dead import lie_dead
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.actions.report import report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import InDoubt, Unauthenticated
+from autogrocery.kit.errors import InDoubt, Unauthenticated
+from autogrocery.kit.process.log import log
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.core.backoff import backoff_s
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.refusals import InDoubt, Unauthenticated
+from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.actions.pick import World, pick
 from autogrocery.robots.actions.put_away import put_away

@@ -9,12 +9,12 @@ import zmq
 import zmq.asyncio
 
 from autogrocery.kit.bus import open_subscriber
-from autogrocery.kit.run import StartError
+from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
-    from autogrocery.kit.curve import SubscriberKeys
+    from autogrocery.kit.security.curve import SubscriberKeys
 
 FRAMES = 2  # [robot_class, payload]
 

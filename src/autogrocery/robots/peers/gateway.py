@@ -10,15 +10,15 @@ import aiohttp
 import msgspec
 
 from autogrocery.contracts import identities
-from autogrocery.kit import faults
-from autogrocery.kit.refusals import Malformed, TooMany, Unauthenticated, Unavailable
-from autogrocery.kit.tls import toward
+from autogrocery.kit.errors import Malformed, TooMany, Unauthenticated, Unavailable
+from autogrocery.kit.process import faults
+from autogrocery.kit.security.tls import toward
 from autogrocery.robots.core.robot import Account, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from autogrocery.kit.tls import Identity
+    from autogrocery.kit.security.tls import Identity
 
 TIMEOUT_S: Final = 15.0  # a login waits its turn at the password hashing
 MAX_ANSWER_BYTES: Final = 1 << 16

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from autogrocery.kit.clock import now
-from autogrocery.kit.log import log
-from autogrocery.kit.refusals import InDoubt
-from autogrocery.kit.rpc import Peer
-from autogrocery.kit.rpc_method import method_of
-from autogrocery.kit.rpc_stream import Stream
+from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.process.clock import now
+from autogrocery.kit.process.log import log
+from autogrocery.kit.rpc.client import Peer
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.stream_method import method_of
 from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome, Placed
 
 if TYPE_CHECKING:

@@ -1,0 +1,131 @@
+"""Commands on the databases: migrate, audit, show one order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+from rich.table import Table
+
+from autogrocery.cli.console import console
+from autogrocery.cli.migrations import PARTS, migrate_all
+from autogrocery.cli.whole_audit import STATEMENT_TIMEOUT_MS, audit_all
+from autogrocery.gateway.core.money import money
+from autogrocery.gateway.store import orders, receipts
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.pg.migrate import MigrationError, status
+from autogrocery.kit.process import log
+from autogrocery.lab.network import home_directory, running_dsn
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Coroutine, Mapping
+
+
+def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
+    """Return a part's database: its own variable, else DATABASE_URL, else that of the `up` that runs here.
+
+    Raises SystemExit with a line that says what to set.
+    """
+    found = environ.get(name) or environ.get("DATABASE_URL") or running_dsn(home_directory(environ))
+    if not found:
+        raise SystemExit(f"{name} is not set, and no `autogrocery up` runs here: set it or start that")
+    return found
+
+
+def told(work: Callable[[], Coroutine[None, None, int]]) -> int:
+    """Run a command's coroutine; trouble with the database is one line and exit code 2."""
+    log.configure("command", logging.WARNING)  # here a person reads
+    try:
+        return asyncio.run(work())
+    except (MigrationError, asyncpg.PostgresError, OSError) as error:
+        print(f"the database: {error}", file=sys.stderr)
+    except Unavailable as error:
+        print(f"the database: {error.detail}", file=sys.stderr)
+    return 2
+
+
+def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Apply, list or check migrations."""
+    dsn = dsn_of(environ)
+
+    async def work() -> int:
+        if arguments.deed is None:
+            for name in await migrate_all(dsn, environ, arguments.only):
+                print(name)
+            return 0
+        missing = 0
+        for part, (variable, schema) in PARTS.items():
+            if arguments.only in (None, part):
+                target = environ.get(variable) or dsn
+                for one in await status(target, f"autogrocery.{part}.store.migrations", schema):
+                    missing += not one.applied
+                    print(f"{part}: {one.name} {'applied' if one.applied else 'missing'}")
+        return 1 if arguments.deed == "check" and missing else 0
+
+    return told(work)
+
+
+def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Check every invariant of the gateway, of inventory if its tables are here, and of both together."""
+
+    async def work() -> int:
+        found = await audit_all(dsn_of(environ), dsn_of(environ, "INVENTORY_DATABASE_URL"))
+        table = Table("part", "invariant", "violations", "it says")
+        for part, one in found:
+            table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)
+        console().print(table)
+        broken = [(part, one) for part, one in found if one.violations]
+        for part, one in broken:
+            print(f"{part} {one.name}: {'; '.join(one.examples)}")
+        async with open_db(dsn_of(environ), application="audit", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
+            dead = await receipts.count_dead(db)
+        print("given up: " + ", ".join(f"{count} {what}" for what, count in dead.items()))
+        return 1 if broken else 0
+
+    return told(work)
+
+
+def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Print an order and its history."""
+    try:
+        order_id = UUID(arguments.order_id)
+    except ValueError:
+        raise SystemExit("an order id is a UUID") from None
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="order-show") as db:
+            order = await orders.get(db, order_id)
+            if order is None:
+                print(f"no order {order_id}", file=sys.stderr)
+                return 1
+            events = await orders.list_events(db, order_id)
+        screen = console()
+        screen.print(
+            f"order {order.order_id}  {order.status}  {money(order.total_cents, order.currency)}"
+            f"  (quoted {money(order.quoted_total_cents, order.currency)})"
+        )
+        timeline = Table("version", "from", "to", "cause", "at")
+        for event in events:
+            timeline.add_row(
+                str(event.version), event.from_status or "", event.to_status, event.cause, event.at.isoformat()
+            )
+        lines = Table("sku", "name", "quantity", "picked", "unit", "total")
+        for line in order.lines:
+            lines.add_row(
+                line.sku,
+                line.name,
+                str(line.quantity),
+                "" if line.picked is None else str(line.picked),
+                money(line.unit_price_cents, order.currency),
+                money(line.total_cents, order.currency),
+            )
+        screen.print(timeline, lines)
+        return 0
+
+    return told(work)

@@ -1,0 +1,68 @@
+"""Commands on enrolment codes: add, list, revoke."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from autogrocery.cli.console import console
+from autogrocery.cli.database import dsn_of, told
+from autogrocery.gateway.core.enrolment import digest_of, new_code
+from autogrocery.gateway.store import enrolments
+from autogrocery.kit.pg.db import open_db
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+LISTED = 1_000
+MOST_USES, MOST_DAYS = 100_000, 3_650
+
+
+def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Make a code and print it, once."""
+    if arguments.uses > MOST_USES or arguments.days > MOST_DAYS:
+        raise SystemExit(f"at most {MOST_USES:,} uses and {MOST_DAYS:,} days")
+    code = new_code()
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="enrolment") as db:
+            code_id = await enrolments.add(db, digest_of(code), arguments.uses, arguments.days)
+        print(f"code {code_id} added: {arguments.uses} uses, {arguments.days} days")
+        print(f"enrolment_code {code}")
+        return 0
+
+    return told(work)
+
+
+def run_list(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """List what is known of the codes."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="enrolment") as db:
+            found = await enrolments.list_codes(db, LISTED)
+        table = Table("code_id", "uses left", "made", "until", "state")
+        for one in found:
+            made, until = (f"{at:%Y-%m-%d %H:%M}" for at in (one.created_at, one.expires_at))
+            table.add_row(str(one.code_id), f"{one.uses_left} of {one.uses}", made, until, one.state)
+        console().print(table)
+        return 0
+
+    return told(work)
+
+
+def run_revoke(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """End a code: no further device is let in by it."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="enrolment") as db:
+            done = await enrolments.revoke(db, arguments.code_id)
+        if not done:
+            print(f"no code {arguments.code_id}", file=sys.stderr)
+            return 1
+        print(f"code {arguments.code_id} revoked")
+        return 0
+
+    return told(work)

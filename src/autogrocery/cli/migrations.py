@@ -1,0 +1,27 @@
+"""Every part's migrations, in one go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from autogrocery.kit.pg.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PARTS: Final = {
+    "gateway": ("DATABASE_URL", "public"),
+    "inventory": ("INVENTORY_DATABASE_URL", "inventory"),
+    "pricing": ("PRICING_DATABASE_URL", "pricing"),
+}
+
+
+async def migrate_all(dsn: str, environ: Mapping[str, str] | None = None, only: str | None = None) -> list[str]:
+    """Apply every part's migrations; returns the names of those that were missing."""
+    done: list[str] = []
+    for part, (variable, schema) in PARTS.items():
+        if only in (None, part):
+            target = (environ or {}).get(variable) or dsn
+            names = await migrate(target, f"autogrocery.{part}.store.migrations", schema)
+            done.extend(f"{part}: {name}" for name in names)
+    return done

@@ -1,0 +1,80 @@
+"""Commands that run a whole network: up and demo."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from autogrocery.cli.console import console
+from autogrocery.cli.fleet import demo_login, provision
+from autogrocery.cli.migrations import migrate_all
+from autogrocery.cli.signalled import until_signalled
+from autogrocery.kit.process.run import run
+from autogrocery.lab.network import options_from, running_stack, up
+
+if TYPE_CHECKING:
+    import argparse
+    import asyncio
+    from collections.abc import Mapping
+
+    from autogrocery.lab.network import Stack
+
+DEMO_ENVIRON = {"PREVIEW_TTL_S": "10", "BCRYPT_COST": "10", "ROBOTS_SPEED": "600", "PICK_LEASE_S": "6"}
+
+
+def run_up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run the whole network until SIGINT or SIGTERM."""
+
+    async def main(_environ: Mapping[str, str], stop: asyncio.Event) -> None:
+        options = options_from(environ, ports=arguments.ports, tls=arguments.tls)
+        await up(options, stop, _announce, migrate_all=_migrate(environ), provision=provision, stocked=_fill_if_empty)
+
+    return run("up", main, environ, level=logging.WARNING)
+
+
+def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run the network, replay baskets, audit and report; Ctrl-C stops all in order."""
+    chosen = {**DEMO_ENVIRON, **environ}
+
+    async def work() -> int:
+        options = options_from(chosen, ports="auto", tls=arguments.tls)
+        async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
+            pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
+            print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)
+            return int(await _replaying().play(stack, arguments, chosen))
+
+    return until_signalled("demo", work())
+
+
+async def _fill_if_empty(stack: Stack) -> None:
+    await _replaying().fill_if_empty(stack)
+
+
+def _replaying() -> Any:
+    """Import what plays baskets only when the network stands: it is on its feet a third of a second earlier."""
+    return import_module("autogrocery.cli.replaying")
+
+
+def _migrate(environ: Mapping[str, str]) -> Any:
+    async def apply(dsn: str) -> object:
+        return await migrate_all(dsn, environ)
+
+    return apply
+
+
+def _announce(stack: Stack) -> None:
+    """Print where everything is, and a demo device's login."""
+    table = Table("what", "where", title="Autonomous Grocery Network")
+    table.add_row("REST", stack.url_public)
+    table.add_row("REST, internal", stack.url_internal)
+    for name, value in stack.env.items():
+        if name.endswith("_ADDR") and not name.startswith("ORDERING"):
+            table.add_row(name, value)
+    device_id, password = demo_login(stack.home)
+    table.add_row("a demo device", f"device_id {device_id}  password {password}")
+    table.add_row("logs", str(stack.home / "logs"))
+    console().print(table)
+    print("Ctrl-C stops all of it.", flush=True)

@@ -1,0 +1,124 @@
+"""Commands on the registry: add, list and disable devices, trucks, robots and operators."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from rich.table import Table
+
+from autogrocery.cli.console import console
+from autogrocery.cli.database import dsn_of, told
+from autogrocery.gateway.actions.register import register
+from autogrocery.gateway.core.account import DeviceId, Kind
+from autogrocery.gateway.core.alert import Alerts
+from autogrocery.gateway.store import devices
+from autogrocery.kit.errors import Refused
+from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.process.settings import SettingsError, load
+from autogrocery.kit.security.passwords import open_passwords
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+LISTED = 10_000
+
+
+class HashSettings(Struct, frozen=True):
+    """The gateway's own bound and default."""
+
+    bcrypt_cost: Annotated[int, Meta(ge=10, le=15)] = 12
+
+
+def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Add an account; a password that was made here is printed, once."""
+    given = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
+    password = given or secrets.token_urlsafe(18)
+    try:
+        device_id = msgspec.convert(arguments.device_id, DeviceId)
+    except msgspec.ValidationError:
+        raise SystemExit("a device id is 1..100 visible ASCII characters") from None
+    try:
+        cost = load(HashSettings, environ).bcrypt_cost
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db, open_passwords(cost) as passwords:
+            try:
+                user_id = await register(
+                    db,
+                    passwords,
+                    device_id,
+                    password,
+                    kind=Kind(arguments.kind),
+                    email=arguments.email,
+                    phone=arguments.phone,
+                    robot_class=getattr(arguments, "robot_class", None),
+                    supplier_id=getattr(arguments, "supplier", None),
+                    supplier_name=getattr(arguments, "name", None),
+                )
+            except Refused as refusal:
+                flaws = "; ".join(flaw.detail or "" for flaw in refusal.errors)
+                print(f"{refusal.detail}{': ' if flaws else ''}{flaws}", file=sys.stderr)
+                return 1
+        print(f"{arguments.kind} {device_id} added, user_id {user_id}")
+        if given is None:
+            print(f"password {password}")
+        return 0
+
+    return told(work)
+
+
+def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """List the accounts of a kind."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            found = await devices.list_of_kind(db, Kind(arguments.kind), LISTED)
+        table = Table(
+            "user_id", "device_id", "supplier" if arguments.kind == Kind.TRUCK else "class", "scopes", "state"
+        )
+        for one in found:
+            state = "disabled" if one.disabled else "active"
+            supplier = " ".join(filter(None, (one.supplier_id, one.supplier_name)))
+            table.add_row(str(one.user_id), one.device_id, one.robot_class or supplier, " ".join(one.scopes), state)
+        console().print(table)
+        return 0
+
+    return told(work)
+
+
+def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Shut an account out; a gateway that runs knows within 30 s."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            done = await devices.disable(db, arguments.device_id, Kind(arguments.kind))
+        if not done:
+            print(f"no {arguments.kind} {arguments.device_id}", file=sys.stderr)
+            return 1
+        print(f"{arguments.kind} {arguments.device_id} disabled")
+        return 0
+
+    return told(work)
+
+
+def run_alerts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Write down what a device wants to hear of, for people who ask by telephone."""
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            known = await devices.get(db, arguments.device_id)
+            if known is None or known.kind is not Kind.DEVICE:
+                print(f"no device {arguments.device_id}", file=sys.stderr)
+                return 1
+            await devices.set_alerts(db, known.user_id, Alerts(arguments.choice))
+        print(f"device {arguments.device_id} hears of: {arguments.choice}")
+        return 0
+
+    return told(work)

@@ -1,0 +1,31 @@
+"""Run one role, or print what the gateway's doors are."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from autogrocery.kit.process.run import run
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+
+def run_role(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run the role until SIGTERM or SIGINT."""
+    chosen = dict(environ)
+    if getattr(arguments, "speed", None):
+        chosen["ROBOTS_SPEED"] = str(arguments.speed)
+    return run(arguments.role, import_module(f"autogrocery.{arguments.role}.app").main, chosen)
+
+
+def print_openapi(_arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    """Print the public listener's OpenAPI document."""
+    from autogrocery.gateway.app import openapi  # noqa: PLC0415 - the whole gateway, wanted only here
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(openapi(), order="sorted"), indent=1).decode() + "\n")
+    return 0

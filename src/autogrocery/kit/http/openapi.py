@@ -1,0 +1,209 @@
+"""OpenAPI 3.1 from the route table, and a page to read it: neither can say what the table does not."""
+
+from __future__ import annotations
+
+import html
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from autogrocery.kit.http import errors
+from autogrocery.kit.http.route import Answer, Request, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+PARAMETER = re.compile(r"\{(\w+)\}")
+REQUEST_ID = {"X-Request-Id": {"schema": {"type": "string"}}}
+RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}}}
+LEFT = {"RateLimit": {"description": "what this caller has left", "schema": {"type": "string"}}}
+POLICY = {"RateLimit-Policy": {"description": "how much there is, in how many seconds", "schema": {"type": "string"}}}
+LIMITED = 429
+MADE = 201
+DESCRIPTIONS = {200: "Done", 201: "Made", 202: "In doubt or under way: look again", 204: "Done"}
+
+
+def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
+    """Return the OpenAPI document of a table."""
+    types = [kind for route in routes for kind in (route.body, route.answer, route.query) if _is_struct(kind)]
+    _, schemas = msgspec.json.schema_components([*types, errors.Problem], ref_template="#/components/schemas/{name}")
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    _link(routes, paths)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version("autogrocery")},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _id_of(route),
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": _responses(route),
+    }
+    if route.auth:
+        operation["security"] = [{"bearer": [route.scope] if route.scope else []}]
+    if route.body is not None:
+        schema = _schema(route.body)
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _id_of(route: Route) -> str:
+    return f"{route.method.lower()}{re.sub(r'[^a-z0-9]+', '_', route.path.lower())}".rstrip("_")
+
+
+def _link(routes: Sequence[Route], paths: dict[str, dict[str, Any]]) -> None:
+    """Say of each answer that something was made what else may be asked about it: by a parameter, or a body, of its id's name."""
+    for maker in (route for route in routes if route.status == MADE and _is_struct(route.answer)):
+        ids = {name for name in _names(maker.answer) if name.endswith("_id")}
+        links: dict[str, dict[str, Any]] = {}
+        for route in routes:
+            told = {
+                name: f"$response.body#/{name}" for name in sorted(ids & {one["name"] for one in _parameters(route)})
+            }
+            given = {name: f"$response.body#/{name}" for name in _names(route.body) if name in ids}
+            if route.path.split("/")[:3] != maker.path.split("/")[:3]:
+                continue  # it is another kind of account's
+            if told:
+                links[_id_of(route)] = {"operationId": _id_of(route), "parameters": told}
+            elif given and len(given) == len(_names(route.body)):
+                links[_id_of(route)] = {"operationId": _id_of(route), "requestBody": given}
+        if links:
+            paths[maker.path][maker.method.lower()]["responses"][str(MADE)]["links"] = links
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(kind)] if _is_struct(kind) else []
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": text} for name in PARAMETER.findall(route.path)
+    ]
+    if _is_struct(route.query):
+        found.extend(
+            {"name": field.encode_name, "in": "query", "required": field.required, "schema": _schema(field.type)}
+            for field in msgspec.structs.fields(route.query)
+        )
+    if route.keyed:
+        schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"}
+        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema})
+    return found
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status in (route.status, *route.also):
+        told = REQUEST_ID | LEFT if route.limit else REQUEST_ID
+        responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": told}
+        if status != 204:  # noqa: PLR2004 - no content
+            schema = _schema(route.answer) if route.answer is not None else {}
+            responses[str(status)]["content"] = {route.media: {"schema": schema}}
+    for status, codes in sorted(_codes(route).items()):
+        responses[str(status)] = {
+            "description": ", ".join(sorted(codes)),
+            "headers": REQUEST_ID
+            | (RETRY_AFTER if status in errors.AGAIN_LATER else {})
+            | (LEFT | POLICY if status == LIMITED else {}),
+            "content": {"application/problem+json": {"schema": PROBLEM}},
+        }
+    return responses
+
+
+def _codes(route: Route) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {status: set(codes) for status, codes in errors.EVERYWHERE.items()}
+    if route.body is not None or route.query is not None:
+        for status, codes in errors.WITH_BODY.items():
+            found.setdefault(status, set()).update(codes)
+    if route.auth:
+        found.setdefault(401, set()).add("invalid_token")
+    if route.scope:
+        found.setdefault(403, set()).add("insufficient_scope")
+    if route.limit:
+        found.setdefault(429, set()).add("rate_limited")
+    for error in route.errors:
+        number, _, code = error.partition(" ")
+        found.setdefault(int(number), set()).add(code)
+    return found
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+    return schema
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def document_routes(routes: Sequence[Route], *, title: str) -> list[Route]:
+    """Return `GET /openapi.json` and `GET /docs` for a table and themselves."""
+    made: dict[str, bytes] = {}
+
+    async def openapi(_request: Request) -> Answer:
+        return Answer(made["json"])
+
+    async def docs(_request: Request) -> Answer:
+        return Answer(made["html"], media="text/html; charset=utf-8")
+
+    own = [
+        Route("GET", "/openapi.json", openapi, answer=dict[str, Any], auth=False, summary="This document"),
+        Route("GET", "/docs", docs, answer=str, auth=False, media="text/html", summary="This document, to read"),
+    ]
+    whole = document([*routes, *own], title)
+    made["json"] = msgspec.json.encode(whole)
+    made["html"] = page(whole).encode()
+    return own
+
+
+def page(whole: dict[str, Any]) -> str:
+    """Return the document as one HTML page that fetches nothing."""
+    rows = []
+    for path, operations in whole["paths"].items():
+        for method, operation in operations.items():
+            answers = "".join(
+                f"<li><b>{status}</b> {html.escape(answer['description'])}</li>"
+                for status, answer in operation["responses"].items()
+            )
+            rows.append(
+                f"<details><summary><code>{method.upper()} {html.escape(path)}</code> {html.escape(operation['summary'])}"
+                f"</summary><ul>{answers}</ul></details>"
+            )
+    schemas = html.escape(msgspec.json.format(msgspec.json.encode(whole["components"]["schemas"]), indent=2).decode())
+    name = html.escape(whole["info"]["title"])
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title>"
+        "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}summary{cursor:pointer}"
+        "pre{overflow:auto;background:#f6f6f6;padding:1rem}</style>"
+        f"<h1>{name}</h1><p><a href=/openapi.json>openapi.json</a></p>{''.join(rows)}"
+        f"<h2>Problems</h2><dl>{_problems(whole)}</dl><h2>Schemas</h2><pre>{schemas}</pre></html>"
+    )
+
+
+def _problems(whole: dict[str, Any]) -> str:
+    """Return every code with its statuses, each where the `type` of its problems points: /docs#code."""
+    statuses: dict[str, set[str]] = {}
+    for operations in whole["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if "application/problem+json" in answer.get("content", {}):
+                    for code in answer["description"].split(", "):
+                        statuses.setdefault(code, set()).add(status)
+    return "".join(
+        f'<dt id="{html.escape(code)}"><code>{html.escape(code)}</code></dt>'
+        f"<dd>{', '.join(sorted(found))} {html.escape(errors.title(code))}</dd>"
+        for code, found in sorted(statuses.items())
+    )

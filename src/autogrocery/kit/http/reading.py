@@ -1,0 +1,263 @@
+"""Reading requests: what of the head matters, a body within its bounds, and JSON that means one thing only.
+
+Sources: RFC 9110, RFC 8259, RFC 6750 §2.1, and the Idempotency-Key draft of the IETF httpapi group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Struct
+
+from autogrocery.kit.errors import Flaw, Invalid, Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+MAX_BODY_BYTES = 64 << 10
+MAX_URI_BYTES = 2 << 10
+MAX_HEADERS = 64
+MAX_HEAD_BYTES = 16 << 10
+MAX_QUERY_FIELDS = 32
+MAX_DETAIL = 200
+REQUEST_ID_BYTES = 12
+
+VERSIONS = frozenset({"1.1", "1.0"})
+HOST = re.compile(rb"[A-Za-z0-9\[\]:._~%!$&'()*+,;=-]*")  # RFC 3986 §3.2.2, and a port
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+AT = re.compile(r"(.*?) - at `(\$.*)`$", re.DOTALL)
+FIELD = re.compile(r"(?:required|unknown) field `([^`]*)`")
+STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
+READ = frozenset(
+    {
+        b"authorization",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"host",
+        b"idempotency-key",
+        b"accept",
+        b"x-request-id",
+    }
+)
+ONCE = READ - {b"accept"}
+
+
+class ClientGoneError(Exception):
+    """The client hung up before it had asked; there is nobody to answer."""
+
+
+class Head(Struct):
+    """The headers that matter here. `repeated` is one that stands twice and must not."""
+
+    request_id: str
+    fields: dict[bytes, bytes]
+    size_bytes: int
+    count: int
+    repeated: bytes | None
+
+
+def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
+    """Read the head; never raises, so that every answer has a request id."""
+    fields: dict[bytes, bytes] = {}
+    repeated = None
+    size_bytes = 0
+    for name, value in headers:
+        size_bytes += len(name) + len(value)
+        if name in READ:
+            if name in fields and name in ONCE:
+                repeated = name
+            fields[name] = value
+    given = fields.get(b"x-request-id")
+    if given is not None and REQUEST_ID.fullmatch(given):
+        request_id = given.decode("ascii")
+    else:
+        request_id = os.urandom(REQUEST_ID_BYTES).hex()
+    return Head(request_id, fields, size_bytes, len(headers), repeated)
+
+
+def check_head(head: Head, uri_bytes: int, version: str) -> None:
+    """Refuse a head beyond its bounds, or one that could be read two ways; raises Malformed."""
+    if uri_bytes > MAX_URI_BYTES:
+        raise Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
+    if head.size_bytes > MAX_HEAD_BYTES or head.count > MAX_HEADERS:
+        raise Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
+    if head.repeated:
+        raise Malformed("bad_request", f"The header {head.repeated.decode('ascii')} stands twice.")
+    fields = head.fields
+    if version not in VERSIONS:
+        raise Malformed("bad_request", "This listener speaks HTTP/1.1.")
+    if not HOST.fullmatch(fields.get(b"host", b"" if version == "1.0" else b" ")):
+        raise Malformed("bad_request", "The header host is missing, or is none.")
+    if b"transfer-encoding" in fields:
+        if b"content-length" in fields:
+            raise Malformed("bad_request", "Content-Length and Transfer-Encoding exclude each other.")
+        if fields[b"transfer-encoding"].lower() != b"chunked" or version != "1.1":
+            raise Malformed("bad_request", "The only transfer coding here is chunked, in HTTP/1.1.")
+
+
+def bearer(head: Head) -> str | None:
+    """Return the bearer token of the Authorization header, unverified; None if there is none."""
+    value = head.fields.get(b"authorization", b"")
+    return value[7:].decode("latin-1") if value[:7].lower() == b"bearer " else None
+
+
+def idempotency_key(head: Head) -> str | None:
+    """Return the Idempotency-Key; raises Invalid unless it is 1..255 visible ASCII characters."""
+    value = head.fields.get(b"idempotency-key")
+    if value is None:
+        return None
+    if not IDEMPOTENCY_KEY.fullmatch(value):
+        raise Invalid("invalid_request", "Idempotency-Key is 1..255 visible ASCII characters.")
+    return value.decode("ascii")
+
+
+def check_media(head: Head) -> None:
+    """Refuse a body that is not plain JSON in UTF-8; raises Malformed."""
+    media = head.fields.get(b"content-type", b"")
+    if media != b"application/json":
+        kind, *parameters = media.lower().replace(b" ", b"").split(b";")
+        charsets = {part[8:].strip(b'"') for part in parameters if part.startswith(b"charset=")}
+        if kind.strip() != b"application/json" or charsets - {b"utf-8", b"utf8"}:
+            raise Malformed("unsupported_media_type", "The body is application/json in UTF-8.", status=415)
+    if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
+
+
+async def read_body(receive: Receive, head: Head, deadline_s: float | None) -> bytes:
+    """Read the body; raises Malformed beyond MAX_BODY_BYTES or `deadline_s`, ClientGoneError if the client hangs up.
+
+    No deadline for a body of which the server says that it is here.
+    """
+    length = head.fields.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+        raise _too_large()
+    if deadline_s is None:
+        return await _read(receive)
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await _read(receive)
+    except TimeoutError:
+        raise Malformed("request_timeout", f"The body did not arrive within {deadline_s:g} s.", status=408) from None
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size_bytes += len(part)
+        if size_bytes > MAX_BODY_BYTES:
+            raise _too_large()
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> Malformed:
+    return Malformed("payload_too_large", f"A body has at most {MAX_BODY_BYTES} bytes.", status=413)
+
+
+def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes, *, takes_nul: bool) -> Any:
+    """Decode JSON; raises Malformed `invalid_json` for what is no JSON, Invalid `invalid_request` for another shape.
+
+    A member that stands twice counts as no JSON: RFC 8259 §4 lets every reader take another one. U+0000 is refused unless
+    `takes_nul`: PostgreSQL has no place for it.
+    """
+    try:
+        value = decoder.decode(raw)
+        _once.decode(raw.decode("utf-8"))
+    except msgspec.ValidationError as error:
+        _check_json(raw)
+        raise _misshapen(error, "body") from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _no_json(error) from None
+    if not takes_nul and b"\\u0000" in raw and _has_nul(json.loads(raw)):
+        raise Invalid("invalid_request", "No text here holds U+0000.")
+    return value
+
+
+def decode_query(shape: Any, query: bytes) -> Any:
+    """Decode a query string into `shape` (None: a dict of texts); raises Invalid `invalid_request`."""
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query),
+            errors="strict",
+            max_num_fields=MAX_QUERY_FIELDS,
+        )
+    except ValueError:
+        raise Invalid("invalid_request", "The query is not name=value&… in percent-encoded UTF-8.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Invalid("invalid_request", "A query field stands twice.")
+    if any("\0" in name or "\0" in value for name, value in pairs):
+        raise Invalid("invalid_request", "No text here holds U+0000.")
+    if shape is None:
+        return fields
+    try:
+        return msgspec.convert(fields, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise _misshapen(error, "query") from None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) != len(dict(pairs)):
+        raise ValueError("a member stands twice")
+
+
+_once = json.JSONDecoder(object_pairs_hook=_pairs)
+
+
+def _check_json(raw: bytes) -> None:
+    """Malformed comes before misshapen, wherever in the text the two stand."""
+    try:
+        msgspec.json.decode(raw)
+        _once.decode(raw.decode("utf-8"))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _no_json(error) from None
+
+
+def _no_json(error: Exception) -> Malformed:
+    reason = str(error) if isinstance(error, msgspec.DecodeError) else "text that is not UTF-8, too deep, or ambiguous"
+    return Malformed("invalid_json", f"The body is no JSON: {reason}"[:MAX_DETAIL])
+
+
+def _misshapen(error: msgspec.ValidationError, where: str) -> Invalid:
+    text = str(error)
+    at = AT.match(text)
+    detail, path = (at[1], at[2]) if at else (text, "$")
+    steps = [step[1] or step[2] for step in STEP.finditer(path)]
+    if field := FIELD.search(detail):
+        steps.append(field[1])
+    pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+    flaw = Flaw(pointer=pointer[:MAX_DETAIL], detail=detail[:MAX_DETAIL])
+    return Invalid("invalid_request", f"The {where} does not have the shape that is asked for.", errors=(flaw,))
+
+
+def _has_nul(value: Any) -> bool:
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str) and "\0" in item:
+            return True
+        if isinstance(item, dict):
+            left += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            left += item
+    return False

@@ -1,0 +1,103 @@
+"""Listeners: uvicorn without its signals, its access log and its name; its connections have bounds (http_connection.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from autogrocery.kit.http.connection import HEAD_DEADLINE_S, SEND_DEADLINE_S, Connection
+from autogrocery.kit.http.connection_limit import Crowd
+from autogrocery.kit.process.run import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from autogrocery.kit.http.app import App
+    from autogrocery.kit.security.tls import Identity
+
+MAX_CONNECTIONS = 1_024
+DRAIN_S = 5
+BACKLOG = 1_024
+
+
+@asynccontextmanager
+async def serve_http(
+    app: App,
+    host: str,
+    port: int,
+    setting: str,
+    *,
+    trusted_proxies: str = "",
+    max_connections: int = MAX_CONNECTIONS,
+    head_deadline_s: float = HEAD_DEADLINE_S,
+    send_deadline_s: float = SEND_DEADLINE_S,
+    identity: Identity | None = None,
+) -> AsyncIterator[int]:
+    """Serve `app` while the context lasts; yields the bound port (0 asks for a free one).
+
+    Leaving stops accepting, ends streams, and waits DRAIN_S seconds for requests in work. `trusted_proxies` is a comma list
+    of addresses and networks whose X-Forwarded-For is believed. Beyond `max_connections` the one that has waited longest
+    for a request is ended; if all are at work, the new one is. With `identity` over mutual TLS: each client shows a certificate
+    of the CA, whose names are in `Request.peer_names`. Raises StartError naming `setting` if the address can't be had.
+    """
+    connection = partial(
+        Connection,
+        head_deadline_s=head_deadline_s,
+        send_deadline_s=send_deadline_s,
+        crowd=Crowd(max_connections),
+        no_room=app.no_room,
+    )
+    listener = _bind(host, port, setting)
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http=connection,  # type: ignore[arg-type]  # only called
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        timeout_graceful_shutdown=DRAIN_S,
+        backlog=BACKLOG,
+    )
+    config.load()
+    if identity is not None:
+        config.ssl = identity.current().server
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    ticking = asyncio.create_task(server.main_loop(), name=f"http:{setting}")
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await asyncio.gather(ticking, app.stop(), server.shutdown(sockets=[listener]))
+
+
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError(f"{setting}: {host} is no address of this machine ({error.strerror})") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)  # two listeners may bind one address; only one may listen
+        listener.settimeout(0)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"{host}:{port} can't be used ({error.strerror}): stop what holds it or set {setting} to another address"
+        ) from None
+    return listener

@@ -1,0 +1,148 @@
+"""Numbered SQL files, each applied once, in order, under a lock that is polled.
+
+Polled, because a session that blocks in pg_advisory_lock holds a snapshot and so deadlocks with CREATE INDEX CONCURRENTLY.
+A file that changed after it was applied is refused: migrations are never edited, only followed by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import asyncpg
+from msgspec import Struct
+
+from autogrocery.kit.pg.connect import Servers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOCK_KEY = 0x6175746F67726F63  # "autogroc"
+LOCK_POLL_S = 0.2
+LOCK_PATIENCE_S = 30.0
+LOCK_TIMEOUT_MS = 4_000
+STATEMENT_TIMEOUT_MS = 5_000
+CONNECT_TIMEOUT_S = 5.0
+NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+
+
+class MigrationError(Exception):
+    """The database is not where the files say; the message tells the operator what differs."""
+
+
+class Migration(Struct, frozen=True):
+    """One file: its number, its name and the SHA-256 of its bytes."""
+
+    number: int
+    name: str
+    sql: str
+    sha256: str
+
+
+class Standing(Struct, frozen=True):
+    """A migration and whether the database has it."""
+
+    name: str
+    applied: bool
+
+
+def files(package: str) -> list[Migration]:
+    """Return the migrations that lie in `package`, by number; raises MigrationError on a gap or a stray name."""
+    found: list[Migration] = []
+    for entry in sorted(resources.files(package).iterdir(), key=lambda entry: entry.name):
+        if not entry.name.endswith(".sql"):
+            continue
+        match = NAME.match(entry.name)
+        if not match or int(match[1]) != len(found) + 1:
+            raise MigrationError(f"{package}: {entry.name} does not follow 0001_name.sql, 0002_name.sql, …")
+        text = entry.read_text(encoding="utf-8")
+        found.append(Migration(int(match[1]), entry.name, text, hashlib.sha256(text.encode()).hexdigest()))
+    return found
+
+
+async def status(dsn: str, package: str, schema: str) -> list[Standing]:
+    """Return every migration of `package` and whether `schema` has it; raises MigrationError on drift."""
+    connection = await _connect(dsn)
+    try:
+        done = await _applied(connection, schema)
+    finally:
+        await connection.close()
+    return [Standing(migration.name, migration.number in done) for migration in _checked(files(package), done)]
+
+
+async def migrate(dsn: str, package: str, schema: str) -> list[str]:
+    """Apply what `schema` lacks, each file in a transaction of its own, and return the names; safe to run twice at once.
+
+    A file whose first line is `-- no-transaction` runs statement by statement outside one.
+    """
+    connection = await _connect(dsn)
+    try:
+        await _lock(connection)
+        await connection.execute(
+            f"SET lock_timeout = {LOCK_TIMEOUT_MS}; SET statement_timeout = {STATEMENT_TIMEOUT_MS}"
+        )
+        await connection.execute(
+            f"CREATE SCHEMA IF NOT EXISTS {schema};"
+            f"CREATE TABLE IF NOT EXISTS {schema}.schema_migrations (number integer PRIMARY KEY, name text NOT NULL,"
+            " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        done = await _applied(connection, schema)
+        fresh = [migration for migration in _checked(files(package), done) if migration.number not in done]
+        for migration in fresh:
+            await _apply(connection, schema, migration)
+    finally:
+        await connection.close()  # and with it goes the lock
+    return [migration.name for migration in fresh]
+
+
+async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Connect; raises MigrationError with a sentence that does not hold the address, for that holds a password."""
+    try:
+        connection: asyncpg.Connection[asyncpg.Record] = await Servers(dsn).connect(timeout=CONNECT_TIMEOUT_S)
+    except ValueError:
+        raise MigrationError("the address is malformed: expected postgresql://user:password@host:port/name") from None
+    except (OSError, asyncpg.PostgresError) as error:
+        raise MigrationError(f"the database does not answer ({type(error).__name__}): is it running?") from error
+    return connection
+
+
+def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:
+    for migration in found:
+        if done.get(migration.number, migration.sha256) != migration.sha256:
+            raise MigrationError(f"{migration.name} was changed after it was applied: put it back and add a new file")
+    if unknown := done.keys() - {migration.number for migration in found}:
+        raise MigrationError(
+            f"the database has migration {max(unknown):04}, which this version does not know: upgrade it"
+        )
+    return found
+
+
+async def _lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    async with asyncio.timeout(LOCK_PATIENCE_S):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(LOCK_POLL_S)
+
+
+async def _applied(connection: asyncpg.Connection[asyncpg.Record], schema: str) -> dict[int, str]:
+    table = f"{schema}.schema_migrations"
+    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+        return {}
+    rows: Sequence[asyncpg.Record] = await connection.fetch(f"SELECT number, sha256 FROM {table}")  # noqa: S608 - ours
+    return {row["number"]: row["sha256"] for row in rows}
+
+
+async def _apply(connection: asyncpg.Connection[asyncpg.Record], schema: str, migration: Migration) -> None:
+    note = f"INSERT INTO {schema}.schema_migrations (number, name, sha256) VALUES ($1, $2, $3)"  # noqa: S608
+    facts = (migration.number, migration.name, migration.sha256)
+    if migration.sql.startswith("-- no-transaction"):
+        await connection.execute("SET statement_timeout = 0")
+        for statement in filter(None, (part.strip() for part in migration.sql.split(";\n"))):
+            await connection.execute(statement)
+        await connection.execute(note, *facts)
+        return
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(note, *facts)

@@ -1,0 +1,148 @@
+"""The outbox relay: rows written beside a change, delivered afterwards, at least once, each on its own.
+
+A table used here has: key columns, `attempts int`, `next_attempt_at timestamptz`, `done_at timestamptz`, `dead_at timestamptz`,
+`last_error text`. Rows are claimed by a lease (next_attempt_at is moved on) with SKIP LOCKED and never by "id > last":
+a transaction that commits late would be skipped for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
+
+from autogrocery.kit.errors import InDoubt, Refused, Unavailable
+from autogrocery.kit.pg.batch import Many
+from autogrocery.kit.process.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from autogrocery.kit.pg.db import Db, Row
+
+LEASE_S = 30.0
+BATCH = 64
+AT_ONCE = 8
+FIRST_BACKOFF_S = 0.25
+DELIVERIES = Counter("outbox_deliveries", "Attempts at rows of an outbox, by what came of them", ["outbox", "result"])
+
+
+class NotBefore(Unavailable):
+    """Later, and not before `retry_after_s` seconds from now: the other side, or the time of day, says so."""
+
+
+class Outbox:
+    """One outbox table and the verb that delivers a row of it."""
+
+    def __init__(
+        self,
+        db: Db,
+        table: str,
+        key: Sequence[str],
+        deliver: Callable[[Row], Awaitable[str | None]],
+        *,
+        cap_s: float = 60.0,
+        give_up_after_s: float | None = None,
+        batch: int = BATCH,
+        at_once: int = AT_ONCE,
+        types: Sequence[str] = ("uuid",),
+        lease_s: float = LEASE_S,
+    ) -> None:
+        """Deliver rows of `table`, named by `key` of `types`; a temporary failure is retried until `give_up_after_s` (None: for ever).
+
+        `deliver` returns None, or a word that says why there was nothing to deliver, which is kept in `last_error`. It raises
+        Refused for "never", Unavailable or InDoubt for "later", NotBefore for "not before"; `at_once` of a batch are under way together.
+        Those delivered at the same time are settled in one statement. A process that dies leaves its `batch` rows to the
+        others after `lease_s` seconds, so that must be more than the batch can take.
+        """
+        self._db = db
+        self._deliver = deliver
+        self._key = tuple(key)
+        self._cap_s = cap_s
+        self._batch = batch
+        self._at_once = at_once
+        self._lease_s = lease_s
+        self._give_up_after_s = give_up_after_s
+        match = " AND ".join(f"o.{name} = due.{name}" for name in self._key)
+        name = table.rpartition(".")[2]
+        self._claim = f"""
+        -- {name}.claim
+        WITH due AS (
+          SELECT {", ".join(self._key)} FROM {table}
+           WHERE done_at IS NULL AND dead_at IS NULL AND next_attempt_at <= now()
+           ORDER BY next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        UPDATE {table} o SET next_attempt_at = now() + $2 * interval '1 second', attempts = o.attempts + 1
+          FROM due WHERE {match} RETURNING o.*
+        """  # noqa: S608 - table and columns are ours
+        where = " AND ".join(f"{name} = ${i}" for i, name in enumerate(self._key, start=1))
+        after = len(self._key)
+        self._name = name
+        self._settled_at = f"{name}.settle"
+        self._settle = Many(_settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key) + 1,))
+        self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
+        self._defer = (
+            f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
+            f" last_error = ${after + 1} WHERE {where} AND done_at IS NULL"
+        )
+
+    async def relay(self) -> bool:
+        """Deliver one batch; True if there may be more."""
+        due = await self._db.rows(self._claim, self._batch, self._lease_s)
+        room = asyncio.Semaphore(self._at_once)
+
+        async def one(row: Row) -> None:
+            async with room:
+                await self._attempt(row)
+
+        await asyncio.gather(*(one(row) for row in due))
+        return len(due) == self._batch
+
+    async def _attempt(self, row: Row) -> None:
+        key = [row[name] for name in self._key]
+        try:
+            needless = await self._deliver(row)
+        except Refused as refusal:
+            await self._give_up(key, refusal.code)
+        except (Unavailable, InDoubt) as trouble:
+            if self._give_up_after_s is not None and await self._too_old(row):
+                await self._give_up(key, "gave_up")
+                return
+            backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+            if isinstance(trouble, NotBefore):
+                backoff_s += trouble.retry_after_s
+            self._count("deferred")
+            await self._db.run(self._defer, *key, str(trouble), backoff_s)
+        else:
+            self._count("needless" if needless else "delivered")
+            await self._db.together(self._settle, self._settled_at, (*key, needless))
+
+    async def _give_up(self, key: Sequence[object], code: str) -> None:
+        self._count("buried")
+        log.error("delivery_buried", outbox=self._name, key=[str(part) for part in key], code=code)
+        await self._db.run(self._bury, *key, code)
+
+    def _count(self, result: str) -> None:
+        DELIVERIES.labels(self._name, result).inc()
+
+    async def _too_old(self, row: Row) -> bool:
+        found = await self._db.row(
+            "-- outbox.age\nSELECT extract(epoch FROM now() - $1::timestamptz) AS age_s", row["created_at"]
+        )
+        return found is not None and found["age_s"] > (self._give_up_after_s or 0)
+
+
+def _settle(table: str, name: str, types: Mapping[str, str]) -> str:
+    """Return the statement that settles many rows, locked in the order of their keys: others may settle them too."""
+    columns = ", ".join([*types, "note"])
+    arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate([*types.values(), "text"], start=1))
+    match = " AND ".join(f"o.{column} = d.{column}" for column in types)
+    return f"""
+    -- {name}.settled
+    WITH delivered AS MATERIALIZED (
+      SELECT {", ".join(f"o.{column}" for column in types)}, d.note
+        FROM unnest({arrays}) AS d ({columns}) JOIN {table} o ON {match}
+       ORDER BY {", ".join(f"o.{column}" for column in types)} FOR NO KEY UPDATE OF o)
+    UPDATE {table} o SET done_at = now(), last_error = d.note FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
+    """  # noqa: S608 - table and columns are ours

@@ -1,0 +1,125 @@
+"""Settings are a frozen Struct whose fields are read from environment variables of the same name in capitals.
+
+A malformed or missing value, or an unknown variable with one of our prefixes, stops the start with one line that names the
+variable, never its value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import msgspec
+
+from autogrocery.kit.process.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+S = TypeVar("S", bound=msgspec.Struct)
+MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+LONGEST_WORD = 8  # "changeme", repeated until it was long enough
+KNOWN_SECRETS = frozenset(
+    {
+        b"a-string-secret-at-least-256-bits-long",  # jwt.io
+        b"your-256-bit-secret-your-256-bit-secret",
+        b"your-super-secret-jwt-token-with-at-least-32-characters-long",
+        b"your_jwt_secret_key_at_least_32_characters",
+        b"0123456789abcdef0123456789abcdef",
+        b"abcdefghijklmnopqrstuvwxyz012345",
+        bytes(range(32)),
+        bytes(range(1, 33)),
+    }
+)
+
+
+class SettingsError(Exception):
+    """One clear line for the operator."""
+
+
+def load(shape: type[S], environ: Mapping[str, str]) -> S:
+    """Read `shape` from `environ`; if it has ORDERING_* fields, another ORDERING_* variable is refused as a slip of the pen.
+
+    An empty value counts as unset. Bounds are msgspec.Meta annotations. Raises SettingsError.
+    """
+    fields = {field.name.upper(): field for field in msgspec.structs.fields(shape)}
+    owns_ordering = any(name.startswith("ORDERING_") for name in fields)
+    for name in environ:
+        if owns_ordering and name.startswith("ORDERING_") and name not in fields:
+            raise SettingsError(f"{name} is not a setting: see docs/SETTINGS.md for those there are")
+    hints = get_type_hints(shape, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        raw = environ.get(name, "")
+        if not raw:
+            if field.required:
+                raise SettingsError(f"{name} is not set")
+            continue
+        try:
+            values[field.name] = msgspec.convert(raw, hints[field.name], strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).split(" - ")[0]
+            raise SettingsError(f"{name} is malformed: {reason}") from None
+    return shape(**values)
+
+
+def address(name: str, value: str) -> tuple[str, int]:
+    """Split `host:port` (IPv6 hosts in brackets); raises SettingsError naming the variable."""
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise SettingsError(f"{name} is malformed: expected host:port")
+    return host.strip("[]"), int(port)
+
+
+def networks(name: str, value: str) -> str:
+    """Return a comma list of IP addresses and networks as it is; raises SettingsError naming the variable if one is none."""
+    for part in filter(None, value.split(",")):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError:
+            raise SettingsError(f"{name} is malformed: expected addresses and networks such as 10.0.0.0/8") from None
+    return value
+
+
+def secrets(name: str, value: str) -> tuple[bytes, ...]:
+    """Decode a comma list of secrets: `whsec_` + strict base64, anything else its UTF-8 bytes; 32 bytes at least each.
+
+    The first signs, all verify. One that anybody would try first is taken, as CONTRACT §1 has it, and warned of in the log.
+    Raises SettingsError naming the variable.
+    """
+    keys = []
+    for part in value.split(","):
+        text = part.strip()
+        try:
+            key = base64.b64decode(text[6:], validate=True) if text.startswith("whsec_") else text.encode()
+        except binascii.Error:
+            raise SettingsError(f"{name} is malformed: what follows whsec_ is not base64") from None
+        if len(key) < MIN_SECRET_BYTES:
+            raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
+        if key.startswith((b"-----BEGIN ", b"ssh-")):  # perhaps a public one; PyJWT takes neither
+            raise SettingsError(f"{name} is a certificate or one of a pair of keys: a secret is random bytes")
+        if _is_guessable(key):
+            log.warning(
+                "secret_is_guessable", setting=name, advice="make each at random, say with openssl rand -hex 32"
+            )
+        keys.append(key)
+    return tuple(keys)
+
+
+def _is_guessable(key: bytes) -> bool:
+    """Say whether a secret is one letter or word again and again, or stands as an example in everybody's documentation."""
+    repeats = any(key[period:] == key[:-period] for period in range(1, LONGEST_WORD + 1))
+    return repeats or key in KNOWN_SECRETS
+
+
+def all_different(**named: tuple[bytes, ...]) -> None:
+    """Refuse a secret that stands twice, within one variable or in two; raises SettingsError naming them."""
+    seen: dict[bytes, str] = {}
+    for name, keys in named.items():
+        for key in keys:
+            same = key.rstrip(b"\0")  # HMAC fills a key up with zeros (RFC 2104): these sign alike
+            if same in seen:
+                raise SettingsError(f"{name} repeats a secret of {seen[same]}: all must be different")
+            seen[same] = name

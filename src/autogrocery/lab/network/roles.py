@@ -1,0 +1,86 @@
+"""What `up` runs, as tables: the addresses of CONTRACT §1, the secrets, and who is given which of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from autogrocery.kit.process.settings import address
+from autogrocery.lab.ports import check_free, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HOST: Final = "127.0.0.1"
+ADDRESSES: Final = {
+    "ORDERING_HTTP_ADDR": f"{HOST}:5050",
+    "ORDERING_INTERNAL_ADDR": f"{HOST}:5051",
+    "INVENTORY_GRPC_ADDR": f"{HOST}:50051",
+    "PRICING_GRPC_ADDR": f"{HOST}:50052",
+    "ROBOTS_ZMQ_ADDR": f"tcp://{HOST}:5556",
+    "ANALYTICS_ZMQ_ADDR": f"tcp://{HOST}:5557",
+}
+DATABASES: Final = ("DATABASE_URL", "INVENTORY_DATABASE_URL", "PRICING_DATABASE_URL")
+SECRETS: Final = ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")
+READY_DEADLINE_S: Final = 20.0
+LOGGED_IN_S: Final = 60.0  # passwords are hashed at the lowest priority: beside other work they take their time
+
+
+class Role(Struct, frozen=True, kw_only=True):
+    """One child: its command, what it is given of `DATABASES` and `SECRETS`, and how long it may take to be ready.
+
+    Roles of one wave start together, waves one after the other.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    given: tuple[str, ...] = ()
+    env: dict[str, str] = {}  # msgspec copies the default
+    ready_deadline_s: float = READY_DEADLINE_S
+    wave: int = 0
+
+
+def _role(name: str, wave: int, *given: str, ready_deadline_s: float = READY_DEADLINE_S) -> Role:
+    argv = (sys.executable, "-m", "autogrocery", name)
+    return Role(name=name, argv=argv, given=given, ready_deadline_s=ready_deadline_s, wave=wave)
+
+
+ROLES: Final = (
+    _role("pricing", 0, "PRICING_DATABASE_URL"),
+    _role("inventory", 0, "INVENTORY_DATABASE_URL", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET"),
+    _role("gateway", 0, "DATABASE_URL", *SECRETS),
+    _role("robots", 0, ready_deadline_s=LOGGED_IN_S),
+    _role("analytics", 0),
+)
+
+
+def settle(environ: Mapping[str, str], *, auto: bool) -> dict[str, str]:
+    """Return every address, with a free port where it is 0 or `auto` is on.
+
+    Raises PortTakenError naming port and variable when somebody has it, SettingsError when an address is malformed.
+    """
+    wanted = {name: (environ.get(name) or default).split(",") for name, default in ADDRESSES.items()}
+    fresh = iter(free_ports(sum(map(len, wanted.values()))))
+    return {name: ",".join(_settle(name, part, fresh, auto=auto) for part in parts) for name, parts in wanted.items()}
+
+
+def _settle(name: str, value: str, fresh: Iterator[int], *, auto: bool) -> str:
+    """Settle one address: `host:port`, `tcp://host:port`, `@tcp://host:port`; what connects (`>`) isn't ours to bind."""
+    scheme, tcp, place = value.strip().rpartition("tcp://")
+    if scheme == ">" or (not tcp and "://" in value):
+        return value.strip()
+    host, port = address(name, place)
+    if auto or port == 0:
+        port = next(fresh)
+    else:
+        check_free(HOST if host == "*" else host, port, name)
+    return f"{scheme}{tcp}{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def environment(role: Role, shared: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what `role` sees: our environment and `shared`, of databases and secrets only what it is given, then its own."""
+    merged = {**environ, **shared}
+    private = {*DATABASES, *SECRETS} - set(role.given)
+    return {name: value for name, value in merged.items() if name not in private} | role.env

@@ -1,0 +1,160 @@
+"""The files of one PostgreSQL cluster: made by initdb, checked before each start, cleared of what a killed server left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autogrocery.kit.process.parent_death import dies_with_us
+from autogrocery.kit.process.run import StartError
+from autogrocery.lab import log_files
+from autogrocery.lab.postgres.binaries import popen_as
+
+if TYPE_CHECKING:
+    from autogrocery.lab.postgres.binaries import Account, Binaries
+
+USER = "postgres"
+INITDB_TIMEOUT_S = 60.0
+LEAVE_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 1.5
+POLL_S = 0.005
+BUILTIN_LOCALE_MAJOR = 17
+
+
+class PostgresError(StartError):
+    """The server ended by itself; the message says why as far as its log tells."""
+
+
+def check_major(data_directory: Path, binaries: Binaries) -> None:
+    """Raise StartError when the cluster was written by another major version, or is none."""
+    try:
+        found = (data_directory / "PG_VERSION").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise StartError(f"{data_directory} holds no PostgreSQL cluster: move it away") from None
+    if found != str(binaries.major):
+        raise StartError(
+            f"{data_directory} was written by PostgreSQL {found}, the programs here are {binaries.version}:"
+            f" set PG_BIN to the programs of version {found}, or upgrade it with pg_upgrade, or move it away"
+        )
+
+
+def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Account | None, log_file: Path) -> None:
+    """Make `directory/data` and `directory/password`; raises StartError, also when the disk is full.
+
+    initdb works beside the final name, so that a half-made cluster is never taken for one.
+    """
+    fresh, given = directory / "data.new", sockets / "pwfile"  # the server's user can read only what lies in its own
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    password = secrets.token_urlsafe(32)
+    _write_private(given, password, account)
+    _write_private(directory / "password", password, None)
+    if account:
+        os.chown(fresh, account.uid, account.gid)
+    locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")  # the same on every machine
+    program = [
+        *(str(binaries.directory / "initdb"), "-D", str(fresh), "-U", USER, "-A", "scram-sha-256", "-E", "UTF8"),
+        *(locale if binaries.major >= BUILTIN_LOCALE_MAJOR else locale[:1]),
+        *("--no-instructions", "--pwfile", str(given)),
+    ]
+    log = log_files.append_to(log_file)
+    try:
+        status = subprocess.call(  # noqa: S603 - our own argument list
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=environment(),
+            timeout=INITDB_TIMEOUT_S,
+            start_new_session=True,
+            preexec_fn=dies_with_us(signal.SIGTERM),
+            **popen_as(account),
+        )
+    except subprocess.TimeoutExpired:
+        raise StartError(f"initdb took longer than {INITDB_TIMEOUT_S:g} s; its log is {log_file}") from None
+    finally:
+        os.close(log)
+        given.unlink(missing_ok=True)
+    if status:
+        raise PostgresError(obituary("initdb", status, log_file))
+    fresh.rename(directory / "data")
+
+
+def obituary(program: str, status: int, log_file: Path) -> str:
+    """Say why `program` ended, from its log."""
+    text = log_files.tail(log_file)
+    if "No space left on device" in text:
+        return f"the disk is full: PostgreSQL can't write to {log_file.parent}; make room and start again"
+    return f"{program} ended with status {status}; the end of {log_file}:\n{text}"
+
+
+def environment() -> dict[str, str]:
+    """Return what the server sees of our environment: no PG* variable, no secret."""
+    kept = ("PATH", "LD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def clear_remains(data_directory: Path, sockets: Path) -> None:
+    """See the processes of an earlier server off, then remove its pid files: their number may be another's by now.
+
+    Call it under the lock, so that nobody else's server can be meant. A killed server's children leave by themselves;
+    what outstays its welcome is asked to, then made to. Raises StartError when a process can't be ended.
+    """
+    left: list[int] = []
+    for number, patience_s in (
+        (0, LEAVE_TIMEOUT_S),
+        (signal.SIGINT, LEAVE_TIMEOUT_S),
+        (signal.SIGKILL, KILL_TIMEOUT_S),
+    ):
+        deadline = time.monotonic() + patience_s
+        for pid in _servers_of(data_directory):
+            _signal(pid, number)
+        while (left := _servers_of(data_directory)) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        if not left:
+            break
+    else:
+        raise StartError(f"process {left[0]} still runs on {data_directory}: end it first")
+    if Path("/proc/self/cwd").exists():  # where it doesn't, nobody knows whether a server is left
+        (data_directory / "postmaster.pid").unlink(missing_ok=True)
+        for file in sockets.glob(".s.PGSQL.*"):
+            file.unlink(missing_ok=True)
+
+
+def _servers_of(data_directory: Path) -> list[int]:
+    """Return the processes that run a postgres in `data_directory`; a zombie and a reused number are none."""
+    found, place = [], Path(os.path.realpath(data_directory))
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == place and (entry / "exe").readlink().name.startswith("postgres"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # gone, or another user's
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise StartError(f"process {pid} of another user runs a PostgreSQL in our directory: end it first") from None
+
+
+def _write_private(file: Path, text: str, owner: Account | None) -> None:
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if owner:
+            os.fchown(descriptor, owner.uid, owner.gid)
+        os.write(descriptor, f"{text}\n".encode("ascii"))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,309 @@
+"""Featherweight inventory and pricing on real gRPC: they keep K1 to K5 for one order at a time, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
+    PricingServiceServicer,
+    add_PricingServiceServicer_to_server,
+)
+from autogrocery.kit.rpc.server import serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    import grpc
+
+    from autogrocery.kit.rpc.stream_server import Conversations
+
+Reply = TypeVar("Reply")
+PRICES = {"milk": 129, "bread": 249, "apple": 45}
+State = inv.GetOrderResponse
+RestockState = inv.GetRestockResponse
+
+
+class FakeInventory(InventoryServiceServicer):
+    """`stock` by SKU; `trouble[method]` is aborted with, before or (`after_effect`) after the effect; `dispatches` counts.
+
+    A method in `silent` never answers, before or after the effect likewise; `bend[method]` makes another reply of its own.
+    """
+
+    def __init__(self) -> None:
+        self.stock = Counter(dict.fromkeys(PRICES, 1_000))
+        self.state: dict[str, int] = {}
+        self.asked: dict[str, dict[str, int]] = {}
+        self.items: dict[str, dict[str, int]] = {}
+        self.picked: dict[str, dict[str, int]] = {}
+        self.dispatches: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.refuse_robots = False
+        self.started: set[str] = set()
+        self.trouble: dict[str, grpc.StatusCode] = {}
+        self.after_effect = False
+        self.gate: asyncio.Event | None = None
+        self.silent: set[str] = set()
+        self.bend: dict[str, Callable[[Any], Any]] = {}
+        self.restocks: dict[str, int] = {}
+        self.manifests: dict[str, inv.RestockRequest] = {}
+        self.received: dict[str, dict[str, tuple[int, int]]] = {}
+        self.arrivals: Counter[str] = Counter()
+        self.refuse_restocks = ""
+        self.unwanted: set[str] = set()  # suppliers
+        self.streams = 0
+        self.streamed = {
+            "reserve_items": self.ReserveItems,
+            "assign_robots": self.AssignRobots,
+            "release_items": self.ReleaseItems,
+            "get_order": self.GetOrder,
+            "check_availability": self.CheckAvailability,
+        }
+
+    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
+        self.streams += 1
+        await conversations.hold(context, self.streamed, inv.Answers)
+
+    def finish(self, order_id: str, picked: Mapping[str, int] | None = None) -> None:
+        """Robots are done with an assigned order: `picked` of it, None for all, nothing for FAILED."""
+        counts = self.items[order_id] if picked is None else dict(picked)
+        self.started.add(order_id)
+        self.state[order_id] = State.COMPLETED if any(counts.values()) else State.FAILED
+        self.picked[order_id] = counts
+
+    async def ReserveItems(
+        self, request: inv.ReserveItemsRequest, context: grpc.aio.ServicerContext
+    ) -> inv.ReserveItemsResponse:
+        await self._before("ReserveItems", context)
+        answer = self._reserve(request)
+        await self._after("ReserveItems", context)
+        return self._bent("ReserveItems", answer)
+
+    def _reserve(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
+        oid, wanted = request.order_id, {item.sku: item.quantity for item in request.items}
+        no = lambda refusal, **more: inv.ReserveItemsResponse(order_id=oid, refusal=refusal, **more)  # noqa: E731
+        if unknown := wanted.keys() - self.stock.keys():
+            return no(inv.UNKNOWN_SKU, message=str(unknown))
+        state = self.state.get(oid, State.UNKNOWN)
+        if state == State.RELEASED:
+            return no(inv.RELEASED)
+        if state != State.UNKNOWN:
+            alike = wanted == self.asked[oid] and (request.allow_partial or wanted == self.items[oid])
+            if not alike:
+                return no(inv.ITEMS_DIFFER)
+            return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid))
+        short = [
+            inv.Shortage(sku=sku, requested=n, available=self.stock[sku])
+            for sku, n in wanted.items()
+            if self.stock[sku] < n
+        ]
+        granted = {sku: min(n, self.stock[sku]) for sku, n in wanted.items() if self.stock[sku]}
+        if (short and not request.allow_partial) or not granted:
+            return no(inv.SHORTAGE, shortages=short)
+        self.stock.subtract(granted)
+        self.state[oid], self.asked[oid], self.items[oid] = State.HELD, wanted, granted
+        return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid), shortages=short)
+
+    def _granted(self, order_id: str) -> list[inv.Item]:
+        return [inv.Item(sku=sku, quantity=n) for sku, n in self.items[order_id].items()]
+
+    async def AssignRobots(self, request: inv.RobotRequest, context: grpc.aio.ServicerContext) -> inv.RobotResponse:
+        await self._before("AssignRobots", context)
+        oid = request.order_id
+        state = self.state.get(oid, State.UNKNOWN)
+        refused = state == State.RELEASED
+        if state in {State.UNKNOWN, State.HELD, State.LAPSED}:
+            wanted, held = {item.sku: item.quantity for item in request.items}, self.items.get(oid, {})
+            short = any(n > self.stock[sku] + held.get(sku, 0) for sku, n in wanted.items())
+            refused = self.refuse_robots or short
+            if not refused:
+                self.stock.update(held)
+                self.stock.subtract(wanted)
+                if wanted != held:
+                    self.asked[oid] = wanted
+                self.state[oid], self.items[oid] = State.ASSIGNED, wanted
+                self.dispatches[oid] += 1
+        await self._after("AssignRobots", context)
+        if refused:
+            return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
+        share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
+        return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
+
+    async def ReleaseItems(
+        self, request: inv.ReleaseItemsRequest, context: grpc.aio.ServicerContext
+    ) -> inv.ReleaseItemsResponse:
+        await self._before("ReleaseItems", context)
+        oid = request.order_id
+        state = self.state.get(oid, State.UNKNOWN)
+        withdrawn = state == State.ASSIGNED and request.reason == inv.CANCEL and oid not in self.started
+        kept = state in {State.ASSIGNED, State.COMPLETED, State.FAILED} and not withdrawn
+        if not kept and state != State.RELEASED:
+            self.stock.update(self.items.get(oid, {}))
+            self.dispatches[oid] -= withdrawn
+            self.state[oid] = State.RELEASED
+        await self._after("ReleaseItems", context)
+        result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
+        return self._bent("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
+
+    async def GetOrder(self, request: inv.GetOrderRequest, context: grpc.aio.ServicerContext) -> inv.GetOrderResponse:
+        await self._before("GetOrder", context)
+        oid = request.order_id
+        items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
+        answer = inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
+        await self._after("GetOrder", context)
+        return self._bent("GetOrder", answer)
+
+    async def CheckAvailability(
+        self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
+    ) -> inv.CheckAvailabilityResponse:
+        await self._before("CheckAvailability", context)
+        return inv.CheckAvailabilityResponse(
+            items=[inv.StockLevel(sku=sku, available=self.stock[sku]) for sku in request.skus if sku in self.stock]
+        )
+
+    async def RestockItems(self, request: inv.RestockRequest, context: grpc.aio.ServicerContext) -> inv.RestockResponse:
+        await self._before("RestockItems", context)
+        oid, refusal = request.order_id, ""
+        if self.manifests.setdefault(oid, request) != request:
+            refusal = "another delivery has this id"
+        elif self.restocks.setdefault(oid, self._takes(request)) == RestockState.REJECTED:
+            refusal = self.refuse_restocks or "refused before"
+        self.arrivals[oid] = int(self.restocks[oid] != RestockState.REJECTED)
+        await self._after("RestockItems", context)
+        return self._bent("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
+
+    def _takes(self, request: inv.RestockRequest) -> int:
+        refused = self.refuse_restocks or request.supplier_id in self.unwanted
+        return RestockState.REJECTED if refused else RestockState.RECEIVING
+
+    def put_away(
+        self, order_id: str, counts: Mapping[str, tuple[int, int]] | None = None, *, done: bool = True
+    ) -> None:
+        """Robots have put away totals (received, damaged) by SKU, None: all that was announced."""
+        all_of_it = {item.sku: (item.quantity, 0) for item in self.manifests[order_id].items}
+        self.received[order_id] = all_of_it if counts is None else dict(counts)
+        self.restocks[order_id] = RestockState.RECEIVED if done else RestockState.RECEIVING
+
+    async def GetRestock(
+        self, request: inv.GetRestockRequest, context: grpc.aio.ServicerContext
+    ) -> inv.GetRestockResponse:
+        await self._before("GetRestock", context)
+        oid = request.order_id
+        counts = self.received.get(oid, {})
+        items = [inv.RestockedItem(sku=sku, received=n, damaged=bad) for sku, (n, bad) in counts.items()]
+        answer = inv.GetRestockResponse(order_id=oid, state=self.restocks.get(oid, RestockState.UNKNOWN), items=items)
+        await self._after("GetRestock", context)
+        return self._bent("GetRestock", answer)
+
+    async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        self.calls[method] += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if method in self.silent and not self.after_effect:
+            await asyncio.Event().wait()
+        if method in self.trouble and not self.after_effect:
+            await context.abort(self.trouble[method], "as the test wants it")
+
+    async def _after(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        if method in self.silent and self.after_effect:
+            await asyncio.Event().wait()
+        if method in self.trouble and self.after_effect:
+            await context.abort(self.trouble[method], "as the test wants it")
+
+    def _bent(self, method: str, reply: Reply) -> Reply:
+        bent: Reply = self.bend.get(method, _straight)(reply)
+        return bent
+
+
+def _straight(reply: Reply) -> Reply:
+    return reply
+
+
+class FakePricing(PricingServiceServicer):
+    """PRICES, or `trouble`, or silence; `bend` makes another reply of a quote."""
+
+    def __init__(self) -> None:
+        self.trouble: grpc.StatusCode | None = None
+        self.calls: Counter[str] = Counter()
+        self.silent = False
+        self.bend: Callable[[Any], Any] = _straight
+        self.costs: dict[str, int] = {}
+        self.after_effect = False
+        self.streams = 0
+        self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
+
+    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
+        self.streams += 1
+        await conversations.hold(context, self.streamed, pri.Answers)
+
+    async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
+        self.calls["Quote"] += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        lines = [
+            pri.QuoteLine(
+                sku=item.sku,
+                name=item.sku.title(),
+                quantity=item.quantity,
+                unit_price_cents=PRICES[item.sku],
+                line_total_cents=PRICES[item.sku] * item.quantity,
+            )
+            for item in request.items
+            if item.sku in PRICES
+        ]
+        unknown = [item.sku for item in request.items if item.sku not in PRICES]
+        total = sum(line.line_total_cents for line in lines)
+        answer = pri.QuoteResponse(
+            order_id=request.order_id, currency="USD", lines=lines, total_cents=total, unknown_skus=unknown
+        )
+        bent: pri.QuoteResponse = self.bend(answer)
+        return bent
+
+    async def UpdateStockMetrics(
+        self, request: pri.UpdateStockMetricsRequest, context: grpc.aio.ServicerContext
+    ) -> pri.UpdateStockMetricsResponse:
+        """Trouble comes after the effect if `after_effect`."""
+        self.calls["UpdateStockMetrics"] += 1
+        if self.silent:
+            await asyncio.Event().wait()
+        if not (self.trouble and not self.after_effect):
+            self.costs |= {told.sku: told.unit_cost_cents for told in request.updates}
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        return pri.UpdateStockMetricsResponse(updated=len(request.updates))
+
+    async def ListProducts(
+        self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext
+    ) -> pri.ListProductsResponse:
+        if self.trouble:
+            await context.abort(self.trouble, "as the test wants it")
+        found = [
+            pri.Product(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price, currency="USD")
+            for sku, price in sorted(PRICES.items())
+            if request.query in sku and sku > request.cursor
+        ]
+        page = found[: request.limit]
+        return pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if len(found) > len(page) else "")
+
+
+@asynccontextmanager
+async def serve_peers() -> AsyncIterator[tuple[FakeInventory, FakePricing, str]]:
+    """Serve both on one free port; yields them and the address."""
+    inventory, pricing = FakeInventory(), FakePricing()
+
+    def add(server: grpc.aio.Server) -> None:
+        add_InventoryServiceServicer_to_server(inventory, server)
+        add_PricingServiceServicer_to_server(pricing, server)
+
+    async with serve("FAKE_ADDR", "127.0.0.1", 0, add, ()) as port:
+        yield inventory, pricing, f"127.0.0.1:{port}"

@@ -1,0 +1,310 @@
+"""An inventory of a test's own: real PostgreSQL, gRPC, ZeroMQ, and a gateway that answers webhooks as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import grpc
+from aiohttp import web
+from msgspec.structs import replace
+from standardwebhooks import Webhook
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from autogrocery.inventory.actions.audit import audit
+from autogrocery.inventory.app import serving
+from autogrocery.inventory.rpc import SERVICE
+from autogrocery.inventory.settings import Settings
+from autogrocery.kit.pg.db import Db, open_db
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.security import tokens
+from autogrocery.lab.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+ROBOT_SECRET = "robots-" + "r" * 32
+WEBHOOK_SECRET = "webhooks-" + "w" * 32
+LEASE_S = 0.4
+SEEN_S = 1.5
+DEADLINE_S = 10.0
+PRODUCTS = {"baguette": "bread", "milk": "dairy", "yoghurt": "dairy", "apple": "produce", "steak": "meat"}
+FLEET = {"bread-1": "bread", "dairy-1": "dairy", "produce-1": "produce"}
+Picked = pb.ReportPickRequest
+State = pb.GetOrderResponse
+STREAMED = {field.message_type.name: field.name for field in pb.RobotCall.DESCRIPTOR.oneofs_by_name["request"].fields}
+
+
+class Listener:
+    """A gateway's internal door: keeps what it got, answers with the next of `answers`, then 200."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.of_restocks: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.disabled: set[int] = set()
+        self.url = ""
+
+    async def update_order(self, request: web.Request) -> web.Response:
+        return await self._hear(request, self.got)
+
+    async def update_restock(self, request: web.Request) -> web.Response:
+        return await self._hear(request, self.of_restocks)
+
+    async def _hear(self, request: web.Request, into: list[tuple[dict[str, str], bytes]]) -> web.Response:
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        Webhook(WEBHOOK_SECRET.encode()).verify(body, headers)  # raises, and so answers 500, on a wrong signature
+        into.append((headers, body))
+        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+
+    async def list_disabled(self, _request: web.Request) -> web.Response:
+        return web.json_response({"user_ids": sorted(self.disabled)})
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Listener]:
+    listener = Listener()
+    app = web.Application()
+    app.router.add_get("/internal/disabled", listener.list_disabled)
+    app.router.add_post("/internal/webhook/update-order", listener.update_order)
+    app.router.add_post("/internal/webhook/update-restock", listener.update_restock)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield listener
+    finally:
+        await runner.cleanup()
+
+
+class Shop:
+    """The calls of the service, briefly. Stop and start it again with `down` and `up`: the database stays."""
+
+    def __init__(self, settings: Settings, db: Db, gateway: Listener) -> None:
+        self.settings = settings
+        self.db = db
+        self.gateway = gateway
+        self._open = AsyncExitStack()
+
+    async def up(self) -> None:
+        port = await self._open.enter_async_context(serving(self.settings))
+        self.target = f"127.0.0.1:{port}"
+        self.channel = await self._open.enter_async_context(open_channel(self.target))
+        self.stub = InventoryServiceStub(self.channel)
+        self.robots = Stream(self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
+
+    async def down(self) -> None:
+        await self._open.aclose()
+
+    async def restart(self, **changed: Any) -> None:
+        await self.down()
+        self.settings = replace(self.settings, **changed)
+        await self.up()
+
+    async def stock(self, **quantities: int) -> None:
+        """What stands on the shelves when the shop opens."""
+        answer = await self.stub.RestockItems(delivery(new(), shelved=True, **quantities))
+        assert answer.success, answer.message
+
+    async def deliver(self, **quantities: int) -> tuple[str, dict[str, str]]:
+        """A truck's delivery; returns its id and its putaways by aisle, as robots of the classes find them."""
+        restock_id = new()
+        answer = await asked(lambda: self.stub.RestockItems(delivery(restock_id, **quantities)))
+        assert answer.success, answer.message
+        rows = await self.db.rows(
+            "SELECT aisle, assignment_id FROM inventory.putaways WHERE order_id = $1::text::uuid", restock_id
+        )
+        return restock_id, {row["aisle"]: str(row["assignment_id"]) for row in rows}
+
+    async def put_away(
+        self, robot_id: str, assignment_id: str, fence: int, *, done: bool = False, damaged: int = 0, **received: int
+    ) -> int:
+        """Report totals, each line with as many `damaged`."""
+        items = [pb.RestockedItem(sku=sku, received=good, damaged=damaged) for sku, good in received.items()]
+        request = pb.ReportPutawayRequest(
+            assignment_id=assignment_id, robot_id=robot_id, sequence=1, items=items, done=done, fence=fence
+        )
+        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
+        answer = await asked(lambda: self.stub.ReportPutaway(request, metadata=token))
+        return int(answer.result)
+
+    async def restock(self, restock_id: str) -> tuple[int, dict[str, tuple[int, int]]]:
+        """A delivery's state, and by SKU what was received and damaged so far."""
+        told = await self.stub.GetRestock(pb.GetRestockRequest(order_id=restock_id))
+        return int(told.state), {item.sku: (item.received, item.damaged) for item in told.items}
+
+    async def reserve(self, order_id: str, hold_s: int = 60, *, partial: bool = False, **items: int) -> Any:
+        request = pb.ReserveItemsRequest(
+            order_id=order_id, items=lines(items), hold_seconds=hold_s, allow_partial=partial
+        )
+        return await asked(lambda: self.stub.ReserveItems(request))
+
+    async def assign(self, order_id: str, **items: int) -> Any:
+        request = pb.RobotRequest(order_id=order_id, items=lines(items))
+        return await asked(lambda: self.stub.AssignRobots(request))
+
+    async def release(self, order_id: str, reason: int = pb.CANCEL) -> int:
+        request = pb.ReleaseItemsRequest(order_id=order_id, reason=reason)
+        answer = await asked(lambda: self.stub.ReleaseItems(request))
+        return int(answer.result)
+
+    async def state(self, order_id: str) -> int:
+        return int((await self.stub.GetOrder(pb.GetOrderRequest(order_id=order_id))).state)
+
+    async def picked(self, order_id: str) -> dict[str, int]:
+        answer = await self.stub.GetOrder(pb.GetOrderRequest(order_id=order_id))
+        return {item.sku: item.picked for item in answer.items}
+
+    async def available(self, *skus: str) -> list[int]:
+        answer = await self.stub.CheckAvailability(pb.CheckAvailabilityRequest(skus=skus))
+        return [item.available for item in answer.items]
+
+    async def work(self, robot_id: str, robot_class: str | None = None, **extra: Any) -> list[Any]:
+        wanted = robot_class or robot_id.split("-", maxsplit=1)[0]
+        request = pb.ListWorkRequest(robot_id=robot_id, robot_class=wanted, limit=100)
+        return list((await self.stub.ListWork(request, metadata=badge(robot_id, wanted, **extra))).assignments)
+
+    async def fleet(self, **robots: str) -> None:
+        for robot_id, robot_class in (robots or FLEET).items():
+            await self.work(robot_id, robot_class)
+
+    async def start(self, robot_id: str, assignment_id: str) -> Any:
+        request = pb.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
+        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
+        return await asked(lambda: self.stub.StartPick(request, metadata=token))
+
+    async def beat(self, robot_id: str, *fences: int) -> list[int]:
+        request = pb.HeartbeatRequest(robot_id=robot_id, fences=fences)
+        answer = await self.stub.Heartbeat(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
+        return list(answer.lost_fences)
+
+    async def report(
+        self,
+        robot_id: str,
+        assignment_id: str,
+        fence: int,
+        status: int = Picked.PICKED,
+        sequence: int = 1,
+        **picks: int,
+    ) -> int:
+        request = pb.ReportPickRequest(
+            assignment_id=assignment_id,
+            robot_id=robot_id,
+            sequence=sequence,
+            items=[pb.PickedItem(sku=sku, picked=picked) for sku, picked in picks.items()],
+            status=status,
+            fence=fence,
+        )
+        answer = await self.stub.ReportPick(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
+        return int(answer.result)
+
+    async def status_of(self, call: str, request: Any, token: str | None, *, streamed: bool = False) -> str:
+        """Make a call with a token, or none, and return the name of its status."""
+        authorization = f"Bearer {token}" if token is not None else ""
+        if streamed:
+            until = asyncio.get_running_loop().time() + DEADLINE_S
+            return (
+                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, until, authorization))
+            ).name
+        metadata = (("authorization", authorization),) if authorization else None
+        return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
+
+    async def dispatch(self, **items: int) -> tuple[str, list[Any]]:
+        """Reserve and assign a new order; returns its id and its assignments."""
+        order_id = new()
+        assert (await self.reserve(order_id, **items)).success
+        answer = await self.assign(order_id, **items)
+        assert answer.success, answer.message
+        return order_id, list(answer.assignments)
+
+    async def pick(self, assignment: Any, status: int = Picked.PICKED, **picks: int) -> int:
+        """Start and report as the robot that was chosen."""
+        lease = await self.start(assignment.robot_id, assignment.assignment_id)
+        assert lease.granted
+        return await self.report(assignment.robot_id, assignment.assignment_id, lease.fence, status, **picks)
+
+    async def violations(self) -> list[str]:
+        return [f"{one.name}: {one.examples}" for one in await audit(self.db) if one.violations]
+
+
+@asynccontextmanager
+async def shop(dsn: str, **changed: Any) -> AsyncIterator[Shop]:
+    async with listening() as gateway, open_db(dsn, application="tests") as db:
+        settings = Settings(
+            webhook_secret=WEBHOOK_SECRET,
+            robot_jwt_secret=ROBOT_SECRET,
+            inventory_grpc_addr="127.0.0.1:0",
+            robots_zmq_addr=f"tcp://127.0.0.1:{free_ports(1)[0]}",
+            gateway_webhook_url=gateway.url,
+            database_url=dsn,
+            pick_lease_s=LEASE_S,
+            robot_seen_s=SEEN_S,
+        )
+        opened = Shop(replace(settings, **changed), db, gateway)
+        await opened.up()
+        try:
+            yield opened
+        finally:
+            await opened.down()
+
+
+def new() -> str:
+    return str(uuid4())
+
+
+def delivery(restock_id: str, *, shelved: bool = False, **quantities: int) -> pb.RestockRequest:
+    items = [
+        pb.RestockItem(sku=sku, name=sku.title(), aisle_type=PRODUCTS[sku], quantity=quantity, unit_cost_cents=100)
+        for sku, quantity in quantities.items()
+    ]
+    return pb.RestockRequest(order_id=restock_id, supplier_id="farm", items=items, shelved=shelved)
+
+
+def lines(items: dict[str, int]) -> list[pb.Item]:
+    return [pb.Item(sku=sku, quantity=quantity) for sku, quantity in items.items()]
+
+
+def badge(robot_id: str, robot_class: str, *, audience: str = "inventory", key: str = ROBOT_SECRET) -> Any:
+    token = tokens.issue(
+        key.encode(),
+        issuer="autogrocery",
+        audience=audience,
+        user_id=7,
+        device_id=robot_id,
+        scopes=[f"robot:pick:{robot_class}"],
+        ttl_s=60,
+    )
+    return (("authorization", f"Bearer {token}"),)
+
+
+async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Make a call again, as a gateway does, for as long as it waited in vain for its turn; a lost lock is an error."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if not any(words in (error.details() or "") for words in ("(TimeoutError)", "waited too long")):
+                    raise
+            await asyncio.sleep(0.05)
+
+
+async def until(what: Callable[[], Awaitable[bool]], within_s: float = DEADLINE_S) -> None:
+    """Wait for something the clock brings."""
+    async with asyncio.timeout(within_s):
+        while not await what():  # noqa: ASYNC110 - what is awaited happens in the database
+            await asyncio.sleep(0.02)

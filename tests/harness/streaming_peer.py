@@ -1,0 +1,172 @@
+"""A peer that answers GetOrder as it is told to, by stream or, if it is an old one, by unary calls only; and one who asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
+    InventoryServiceServicer,
+    InventoryServiceStub,
+    add_InventoryServiceServicer_to_server,
+)
+from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.rpc.client import Peer, open_channel
+from autogrocery.kit.rpc.server import bearer, serve
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.stream_method import StreamMethod
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import grpc
+
+    from autogrocery.kit.rpc.stream_server import Conversations
+
+SERVICE = "/autogrocery.inventory.v1.InventoryService"
+PATH = f"{SERVICE}/Converse"
+POINT = "desk.get_order"
+PATIENCE_S = 10.0
+SHORT_S = 0.15
+
+
+class OldDesk(InventoryServiceServicer):
+    """Knows unary calls. An id in `gates` waits there, one in `fails` raises that; the others are answered."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.finished: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
+        self.fails: dict[str, Exception] = {}
+        self.large: dict[str, int] = {}  # bytes that a reply has besides
+        self.cancelled = asyncio.Event()
+        self.by_stream = 0
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
+        order_id = request.order_id
+        self.by_stream += type(context).__module__ == "autogrocery.kit.rpc.stream_server"
+        self.begun.append(order_id)
+        if order_id in self.gates:
+            try:
+                await self.gates[order_id].wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        self.finished.append(order_id)
+        if order_id in self.fails:
+            raise self.fails[order_id]
+        items = [pb.PickedItem(sku="x" * self.large[order_id])] if order_id in self.large else []
+        return pb.GetOrderResponse(order_id=order_id, state=pb.GetOrderResponse.HELD, items=items)
+
+    async def CheckAvailability(self, request: pb.CheckAvailabilityRequest, _: Any) -> pb.CheckAvailabilityResponse:
+        return pb.CheckAvailabilityResponse(items=[pb.StockLevel(sku=sku, available=1) for sku in request.skus])
+
+
+class Desk(OldDesk):
+    """Knows streams too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streamed: dict[str, Any] = {"get_order": self.GetOrder, "check_availability": self.CheckAvailability}
+        self.shown: dict[str, str] = {}  # the tokens by the robots that showed them
+
+    async def Converse(self, conversations: Conversations, context: Any) -> None:
+        await conversations.hold(context, self.streamed, pb.Answers)
+
+    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:
+        await conversations.hold(context, {"list_work": self.ListWork}, pb.RobotAnswers)
+
+    async def ListWork(self, request: pb.ListWorkRequest, context: Any) -> pb.ListWorkResponse:
+        self.shown[request.robot_id] = bearer(context)
+        return pb.ListWorkResponse()
+
+
+@asynccontextmanager
+async def open_desk(desk: OldDesk, port: int = 0) -> AsyncIterator[int]:
+    def add(server: grpc.aio.Server) -> None:
+        add_InventoryServiceServicer_to_server(desk, server)
+
+    async with serve("DESK_ADDR", "127.0.0.1", port, add, ()) as bound:
+        yield bound
+
+
+class Caller:
+    """One who asks a desk over one stream."""
+
+    def __init__(self, channel: grpc.aio.Channel, **how: Any) -> None:
+        stub = InventoryServiceStub(channel)
+        self.stub = stub
+        self.stream = Stream(channel, PATH, pb.Calls, pb.Answers.FromString, **how)
+        self.peer = Peer("desk")
+        self._get_order: StreamMethod[Any] = StreamMethod(self.stream, "get_order", stub.GetOrder)
+        self._check: StreamMethod[Any] = StreamMethod(self.stream, "check_availability", stub.CheckAvailability)
+
+    async def ask(self, order_id: str, timeout_s: float = PATIENCE_S) -> str:
+        request = pb.GetOrderRequest(order_id=order_id)
+        reply = await self.peer.call(self._get_order, request, timeout_s=timeout_s, point=POINT)
+        return str(reply.order_id)
+
+    async def check(self, *skus: str) -> list[int]:
+        request = pb.CheckAvailabilityRequest(skus=skus)
+        reply = await self.peer.call(self._check, request, timeout_s=PATIENCE_S, point="desk.check")
+        return [item.available for item in reply.items]
+
+
+@asynccontextmanager
+async def open_caller(port: int, **how: Any) -> AsyncIterator[Caller]:
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        yield Caller(channel, **how)
+
+
+@asynccontextmanager
+async def talking(desk: OldDesk | None = None, **how: Any) -> AsyncIterator[tuple[Any, Caller]]:
+    """A desk and one who asks it."""
+    desk = desk or Desk()
+    async with open_desk(desk) as port, open_caller(port, **how) as caller:
+        yield desk, caller
+        for gate in desk.gates.values():
+            gate.set()
+
+
+def ids(count: int) -> list[str]:
+    return [f"order-{number}" for number in range(count)]
+
+
+async def all_of(caller: Caller, order_ids: list[str], **how: float) -> list[str]:
+    return list(await asyncio.gather(*(caller.ask(order_id, **how) for order_id in order_ids)))
+
+
+async def doubts(caller: Caller, order_ids: list[str], **how: float) -> int:
+    told = await asyncio.gather(*(caller.ask(order_id, **how) for order_id in order_ids), return_exceptions=True)
+    return sum(isinstance(one, InDoubt) for one in told)
+
+
+def calls_of(order_ids: list[str], timeout_ms: int = 10_000) -> bytes:
+    return pb.Calls(
+        calls=[
+            pb.Call(id=number, timeout_ms=timeout_ms, get_order=pb.GetOrderRequest(order_id=order_id))
+            for number, order_id in enumerate(order_ids, 1)
+        ]
+    ).SerializeToString()
+
+
+async def until(what: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+    async with asyncio.timeout(within_s):
+        while not what():  # noqa: ASYNC110 - it happens in several places
+            await asyncio.sleep(0.005)
+
+
+async def main(port: int) -> None:
+    """Serve until killed; an id that begins with `stuck` is never answered."""
+    desk = Desk()
+    desk.gates = {f"stuck-{number}": asyncio.Event() for number in range(100)}
+    async with open_desk(desk, port) as bound:
+        print(bound, flush=True)  # noqa: T201 - for the test that started us
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,248 @@
+"""Who gets in, by which door, with what; and how all others are told no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bcrypt
+import pytest
+
+from autogrocery.gateway.core.account import Kind
+from autogrocery.kit.security.tokens import Verifier
+from tests.integration.gateway.accounts.conftest import KEY, PASSWORD, ROBOT_KEY
+
+if TYPE_CHECKING:
+    from tests.integration.gateway.accounts.conftest import House
+
+LOGIN = "/api/client/login"
+
+
+async def test_a_device_registers_logs_in_and_sees_itself(house: House) -> None:
+    body = {"device_id": "fridge-1", "password": PASSWORD, "email": "a@example.org", "phone": "+15550001111"}
+    made = await house.post("/api/client/register", body)
+    assert made.status == 201
+    assert made.json == {"device_id": "fridge-1", "user_id": made.json["user_id"]}
+    tokens = await house.log_in()
+    assert tokens["token_type"] == "Bearer"
+    assert tokens["expires_in"] == 900
+    me = await house.get("/api/client/me", tokens["access_token"])
+    assert me.json == {
+        "user_id": made.json["user_id"],
+        "device_id": "fridge-1",
+        "kind": "device",
+        "email": "a@example.org",
+        "phone": "+15550001111",
+        "robot_class": None,
+        "scopes": ["orders:read", "orders:write", "catalog:read"],
+        "alerts": "trouble",
+    }
+
+
+async def test_a_taken_device_id_is_409_and_changes_nothing(house: House) -> None:
+    await house.add("fridge-1")
+    again = await house.post("/api/client/register", {"device_id": "fridge-1", "password": "another password"})
+    assert (again.status, again.code) == (409, "device_taken")
+    await house.log_in()
+
+
+async def test_the_registry_keeps_a_hash_and_never_tells_it(house: House) -> None:
+    await house.add("fridge-1")
+    row = await house.db.row("SELECT password FROM smart_devices")
+    assert row is not None
+    assert row["password"].startswith("$2b$")
+    me = await house.get("/api/client/me", (await house.log_in())["access_token"])
+    assert b"$2b$" not in me.body
+
+
+async def test_a_device_chooses_what_it_hears_of(house: House) -> None:
+    await house.add("fridge-1")
+    token = (await house.log_in())["access_token"]
+    for choice in ("all", "none", "none", "trouble"):
+        said = await house.post("/api/client/alerts", {"alerts": choice}, token)
+        assert (said.status, said.json["alerts"]) == (200, choice)
+        row = await house.db.row("SELECT alerts_off_at IS NOT NULL AS off FROM smart_devices")
+        assert row is not None
+        assert row["off"] is (choice == "none")
+    assert (await house.get("/api/client/me", token)).json["alerts"] == "trouble"
+
+
+@pytest.mark.parametrize("body", [{}, {"alerts": "some"}, {"alerts": None}, {"alerts": "all", "phone": "+15550001111"}])
+async def test_a_choice_that_there_is_not_is_422(house: House, body: dict[str, Any]) -> None:
+    await house.add("fridge-1")
+    said = await house.post("/api/client/alerts", body, (await house.log_in())["access_token"])
+    assert (said.status, said.code) == (422, "invalid_request")
+
+
+REFUSED_REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "no device_id": ({"device_id": ...}, "/device_id"),
+    "empty device_id": ({"device_id": ""}, "/device_id"),
+    "device_id of 101": ({"device_id": "x" * 101}, "/device_id"),
+    "device_id with a space": ({"device_id": "a b"}, "/device_id"),
+    "device_id with a line": ({"device_id": "a\n"}, "/device_id"),
+    "device_id beyond ASCII": ({"device_id": "kühl"}, "/device_id"),
+    "device_id a number": ({"device_id": 5}, "/device_id"),
+    "no password": ({"password": ...}, "/password"),
+    "password of 11 bytes": ({"password": "x" * 11}, "/password"),
+    "password of 73 bytes": ({"password": "x" * 73}, "/password"),
+    "password of 73 bytes in 37 letters": ({"password": "é" * 36 + "x"}, "/password"),
+    "password null": ({"password": None}, "/password"),
+    "email without @": ({"email": "nobody"}, "/email"),
+    "email of two lines": ({"email": "a@b.c\nBcc: x@y.z"}, "/email"),
+    "email with a name": ({"email": "A <a@b.c>"}, "/email"),
+    "email of 256": ({"email": "a@" + "b" * 254}, "/email"),
+    "phone without plus": ({"phone": "15550001111"}, "/phone"),
+    "phone in words": ({"phone": "+call me"}, "/phone"),
+    "phone too long": ({"phone": "+1234567890123456"}, "/phone"),
+    "phone with a line": ({"phone": "+15550001111\n"}, "/phone"),
+    "phone from zero": ({"phone": "+05550001111"}, "/phone"),
+    "kind": ({"kind": "operator"}, "/kind"),
+    "scopes": ({"scopes": ["ops:write"]}, "/scopes"),
+}
+
+
+@pytest.mark.parametrize(("changes", "pointer"), REFUSED_REGISTRATIONS.values(), ids=REFUSED_REGISTRATIONS.keys())
+async def test_a_bad_registration_is_422_and_says_where(house: House, changes: dict[str, Any], pointer: str) -> None:
+    body = {"device_id": "fridge-1", "password": PASSWORD} | changes
+    reply = await house.post("/api/client/register", {name: value for name, value in body.items() if value is not ...})
+    assert (reply.status, reply.code) == (422, "invalid_request")
+    assert [flaw["pointer"] for flaw in reply.json["errors"]] == [pointer]
+    row = await house.db.row("SELECT count(*) AS n FROM smart_devices")
+    assert row is not None
+    assert row["n"] == 0
+
+
+async def test_a_password_with_nul_can_not_be_chosen(house: House) -> None:
+    reply = await house.post("/api/client/register", {"device_id": "fridge-1", "password": PASSWORD + "\0"})
+    assert (reply.status, reply.code) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "password", ["x" * 12, "x" * 72, "é" * 36, " leading and trailing ", '"; DROP TABLE smart_devices; --']
+)
+async def test_passwords_of_12_to_72_bytes_are_taken_as_they_are(house: House, password: str) -> None:
+    await house.add("fridge-1", password=password)
+    await house.log_in(password=password)
+
+
+NO_ENTRY = {
+    "wrong": {"password": "wrong horse battery"},
+    "unknown": {"device_id": "fridge-2"},
+    "empty": {"password": ""},
+    "NUL": {"password": PASSWORD + "\0"},
+    "1,025 bytes": {"password": "x" * 1_025},
+    "10,000 bytes": {"password": "x" * 10_000},
+    "other case": {"device_id": "Fridge-1"},
+    "device with NUL": {"device_id": "fridge-1\0"},
+    "device of 5,000": {"device_id": "x" * 5_000},
+    "no device": {"device_id": ""},
+    "device beyond ASCII": {"device_id": "kühlschrank"},
+    "SQL": {"device_id": "' OR 1=1 --"},
+    "truck": {"device_id": "truck-1"},
+    "operator": {"device_id": "op-1"},
+    "robot": {"device_id": "robot-1"},
+    "disabled": {"device_id": "closed-1"},
+}
+
+
+@pytest.mark.parametrize("changes", NO_ENTRY.values(), ids=NO_ENTRY.keys())
+async def test_whoever_may_not_enter_gets_the_one_answer(house: House, changes: dict[str, str]) -> None:
+    await house.add("fridge-1")
+    await house.add("closed-1")
+    await house.add("truck-1", Kind.TRUCK)
+    await house.add("op-1", Kind.OPERATOR)
+    await house.add("robot-1", Kind.ROBOT, robot_class="dairy")
+    await house.db.run("UPDATE smart_devices SET disabled_at = now() WHERE device_id = 'closed-1'")
+    reply = await house.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD} | changes)
+    problem = reply.json
+    assert reply.status == 401
+    assert reply.headers["www-authenticate"] == "Bearer"
+    del problem["request_id"]
+    assert problem == {
+        "type": "/docs#invalid_credentials",
+        "title": "Invalid credentials",
+        "status": 401,
+        "detail": "device id or password is wrong",
+        "code": "invalid_credentials",
+        "retryable": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"device_id": "a"}, {"device_id": "a", "password": 5}, {"device_id": "a", "password": "b", "x": 1}]
+)
+async def test_a_login_of_another_shape_is_422(house: House, body: dict[str, Any]) -> None:
+    assert (await house.post(LOGIN, body)).code == "invalid_request"
+
+
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
+@pytest.mark.parametrize("length", [5, 72, 100])
+async def test_a_row_that_gives_the_seeds_columns_only_can_log_in(house: House, prefix: str, length: int) -> None:
+    password = ("päss" * 40).encode()[:length].decode(errors="ignore")
+    hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode().replace("$2b$", prefix)
+    await house.db.run(
+        "INSERT INTO smart_devices (device_id, password, email, phone) VALUES ('old-1', $1, 'a@b.c', '555')", hashed
+    )
+    tokens = await house.log_in("old-1", password)
+    assert (await house.get("/api/client/me", tokens["access_token"])).json["kind"] == "device"
+
+
+@pytest.mark.parametrize("hashed", ["$2b$", "$2b$31$" + "x" * 53, "$2b$04$" + "!" * 53])
+async def test_a_broken_hash_in_the_registry_is_a_wrong_password(house: House, hashed: str) -> None:
+    await house.db.run("INSERT INTO smart_devices (device_id, password) VALUES ('old-1', $1)", hashed)
+    assert (await house.post(LOGIN, {"device_id": "old-1", "password": PASSWORD})).code == "invalid_credentials"
+
+
+async def test_operators_and_robots_have_their_own_door(house: House) -> None:
+    await house.add("op-1", Kind.OPERATOR)
+    robot = await house.add("robot-1", Kind.ROBOT, robot_class="dairy")
+    await house.add("fridge-1")
+    answers = {
+        name: await house.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
+        for name in ("op-1", "robot-1", "fridge-1")
+    }
+    assert {name: reply.status for name, reply in answers.items()} == {"op-1": 200, "robot-1": 200, "fridge-1": 401}
+    assert house.accounts.verify_operator(answers["op-1"].json["access_token"]).scopes == {"ops:read", "ops:write"}
+    inventory = Verifier((ROBOT_KEY,), issuer="autogrocery", audience="inventory")
+    claims = inventory.verify(answers["robot-1"].json["access_token"])
+    assert (claims.user_id, claims.device_id, claims.scopes) == (robot, "robot-1", {"robot:pick:dairy"})
+
+
+async def test_no_token_opens_a_door_that_is_not_its_own(house: House) -> None:
+    await house.add("op-1", Kind.OPERATOR)
+    await house.add("robot-1", Kind.ROBOT, robot_class="meat")
+    for name in ("op-1", "robot-1"):
+        inside = await house.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
+        assert (await house.get("/api/client/me", inside.json["access_token"])).code == "invalid_token"
+
+
+async def test_scopes_of_ones_own_replace_those_of_the_kind(house: House) -> None:
+    await house.add("fridge-1")
+    await house.db.run("UPDATE smart_devices SET scopes = ARRAY['orders:read']")
+    token = (await house.log_in())["access_token"]
+    assert Verifier((KEY,), issuer="autogrocery", audience="ordering").verify(token).scopes == {"orders:read"}
+
+
+async def test_a_login_makes_a_weak_hash_anew(house: House) -> None:
+    await house.add("fridge-1")
+    house.accounts.passwords.cost = 5
+    await house.log_in()
+    row = await house.db.row("SELECT password FROM smart_devices")
+    assert row is not None
+    assert row["password"].startswith("$2b$05$")
+    await house.log_in()
+
+
+async def test_a_disabled_device_is_refused_although_its_token_is_good(house: House) -> None:
+    user_id = await house.add("fridge-1")
+    token = (await house.log_in())["access_token"]
+    assert (await house.get("/api/client/me", token)).status == 200
+    await house.db.run("UPDATE smart_devices SET disabled_at = now() WHERE id = $1", user_id)
+    (listing, _) = house.accounts.loops()
+    await listing._verb()
+    assert (await house.get("/api/client/me", token)).code == "invalid_token"
+
+
+async def test_tokens_are_not_to_be_kept_by_anybody_between(house: House) -> None:
+    await house.add("fridge-1")
+    reply = await house.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD})
+    assert reply.headers["cache-control"] == "no-store"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autogrocery.kit.pg.db import open_db
+from tests.conftest import PATIENT_MS
+from tests.harness.inventory_crowd import violations
+from tests.harness.inventory_dated import robot
+from tests.harness.running_inventory import Shop
+from tests.harness.running_inventory import shop as opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from autogrocery.kit.pg.db import Db
+
+
+@pytest.fixture
+def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("inventory")
+
+
+@pytest.fixture
+def pricing_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("pricing")
+
+
+@pytest.fixture
+async def shop(inventory_dsn: str) -> AsyncIterator[Shop]:
+    """An inventory with a small fleet; whatever a test does, every invariant holds afterwards."""
+    async with opened(inventory_dsn) as running:
+        await running.fleet()
+        await running.stock(milk=50, yoghurt=50, baguette=50, apple=50)
+        yield running
+        assert await running.violations() == []
+
+
+@pytest.fixture
+async def db(inventory_dsn: str) -> AsyncIterator[Db]:
+    """The store of an inventory with one robot; whatever a test does, every invariant holds afterwards."""
+    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as opened:
+        await robot(opened)
+        yield opened
+        assert await violations(opened) == []

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
+from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import SettingsError
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.pricing.app import main
+
+if TYPE_CHECKING:
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
+
+ORDER_ID = str(uuid4())
+DEADLINE_S = 10.0
+
+
+def milk(**changed: object) -> wire.StockMetric:
+    told: dict[str, object] = {
+        "sku": "m1",
+        "name": "Milk 1 l",
+        "aisle_type": "dairy",
+        "unit_price_cents": 149,
+        "quantity": 9,
+    }
+    return wire.StockMetric(**{**told, **changed})
+
+
+async def load(pricing: PricingServiceStub, *updates: wire.StockMetric) -> int:
+    return (await pricing.UpdateStockMetrics(wire.UpdateStockMetricsRequest(updates=updates))).updated
+
+
+async def quote(pricing: PricingServiceStub, *items: tuple[str, int]) -> wire.QuoteResponse:
+    basket = [wire.Item(sku=sku, quantity=quantity) for sku, quantity in items]
+    return await pricing.Quote(wire.QuoteRequest(order_id=ORDER_ID, items=basket))
+
+
+async def refused(call: object) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call  # type: ignore[misc]
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_quote_prices_the_lines_in_order_and_names_unknown_skus(pricing: PricingServiceStub) -> None:
+    await load(pricing, milk(), milk(sku="b1", name="Bread", aisle_type="bread", unit_price_cents=250))
+    told = await quote(pricing, ("m1", 3), ("no-such", 1), ("b1", 1), ("nul\0sku", 1))
+    assert (told.order_id, told.currency, told.total_cents) == (ORDER_ID, "EUR", 697)
+    assert [
+        (line.sku, line.name, line.quantity, line.unit_price_cents, line.line_total_cents) for line in told.lines
+    ] == [
+        ("m1", "Milk 1 l", 3, 149, 447),
+        ("b1", "Bread", 1, 250, 250),
+    ]
+    assert list(told.unknown_skus) == ["no-such", "nul\0sku"]
+
+
+@pytest.mark.parametrize("items", [[], [("m1", 0)], [("m1", -3)], [("m1", 1000)], [("m1", 1), ("m1", 1)]])
+async def test_a_basket_out_of_bounds_is_an_invalid_argument(
+    pricing: PricingServiceStub, items: list[tuple[str, int]]
+) -> None:
+    await load(pricing, milk())
+    await refused(quote(pricing, *items))
+
+
+async def test_an_order_id_that_is_no_uuid_is_an_invalid_argument(pricing: PricingServiceStub) -> None:
+    await refused(pricing.Quote(wire.QuoteRequest(order_id="7", items=[wire.Item(sku="m1", quantity=1)])))
+
+
+async def test_a_price_is_cost_and_margin_rounded_up_unless_told(pricing: PricingServiceStub) -> None:
+    await load(pricing, milk(unit_price_cents=0, unit_cost_cents=101), milk(sku="m2", unit_cost_cents=101))
+    told = await quote(pricing, ("m1", 1), ("m2", 1))
+    assert [line.unit_price_cents for line in told.lines] == [132, 149]
+
+
+async def test_an_update_keeps_what_it_does_not_tell(pricing: PricingServiceStub) -> None:
+    await load(pricing, milk())
+    await load(pricing, wire.StockMetric(sku="m1", quantity=3))
+    told = (await pricing.GetPrice(wire.GetPriceRequest(sku="m1"))).product
+    assert MessageToDict(told) == {
+        "sku": "m1",
+        "name": "Milk 1 l",
+        "aisleType": "dairy",
+        "unitPriceCents": "149",
+        "currency": "EUR",
+    }
+
+
+async def test_an_update_is_seen_by_the_next_quote(pricing: PricingServiceStub) -> None:
+    await load(pricing, milk())
+    await load(pricing, milk(unit_price_cents=151))
+    assert (await quote(pricing, ("m1", 2))).total_cents == 302
+
+
+async def test_of_one_sku_told_twice_the_last_holds(pricing: PricingServiceStub) -> None:
+    assert await load(pricing, milk(), milk(unit_price_cents=99)) == 1
+    assert (await quote(pricing, ("m1", 1))).total_cents == 99
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        {"aisle_type": "garden"},
+        {"aisle_type": ""},
+        {"unit_price_cents": 0},
+        {"unit_price_cents": -1},
+        {"unit_cost_cents": -1},
+        {"quantity": -1},
+        {"sku": ""},
+        {"sku": "nul\0"},
+        {"sku": "x" * 65},
+        {"name": "x" * 201},
+        {"unit_price_cents": 10**12 + 1},
+    ],
+)
+async def test_what_no_product_can_be_changes_nothing(pricing: PricingServiceStub, flaw: dict[str, object]) -> None:
+    await refused(load(pricing, milk(sku="other"), milk(**flaw)))
+    assert not (await pricing.ListProducts(wire.ListProductsRequest())).products
+
+
+async def test_an_unknown_sku_has_no_price(pricing: PricingServiceStub) -> None:
+    for sku in ("no-such", "", "nul\0"):
+        assert not (await pricing.GetPrice(wire.GetPriceRequest(sku=sku))).HasField("product")
+
+
+async def test_the_list_is_paged_by_sku_without_gap_or_repeat(pricing: PricingServiceStub) -> None:
+    await load(pricing, *(milk(sku=f"s{number:03}") for number in range(25)))
+    seen, cursor, pages = [], "", 0
+    while pages == 0 or cursor:
+        page = await pricing.ListProducts(wire.ListProductsRequest(cursor=cursor, limit=10))
+        seen += [product.sku for product in page.products]
+        cursor, pages = page.next_cursor, pages + 1
+    assert (seen, pages) == ([f"s{number:03}" for number in range(25)], 3)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("MILK", ["m1"]),
+        ("b1", ["b1"]),
+        ("100%", ["b1"]),
+        ("%", ["b1"]),
+        ("_", []),
+        ("\\", []),
+        ("rye 100%", ["b1"]),
+        ("zz", []),
+    ],
+)
+async def test_a_search_finds_names_and_skus_literally(
+    pricing: PricingServiceStub, query: str, found: list[str]
+) -> None:
+    await load(pricing, milk(), milk(sku="b1", name="Rye 100% wheat", aisle_type="bread"))
+    page = await pricing.ListProducts(wire.ListProductsRequest(query=query))
+    assert [product.sku for product in page.products] == found
+
+
+@pytest.mark.parametrize("flaw", [{"limit": -1}, {"limit": 201}, {"query": "x" * 201}, {"cursor": "a\0"}])
+async def test_a_search_out_of_bounds_is_an_invalid_argument(
+    pricing: PricingServiceStub, flaw: dict[str, object]
+) -> None:
+    await refused(pricing.ListProducts(wire.ListProductsRequest(**flaw)))
+
+
+async def test_crossing_updates_do_not_deadlock(pricing: PricingServiceStub) -> None:
+    there = [milk(sku=f"s{number}") for number in range(50)]
+    told = await asyncio.gather(*(load(pricing, *(there if turn % 2 else reversed(there))) for turn in range(16)))
+    assert told == [50] * 16
+
+
+async def test_the_process_serves_until_it_is_stopped(dsn: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        addr = f"127.0.0.1:{free.getsockname()[1]}"
+    stop = asyncio.Event()
+    running = asyncio.create_task(main({"DATABASE_URL": dsn, "PRICING_GRPC_ADDR": addr}, stop))
+    try:
+        async with open_channel(addr) as channel:
+            call = PricingServiceStub(channel).GetPrice
+            told = await call(wire.GetPriceRequest(sku="m1"), wait_for_ready=True, timeout=DEADLINE_S)
+        assert not told.HasField("product")
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, DEADLINE_S)
+
+
+async def test_a_database_without_its_tables_stops_the_start(postgres: EmbeddedPostgres) -> None:
+    with pytest.raises(StartError, match="autogrocery migrate"):
+        await main({"DATABASE_URL": postgres.dsn(), "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
+
+
+async def test_a_database_that_gives_no_answer_stops_the_start() -> None:
+    with pytest.raises(StartError, match="DATABASE_URL"):
+        await main(
+            {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event()
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DATABASE_URL", ""), ("CURRENCY", "dollars"), ("PRICE_MARGIN_PERCENT", "-1"), ("PRICING_GRPC_ADDR", "x")],
+)
+async def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        await main({"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", name: value}, asyncio.Event())

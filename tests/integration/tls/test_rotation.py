@@ -1,0 +1,149 @@
+"""New files are taken by a process that goes on: with its next connection, and only if they are whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from autogrocery.contracts import identities
+from autogrocery.contracts.pricing.v1 import pricing_pb2
+from autogrocery.kit.http.app import App
+from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.tls import RenewedChannel
+from autogrocery.kit.security.tls import Identity, toward
+from autogrocery.lab.network import pki
+from autogrocery.lab.network.home import write_private
+from autogrocery.pricing import rpc as pricing
+from tests.harness.tls_ends import PATIENCE_S, certificate_at, identity, intruder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+NOTHING: Any = None
+
+
+def web(shown: Identity) -> AbstractAsyncContextManager[int]:
+    return serve_http(App([]), "127.0.0.1", 0, "ADDR", identity=shown)
+
+
+def grpc_(shown: Identity) -> AbstractAsyncContextManager[int]:
+    return serve("ADDR", "127.0.0.1", 0, lambda _: None, (), identity=shown)
+
+
+SERVERS: dict[str, Callable[[Identity], AbstractAsyncContextManager[int]]] = {"web": web, "grpc": grpc_}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_server_shows_its_new_certificate_on_new_connections(keys: Path, own_keys: Path, kind: str) -> None:
+    client = identity(keys, "operator")
+    async with SERVERS[kind](identity(own_keys, "gateway")) as port:
+        first = await certificate_at(port, client)
+        assert await certificate_at(port, client) == first
+        pki.renew(own_keys)
+        assert await certificate_at(port, client) != first
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_server_believes_its_new_ca_and_no_longer_the_old_one(
+    keys: Path, strangers: Path, own_keys: Path, kind: str
+) -> None:
+    async with SERVERS[kind](identity(own_keys, "gateway")) as port:
+        await certificate_at(port, identity(keys, "operator"))
+        with pytest.raises(OSError, match=r"(?i)alert|eof|reset|pipe"):
+            await certificate_at(port, identity(strangers, "operator"))
+        for name in ("ca.crt", "gateway.crt", "gateway.key"):
+            write_private(own_keys / name, (strangers / name).read_bytes())
+        await certificate_at(port, identity(strangers, "operator"))
+        with pytest.raises(OSError, match=r"(?i)alert|eof|reset|pipe"):
+            await certificate_at(port, intruder(strangers, keys, "operator"))
+
+
+async def test_a_client_shows_its_new_certificate_on_new_connections_and_keeps_its_streams(
+    keys: Path, own_keys: Path
+) -> None:
+    seen: list[bytes] = []
+
+    class Prices(pricing.Pricing):
+        async def GetPrice(self, request: Any, context: Any) -> Any:
+            seen.append(context.auth_context()["x509_pem_cert"][0])
+            return await super().GetPrice(request, context)
+
+    add = pricing.adder(Prices(NOTHING, currency="USD", margin_percent=0))
+    async with (
+        serve("ADDR", "127.0.0.1", 0, add, (), identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
+        open_channel(f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING) as channel,
+    ):
+        stream = Stream(channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString)
+        price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
+        for _ in range(2):
+            await price(b"", timeout=PATIENCE_S, wait_for_ready=True)
+            assert await quoted(stream) is grpc.StatusCode.INVALID_ARGUMENT
+            assert seen[-1] == (own_keys / "gateway.crt").read_bytes()
+            pki.renew(own_keys)
+        assert (len(set(seen)), stream.opened) == (2, 1)
+
+
+async def test_a_client_keeps_one_older_connection_however_often_keys_change(own_keys: Path) -> None:
+    channel = RenewedChannel("127.0.0.1:1", identity(own_keys, "gateway"), identities.PRICING, ())
+    method = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
+    for _ in range(4):
+        pki.renew(own_keys)
+        method(b"").cancel()
+    assert len(channel._channels) == 2
+    await channel.close()
+
+
+async def quoted(stream: Stream) -> grpc.StatusCode:
+    try:
+        await stream.ask("quote", pricing_pb2.QuoteRequest(), asyncio.get_running_loop().time() + PATIENCE_S)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    raise AssertionError
+
+
+async def test_a_web_client_shows_its_new_certificate(own_keys: Path) -> None:
+    shown = identity(own_keys, "inventory")
+    first = toward(identities.GATEWAY, shown)
+    assert toward(identities.GATEWAY, shown) == first  # so its connections are used again
+    pki.renew(own_keys)
+    assert toward(identities.GATEWAY, shown)["ssl"] is not first["ssl"]
+
+
+@pytest.mark.parametrize("damage", ["half", "gone", "strange", "open"])
+def test_files_that_cannot_be_used_are_not_taken_until_they_can(
+    keys: Path, strangers: Path, own_keys: Path, damage: str
+) -> None:
+    shown = identity(own_keys, "gateway")
+    before = shown.current()
+    key = own_keys / "gateway.key"
+    if damage == "half":
+        write_private(own_keys / "gateway.crt", (strangers / "gateway.crt").read_bytes())
+    elif damage == "gone":
+        key.unlink()
+    elif damage == "strange":
+        write_private(key, b"no key")
+    else:
+        key.chmod(0o644)
+        os.utime(key)
+    assert shown.current() is before
+    shutil.copyfile(keys / "gateway.crt", own_keys / "gateway.crt")
+    write_private(key, (keys / "gateway.key").read_bytes())
+    after = shown.current()
+    assert (after is not before, after.certificate) == (True, (keys / "gateway.crt").read_bytes())
+
+
+async def test_files_are_looked_at_once_in_a_while(own_keys: Path) -> None:
+    shown = Identity(own_keys / "ca.crt", own_keys / "gateway.crt", own_keys / "gateway.key", look_every_s=3_600)
+    before = shown.current()
+    pki.renew(own_keys)
+    assert shown.current() is before

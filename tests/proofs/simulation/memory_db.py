@@ -1,0 +1,193 @@
+"""PostgreSQL as the gateway's actions know it, in memory: each statement by its name, at once and as a whole."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from autogrocery.kit.pg.db import point_of
+from tests.proofs.simulation.statements import ORDERS
+from tests.proofs.simulation.tables import BEGINNING, Statement, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    from autogrocery.kit.pg.batch import Many
+    from tests.proofs.simulation.tables import Row
+
+ATTENTION = "inventory gives no clear answer"
+name_of = cache(point_of)
+
+
+def claim(
+    s: Statement, limit: int, wanted: Callable[[Row], bool], wait_s: Callable[[Row], float], **more: Any
+) -> list[Row]:
+    due = [
+        order for order in s.tables.orders.values() if order["due_at"] and order["due_at"] <= s.now and wanted(order)
+    ]
+    due.sort(key=lambda order: order["due_at"])
+    answer = []
+    for old in due[:limit]:
+        changes = {name: value(old) for name, value in more.items()}
+        s.change(old, attempts=old["attempts"] + 1, due_at=s.later(wait_s(old)), **changes)
+        owed_s = (s.now - (old["intent_at"] or s.now)).total_seconds()
+        answer.append({"order_id": old["order_id"], "owed_s": owed_s})
+    return answer
+
+
+def claim_owed(s: Statement, limit: int, lease_s: float) -> list[Row]:
+    def wait_s(order: Row) -> float:
+        cap_s = 60.0 if order["intent_at"] < s.now - timedelta(minutes=10) else 5.0
+        backoff_s: float = min(cap_s, 0.25 * 2.0 ** float(min(order["attempts"], 10)))
+        return lease_s + s.random() * backoff_s
+
+    def attention(order: Row) -> str | None:
+        return ATTENTION if order["attempts"] + 1 >= 10 else None
+
+    return claim(s, limit, lambda order: order["intent"] is not None, wait_s, attention=attention)
+
+
+def claim_expired(s: Statement, limit: int, lease_s: float) -> list[Row]:
+    def wanted(order: Row) -> bool:
+        return order["status"] == "PREVIEWED" and order["intent"] is None and order["expires_at"] <= s.now
+
+    return claim(s, limit, wanted, lambda _order: lease_s + s.random())
+
+
+def claim_silent(s: Statement, limit: int, lease_s: float, again_s: float) -> list[Row]:
+    def wanted(order: Row) -> bool:
+        return order["status"] == "PROCESSING" and order["intent"] is None
+
+    return claim(s, limit, wanted, lambda _order: lease_s + again_s * (0.8 + 0.4 * s.random()))
+
+
+def hasten(s: Statement) -> list[Row]:
+    late = s.later(1)
+    owed = [order for order in s.tables.orders.values() if order["intent"] and order["due_at"] > late]
+    return [s.change(order, due_at=s.later(s.random())) for order in owed]
+
+
+def flag(s: Statement, order_id: UUID, why: str) -> list[Row]:
+    order = s.tables.orders.get(order_id)
+    return [s.change(order, attention=why)] if order and order["finished_at"] is None else []
+
+
+def count(s: Statement) -> list[Row]:
+    living = [order for order in s.tables.orders.values() if order["due_at"]]
+    return [
+        {
+            "owed": sum(order["intent"] is not None for order in living),
+            "attention": sum(order["attention"] is not None for order in living),
+            "previewed": sum(order["status"] == "PREVIEWED" for order in living),
+            "processing": sum(order["status"] == "PROCESSING" for order in living),
+        }
+    ]
+
+
+def remember(s: Statement, order_id: UUID, webhook_id: str, sha256: bytes) -> list[Row]:
+    known = s.tables.inbox.get((order_id, webhook_id))
+    if known is None:
+        s.remember(order_id, webhook_id, sha256)
+    return [{"body_sha256": known["body_sha256"] if known else sha256}]
+
+
+def get_address(s: Statement, order_id: UUID) -> list[Row]:
+    order = s.tables.orders.get(order_id)
+    return [{"email": s.tables.devices[order["user_id"]]}] if order else []
+
+
+def claim_receipts(s: Statement, limit: int, lease_s: float) -> list[Row]:
+    open_ = [row for row in s.tables.receipts.values() if row["done_at"] is None and row["dead_at"] is None]
+    due = sorted((row for row in open_ if row["next_attempt_at"] <= s.now), key=lambda row: row["next_attempt_at"])
+    return [
+        s.change_receipt(row, next_attempt_at=s.later(lease_s), attempts=row["attempts"] + 1) for row in due[:limit]
+    ]
+
+
+def settle(s: Statement, settled: tuple[UUID, str | None]) -> list[Row]:
+    order_id, note = settled
+    row = s.tables.receipts.get(order_id)
+    return [s.change_receipt(row, done_at=s.now, last_error=note)] if row else []
+
+
+def bury(s: Statement, order_id: UUID, why: str) -> list[Row]:
+    row = s.tables.receipts.get(order_id)
+    return [s.change_receipt(row, dead_at=s.now, last_error=why)] if row else []
+
+
+def defer(s: Statement, order_id: UUID, why: str, wait_s: float) -> list[Row]:
+    row = s.tables.receipts.get(order_id)
+    if row is None or row["done_at"] is not None:
+        return []
+    return [s.change_receipt(row, next_attempt_at=s.later(wait_s), last_error=why)]
+
+
+def age(s: Statement, created_at: datetime) -> list[Row]:
+    return [{"age_s": (s.now - created_at).total_seconds()}]
+
+
+def add_epoch(s: Statement, epoch: int) -> list[Row]:
+    if epoch in s.tables.epochs:
+        return []
+    s.add_epoch(epoch)
+    return [{"epoch": epoch}]
+
+
+STATEMENTS: dict[str, Callable[..., list[Row]]] = {
+    **ORDERS,
+    "due.claim_owed": claim_owed,
+    "due.claim_expired": claim_expired,
+    "due.claim_silent": claim_silent,
+    "due.hasten": hasten,
+    "due.flag": flag,
+    "due.count": count,
+    "inbox.remember": remember,
+    "receipts.get_address": get_address,
+    "receipt_outbox.claim": claim_receipts,
+    "receipt_outbox.settle": settle,
+    "receipt_outbox.bury": bury,
+    "receipt_outbox.defer": defer,
+    "outbox.age": age,
+    "metrics_log.add_epoch": add_epoch,
+}
+
+
+class MemoryDb:
+    """The tables behind the verbs of kit.pg.Db; `now` and `random` are the database's own, and settable."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self.tables = Tables()
+        self.now = BEGINNING
+        self.random = random
+        self.statements = dict(STATEMENTS)
+        self.on_change: Callable[[Row | None, Row], None] = lambda _old, _new: None
+
+    def execute(self, name: str, args: tuple[Any, ...], now: datetime) -> tuple[list[Row], Statement]:
+        """Run the statement of that name as of `now`; raises LookupError if nobody has taught it, and asyncpg's errors."""
+        deed = self.statements.get(name)
+        if deed is None:
+            raise LookupError(
+                f"the memory database does not know the statement {name!r}: teach it in tests/proofs/simulation"
+            )
+        statement = Statement(self.tables, now, self.random)
+        answer = deed(statement, *args)
+        statement.commit()
+        for old, new in statement.moved:
+            self.on_change(old, new)
+        return answer, statement
+
+    async def rows(self, sql: str, *args: Any) -> list[Row]:
+        return self.execute(name_of(sql), args, self.now)[0]
+
+    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+        return self.execute(point, (row, *lists), self.now)[0]
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        found = await self.rows(sql, *args)
+        return found[0] if found else None
+
+    async def run(self, sql: str, *args: Any) -> int:
+        return len(await self.rows(sql, *args))

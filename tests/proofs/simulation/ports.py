@@ -1,0 +1,219 @@
+"""The ports of one gateway process, as its actions see them: real interfaces, memory behind, the network between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+
+from autogrocery.contracts.analytics.metric import OrderMetric, decode
+from autogrocery.gateway.core.quote import Price, Quote
+from autogrocery.gateway.peers.mail import SENDER
+from autogrocery.kit.errors import InDoubt, Unavailable
+from autogrocery.kit.pg.recent import Recent
+from tests.proofs.simulation.memory_db import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from email.message import EmailMessage
+
+    from autogrocery.gateway.core.order import Cause, Line, Robot, Status
+    from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.peers.inventory import Hold, Standing
+    from autogrocery.kit.pg.batch import Many
+    from tests.proofs.simulation.memory_db import MemoryDb
+    from tests.proofs.simulation.memory_inventory import Shelf
+    from tests.proofs.simulation.network import Life, Network
+    from tests.proofs.simulation.tables import Row
+
+T = TypeVar("T")
+DB_DEADLINE_S = 4.0
+PEER_DEADLINE_S = 2.0
+QUOTE_DEADLINE_S = 1.0
+OUTAGE_CALLS = 5  # failures in a row after which the first success is a recovery
+
+
+def _no_database(fate: str) -> Exception:
+    return Unavailable("database_unavailable", fate)
+
+
+def _in_doubt(peer: str) -> Callable[[str], Exception]:
+    return lambda fate: InDoubt(peer, fate)
+
+
+def _order_in(args: Sequence[Any]) -> UUID | None:
+    return args[0] if args and isinstance(args[0], UUID) else None
+
+
+class DbPort:
+    """kit.pg.Db to the actions. `untold` collects the metrics whose commits nobody was told of."""
+
+    def __init__(
+        self, memory: MemoryDb, life: Life, network: Network, clock: Callable[[], Any], untold: set[tuple[int, int]]
+    ) -> None:
+        self.recent: Recent[Any] = Recent()
+        self._memory = memory
+        self._life = life
+        self._network = network
+        self._clock = clock
+        self._untold = untold
+
+    async def rows(self, sql: str, *args: Any) -> list[Row]:
+        """One statement, one commit."""
+        return await self._statement(name_of(sql), args, _order_in(args))
+
+    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+        """One order's share of a statement; what others share in it at the same time is theirs alone."""
+        return await self._statement(point, (row, *lists), _order_in(row))
+
+    async def _statement(self, name: str, args: tuple[Any, ...], order_id: UUID | None) -> list[Row]:
+        """Run it. `now()` is its arrival, though it may wait for a lock before it takes effect."""
+        network = self._network
+        now = self._clock()
+        if network.rng.random() < network.weather.slow:
+            await network.pause()
+        numbers: list[tuple[int, int]] = []
+
+        def effect() -> list[Row]:
+            answer, statement = self._memory.execute(name, args, now)
+            numbers.extend(statement.numbers)
+            self._untold.update(numbers)
+            return answer
+
+        found = await network.carry(self._life, name, order_id, effect, deadline_s=DB_DEADLINE_S, trouble=_no_database)
+        self._untold.difference_update(numbers)
+        return found
+
+    async def row(self, sql: str, *args: Any) -> Row | None:
+        found = await self.rows(sql, *args)
+        return found[0] if found else None
+
+    async def run(self, sql: str, *args: Any) -> int:
+        return len(await self.rows(sql, *args))
+
+
+class PeerState:
+    """What the loops and /readyz know of a peer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.available = True
+        self.on_recovery: Callable[[], None] = lambda: None
+        self._failed = 0
+
+    def note(self, *, ok: bool) -> None:
+        recovered = ok and self._failed >= OUTAGE_CALLS
+        self._failed = 0 if ok else self._failed + 1
+        if recovered:
+            self.on_recovery()
+
+
+class InventoryPort:
+    """peers.inventory.Inventory to the actions."""
+
+    def __init__(self, shelf: Shelf, life: Life, network: Network) -> None:
+        self.peer = PeerState("inventory")
+        self._shelf = shelf
+        self._life = life
+        self._network = network
+
+    async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
+        """As the real port: a hold that does not answer the question is no answer."""
+        hold = await self._call(
+            "reserve", order_id, lambda: self._shelf.reserve(order_id, wants, hold_s, partial=allow_partial)
+        )
+        asked = {want.sku: want.quantity for want in wants}
+        fits = hold.granted and all(0 < n <= asked.get(sku, 0) for sku, n in hold.granted.items())
+        if hold.refusal is None and (not fits or (hold.granted != asked and not allow_partial)):
+            raise InDoubt("inventory", "a hold that does not answer the question")
+        return hold
+
+    async def assign_robots(self, order_id: UUID, lines: Sequence[Line]) -> tuple[Robot, ...] | None:
+        return await self._call("assign", order_id, lambda: self._shelf.assign(order_id, lines))
+
+    async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:
+        return await self._call("release", order_id, lambda: self._shelf.release(order_id, release_as, cause))
+
+    async def get_order(self, order_id: UUID) -> Standing:
+        return await self._call("get", order_id, lambda: self._shelf.get(order_id))
+
+    async def _call(self, verb: str, order_id: UUID, effect: Callable[[], T]) -> T:
+        try:
+            answer = await self._network.carry(
+                self._life,
+                f"inventory.{verb}",
+                order_id,
+                effect,
+                deadline_s=PEER_DEADLINE_S,
+                trouble=_in_doubt("inventory"),
+            )
+        except InDoubt:
+            self.peer.note(ok=False)
+            raise
+        self.peer.note(ok=True)
+        return answer
+
+
+class PricingPort:
+    """peers.pricing.Pricing to the actions."""
+
+    def __init__(self, prices: dict[str, int], life: Life, network: Network) -> None:
+        self._prices = prices
+        self._life = life
+        self._network = network
+
+    async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
+        def effect() -> Quote:
+            known = {want.sku: Price(want.sku, self._prices[want.sku]) for want in wants if want.sku in self._prices}
+            return Quote("USD", known, tuple(want.sku for want in wants if want.sku not in known))
+
+        return await self._network.carry(
+            self._life, "pricing.quote", order_id, effect, deadline_s=QUOTE_DEADLINE_S, trouble=_in_doubt("pricing")
+        )
+
+
+class Sent(Struct, frozen=True):
+    """A metric as it left, and whether what it tells was committed by then."""
+
+    metric: OrderMetric
+    committed: bool
+
+
+class PublisherPort:
+    """kit.bus.Publisher to Metrics."""
+
+    def __init__(self, memory: MemoryDb, life: Life, sent: list[Sent]) -> None:
+        self.sent = 0
+        self.dropped = 0
+        self._memory = memory
+        self._life = life
+        self._sent = sent
+
+    async def publish(self, *frames: bytes) -> bool:
+        self._life.require()
+        metric = decode(frames[-1])
+        self._sent.append(Sent(metric, self._memory.tables.knows(metric)))
+        self.sent += 1
+        return True
+
+
+class MailPort:
+    """peers.mail.Mail to the receipts' relay: `delivered` keeps each Message-ID as often as it came."""
+
+    def __init__(self, delivered: list[str], life: Life, network: Network) -> None:
+        self.sender = SENDER
+        self._delivered = delivered
+        self._life = life
+        self._network = network
+
+    async def send(self, mail: EmailMessage, name: str) -> None:
+        def effect() -> None:
+            self._delivered.append(str(mail["Message-ID"]))
+
+        def trouble(fate: str) -> Exception:
+            return Unavailable("mail_unavailable", fate)
+
+        await self._network.carry(
+            self._life, "mail.send", UUID(name), effect, deadline_s=PEER_DEADLINE_S, trouble=trouble
+        )

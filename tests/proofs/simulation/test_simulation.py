@@ -1,0 +1,68 @@
+"""An order is right whatever a seed makes of its world; and a seed always makes the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autogrocery.kit.process.log import log
+from tests.proofs.simulation.loop import DeadlockError, VirtualLoop, run
+from tests.proofs.simulation.memory_db import MemoryDb
+from tests.proofs.simulation.report import Figures, run_all
+from tests.proofs.simulation.world import simulate
+
+ROOT = Path(__file__).parents[3]
+SEEDS = range(300)
+
+
+def test_three_hundred_seeds_break_no_invariant_and_meet_every_situation() -> None:
+    figures = Figures()
+    for _ in run_all(SEEDS, figures):
+        pass
+    assert not figures.failures, figures.failures[0].story
+    assert figures.missed == []
+
+
+def trace(seed: int) -> str:
+    return "\n".join(map(str, simulate(seed).journal.events))
+
+
+@pytest.mark.parametrize("seed", [3, 7, 11])
+def test_the_same_seed_is_the_same_run_to_the_byte(seed: int) -> None:
+    first = trace(seed)
+    random.seed()
+    assert trace(seed) == first
+    assert trace(seed + 1) != first
+
+
+def test_another_process_runs_the_same_and_prints_it() -> None:
+    command = [sys.executable, "-m", "tests.proofs.simulation", "--seed", "5", "--trace"]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.startswith(trace(5))
+
+
+def test_who_waits_for_nothing_is_told() -> None:
+    loop = VirtualLoop()
+
+    async def waits_for_ever() -> None:
+        await loop.create_future()
+
+    with pytest.raises(DeadlockError):
+        run(waits_for_ever(), loop)
+
+
+async def test_a_statement_that_nobody_taught_is_refused_loudly() -> None:
+    with pytest.raises(LookupError, match=r"orders\.unheard_of"):
+        await MemoryDb(random.Random(0).random).row("-- orders.unheard_of\nSELECT 1")
+
+
+def test_the_log_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    simulate(0)
+    log.info("something_happened")
+    assert "something_happened" in "".join(capsys.readouterr())

@@ -1,0 +1,44 @@
+"""The receipt that the README shows: `python -m tests.repository.docs.sample_receipt` prints it, and a test compares."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from autogrocery.gateway.core.order import Fact, Line, Order, Status, settle
+from autogrocery.gateway.core.receipt import receipt
+
+AT = datetime(2026, 11, 27, 17, 0, 12, tzinfo=UTC)
+LINES = (
+    Line("1029743", "Whole milk, 1 l", 2, 2, 129),
+    Line("1082185", "Bananas", 6, 6, 24),
+    Line("995242", "Rye bread", 3, 3, 249),
+)
+PICKED = {"1029743": 2, "1082185": 6, "995242": 1}
+
+
+def sample() -> str:
+    """Return the text of a PARTIAL order's receipt: of three loaves the shelf had one."""
+    quoted = sum(line.total_cents for line in LINES)
+    order = Order(
+        UUID("019ac5b2-7d10-7c3a-9b58-0f1d2c3b4a59"), 1, Status.PROCESSING, 2, "USD", quoted, quoted, LINES, AT, AT
+    )
+    end = settle(order, Fact.PICKED, PICKED)
+    lines = tuple(replace(line, picked=PICKED[line.sku]) for line in LINES)
+    finished = replace(
+        order,
+        status=end.status,
+        version=3,
+        total_cents=end.total_cents,
+        lines=lines,
+        outcome=end.outcome,
+        confirmed_at=AT.replace(minute=1),
+        finished_at=AT.replace(minute=4),
+    )
+    return receipt(finished, "mart-1").text
+
+
+if __name__ == "__main__":
+    print(sample(), end="")  # noqa: T201

@@ -1,0 +1,44 @@
+"""pgbench writes what the gateway writes: its orders pass the gateway's own audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from bench.pgbench import FORMS, open_yardstick, run_pgbench
+from bench.stage import count_violations
+
+if TYPE_CHECKING:
+    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
+
+ROWS = """
+SELECT (SELECT count(*) FROM grocery_orders) AS orders, (SELECT count(*) FROM grocery_orders WHERE status = 'COMPLETED') AS completed,
+       (SELECT count(*) FROM order_lines) AS lines, (SELECT count(*) FROM order_history) AS history,
+       (SELECT count(*) FROM receipt_outbox) AS receipts, (SELECT count(*) FROM webhook_inbox) AS webhooks
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_order_of_pgbench_is_an_order_of_ours(postgres: EmbeddedPostgres, form: str) -> None:
+    dsn = await open_yardstick(postgres)
+    result = await run_pgbench(postgres, dsn, clients=2, seconds=1.0, lines=3, form=form)
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetchrow(ROWS)
+    finally:
+        await connection.close()
+    assert rows is not None
+    orders = rows["orders"]
+    assert orders > 0
+    assert result.orders_per_s == pytest.approx(orders, rel=0.2)
+    assert dict(rows) == {
+        "orders": orders,
+        "completed": orders,
+        "lines": 3 * orders,
+        "history": 3 * orders,
+        "receipts": orders,
+        "webhooks": orders,
+    }
+    assert await count_violations(dsn) == 0

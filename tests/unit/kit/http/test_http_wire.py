@@ -1,0 +1,260 @@
+"""The layer under stress, byte by byte: bounds, deadlines, clients that go, work that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+
+from autogrocery.kit.http.app import BEHIND_FROM, App
+from autogrocery.kit.http.route import Route
+from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.process.run import StartError
+from tests.harness.http_probe import Stage, ask, guard, request, routes, served, token, until, wire
+
+BASKET = b'{"items":[{"sku":"milk","quantity":2}]}'
+HOST = b"Host: localhost\r\n"
+POST = b"POST /open HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+
+
+BROKEN = {
+    "no HTTP": (b"HELO there\r\n\r\n", 400, "bad_request"),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n", 400, "bad_request"),
+    "no Host": (b"GET /alive HTTP/1.1\r\n\r\n", 400, "bad_request"),
+    "two Hosts": (b"GET /alive HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_request"),
+    "one Host twice": (b"GET /alive HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "bad_request"),
+    "two Authorizations": (
+        b"GET /alive HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    "CL and TE": (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
+    "TE and CL": (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400, "bad_request"),
+    "two lengths": (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400, "bad_request"),
+    "negative length": (POST + b"Content-Length: -1\r\n\r\n", 400, "bad_request"),
+    "length in words": (POST + b"Content-Length: five\r\n\r\n", 400, "bad_request"),
+    "length beyond 64 bits": (POST + b"Content-Length: 99999999999999999999999\r\n\r\n", 400, "bad_request"),
+    "TE gzip": (POST + b"Transfer-Encoding: gzip\r\n\r\n", 400, "bad_request"),
+    "bad chunk size": (POST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", 400, "bad_request"),
+    "obs-fold": (b"GET /alive HTTP/1.1\r\n" + HOST + b"X-A: 1\r\n 2\r\n\r\n", 400, "bad_request"),
+    "space before colon": (b"GET /alive HTTP/1.1\r\nHost : a\r\n\r\n", 400, "bad_request"),
+    "NUL in a field": (b"GET /alive HTTP/1.1\r\n" + HOST + b"X-A: \0\r\n\r\n", 400, "bad_request"),
+    "CR alone": (b"GET /alive HTTP/1.1\r\n" + HOST + b"X-A: 1\rX-B: 2\r\n\r\n", 400, "bad_request"),
+    "HTTP/9.9": (b"GET /alive HTTP/9.9\r\n" + HOST + b"\r\n", 400, "bad_request"),
+    "CONNECT": (b"CONNECT db:5432 HTTP/1.1\r\n" + HOST + b"\r\n", 400, "bad_request"),
+    "URI of 3 KiB": (b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long"),
+    "query of 3 KiB": (b"GET /alive?" + b"a" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long"),
+    "URI without end": (b"GET /" + b"a" * 20_000, 414, "uri_too_long"),
+    "65 headers": (b"GET /alive HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 64 + b"\r\n", 431, "headers_too_large"),
+    "headers of 17 KiB": (
+        b"GET /alive HTTP/1.1\r\n" + HOST + b"A: " + b"b" * 17_000 + b"\r\n\r\n",
+        431,
+        "headers_too_large",
+    ),
+    "header without end": (b"GET /alive HTTP/1.1\r\n" + HOST + b"A: " + b"b" * 30_000, 431, "headers_too_large"),
+    "length of 64 KiB and one": (POST + b"Content-Length: 65537\r\n\r\n", 413, "payload_too_large"),
+}
+
+
+@pytest.mark.parametrize(("octets", "status", "code"), BROKEN.values(), ids=BROKEN.keys())
+async def test_what_breaks_the_protocol_gets_a_problem(port: int, octets: bytes, status: int, code: str) -> None:
+    async with wire(port) as line:
+        await line.send(octets)
+        reply = await line.reply()
+    assert (reply.status, reply.code) == (status, code)
+
+
+async def test_a_chunked_body_beyond_its_bound_is_refused_while_it_comes(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"x" * 4096 + b"\r\n") * 17)
+        assert (await line.reply()).code == "payload_too_large"
+
+
+async def test_a_body_of_exactly_64_kib_is_taken(port: int) -> None:
+    start, end = b'{"items":[],"note":"', b'"}'
+    body = start + b"x" * ((64 << 10) - len(start + end)) + end
+    assert (await ask(port, "POST", "/open", body)).status == 200
+
+
+async def test_a_refused_body_that_still_comes_does_not_spoil_the_connection(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(request("POST", "/open", b"x" * 200_000))
+        assert (await line.reply()).status == 413
+        await line.send(request("POST", "/open", BASKET))
+        assert (await line.reply()).status == 200
+
+
+async def test_a_client_that_waits_for_100_is_told_at_once_that_its_body_is_too_large(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(POST + b"Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n")
+        reply = await line.reply()
+        assert (reply.status, reply.headers["connection"]) == (413, "close")
+        assert await line.rest() == b""
+
+
+async def test_a_client_that_waits_for_100_gets_it(port: int) -> None:
+    async with wire(port) as line:
+        await line.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BASKET))
+        assert (await line.reply()).status == 100
+        await line.send(BASKET)
+        assert (await line.reply()).status == 200
+
+
+async def test_a_trailer_is_no_header(port: int) -> None:
+    trailer = b"Authorization: Bearer " + token("orders:write").encode()
+    head = (
+        b"POST /api/client/basket HTTP/1.1\r\n"
+        + HOST
+        + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    async with wire(port) as line:
+        await line.send(head + b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(BASKET), BASKET, trailer))
+        assert (await line.reply()).code == "invalid_token"
+
+
+async def test_a_body_that_comes_in_drops_is_put_together(port: int) -> None:
+    whole = request("POST", "/open", BASKET)
+    async with wire(port) as line:
+        for at in range(0, len(whole), 7):
+            await line.send(whole[at : at + 7])
+            await asyncio.sleep(0)
+        assert (await line.reply()).status == 200
+
+
+async def test_a_body_that_does_not_come_is_408(stage: Stage) -> None:
+    async with served(stage, body_deadline_s=0.2) as port, wire(port) as line:
+        await line.send(POST + b"Content-Length: 10\r\n\r\n{")
+        reply = await line.reply()
+        assert (reply.status, reply.code, reply.headers["connection"]) == (408, "request_timeout", "close")
+        assert await line.rest() == b""
+
+
+async def test_a_head_that_does_not_end_is_408(stage: Stage) -> None:
+    async with served(stage, head_deadline_s=0.2) as port, wire(port) as line:
+        await line.send(b"GET /alive HTTP/1.1\r\nHost: localh")
+        reply = await line.reply()
+        assert (reply.status, reply.code) == (408, "request_timeout")
+        assert await line.rest() == b""
+
+
+async def test_a_head_that_drips_does_not_win_time(stage: Stage) -> None:
+    async with served(stage, head_deadline_s=0.4) as port, wire(port) as line:
+        began = time.monotonic()
+        await line.send(b"GET /alive HTTP/1.1\r\nX: ")
+        reading = asyncio.create_task(line.reply())
+        while not reading.done():
+            await line.send(b"a")
+            await asyncio.wait({reading}, timeout=0.05)
+        assert (await reading).status == 408
+        assert time.monotonic() - began < 2
+
+
+async def test_a_connection_that_says_nothing_is_closed(stage: Stage) -> None:
+    async with served(stage, head_deadline_s=0.2) as port, wire(port) as line:
+        assert await line.rest() == b""
+
+
+async def test_action_past_its_deadline_is_503_and_goes_on(stage: Stage) -> None:
+    async with served(stage, action_deadline_s=0.2) as port:
+        reply = await ask(port, "GET", "/hold")
+        assert (reply.status, reply.code, reply.json["retryable"]) == (503, "deadline_exceeded", True)
+        assert not stage.finished.is_set()
+        stage.go_on.set()
+        await until(stage.finished)
+
+
+async def test_a_connection_answers_on_after_a_late_action(stage: Stage) -> None:
+    async with served(stage, action_deadline_s=0.2) as port, wire(port) as line:
+        await line.send(request("GET", "/hold"))
+        assert (await line.reply()).status == 503
+        await line.send(request("POST", "/open", BASKET))
+        assert (await line.reply()).status == 200
+        stage.go_on.set()
+        await until(stage.finished)
+        await line.send(request("POST", "/open", BASKET))
+        assert (await line.reply()).status == 200
+
+
+async def test_a_client_that_hangs_up_cancels_nothing(port: int, stage: Stage) -> None:
+    async with wire(port) as line:
+        await line.send(request("GET", "/hold"))
+        await until(stage.entered)
+        line.writer.transport.abort()
+    assert (await ask(port, "POST", "/open", BASKET)).status == 200  # the server has seen the reset by now
+    stage.go_on.set()
+    await until(stage.finished)
+
+
+async def test_beyond_max_in_flight_the_answer_comes_at_once(stage: Stage) -> None:
+    async with served(stage, max_in_flight=1) as port, wire(port) as line:
+        await line.send(request("GET", "/hold"))
+        await until(stage.entered)
+        began = time.monotonic()
+        reply = await ask(port, "POST", "/open", BASKET)
+        assert time.monotonic() - began < 0.5
+        assert (reply.status, reply.code) == (503, "overloaded")
+        assert int(reply.headers["retry-after"]) >= 1
+        assert (await ask(port, "GET", "/alive")).status == 200  # urgent
+        stage.go_on.set()
+        assert (await line.reply()).status == 200
+    assert stage.finished.is_set()
+
+
+async def test_a_process_that_falls_behind_refuses_what_begins_and_takes_what_goes_on(stage: Stage) -> None:
+    table = [
+        Route("GET", "/begin", stage.hold, auth=False, begins=True),
+        Route("POST", "/open", stage.basket, auth=False, body=dict),
+    ]
+    app = App(table, guard(), behind_s=0.1)
+    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR") as port, AsyncExitStack() as lines:
+        for _ in range(BEHIND_FROM):
+            line = await lines.enter_async_context(wire(port))
+            await line.send(request("GET", "/begin"))
+        await until(stage.entered)
+        await asyncio.sleep(0.15)
+        refused = await ask(port, "GET", "/begin")
+        assert (refused.status, refused.code) == (503, "overloaded")
+        assert (await ask(port, "POST", "/open", BASKET)).status == 200
+        stage.go_on.set()
+        assert (await line.reply()).status == 200
+        assert (await ask(port, "GET", "/begin")).status == 200
+        await app.stop()
+
+
+async def test_a_full_house_says_so_before_it_asks_who_comes(stage: Stage) -> None:
+    async with served(stage, max_in_flight=1) as port, wire(port) as line:
+        await line.send(request("GET", "/hold"))
+        await until(stage.entered)
+        assert (await ask(port, "GET", "/api/client/page")).status == 503
+        assert (
+            await ask(port, "GET", "/api/client/page?")
+        ).status == 401  # not the very target of the table: heard to its end
+        stage.go_on.set()
+
+
+async def test_two_listeners_share_a_process(stage: Stage) -> None:
+    async with served(stage) as one, served(Stage()) as other:
+        assert one != other
+        assert [(await ask(port, "GET", "/alive")).status for port in (one, other)] == [200, 200]
+
+
+async def test_a_port_in_use_names_the_port_and_the_setting(stage: Stage, port: int) -> None:
+    with pytest.raises(StartError, match=rf"127\.0\.0\.1:{port} .*TEST_ADDR"):
+        async with serve_http(App(routes(stage), guard()), "127.0.0.1", port, "TEST_ADDR"):
+            pass
+
+
+async def test_a_host_that_is_not_ours_names_the_setting(stage: Stage) -> None:
+    with pytest.raises(StartError, match="TEST_ADDR"):
+        async with serve_http(App(routes(stage), guard()), "192.0.2.1", 0, "TEST_ADDR"):
+            pass
+
+
+async def test_a_port_is_free_again_at_once(stage: Stage) -> None:
+    async with served(stage) as port:
+        assert (await ask(port, "GET", "/alive")).status == 200
+    async with serve_http(App(routes(Stage()), guard()), "127.0.0.1", port, "TEST_ADDR") as again:
+        assert again == port
+        assert (await ask(port, "GET", "/alive")).status == 200
