@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--update", action="store_true", help="keep what the JSON file has of other parts")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
     asked = parser.parse_args()
-    if unknown := set(asked.parts) - {*PARTS, COST} | set(asked.without) - GAINS.keys():
+    if unknown := set(asked.parts) - {*PARTS, COST} | set(asked.without) - {*GAINS}:
         parser.error(f"no such part or gain: {', '.join(sorted(unknown))}")
     return asked
 

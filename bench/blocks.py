@@ -20,13 +20,14 @@ import uvicorn
 import uvloop
 from msgspec import Struct
 
-from autogrocery.gateway.core.order import Fact, Robot, Status, settle
-from autogrocery.gateway.core.quote import Price, Quote, Want, lines_of, merge
+from autogrocery.gateway.core.order import Fact, Robot, Status, WebhookDelivery, compute_result
+from autogrocery.gateway.core.quote import Price, Quote, RequestedItem, lines_of, merge
+from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
-from autogrocery.gateway.store import moves, orders
-from autogrocery.gateway.store.moves import Change, Delivery
+from autogrocery.gateway.store import orders, transitions
+from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.gateway.wire.orders import PreviewIn
 from autogrocery.kit import bus
 from autogrocery.kit.http.app import App, Guard, Request, Route
@@ -75,7 +76,7 @@ class Ends(Struct, frozen=True):
     targets: dict[str, str]
     times: int
     at_once: int
-    wants: list[Want]
+    wants: list[RequestedItem]
 
 
 async def bare(_scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -137,19 +138,20 @@ async def statements(ends: Ends) -> AsyncIterator[Work]:
     lines = _lines(ends.wants)
     numbers = itertools.count(1)
     async with open_db(ends.dsn, application="blocks") as db:
+        store = OrderStore(db)
 
-        def number() -> orders.Number:
-            return orders.Number(1, next(numbers))
+        def number() -> MetricNumber:
+            return MetricNumber(1, next(numbers))
 
         async def work() -> None:
             order_id = clock.uuid7()
-            made = await orders.add(db, order_id, 1, CURRENCY, lines, sha256=SHA256, ttl_s=TTL_S, number=number())
+            made = await orders.add(store, order_id, 1, CURRENCY, lines, sha256=SHA256, ttl_s=TTL_S, number=number())
             assert made is not None
-            assert await moves.mark_dispatched(db, order_id, ROBOTS, number=number())
-            delivery = Delivery(f"msg_{order_id}", SHA256)
-            settlement = settle(msgspec.structs.replace(made, status=Status.PROCESSING), Fact.PICKED, None)
-            assert await moves.finish(
-                db, order_id, settlement, robots=None, even_if_idle=False, delivery=delivery, number=number()
+            assert await transitions.mark_dispatched(store, made, ROBOTS, number=number())
+            delivery = WebhookDelivery(f"msg_{order_id}", SHA256)
+            settlement = compute_result(msgspec.structs.replace(made, status=Status.PROCESSING), Fact.PICKED, None)
+            assert await transitions.finish(
+                store, order_id, settlement, robots=None, even_if_idle=False, delivery=delivery, number=number()
             )
 
         yield work
@@ -165,7 +167,9 @@ async def frames(_ends: Ends) -> AsyncIterator[Work]:
         async def work() -> None:
             order_id = clock.uuid7()
             for status in (Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED):
-                await metrics.tell([Change(order_id, 1, status, at, at, PRICE_CENTS, 2, 2, metrics.take())])
+                await metrics.publish(
+                    [StatusChange(order_id, 1, status, at, at, PRICE_CENTS, 2, 2, metrics.reserve_numbers())]
+                )
 
         yield work
 
@@ -228,7 +232,7 @@ async def blocks(
     server: EmbeddedPostgres, at_once: int, basket: Sequence[tuple[str, int]], *, times: int = TIMES
 ) -> list[Block]:
     """Measure all blocks, one after the other, each so often with so many under way."""
-    wants = list(merge([Want(sku, quantity) for sku, quantity in basket]))
+    wants = list(merge([RequestedItem(sku, quantity) for sku, quantity in basket]))
     async with open_stage(server, connections=at_once) as stage:
         told = msgspec.json.encode(Ends(stage.dsn, stage.targets, times, at_once, wants)) + b"\n"
         found = []
@@ -271,10 +275,10 @@ async def _of_work(name: str, told: bytes) -> float:
         return float(await _told_by(process))
 
 
-async def _of_server(name: str, times: int, at_once: int, wants: Sequence[Want]) -> float:
+async def _of_server(name: str, times: int, at_once: int, wants: Sequence[RequestedItem]) -> float:
     body = msgspec.json.encode({"items": [{"sku": want.sku, "quantity": want.quantity} for want in wants]})
     claims: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "scopes": (SCOPE,), "ttl_s": 3_600}
-    token = issue(KEY, user_id=1, device_id="bench", **claims)
+    token = issue(KEY, user_id=1, principal="bench", **claims)
     request = post("/block", body, ("authorization", f"Bearer {token}"))
     async with _process(name) as process:
         port = int(await _told_by(process))
@@ -312,7 +316,7 @@ async def _ask(wires: Sequence[Wire], request: bytes, times: int) -> None:
         await done.wait()
 
 
-def _lines(wants: Sequence[Want]) -> tuple[Line, ...]:
+def _lines(wants: Sequence[RequestedItem]) -> tuple[Line, ...]:
     """Return what was wanted as priced and granted in full."""
     quote = Quote(CURRENCY, {want.sku: Price(want.sku, PRICE_CENTS) for want in wants}, ())
     return lines_of(wants, quote, {want.sku: want.quantity for want in wants})

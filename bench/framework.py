@@ -9,12 +9,11 @@ from uuid import UUID  # noqa: TC003 - pydantic reads annotations
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
+from autogrocery.kit.http.app import App
 from bench.shoppers import CONFIRM_PATH, PREVIEW_PATH, WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from autogrocery.kit.http.app import App
 
     Ours = Callable[[App, dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -41,7 +40,7 @@ class Which(BaseModel):
 
 
 def framed(ours: Ours) -> Ours:
-    """Return what FastAPI makes of an order's three requests, each answered by `ours`; other requests are left to it alone."""
+    """Return an ASGI application in which FastAPI reads an order's three requests and `ours` answers them all."""
 
     async def answered(request: Request, response: Response) -> Any:
         raw, said = await request.body(), []
@@ -74,6 +73,17 @@ def framed(ours: Ours) -> Ours:
             await ours(app, scope, receive, send)
 
     return through
+
+
+_framed = framed(App.__call__)
+
+
+class FramedApp(App):
+    """Our application behind FastAPI."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer one ASGI connection."""
+        await _framed(self, scope, receive, send)
 
 
 def _told(said: list[dict[str, Any]], response: Response) -> Any:

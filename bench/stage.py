@@ -18,7 +18,7 @@ import asyncpg
 from msgspec import Struct
 
 from autogrocery.gateway.actions.audit import audit
-from autogrocery.gateway.actions.log_in import ISSUER
+from autogrocery.gateway.actions.issue_tokens import ISSUER
 from autogrocery.gateway.core.account import SCOPES, Audience, Kind
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.migrate import migrate
@@ -135,7 +135,7 @@ async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
         "scopes": SCOPES[Kind.DEVICE],
         "ttl_s": TOKEN_TTL_S,
     }
-    return [tokens.issue(key, user_id=row["id"], device_id=row["device_id"], **claims) for row in rows]
+    return [tokens.issue(key, user_id=row["id"], principal=row["device_id"], **claims) for row in rows]
 
 
 @asynccontextmanager
@@ -205,5 +205,5 @@ async def _ready(child: Child) -> None:
     give_up_at = time.monotonic() + READY_S
     while not child.ready():
         if time.monotonic() > give_up_at:
-            raise TimeoutError(child.obituary())
+            raise TimeoutError(child.exit_report())
         await asyncio.sleep(POLL_S)

@@ -13,7 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Outcome, Status
-from autogrocery.gateway.store.writes import TOGETHER, WRITE, Asked
+from autogrocery.gateway.store.writes import WRITE, WRITE_BATCH, WriteRow
 from autogrocery.kit.pg.batch import PLANNER
 from autogrocery.kit.process import clock
 from bench.pgbench import ROBOTS
@@ -52,7 +52,7 @@ async def shares(server: EmbeddedPostgres, batch: int, lines: int) -> list[Share
         for turn in range(BATCHES):
             ids = [clock.uuid7() for _ in range(batch)]
             for kind, items in stages(ids, lines, turn):
-                text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {WRITE}", *TOGETHER.columns(items))
+                text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {WRITE}", *WRITE_BATCH.columns(items))
                 told.setdefault(kind, []).append(json.loads(text)[0])
     finally:
         await connection.close()
@@ -67,7 +67,7 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
         "preview",
         [
             (
-                Asked(
+                WriteRow(
                     one,
                     Status.PREVIEWED,
                     Cause.PREVIEWED,
@@ -90,7 +90,7 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
     yield (
         "confirm",
         [
-            (Asked(one, Status.PROCESSING, Cause.DISPATCHED, epoch, 3 * number + 1, robots=ROBOTS), [], [])
+            (WriteRow(one, Status.PROCESSING, Cause.DISPATCHED, epoch, 3 * number + 1, robots=ROBOTS), [], [])
             for number, one in numbered
         ],
     )
@@ -98,7 +98,7 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
         "webhook",
         [
             (
-                Asked(
+                WriteRow(
                     one,
                     Status.COMPLETED,
                     Cause.PICKED,

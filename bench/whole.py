@@ -16,9 +16,9 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from autogrocery.cli.fleet import provision
+from autogrocery.cli.demo_accounts import provision
 from autogrocery.cli.migrations import migrate_all
-from autogrocery.cli.whole_audit import audit_all
+from autogrocery.cli.network_audit import audit_all
 from autogrocery.kit.process import settings
 from autogrocery.lab.demand.demand import load_demand, stock_for
 from autogrocery.lab.network import options_from, running_stack

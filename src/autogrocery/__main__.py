@@ -1,4 +1,4 @@
-"""The command line: argument parsing only. What a command needs is imported when it runs, so that --help stays quick."""
+"""The command line: argument parsing only. A command's modules are imported when it runs, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROLES = {
     "robots": "reference peer: a simulated fleet",
     "analytics": "reference peer: counts metrics and finds gaps",
 }
-MOST = 100_000  # of anything that is counted
-LONGEST = 1_440  # minutes, a day; also more orders a second than one machine makes, and days that no food keeps
+MAX_COUNT = 100_000
+MAX_NUMBER = 1_440  # a day in minutes; more orders a second, or days of shelf life, than there can be
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of every command."""
+    """Return the parser of all commands."""
     top = argparse.ArgumentParser(
         prog="autogrocery",
         description="Ordering gateway of the Autonomous Grocery Network.",
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
     )
     openapi.set_defaults(role="openapi")
-    _command(commands, "doctor", "check this machine and what it is set to", "autogrocery doctor", "doctor:run_doctor")
+    _command(commands, "doctor", "check this machine and its settings", "autogrocery doctor", "doctor:run_doctor")
     return top
 
 
@@ -77,57 +77,59 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     prove = _command(
         commands,
         "prove",
-        "break a network of its own all the time and prove that every order stays right; exit 1 if not",
+        "run a network under constant faults and prove that every order stays right; exit 1 if not",
         "autogrocery prove --minutes 3 --seed 7 --html proof.html",
-        "proving:run_prove",
+        "prove:run_prove",
     )
-    prove.add_argument("--minutes", type=_lasting, default=3.0, help="how long it is broken (default 3)")
-    prove.add_argument("--seed", type=int, default=1, help="which disasters and baskets (default 1)")
-    prove.add_argument("--rate", type=_lasting, default=6.0, help="orders a second (default 6)")
-    prove.add_argument("--json", metavar="FILE", help="write the figures there too")
-    prove.add_argument("--html", metavar="FILE", help="write a page with a timeline there")
+    prove.add_argument("--minutes", type=number, default=3.0, help="how long faults are injected (default 3)")
+    prove.add_argument("--seed", type=int, default=1, help="selects faults and baskets (default 1)")
+    prove.add_argument("--rate", type=number, default=6.0, help="orders a second (default 6)")
+    prove.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    prove.add_argument("--html", metavar="FILE", help="also write a page with a timeline to this file")
     replay = _command(
         commands,
         "replay",
         "replay real baskets against a running gateway",
         "autogrocery replay --url http://127.0.0.1:5050 --orders 100",
-        "replaying:run_replay",
+        "replay:run_replay",
     )
-    replay.add_argument("--url", required=True, help="the gateway's public address")
-    replay.add_argument("--internal-url", help="its internal address: then the run is audited too")
+    replay.add_argument("--url", required=True, help="the gateway's public URL")
+    replay.add_argument("--internal-url", help="its internal URL: with it the run is audited too")
     for made in (up, demo):
         made.add_argument(
-            "--tls", action="store_true", help="mutual TLS and CURVE on every link, by the keys in the home's pki"
+            "--tls",
+            action="store_true",
+            help="mutual TLS and CURVE on every link, with the keys in the home's pki directory",
         )
     for made in (demo, replay):
-        made.add_argument("--orders", type=_positive, default=200, help="how many baskets (default 200)")
-        made.add_argument("--rate", type=_lasting, default=20.0, help="orders a second (default 20)")
-        made.add_argument("--seed", type=int, default=1, help="which baskets (default 1)")
-        made.add_argument("--json", metavar="FILE", help="write the figures there too")
-    stock = commands.add_parser("stock", help="put stock on the shelves").add_subparsers(dest="deed", required=True)
+        made.add_argument("--orders", type=count, default=200, help="number of baskets (default 200)")
+        made.add_argument("--rate", type=number, default=20.0, help="orders a second (default 20)")
+        made.add_argument("--seed", type=int, default=1, help="selects the baskets (default 1)")
+        made.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    stock = commands.add_parser("stock", help="stock and prices: load").add_subparsers(dest="action", required=True)
     load = _command(
         stock,
         "load",
         "load stock and prices through the peers' RPCs",
         "autogrocery stock load --demo",
-        "replaying:run_stock_load",
+        "replay:run_stock_load",
     )
     load.add_argument("file", nargs="?", help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity")
-    load.add_argument("--demo", action="store_true", help="what the demo's baskets need")
+    load.add_argument("--demo", action="store_true", help="load what the demo's baskets need")
 
 
 def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     migrate = _command(
         commands,
         "migrate",
-        "bring the database to this version's tables",
+        "migrate the database to this version's tables",
         "autogrocery migrate status",
         "database:run_migrate",
     )
     migrate.add_argument(
-        "deed", nargs="?", choices=["status", "check"], help="status lists, check exits 1 if any is missing"
+        "action", nargs="?", choices=["status", "check"], help="status lists them, check exits 1 if one is missing"
     )
-    migrate.add_argument("--only", choices=["gateway", "inventory", "pricing"], help="one part's tables only")
+    migrate.add_argument("--only", choices=["gateway", "inventory", "pricing"], help="only the tables of one part")
     _command(
         commands,
         "audit",
@@ -135,88 +137,96 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "autogrocery audit",
         "database:run_audit",
     )
-    order = commands.add_parser("order", help="look at one order").add_subparsers(dest="deed", required=True)
-    show = _command(order, "show", "an order's timeline", "autogrocery order show 0190…", "database:run_order_show")
+    order = commands.add_parser("order", help="orders: show").add_subparsers(dest="action", required=True)
+    show = _command(
+        order, "show", "show an order and its timeline", "autogrocery order show 0190…", "database:run_order_show"
+    )
     show.add_argument("order_id")
-    _shelf(commands)
+    _stock(commands)
 
 
-def _shelf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _stock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     lots = _command(
         commands,
         "lots",
-        "list the lots on the shelves, those that expire first first",
+        "list the lots on the shelves by expiry, earliest first",
         "autogrocery lots --expiring-within 3",
-        "shelf:run_lots",
+        "stock:run_lots",
     )
-    lots.add_argument("--expiring-within", type=_lasting, metavar="DAYS", help="only what expires by then")
+    lots.add_argument("--expiring-within", type=number, metavar="DAYS", help="only lots that expire within DAYS")
     ledger = _command(
         commands,
         "ledger",
-        "list what came in, and what was missing, expired or recalled, newest first",
+        "list goods received and goods missing, expired or recalled, newest first",
         "autogrocery ledger --cause shrink",
-        "shelf:run_ledger",
+        "stock:run_ledger",
     )
-    ledger.add_argument("--cause", choices=["restock", "shrink", "expired", "recall"], help="one cause only")
+    ledger.add_argument(
+        "--cause", choices=["restock", "shrink", "expired", "recall"], help="only entries of this cause"
+    )
     for made in (lots, ledger):
-        made.add_argument("--sku", help="one product only")
-        made.add_argument("--limit", type=_positive, default=100, help="how many (default 100)")
+        made.add_argument("--sku", help="only this product")
+        made.add_argument("--limit", type=count, default=100, help="number of rows (default 100)")
     recall = _command(
         commands,
         "recall",
-        "take a lot off the shelves for good and list who got of it; exit 1 if it is unknown",
+        "withdraw a lot from sale and list the orders that got units of it; exit 1 if it is unknown",
         "autogrocery recall 3F9A-01BC-77DE --json",
-        "shelf:run_recall",
+        "stock:run_recall",
     )
     recall.add_argument("lot", help="as `autogrocery lots` prints it")
     recall.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    deeds = commands.add_parser("receipt", help="receipts: list, replay").add_subparsers(dest="deed", required=True)
+    actions = commands.add_parser("receipt", help="receipts: list, replay").add_subparsers(dest="action", required=True)
     listing = _command(
-        deeds, "list", "list receipts, newest first", "autogrocery receipt list --dead", "receipts:run_receipt_list"
+        actions, "list", "list receipts, newest first", "autogrocery receipt list --dead", "receipts:run_receipt_list"
     )
-    listing.add_argument("--dead", action="store_true", help="only those that were given up")
-    listing.add_argument("--limit", type=_positive, default=50, help="how many at most (default 50)")
+    listing.add_argument("--dead", action="store_true", help="only dead ones")
+    listing.add_argument("--limit", type=count, default=50, help="number of rows (default 50)")
     replay = _command(
-        deeds,
+        actions,
         "replay",
-        "try a receipt anew that was given up",
+        "send a dead receipt again",
         "autogrocery receipt replay --all-dead",
         "receipts:run_receipt_replay",
     )
     replay.add_argument("order_id", nargs="?")
-    replay.add_argument("--all-dead", action="store_true", help="all that were given up")
+    replay.add_argument("--all-dead", action="store_true", help="every dead receipt")
 
 
 def _keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    deeds = commands.add_parser("pki", help="keys for mutual TLS and CURVE").add_subparsers(dest="deed", required=True)
+    actions = commands.add_parser("pki", help="keys for mutual TLS and CURVE: init, renew").add_subparsers(
+        dest="action", required=True
+    )
     init = _command(
-        deeds,
+        actions,
         "init",
-        "make a development CA, a leaf for each process and CURVE keys; overwrites nothing",
+        "create a development CA, a leaf for each process and CURVE keys; overwrites nothing",
         "autogrocery pki init --dir keys",
         "keys:run_init",
     )
     renew = _command(
-        deeds,
+        actions,
         "renew",
-        "make the leaves anew by the same CA; who runs takes them by itself",
+        "issue new leaves from the same CA; running processes reload them",
         "autogrocery pki renew --dir keys",
         "keys:run_renew",
     )
     for made in (init, renew):
-        made.add_argument("--dir", help="where (default: pki in the home)")
+        made.add_argument("--dir", help="directory of the keys (default: pki in the home)")
 
 
 def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kind: str) -> None:
-    deeds = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(dest="deed", required=True)
+    actions = commands.add_parser(kind, help=f"{kind}s: add, list, disable").add_subparsers(
+        dest="action", required=True
+    )
     needs = {"truck": " --supplier acme-dairy", "robot": " --class bread"}.get(kind, "")
     add = _command(
-        deeds,
+        actions,
         "add",
-        f"add a {kind}; prints its password once unless one comes on stdin",
+        f"add a {kind}; a generated password is printed once",
         f"autogrocery {kind} add {kind}-7{needs}",
         "registry:run_add",
     )
@@ -225,24 +235,28 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
     add.add_argument("--email")
     add.add_argument("--phone", help="E.164")
     if kind == "truck":
-        add.add_argument("--supplier", required=True, help="the supplier_id for which it restocks, and for no other")
-        add.add_argument("--name", help="the supplier's name, for the list")
+        add.add_argument("--supplier", required=True, help="the supplier_id of its deliveries")
+        add.add_argument("--name", help="the supplier's name, for `truck list`")
     if kind == "robot":
         add.add_argument(
             "--class", dest="robot_class", required=True, choices=["bread", "dairy", "meat", "produce", "party"]
         )
-    listing = _command(deeds, "list", f"list {kind}s", f"autogrocery {kind} list", "registry:run_list")
+    listing = _command(actions, "list", f"list {kind}s", f"autogrocery {kind} list", "registry:run_list")
     disable = _command(
-        deeds, "disable", f"shut a {kind} out", f"autogrocery {kind} disable {kind}-7", "registry:run_disable"
+        actions,
+        "disable",
+        f"disable a {kind}: its tokens are refused",
+        f"autogrocery {kind} disable {kind}-7",
+        "registry:run_disable",
     )
     disable.add_argument("device_id")
     for made in (add, listing, disable):
         made.set_defaults(kind=kind)
     if kind == "device":
         alerts = _command(
-            deeds,
+            actions,
             "alerts",
-            "choose what a device hears of by SMS",
+            "set which SMS alerts a device gets",
             "autogrocery device alerts device-7 none",
             "registry:run_alerts",
         )
@@ -251,34 +265,42 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
 
 
 def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    what = "codes that let devices register while REGISTRATION is code"
-    deeds = commands.add_parser("enrolment", help=what).add_subparsers(dest="deed", required=True)
+    what = "enrolment codes: add, list, revoke; devices register with them if REGISTRATION is code"
+    actions = commands.add_parser("enrolment", help=what).add_subparsers(dest="action", required=True)
     add = _command(
-        deeds,
+        actions,
         "add",
-        "make a code; it is printed once",
+        "create a code; it is printed once",
         "autogrocery enrolment add --uses 20 --days 7",
         "enrolment:run_add",
     )
-    add.add_argument("--uses", type=_positive, default=1, help="how many devices it lets in (default 1)")
-    add.add_argument("--days", type=_positive, default=7, help="how long it is good (default 7)")
-    _command(deeds, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list")
-    revoke = _command(deeds, "revoke", "end a code", "autogrocery enrolment revoke 3", "enrolment:run_revoke")
-    revoke.add_argument("code_id", type=_positive)
+    add.add_argument("--uses", type=count, default=1, help="number of devices that can register with it (default 1)")
+    add.add_argument("--days", type=count, default=7, help="days until it expires (default 7)")
+    _command(actions, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list")
+    revoke = _command(
+        actions,
+        "revoke",
+        "revoke a code: no further device can register with it",
+        "autogrocery enrolment revoke 3",
+        "enrolment:run_revoke",
+    )
+    revoke.add_argument("code_id", type=count)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MOST:
-        raise argparse.ArgumentTypeError(f"from 1 to {MOST:,}")
-    return number
+def count(text: str) -> int:
+    """Parse an argument that counts something; argparse shows this function's name in its error."""
+    value = int(text)
+    if not 1 <= value <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"from 1 to {MAX_COUNT:,}")
+    return value
 
 
-def _lasting(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= LONGEST:
-        raise argparse.ArgumentTypeError(f"more than 0, and at most {LONGEST:,}")
-    return number
+def number(text: str) -> float:
+    """Parse a duration or rate; argparse shows this function's name in its error."""
+    value = float(text)
+    if not 0 < value <= MAX_NUMBER:
+        raise argparse.ArgumentTypeError(f"more than 0, and at most {MAX_NUMBER:,}")
+    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

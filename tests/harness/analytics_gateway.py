@@ -1,10 +1,9 @@
-"""A gateway as the analytics engine sees it: a history behind HTTP, and a publisher that can lose, repeat and reorder."""
+"""What the analytics engine needs of a gateway: a fake metrics log over HTTP; and the engine itself, run in a task."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from autogrocery.analytics.app import main
 from autogrocery.contracts.analytics.metric import OrderMetric
+from autogrocery.lab.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,7 @@ STOP_WITHIN_S = 10.0
 
 
 def metric(sequence: int, *, epoch: int = 1, **changed: Any) -> OrderMetric:
-    """One metric of an order of its own."""
+    """Return a metric of an order that no other (epoch, sequence) has."""
     one = OrderMetric(
         str(UUID(int=epoch << 64 | sequence)),
         "COMPLETED",
@@ -37,28 +37,15 @@ def metric(sequence: int, *, epoch: int = 1, **changed: Any) -> OrderMetric:
     return msgspec.structs.replace(one, **changed)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def until(holds: Callable[[], object], deadline_s: float = 15.0) -> None:
-    """Wait until `holds()`; TimeoutError after the deadline."""
-    async with asyncio.timeout(deadline_s):
-        while not holds():  # noqa: ASYNC110 - whatever the gateway was asked
-            await asyncio.sleep(0.01)
-
-
-class History:
-    """The metrics log, on a fixed port, which can be shut and opened."""
+class FakeMetricsLog:
+    """A metrics log on a fixed port, which can be stopped and started; `queries` has the query of every request."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.metrics: dict[int, dict[int, OrderMetric]] = {}
         self.void: dict[int, list[int]] = {}
         self.last: dict[int, int] = {}
-        self.asked: list[dict[str, str]] = []
+        self.queries: list[dict[str, str]] = []
 
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
@@ -78,19 +65,23 @@ class History:
             await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        self.asked.append(dict(request.query))
+        self.queries.append(dict(request.query))
         if "epoch" not in request.query:
             return web.json_response({"epochs": [{"epoch": e, "last_sequence": n} for e, n in self.last.items()]})
         epoch, after = int(request.query["epoch"]), int(request.query["after"])
         numbers = sorted(number for number in self.metrics.get(epoch, {}) if number > after)[:PAGE]
-        until = numbers[-1] if len(numbers) == PAGE else None
-        void = [number for number in self.void.get(epoch, ()) if number > after and (until is None or number <= until)]
-        told = [msgspec.to_builtins(self.metrics[epoch][number]) for number in numbers]
-        return web.json_response({"metrics": told, "void": void, "next_after": until})
+        next_after = numbers[-1] if len(numbers) == PAGE else None
+        void = [
+            number
+            for number in self.void.get(epoch, ())
+            if number > after and (next_after is None or number <= next_after)
+        ]
+        metrics = [msgspec.to_builtins(self.metrics[epoch][number]) for number in numbers]
+        return web.json_response({"metrics": metrics, "void": void, "next_after": next_after})
 
 
 class Engine:
-    """A running engine's status file."""
+    """The status file of a running engine."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -98,21 +89,21 @@ class Engine:
     def figures(self) -> dict[str, Any]:
         return json.loads(self._file.read_bytes()) if self._file.exists() else {}
 
-    async def shows(self, holds: Callable[[dict[str, Any]], object], deadline_s: float = 15.0) -> dict[str, Any]:
-        """Wait until the file's figures hold, and return them; TimeoutError after the deadline."""
-        async with asyncio.timeout(deadline_s):
-            while not (told := self.figures()) or not holds(told):  # noqa: ASYNC110 - a file tells nobody
+    async def shows(self, predicate: Callable[[dict[str, Any]], object], timeout_s: float = 15.0) -> dict[str, Any]:
+        """Poll the file until its figures satisfy `predicate`, and return them; raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not (figures := self.figures()) or not predicate(figures):  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.02)
-        return told
+        return figures
 
 
 @asynccontextmanager
-async def engine(home: Path, history: History, address: str) -> AsyncIterator[Engine]:
-    """Run the engine's process on a publisher's address."""
+async def engine(home: Path, metrics_log: FakeMetricsLog, address: str) -> AsyncIterator[Engine]:
+    """Run the analytics role in this process, subscribed to a publisher's address."""
     file = home / "analytics.json"
     environ = {
         "ANALYTICS_ZMQ_ADDR": address,
-        "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{history.port}",
+        "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
         "ANALYTICS_STATUS_FILE": str(file),
     }
     stop = asyncio.Event()

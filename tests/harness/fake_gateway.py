@@ -1,4 +1,4 @@
-"""A small gateway of the public contract on loopback, in memory, that can be told to lose answers, be busy or restart."""
+"""An in-memory gateway with the public API on loopback. Tests queue faults (lost responses, 503, …) for its routes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXEMPT = (
     "/api/client/register",
-    *(f"/api/{kind}/{door}" for kind in ("client", "truck") for door in ("login", "refresh")),
+    *(f"/api/{kind}/{action}" for kind in ("client", "truck") for action in ("login", "refresh")),
 )
 DEVICE = web.RequestKey("device", str)
 CLASSES = ("bread", "dairy", "meat", "produce", "party")
@@ -80,11 +80,11 @@ class FakeGateway:
     orders: dict[str, FakeOrder] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
     trucks: dict[str, str] = field(default_factory=dict)
-    stock: dict[str, int] | None = None  # None: there is of everything, always
+    stock: dict[str, int] | None = None  # None: unlimited stock of every SKU
     restocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
-    mischief: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
-    lie: dict[str, Any] = field(default_factory=dict)
+    fault_queue: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
+    overrides: dict[str, Any] = field(default_factory=dict)
     goal: int = 0
     goal_reached: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
@@ -95,7 +95,7 @@ class FakeGateway:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        app = web.Application(middlewares=[self.front])
+        app = web.Application(middlewares=[self.inject_fault])
         app.add_routes(
             [
                 web.post("/api/client/register", self.register),
@@ -131,13 +131,13 @@ class FakeGateway:
         return [call for call in self.calls if call[1].endswith(path)]
 
     @web.middleware
-    async def front(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    async def inject_fault(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.calls.append((time.monotonic(), request.path, dict(request.headers)))
-        queue = self.mischief[request.path]
+        queue = self.fault_queue[request.path]
         trick = queue.popleft() if queue else ""
         if trick.startswith("busy"):
             return problem(503, "database_unavailable", **{"Retry-After": trick.removeprefix("busy ")})
-        if trick == "late":  # the work is done, and told too late
+        if trick == "late":  # the request takes effect, but its response is a timeout
             await handler(request)
             return problem(503, "deadline_exceeded", **{"Retry-After": "0"})
         if trick == "too many":
@@ -153,8 +153,8 @@ class FakeGateway:
         if trick == "lose":
             request.transport.close()
         if trick == "doubt":
-            told = json.loads(response.body)  # type: ignore[attr-defined]
-            return web.json_response(told | {"dispatch": "in_doubt"}, status=202, headers={"Retry-After": "0"})
+            body = json.loads(response.body)  # type: ignore[attr-defined]
+            return web.json_response(body | {"dispatch": "in_doubt"}, status=202, headers={"Retry-After": "0"})
         return response
 
     async def register(self, request: web.Request) -> web.Response:
@@ -198,21 +198,21 @@ class FakeGateway:
         key = (request[DEVICE], request.headers.get("Idempotency-Key") or secrets.token_hex(8))
         if key in self.keys:
             order = self.orders[self.keys[key]]
-            return self.told(order, 201) if order.body == text else problem(422, "idempotency_mismatch")
+            return self.order_response(order, 201) if order.body == text else problem(422, "idempotency_mismatch")
         items = json.loads(text)["items"]
         if any(item["sku"].startswith("gone") for item in items):
             return problem(409, "insufficient_stock")
-        if short := self.missing(items):
+        if short := self.take_stock(items):
             return short
         order = FakeOrder(request[DEVICE], text, items, time.time() + self.preview_ttl_s)
         self.orders[order.order_id] = order
         self.keys[key] = order.order_id
         if len(self.orders) == self.goal:
             self.goal_reached.set()
-        return self.told(order, 201)
+        return self.order_response(order, 201)
 
-    def missing(self, items: list[dict[str, Any]]) -> web.Response | None:
-        """Refuse what is not on the shelf, else take it from there."""
+    def take_stock(self, items: list[dict[str, Any]]) -> web.Response | None:
+        """Return the refusal of items that are not in stock; else take them from it and return None."""
         if self.stock is None:
             return None
         unknown = [{"sku": item["sku"]} for item in items if item["sku"] not in self.stock]
@@ -230,31 +230,31 @@ class FakeGateway:
         return None
 
     async def confirm(self, request: web.Request) -> web.Response:
-        order = self.mine(request, (await request.json())["order_id"])
+        order = self.own_order(request, (await request.json())["order_id"])
         refusals = {"EXPIRED": (410, "hold_expired"), "CANCELLED": (409, "order_cancelled")}
         if order.status in refusals:
             return problem(*refusals[order.status])
         if order.status == "PREVIEWED":
             order.move("PROCESSING")
-        return self.told(order, 200)
+        return self.order_response(order, 200)
 
     async def cancel(self, request: web.Request) -> web.Response:
-        order = self.mine(request, (await request.json())["order_id"])
+        order = self.own_order(request, (await request.json())["order_id"])
         if order.status in {"COMPLETED", "EXPIRED"}:
             return problem(409, "too_late_to_cancel")
         if order.status != "CANCELLED":
             order.move("CANCELLED")
-        return self.told(order, 200)
+        return self.order_response(order, 200)
 
     async def list_orders(self, request: web.Request) -> web.Response:
-        rows = [self.show(order) for order in self.orders.values() if order.device == request[DEVICE]]
+        rows = [self.order_body(order) for order in self.orders.values() if order.device == request[DEVICE]]
         return web.json_response({"data": rows[::-1], "next_cursor": None})
 
     async def one_order(self, request: web.Request) -> web.Response:
-        return self.told(self.mine(request, request.match_info["order_id"]), 200)
+        return self.order_response(self.own_order(request, request.match_info["order_id"]), 200)
 
     async def events(self, request: web.Request) -> web.Response:
-        order = self.mine(request, request.match_info["order_id"])
+        order = self.own_order(request, request.match_info["order_id"])
         rows = [
             {"version": number, "from": old, "to": new, "cause": "test", "at": stamp(time.time())}
             for number, (old, new) in enumerate(order.history, start=1)
@@ -272,13 +272,13 @@ class FakeGateway:
             return problem(409, "restock_refused")
         known = self.restocks.get(name)
         if known is not None:
-            return web.json_response(known["told"]) if known["body"] == body else problem(422, "manifest_mismatch")
+            return web.json_response(known["body"]) if known["manifest"] == body else problem(422, "manifest_mismatch")
         lines = [
             {key: item[key] for key in ("sku", "name", "aisle_type", "quantity")}
             | {"received": 0, "short": item["quantity"], "over": 0, "damaged": 0}
             for item in body["items"]
         ]
-        told = {key: body[key] for key in ("supplier_id", "supplier_name", "manifest_no")} | {
+        restock = {key: body[key] for key in ("supplier_id", "supplier_name", "manifest_no")} | {
             "order_id": str(uuid.uuid4()),
             "status": "RECEIVING",
             "items": lines,
@@ -286,26 +286,26 @@ class FakeGateway:
             "finished_at": None,
             "dispatch": "dispatched",
         }
-        self.restocks[name] = {"body": body, "told": told, "put_away_at": time.time() + self.pick_s}
-        return web.json_response(told, status=201)
+        self.restocks[name] = {"manifest": body, "body": restock, "put_away_at": time.time() + self.pick_s}
+        return web.json_response(restock, status=201)
 
     async def restock_status(self, request: web.Request) -> web.Response:
         for one in self.restocks.values():
-            told = one["told"]
-            if told["order_id"] == request.query["order_id"]:
-                if time.time() >= one["put_away_at"] and told["status"] == "RECEIVING":
-                    told |= {"status": "RECEIVED", "finished_at": stamp(time.time())}
-                    told["items"] = [line | {"received": line["quantity"], "short": 0} for line in told["items"]]
-                    for line in told["items"] if self.stock is not None else ():
+            body = one["body"]
+            if body["order_id"] == request.query["order_id"]:
+                if time.time() >= one["put_away_at"] and body["status"] == "RECEIVING":
+                    body |= {"status": "RECEIVED", "finished_at": stamp(time.time())}
+                    body["items"] = [line | {"received": line["quantity"], "short": 0} for line in body["items"]]
+                    for line in body["items"] if self.stock is not None else ():
                         self.stock[line["sku"]] = self.stock.get(line["sku"], 0) + line["quantity"]
-                return web.json_response(told)
+                return web.json_response(body)
         return problem(404, "order_not_found")
 
     async def audit(self, _request: web.Request) -> web.Response:
         invariants = [{"name": "no_negative_balance", "violations": 0, "examples": []}]
         return web.json_response({"clean": True, "invariants": invariants})
 
-    def mine(self, request: web.Request, order_id: str) -> FakeOrder:
+    def own_order(self, request: web.Request, order_id: str) -> FakeOrder:
         order = self.orders.get(order_id)
         if order is None or order.device != request[DEVICE]:
             raise web.HTTPNotFound(text='{"code": "order_not_found", "detail": "no such order"}')
@@ -315,10 +315,10 @@ class FakeGateway:
             order.move("COMPLETED")
         return order
 
-    def told(self, order: FakeOrder, status: int) -> web.Response:
-        return web.json_response(self.show(order), status=status)
+    def order_response(self, order: FakeOrder, status: int) -> web.Response:
+        return web.json_response(self.order_body(order), status=status)
 
-    def show(self, order: FakeOrder) -> dict[str, Any]:
+    def order_body(self, order: FakeOrder) -> dict[str, Any]:
         picked = order.status == "COMPLETED"
         lines = [
             {
@@ -348,7 +348,7 @@ class FakeGateway:
             "dispatch": "dispatched" if order.confirmed_at else None,
             "robots": robots if order.confirmed_at else None,
         }
-        return shown | (self.lie if picked else {})
+        return shown | (self.overrides if picked else {})
 
 
 @asynccontextmanager

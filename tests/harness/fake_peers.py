@@ -1,4 +1,5 @@
-"""Featherweight inventory and pricing on real gRPC: they keep K1 to K5 for one order at a time, in memory."""
+"""Fake inventory and pricing: in memory, on real gRPC; for one order at a time they keep the promises of
+docs/PROTOCOL.md#what-a-peer-promises."""
 
 from __future__ import annotations
 
@@ -33,32 +34,34 @@ RestockState = inv.GetRestockResponse
 
 
 class FakeInventory(InventoryServiceServicer):
-    """`stock` by SKU; `trouble[method]` is aborted with, before or (`after_effect`) after the effect; `dispatches` counts.
+    """Keeps `stock` by SKU and each order's `state` and `items`; `dispatches` counts the dispatches of an order,
+    `calls` those of a method.
 
-    A method in `silent` never answers, before or after the effect likewise; `bend[method]` makes another reply of its own.
+    Faults by method: `abort_with` is the status to abort with, a method in `silent` never replies; both take place
+    before the effect, or after it if `after_effect`. `rewrite_reply` maps a method to a function of its reply.
     """
 
     def __init__(self) -> None:
         self.stock = Counter(dict.fromkeys(PRICES, 1_000))
         self.state: dict[str, int] = {}
-        self.asked: dict[str, dict[str, int]] = {}
+        self.requested: dict[str, dict[str, int]] = {}
         self.items: dict[str, dict[str, int]] = {}
         self.picked: dict[str, dict[str, int]] = {}
         self.dispatches: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.refuse_robots = False
         self.started: set[str] = set()
-        self.trouble: dict[str, grpc.StatusCode] = {}
+        self.abort_with: dict[str, grpc.StatusCode] = {}
         self.after_effect = False
         self.gate: asyncio.Event | None = None
         self.silent: set[str] = set()
-        self.bend: dict[str, Callable[[Any], Any]] = {}
+        self.rewrite_reply: dict[str, Callable[[Any], Any]] = {}
         self.restocks: dict[str, int] = {}
         self.manifests: dict[str, inv.RestockRequest] = {}
         self.received: dict[str, dict[str, tuple[int, int]]] = {}
         self.arrivals: Counter[str] = Counter()
         self.refuse_restocks = ""
-        self.unwanted: set[str] = set()  # suppliers
+        self.refused_suppliers: set[str] = set()
         self.streams = 0
         self.streamed = {
             "reserve_items": self.ReserveItems,
@@ -72,8 +75,13 @@ class FakeInventory(InventoryServiceServicer):
         self.streams += 1
         await conversations.hold(context, self.streamed, inv.Answers)
 
+    def clear_faults(self) -> None:
+        """Answer every call again; refuse nothing."""
+        self.abort_with, self.silent, self.after_effect, self.rewrite_reply = {}, set(), False, {}
+        self.gate, self.refuse_robots, self.refuse_restocks = None, False, ""
+
     def finish(self, order_id: str, picked: Mapping[str, int] | None = None) -> None:
-        """Robots are done with an assigned order: `picked` of it, None for all, nothing for FAILED."""
+        """End the picking of an assigned order with the units `picked` by SKU: None is all, no unit makes it FAILED."""
         counts = self.items[order_id] if picked is None else dict(picked)
         self.started.add(order_id)
         self.state[order_id] = State.COMPLETED if any(counts.values()) else State.FAILED
@@ -85,7 +93,7 @@ class FakeInventory(InventoryServiceServicer):
         await self._before("ReserveItems", context)
         answer = self._reserve(request)
         await self._after("ReserveItems", context)
-        return self._bent("ReserveItems", answer)
+        return self._rewritten("ReserveItems", answer)
 
     def _reserve(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
         oid, wanted = request.order_id, {item.sku: item.quantity for item in request.items}
@@ -96,7 +104,7 @@ class FakeInventory(InventoryServiceServicer):
         if state == State.RELEASED:
             return no(inv.RELEASED)
         if state != State.UNKNOWN:
-            alike = wanted == self.asked[oid] and (request.allow_partial or wanted == self.items[oid])
+            alike = wanted == self.requested[oid] and (request.allow_partial or wanted == self.items[oid])
             if not alike:
                 return no(inv.ITEMS_DIFFER)
             return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid))
@@ -109,7 +117,7 @@ class FakeInventory(InventoryServiceServicer):
         if (short and not request.allow_partial) or not granted:
             return no(inv.SHORTAGE, shortages=short)
         self.stock.subtract(granted)
-        self.state[oid], self.asked[oid], self.items[oid] = State.HELD, wanted, granted
+        self.state[oid], self.requested[oid], self.items[oid] = State.HELD, wanted, granted
         return inv.ReserveItemsResponse(order_id=oid, success=True, items=self._granted(oid), shortages=short)
 
     def _granted(self, order_id: str) -> list[inv.Item]:
@@ -128,14 +136,14 @@ class FakeInventory(InventoryServiceServicer):
                 self.stock.update(held)
                 self.stock.subtract(wanted)
                 if wanted != held:
-                    self.asked[oid] = wanted
+                    self.requested[oid] = wanted
                 self.state[oid], self.items[oid] = State.ASSIGNED, wanted
                 self.dispatches[oid] += 1
         await self._after("AssignRobots", context)
         if refused:
-            return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
+            return self._rewritten("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
         share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
-        return self._bent("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
+        return self._rewritten("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
 
     async def ReleaseItems(
         self, request: inv.ReleaseItemsRequest, context: grpc.aio.ServicerContext
@@ -151,7 +159,7 @@ class FakeInventory(InventoryServiceServicer):
             self.state[oid] = State.RELEASED
         await self._after("ReleaseItems", context)
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
-        return self._bent("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
+        return self._rewritten("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
 
     async def GetOrder(self, request: inv.GetOrderRequest, context: grpc.aio.ServicerContext) -> inv.GetOrderResponse:
         await self._before("GetOrder", context)
@@ -159,7 +167,7 @@ class FakeInventory(InventoryServiceServicer):
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
         answer = inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
         await self._after("GetOrder", context)
-        return self._bent("GetOrder", answer)
+        return self._rewritten("GetOrder", answer)
 
     async def CheckAvailability(
         self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
@@ -174,22 +182,22 @@ class FakeInventory(InventoryServiceServicer):
         oid, refusal = request.order_id, ""
         if self.manifests.setdefault(oid, request) != request:
             refusal = "another delivery has this id"
-        elif self.restocks.setdefault(oid, self._takes(request)) == RestockState.REJECTED:
+        elif self.restocks.setdefault(oid, self._accepts(request)) == RestockState.REJECTED:
             refusal = self.refuse_restocks or "refused before"
         self.arrivals[oid] = int(self.restocks[oid] != RestockState.REJECTED)
         await self._after("RestockItems", context)
-        return self._bent("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
+        return self._rewritten("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
 
-    def _takes(self, request: inv.RestockRequest) -> int:
-        refused = self.refuse_restocks or request.supplier_id in self.unwanted
+    def _accepts(self, request: inv.RestockRequest) -> int:
+        refused = self.refuse_restocks or request.supplier_id in self.refused_suppliers
         return RestockState.REJECTED if refused else RestockState.RECEIVING
 
     def put_away(
         self, order_id: str, counts: Mapping[str, tuple[int, int]] | None = None, *, done: bool = True
     ) -> None:
-        """Robots have put away totals (received, damaged) by SKU, None: all that was announced."""
-        all_of_it = {item.sku: (item.quantity, 0) for item in self.manifests[order_id].items}
-        self.received[order_id] = all_of_it if counts is None else dict(counts)
+        """Set the units put away so far, (received, damaged) by SKU; None is all that was announced."""
+        announced = {item.sku: (item.quantity, 0) for item in self.manifests[order_id].items}
+        self.received[order_id] = announced if counts is None else dict(counts)
         self.restocks[order_id] = RestockState.RECEIVED if done else RestockState.RECEIVING
 
     async def GetRestock(
@@ -201,7 +209,7 @@ class FakeInventory(InventoryServiceServicer):
         items = [inv.RestockedItem(sku=sku, received=n, damaged=bad) for sku, (n, bad) in counts.items()]
         answer = inv.GetRestockResponse(order_id=oid, state=self.restocks.get(oid, RestockState.UNKNOWN), items=items)
         await self._after("GetRestock", context)
-        return self._bent("GetRestock", answer)
+        return self._rewritten("GetRestock", answer)
 
     async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
         self.calls[method] += 1
@@ -209,36 +217,42 @@ class FakeInventory(InventoryServiceServicer):
             await self.gate.wait()
         if method in self.silent and not self.after_effect:
             await asyncio.Event().wait()
-        if method in self.trouble and not self.after_effect:
-            await context.abort(self.trouble[method], "as the test wants it")
+        if method in self.abort_with and not self.after_effect:
+            await context.abort(self.abort_with[method], "injected by the test")
 
     async def _after(self, method: str, context: grpc.aio.ServicerContext) -> None:
         if method in self.silent and self.after_effect:
             await asyncio.Event().wait()
-        if method in self.trouble and self.after_effect:
-            await context.abort(self.trouble[method], "as the test wants it")
+        if method in self.abort_with and self.after_effect:
+            await context.abort(self.abort_with[method], "injected by the test")
 
-    def _bent(self, method: str, reply: Reply) -> Reply:
-        bent: Reply = self.bend.get(method, _straight)(reply)
-        return bent
+    def _rewritten(self, method: str, reply: Reply) -> Reply:
+        rewritten: Reply = self.rewrite_reply.get(method, _unchanged)(reply)
+        return rewritten
 
 
-def _straight(reply: Reply) -> Reply:
+def _unchanged(reply: Reply) -> Reply:
     return reply
 
 
 class FakePricing(PricingServiceServicer):
-    """PRICES, or `trouble`, or silence; `bend` makes another reply of a quote."""
+    """Quotes PRICES; or aborts with `abort_with`, or never replies while `silent`; `rewrite_reply` is a function of the
+    quote."""
 
     def __init__(self) -> None:
-        self.trouble: grpc.StatusCode | None = None
+        self.abort_with: grpc.StatusCode | None = None
         self.calls: Counter[str] = Counter()
         self.silent = False
-        self.bend: Callable[[Any], Any] = _straight
+        self.rewrite_reply: Callable[[Any], Any] = _unchanged
         self.costs: dict[str, int] = {}
         self.after_effect = False
         self.streams = 0
         self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
+
+    def clear_faults(self) -> None:
+        """Answer every call again, and forget the reported costs."""
+        self.abort_with, self.silent, self.after_effect, self.rewrite_reply = None, False, False, _unchanged
+        self.costs = {}
 
     async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
         self.streams += 1
@@ -248,8 +262,8 @@ class FakePricing(PricingServiceServicer):
         self.calls["Quote"] += 1
         if self.silent:
             await asyncio.Event().wait()
-        if self.trouble:
-            await context.abort(self.trouble, "as the test wants it")
+        if self.abort_with:
+            await context.abort(self.abort_with, "injected by the test")
         lines = [
             pri.QuoteLine(
                 sku=item.sku,
@@ -266,27 +280,27 @@ class FakePricing(PricingServiceServicer):
         answer = pri.QuoteResponse(
             order_id=request.order_id, currency="USD", lines=lines, total_cents=total, unknown_skus=unknown
         )
-        bent: pri.QuoteResponse = self.bend(answer)
-        return bent
+        rewritten: pri.QuoteResponse = self.rewrite_reply(answer)
+        return rewritten
 
     async def UpdateStockMetrics(
         self, request: pri.UpdateStockMetricsRequest, context: grpc.aio.ServicerContext
     ) -> pri.UpdateStockMetricsResponse:
-        """Trouble comes after the effect if `after_effect`."""
+        """`abort_with` takes place after the effect if `after_effect`."""
         self.calls["UpdateStockMetrics"] += 1
         if self.silent:
             await asyncio.Event().wait()
-        if not (self.trouble and not self.after_effect):
-            self.costs |= {told.sku: told.unit_cost_cents for told in request.updates}
-        if self.trouble:
-            await context.abort(self.trouble, "as the test wants it")
+        if not (self.abort_with and not self.after_effect):
+            self.costs |= {update.sku: update.unit_cost_cents for update in request.updates}
+        if self.abort_with:
+            await context.abort(self.abort_with, "injected by the test")
         return pri.UpdateStockMetricsResponse(updated=len(request.updates))
 
     async def ListProducts(
         self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext
     ) -> pri.ListProductsResponse:
-        if self.trouble:
-            await context.abort(self.trouble, "as the test wants it")
+        if self.abort_with:
+            await context.abort(self.abort_with, "injected by the test")
         found = [
             pri.Product(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price, currency="USD")
             for sku, price in sorted(PRICES.items())
@@ -298,7 +312,7 @@ class FakePricing(PricingServiceServicer):
 
 @asynccontextmanager
 async def serve_peers() -> AsyncIterator[tuple[FakeInventory, FakePricing, str]]:
-    """Serve both on one free port; yields them and the address."""
+    """Serve both on one free port of loopback; yields them and the address `host:port`."""
     inventory, pricing = FakeInventory(), FakePricing()
 
     def add(server: grpc.aio.Server) -> None:

@@ -1,4 +1,4 @@
-"""A provider of SMS on loopback: it takes the form of Twilio's Messages resource."""
+"""A fake SMS provider on loopback, with the request and the reply of Twilio's Messages resource."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATH = "/2010-04-01/Accounts/AC1/Messages.json"
 
 
 class Message(Struct, frozen=True):
-    """One request that was answered with a success, as it came."""
+    """One accepted request, as it was received."""
 
     key: str
     to: str
@@ -25,26 +25,27 @@ class Message(Struct, frozen=True):
     authorization: str
 
 
-class Provider:
-    """Takes alerts; answers `status` (with `headers`) instead, before or `after_taking` them; `silent` never answers."""
+class SmsProvider:
+    """Accepts alerts. A `status` other than 201 (with `headers`) is answered instead, or after accepting if
+    `after_effect`; while `silent`, no request is answered."""
 
     def __init__(self) -> None:
-        self.taken: list[Message] = []
-        self.asked = 0
+        self.accepted: list[Message] = []
+        self.requests = 0
         self.status = 201
         self.headers: dict[str, str] = {}
-        self.after_taking = False
+        self.after_effect = False
         self.silent = False
         self.url = ""
 
     @property
     def keys(self) -> set[str]:
-        """What was said, however often."""
-        return {message.key for message in self.taken}
+        """The distinct idempotency keys of the accepted messages."""
+        return {message.key for message in self.accepted}
 
     async def take(self, request: web.Request) -> web.Response:
         form = await request.post()
-        self.asked += 1
+        self.requests += 1
         message = Message(
             request.headers["Idempotency-Key"],
             str(form["To"]),
@@ -52,17 +53,17 @@ class Provider:
             str(form["Body"]),
             request.headers.get("Authorization", ""),
         )
-        if self.status == 201 or self.after_taking:
-            self.taken.append(message)
+        if self.status == 201 or self.after_effect:
+            self.accepted.append(message)
         if self.silent:
             await asyncio.Event().wait()
         return web.json_response({"sid": "SM1"}, status=self.status, headers=self.headers)
 
 
 @asynccontextmanager
-async def serve_sms() -> AsyncIterator[Provider]:
-    """Serve one on a free port; its `url` is what SMS_URL would be."""
-    provider = Provider()
+async def serve_sms() -> AsyncIterator[SmsProvider]:
+    """Serve a provider on a free port; its `url` is a value for SMS_URL."""
+    provider = SmsProvider()
     app = web.Application()
     app.router.add_post(PATH, provider.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

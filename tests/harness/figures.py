@@ -1,4 +1,4 @@
-"""What a test counted, for the tables of docs/RELIABILITY.md: one JSON object a line in the file that PROVE_FIGURES names."""
+"""Figures of the proofs for the tables of docs/RELIABILITY.md."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 
-def tell(**figures: int) -> None:
-    """Add these figures to the part that is being run; nothing, outside `make prove-all`."""
+def record(**figures: int) -> None:
+    """Append the figures as one JSON line to the file that PROVE_FIGURES names; do nothing if it is unset."""
     if file := os.environ.get("PROVE_FIGURES"):
         with Path(file).open("a") as out:
             out.write(json.dumps(figures) + "\n")

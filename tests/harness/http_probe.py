@@ -1,4 +1,4 @@
-"""A raw client and a small application, for tests that look at every byte."""
+"""A raw HTTP client and a small application, for tests that check every byte."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 from autogrocery.kit.errors import Conflict, Gone, InDoubt, Unavailable
 from autogrocery.kit.http.app import Answer, App, Guard, Request, Route
 from autogrocery.kit.http.server import serve_http
-from autogrocery.kit.security.rates import Limit
+from autogrocery.kit.security.rate_limit import RateLimit
 from autogrocery.kit.security.tokens import Verifier, issue
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Echo(Struct):
 
 def token(*scopes: str, user_id: int = 7, ttl_s: int = 3_600) -> str:
     return issue(
-        KEY, issuer="tests", audience="here", user_id=user_id, device_id="fridge-1", scopes=scopes, ttl_s=ttl_s
+        KEY, issuer="tests", audience="here", user_id=user_id, principal="fridge-1", scopes=scopes, ttl_s=ttl_s
     )
 
 
 class Stage:
-    """What the actions of the small application do, and what they saw."""
+    """The actions of the small application and the events they set."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
@@ -115,7 +115,7 @@ def routes(stage: Stage) -> list[Route]:
             "/api/client/keyed",
             stage.whoami,
             keyed=True,
-            limit=Limit("d", rate_per_s=1, burst=2, per_device=True),
+            limit=RateLimit("d", rate_per_s=1, burst=2, per_principal=True),
         ),
         Route("POST", "/api/client/login", stage.basket, auth=False, body=Basket, takes_nul=True),
         Route("POST", "/open", stage.basket, auth=False, body=Basket),
@@ -124,7 +124,7 @@ def routes(stage: Stage) -> list[Route]:
         Route("GET", "/fail/{how}", stage.fail, auth=False),
         Route("GET", "/events", stage.events, auth=False),
         Route("GET", "/api/client/events", stage.events, scope="orders:read"),
-        Route("POST", "/limited", stage.echo, auth=False, limit=Limit("a", rate_per_s=0.5, burst=2)),
+        Route("POST", "/limited", stage.echo, auth=False, limit=RateLimit("a", rate_per_s=0.5, burst=2)),
     ]
 
 
@@ -153,7 +153,7 @@ class Reply(Struct):
 
 
 class Wire:
-    """One connection, byte by byte, each wait with a deadline."""
+    """One raw connection; each wait has a deadline."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -225,7 +225,7 @@ async def served(
     verifier: Verifier | None = None,
     **bounds: Any,
 ) -> AsyncIterator[int]:
-    """Serve the small application with bounds of its own, and those of its `listener`."""
+    """Serve the small application with limits `bounds`, on a listener with the options `listener`."""
     app = App(routes(stage), guard(verifier), **bounds)
     named = {"head_deadline_s": head_deadline_s} | (listener or {})
     async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR", **named) as port:

@@ -1,8 +1,10 @@
-"""A mail server on this machine for as long as a test looks at it."""
+"""An SMTP server on this machine, and a mailbox that keeps what it receives."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from email import message_from_bytes
+from email.policy import default
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
@@ -11,18 +13,43 @@ from autogrocery.lab.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import EmailMessage
 
-READY_S = 20.0
+START_TIMEOUT_S = 20.0
+
+
+class Mailbox:
+    """A handler of `serve_smtp`: keeps each message and answers `reply`; a reply other than 250 is given instead of
+    keeping the message, or after keeping it if `keeps_rejected`."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.message_ids: list[str] = []
+        self._contents: list[str] = []
+        self.reply = "250 OK"
+        self.keeps_rejected = False
+
+    def message_ids_with(self, text: str) -> set[str]:
+        """Return the Message-IDs of the messages that contain a text, in a header or in the body."""
+        return {name for name, content in zip(self.message_ids, self._contents, strict=True) if text in content}
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
+        if self.reply.startswith("250") or self.keeps_rejected:
+            message = message_from_bytes(envelope.content, policy=default)
+            self.messages.append(message)
+            self.message_ids.append(str(message["Message-ID"]))
+            self._contents.append(envelope.content.decode())
+        return self.reply
 
 
 @contextmanager
-def serve_postbox(handler: object, host: str = "127.0.0.1", **how: Any) -> Iterator[str]:
-    """Serve SMTP with `handler`'s hooks (`handle_DATA` and its kin); yields host:port.
+def serve_smtp(handler: object, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
+    """Serve SMTP with the hooks of `handler` (`handle_DATA` and its like), in a thread; yields `host:port`.
 
-    `how` goes to `aiosmtpd.controller.Controller`.
+    `port` 0 is any free one; `options` go to `aiosmtpd.controller.Controller`.
     """
-    (port,) = free_ports(1)
-    server = Controller(handler, hostname=host, port=port, ready_timeout=READY_S, **how)
+    port = port or free_ports(1)[0]
+    server = Controller(handler, hostname=host, port=port, ready_timeout=START_TIMEOUT_S, **options)
     server.start()
     try:
         yield f"{host}:{port}"

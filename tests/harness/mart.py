@@ -1,4 +1,5 @@
-"""A whole mart in one process: gateway, inventory and pricing as they are, on real PostgreSQL. The test is its robots."""
+"""A mart in this process: gateway, inventory and pricing as they run in production, on real PostgreSQL. The test plays
+the robots."""
 
 from __future__ import annotations
 
@@ -6,10 +7,9 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from msgspec import Struct
 
-from autogrocery.cli.whole_audit import audit_all
+from autogrocery.cli.network_audit import audit_all
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.gateway import app
 from autogrocery.inventory.settings import Settings
@@ -19,9 +19,18 @@ from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.ports import free_ports
 from autogrocery.lab.replay.stocking import load_stock
 from autogrocery.pricing import rpc as pricing
-from tests.harness import running_inventory as inventory
+from tests.harness import running_inventory
 from tests.harness.fake_peers import FakeInventory, FakePricing
-from tests.harness.running_gateway import PATIENCE_S, WEBHOOK_KEYS, Device, Shop, environ, until
+from tests.harness.running_gateway import (
+    TIMEOUT_S,
+    WEBHOOK_KEYS,
+    Device,
+    RunningGateway,
+    connect,
+    environ,
+    wait_until_ready,
+)
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,10 +42,10 @@ LEASE_S, SEEN_S = 5.0, 600.0
 
 
 class Mart(Struct):
-    """The gateway's doors, inventory as its robots see it, both databases, and where receipts lie."""
+    """The running gateway and inventory, their databases and addresses, and the directory of receipts."""
 
-    doors: Shop
-    floor: inventory.Shop
+    gateway: RunningGateway
+    inventory: running_inventory.RunningInventory
     gateway_dsn: str
     inventory_db: Db
     pricing_target: str
@@ -45,13 +54,13 @@ class Mart(Struct):
     close_pricing: Callable[[], Awaitable[None]]
 
     async def device(self, email: str | None = "kitchen@mart.example") -> Device:
-        """A registered device of somebody with an address."""
-        device = await self.doors.device()
-        await self.doors.db.run("UPDATE smart_devices SET email = $1 WHERE id = $2", email, device.user_id)
+        """Register a device with this e-mail address."""
+        device = await self.gateway.device()
+        await self.gateway.db.run("UPDATE smart_devices SET email = $1 WHERE id = $2", email, device.user_id)
         return device
 
     async def stock(self, price_change_cents: int = 0, **quantities: int) -> None:
-        """Deliver goods, as `stock load` does, at today's price or another."""
+        """Stock goods as `stock load` does, at the price of PRODUCTS plus `price_change_cents`."""
         items = [
             StockItem(sku, sku.title(), aisle, price + price_change_cents, price // 2, quantities[sku])  # type: ignore[arg-type]
             for sku, aisle, price in PRODUCTS
@@ -60,31 +69,33 @@ class Mart(Struct):
         await load_stock(self.inventory_target, self.pricing_target, items)
 
     async def available(self, *skus: str) -> dict[str, int]:
-        """Return what inventory would sell."""
-        answer = await self.floor.stub.CheckAvailability(pb.CheckAvailabilityRequest(skus=skus))
-        return {level.sku: level.available for level in answer.items}
+        """Return the available units by SKU, as inventory reports them."""
+        reply = await self.inventory.stub.CheckAvailability(pb.CheckAvailabilityRequest(skus=skus))
+        return {level.sku: level.available for level in reply.items}
 
     async def assignments(self, order_id: str) -> dict[str, Any]:
-        """Return a dispatched order's assignments by class."""
-        order = await self.inventory_db.rows(
+        """Return a dispatched order's assignments by robot class."""
+        rows = await self.inventory_db.rows(
             "SELECT assignment_id, robot_id, robot_class FROM inventory.assignments WHERE order_id = $1", order_id
         )
-        return {row["robot_class"]: row for row in order}
+        return {row["robot_class"]: row for row in rows}
 
     async def start(self, order_id: str, robot_class: str) -> tuple[str, str, int]:
-        """Let the robot of a class start; returns it, its assignment and its fence."""
-        one = (await self.assignments(order_id))[robot_class]
-        robot_id, assignment_id = one["robot_id"], str(one["assignment_id"])
-        lease = await self.floor.start(robot_id, assignment_id)
+        """Start the assignment of a robot class as its robot; returns robot_id, assignment_id and fence."""
+        assignment = (await self.assignments(order_id))[robot_class]
+        robot_id, assignment_id = assignment["robot_id"], str(assignment["assignment_id"])
+        lease = await self.inventory.start(robot_id, assignment_id)
         assert lease.granted
         return robot_id, assignment_id, lease.fence
 
-    async def pick(self, order_id: str, robot_class: str, status: int = inventory.Picked.PICKED, **picks: int) -> None:
-        """Let the robot of a class start and report."""
-        await self.floor.report(*await self.start(order_id, robot_class), status, **picks)
+    async def pick(
+        self, order_id: str, robot_class: str, status: int = running_inventory.Picked.PICKED, **picks: int
+    ) -> None:
+        """Start the assignment of a robot class and report its picks, as its robot."""
+        await self.inventory.report(*await self.start(order_id, robot_class), status, **picks)
 
     async def shrink(self, sku: str) -> int:
-        """Return what the ledger has written off of a SKU, as a negative number."""
+        """Return the units of a SKU that the ledger has written off, as a negative number."""
         row = await self.inventory_db.row(
             "SELECT coalesce(sum(delta), 0) AS lost FROM inventory.ledger WHERE cause = 'shrink' AND sku = $1", sku
         )
@@ -93,87 +104,77 @@ class Mart(Struct):
         return lost
 
     async def violated(self) -> dict[str, str]:
-        """Return what the audit of both databases finds, by invariant."""
-        found = await audit_all(self.gateway_dsn, self.floor.settings.database_url)
+        """Return the violated invariants by name: each database's own and those between the two."""
+        found = await audit_all(self.gateway_dsn, self.inventory.settings.database_url)
         return {one.name: f"{part}: {one.examples}" for part, one in found if one.violations}
 
     async def receipt(self, order_id: str) -> str:
         """Wait for an order's receipt and return its text."""
         file = self.receipts / f"{order_id}.eml"
-
-        async def is_there() -> bool:
-            return file.exists()
-
-        await until(is_there)
+        await until(file.exists, TIMEOUT_S)
         return file.read_text(encoding="utf-8")
 
 
 @asynccontextmanager
 async def open_mart(dsns: tuple[str, str, str], home: Path, **settings: str) -> AsyncIterator[Mart]:
-    """Open everything on the databases of gateway, inventory and pricing; what it leaves behind is audited, gateway and inventory against each other."""
-    public, internal, stock, bus = free_ports(4)
-    ours, theirs, prices = dsns
-    secrets = {"ROBOT_JWT_SECRET": inventory.ROBOT_SECRET, "WEBHOOK_SECRET": WEBHOOK_KEYS[0]}
+    """Run a mart on the databases of gateway, inventory and pricing; at the end no invariant may be violated."""
+    *ports, inventory_port, robots_port = free_ports(4)
+    gateway_dsn, inventory_dsn, pricing_dsn = dsns
+    inventory_target = f"127.0.0.1:{inventory_port}"
     async with AsyncExitStack() as stack:
-        price_db = await stack.enter_async_context(open_db(prices, application="pricing"))
-        served = pricing.adder(pricing.Pricing(price_db, currency="USD", margin_percent=30))
-        prices_open = await stack.enter_async_context(AsyncExitStack())
-        price_port = await prices_open.enter_async_context(
-            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing.SERVICE,))
+        pricing_db = await stack.enter_async_context(open_db(pricing_dsn, application="pricing"))
+        adder = pricing.adder(pricing.Pricing(pricing_db, currency="USD", margin_percent=30))
+        pricing_stack = await stack.enter_async_context(AsyncExitStack())
+        pricing_port = await pricing_stack.enter_async_context(
+            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, adder, (pricing.SERVICE,))
         )
-        targets = f"127.0.0.1:{stock}", f"127.0.0.1:{price_port}"
-        told = Settings(
+        pricing_target = f"127.0.0.1:{pricing_port}"
+        inventory_db = await stack.enter_async_context(open_db(inventory_dsn, application="tests"))
+        inventory_settings = Settings(
             webhook_secret=WEBHOOK_KEYS[0],
-            robot_jwt_secret=inventory.ROBOT_SECRET,
-            inventory_grpc_addr=targets[0],
-            robots_zmq_addr=f"tcp://127.0.0.1:{bus}",
-            gateway_webhook_url=f"http://127.0.0.1:{internal}",
-            database_url=theirs,
+            robot_jwt_secret=running_inventory.ROBOT_SECRET,
+            inventory_grpc_addr=inventory_target,
+            robots_zmq_addr=f"tcp://127.0.0.1:{robots_port}",
+            gateway_webhook_url=f"http://127.0.0.1:{ports[1]}",
+            database_url=inventory_dsn,
             pick_lease_s=LEASE_S,
             robot_seen_s=SEEN_S,
         )
-        db = await stack.enter_async_context(open_db(theirs, application="tests"))
-        floor = inventory.Shop(told, db, inventory.Listener())  # whose listener hears nothing: the gateway does
-        await floor.up()
-        stack.push_async_callback(floor.down)
+        unused = running_inventory.GatewayStub()  # inventory sends its webhooks to the real gateway
+        inventory = running_inventory.RunningInventory(inventory_settings, inventory_db, unused)
+        await inventory.up()
+        stack.push_async_callback(inventory.down)
         stop = asyncio.Event()
         variables = environ(
-            ours,
-            targets[0],
-            public,
-            internal,
-            PRICING_GRPC_TARGET=targets[1],
+            gateway_dsn,
+            inventory_target,
+            *ports,
+            PRICING_GRPC_TARGET=pricing_target,
             AUTOGROCERY_HOME=str(home),
-            **secrets,
+            ROBOT_JWT_SECRET=running_inventory.ROBOT_SECRET,
+            WEBHOOK_SECRET=WEBHOOK_KEYS[0],
             **settings,
         )
         running = asyncio.create_task(app.main(variables, stop))
-        doors = await _doors(stack, ours, public, internal, running)
-        mart = Mart(doors, floor, ours, db, targets[1], targets[0], home / "receipts", prices_open.aclose)
-        await floor.fleet()
+        gateway = await stack.enter_async_context(
+            connect(gateway_dsn, ports, FakeInventory(), FakePricing())
+        )  # unused fakes
+        await wait_until_ready(gateway, running)
+        mart = Mart(
+            gateway,
+            inventory,
+            gateway_dsn,
+            inventory_db,
+            pricing_target,
+            inventory_target,
+            home / "receipts",
+            pricing_stack.aclose,
+        )
+        await inventory.fleet()
         await mart.stock(**{sku: ON_HAND for sku, _, _ in PRODUCTS})
         yield mart
-        found = await mart.violated()
+        violated = await mart.violated()
         stop.set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await running
-    assert found == {}
-
-
-async def _doors(stack: AsyncExitStack, dsn: str, public: int, internal: int, running: asyncio.Task[None]) -> Shop:
-    """Return the gateway's doors once they are open."""
-    db = await stack.enter_async_context(open_db(dsn, application="tests"))
-    session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)))
-    urls = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}"
-    doors = Shop(*urls, db, FakeInventory(), FakePricing(), session)  # the fakes stand idle: here the peers are real
-
-    async def ready() -> bool:
-        if running.done():
-            running.result()
-        try:
-            return (await doors.ask("GET", "/readyz")).status == 200
-        except aiohttp.ClientConnectionError:
-            return False
-
-    await until(ready)
-    return doors
+    assert violated == {}

@@ -1,4 +1,4 @@
-"""Answers as a scenario would have recorded them, made by hand."""
+"""Calls and order ends as a scenario would have recorded them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 from autogrocery.client import Event, Order, OrderLine, Robot
-from autogrocery.lab.scenarios.doors import Answer, End, Said
+from autogrocery.lab.scenarios.device import Attempt, DeviceCall, OrderEnd
 
 if TYPE_CHECKING:
     from autogrocery.client import Status
@@ -24,7 +24,7 @@ WITHDRAWN = ("PREVIEWED", "PROCESSING", "CANCELLED")
 
 
 def order(order_id: str = "o1", status: str = "PREVIEWED", *, robots: str = "", skus: str = "a") -> Order:
-    """An order of one unit each; `robots` are letters, one for each assignment."""
+    """Return an order of one unit each; `robots` are letters, one for each assignment."""
     lines = [OrderLine(sku, sku, 1, 100, 100, picked=1 if status == "COMPLETED" else None) for sku in skus]
     sent = [Robot(f"robot-{letter}", "bread", f"assignment-{letter}") for letter in robots]
     return Order(
@@ -41,27 +41,27 @@ def order(order_id: str = "o1", status: str = "PREVIEWED", *, robots: str = "", 
     )
 
 
-def said(
+def make_call(
     step: str,
-    word: str,
-    told: Order | None = None,
+    outcome: str,
+    answered: Order | None = None,
     *,
     before: tuple[str, ...] = (),
     order_id: str = "o1",
     detail: str = "",
-) -> Said:
-    """One call: the words that put it off `before`, then its last word."""
-    answers = [_answer(one) for one in before] + [_answer(word, told, detail)]
-    return Said(step, tuple(answers), "" if step == "preview" else order_id)
+) -> DeviceCall:
+    """Return a call: the outcomes of the attempts `before`, then its last outcome."""
+    attempts = [_attempt(one) for one in before] + [_attempt(outcome, answered, detail)]
+    return DeviceCall(step, tuple(attempts), "" if step == "preview" else order_id)
 
 
-def _answer(word: str, told: Order | None = None, detail: str = "") -> Answer:
-    status, _, code = word.partition(" ")
-    return Answer(0, int(status), code, detail, told)
+def _attempt(outcome: str, answered: Order | None = None, detail: str = "") -> Attempt:
+    status, _, code = outcome.partition(" ")
+    return Attempt(0, int(status), code, detail, answered)
 
 
-def end(status: str, *, order_id: str = "o1", path: tuple[str, ...] | None = None, skus: str = "a") -> End:
-    """How an order ended, and by which path."""
+def end(status: str, *, order_id: str = "o1", path: tuple[str, ...] | None = None, skus: str = "a") -> OrderEnd:
+    """Return how an order ended, and its history."""
     steps = PATHS[status] if path is None else path
     events = tuple(Event(number, cast("Status", step), "", AT) for number, step in enumerate(steps, 1))
-    return End(order_id, order(order_id, status, skus=skus), events)
+    return OrderEnd(order_id, order(order_id, status, skus=skus), events)

@@ -1,4 +1,8 @@
-"""A whole gateway with its doors open, between real PostgreSQL and featherweight peers; every answer is held to the document."""
+"""A running gateway in this process, both listeners open, on real PostgreSQL and with fake peers.
+
+Every public response is validated against openapi.json. `gateway_process` runs the gateway as a process of its own
+instead, `gateway_actions` calls its actions without listeners, `mart` runs real peers beside it.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,16 @@ from autogrocery.kit.process.clock import now, uuid7
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from jsonschema.protocols import Validator
 
-PATIENCE_S = 8.0
+TIMEOUT_S = 8.0
+POLL_S = 0.1  # below the rate limit of one device
 DEVICE_KEY, ROBOT_KEY = "devices-and-operators-sign-here-", "robots-sign-with-another-secret-"
 WEBHOOK_KEYS = [
     "whsec_" + base64.b64encode(name).decode()
@@ -42,7 +48,7 @@ PROBLEM = {"type", "title", "status", "detail", "code", "retryable", "request_id
 
 
 def environ(dsn: str, target: str, public: int, internal: int, **more: str) -> dict[str, str]:
-    """The variables of a gateway; not one is taken from the test's own environment."""
+    """Return the environment variables of a gateway; none comes from the environment of the test."""
     return {
         "DATABASE_URL": dsn,
         "JWT_SECRET": DEVICE_KEY,
@@ -57,47 +63,49 @@ def environ(dsn: str, target: str, public: int, internal: int, **more: str) -> d
     } | more
 
 
-class Document:
-    """What openapi.json promises of the public listener."""
+class OpenApi:
+    """The openapi.json of the public listener, as a validator of responses."""
 
     def __init__(self) -> None:
-        self.whole = app.openapi()
+        self.document = app.openapi()
         self._paths = [
             (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path)
-            for path in sorted(self.whole["paths"], key="{".__contains__)
+            for path in sorted(self.document["paths"], key="{".__contains__)
         ]
-        self._known: dict[tuple[str, str, int], Validator] = {}
+        self._validators: dict[tuple[str, str, int], Validator] = {}
 
     def check(self, method: str, path: str, reply: Reply) -> None:
-        """Fail unless the status, the code and the shape of an answer are told; paths that are in no row pass."""
-        found = next((told for pattern, told in self._paths if pattern.fullmatch(path)), None)
-        operation = self.whole["paths"].get(found, {}).get("get" if method == "HEAD" else method.lower())
-        if operation is None:
+        """Fail if the document does not list the status, the code or the shape of a response; ignore unknown paths."""
+        pattern = next((pattern for compiled, pattern in self._paths if compiled.fullmatch(path)), None)
+        verb = "get" if method == "HEAD" else method.lower()
+        operation = self.document["paths"].get(pattern, {}).get(verb)
+        if operation is None or pattern is None:
             return
         responses = operation["responses"]
         assert str(reply.status) in responses, f"{method} {path}: {reply.status} is not in openapi.json"
-        told = responses[str(reply.status)]
+        response = responses[str(reply.status)]
         if reply.status >= 400 and method != "HEAD":
-            assert reply.code in told["description"].split(", "), (
+            assert reply.code in response["description"].split(", "), (
                 f"{method} {path}: {reply.code} is not in openapi.json"
             )
-        if reply.body and reply.media in told.get("content", {}) and reply.media.endswith("json"):
-            self._validator(method, path, reply).validate(reply.json)
+        if reply.body and reply.media in response.get("content", {}) and reply.media.endswith("json"):
+            self._validator(verb, pattern, reply).validate(reply.json)
 
-    def _validator(self, method: str, path: str, reply: Reply) -> Validator:
-        pattern = next(told for compiled, told in self._paths if compiled.fullmatch(path))
-        key = (method.lower(), pattern, reply.status)
-        if key not in self._known:
-            content = self.whole["paths"][pattern][key[0]]["responses"][str(reply.status)]["content"]
-            schema = content[reply.media]["schema"] | {"components": self.whole["components"]}
-            self._known[key] = jsonschema.Draft202012Validator(schema)
-        return self._known[key]
+    def _validator(self, verb: str, pattern: str, reply: Reply) -> Validator:
+        key = (verb, pattern, reply.status)
+        if key not in self._validators:
+            content = self.document["paths"][pattern][verb]["responses"][str(reply.status)]["content"]
+            schema = content[reply.media]["schema"] | {"components": self.document["components"]}
+            self._validators[key] = jsonschema.Draft202012Validator(schema)
+        return self._validators[key]
 
 
-DOCUMENT = Document()
+OPENAPI = OpenApi()
 
 
 class Reply(Struct):
+    """A response."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -112,7 +120,7 @@ class Reply(Struct):
 
     @property
     def code(self) -> str:
-        """The code of a problem, which is one in every respect."""
+        """The `code` of a problem response; fails unless all its members and headers agree."""
         problem = self.json
         assert self.media == "application/problem+json"
         assert problem.keys() - {"errors"} == PROBLEM
@@ -125,17 +133,17 @@ class Reply(Struct):
         return str(problem["code"])
 
 
-class Shop(Struct):
-    """The gateway's two listeners, its database and its peers."""
+class RunningGateway(Struct):
+    """The base URLs of a gateway's two listeners, its database and its fake peers."""
 
     public: str
     internal: str
     db: Db
-    shelf: FakeInventory
-    prices: FakePricing
+    fake_inventory: FakeInventory
+    fake_pricing: FakePricing
     session: aiohttp.ClientSession
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -146,21 +154,28 @@ class Shop(Struct):
         headers: dict[str, str] | None = None,
         inside: bool = False,
     ) -> Reply:
-        """Ask one of the listeners; a public answer must be as its document says."""
+        """Send a request to the public listener, or to the internal one if `inside`; a public response is validated."""
         octets = raw if raw is not None else json.dumps(body).encode() if body is not None else None
         fields = {"content-type": "application/json"} if octets is not None else {}
         fields |= {"authorization": f"Bearer {token}"} if token is not None else {}
         url = (self.internal if inside else self.public) + path
-        async with self.session.request(method, url, data=octets, headers=fields | (headers or {})) as answer:
-            found = {name.lower(): value for name, value in answer.headers.items()}
-            reply = Reply(answer.status, found, await answer.read())
+        async with self.session.request(method, url, data=octets, headers=fields | (headers or {})) as response:
+            received = {name.lower(): value for name, value in response.headers.items()}
+            reply = Reply(response.status, received, await response.read())
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", reply.headers["x-request-id"])
         if not inside:
-            DOCUMENT.check(method, path.partition("?")[0], reply)
+            OPENAPI.check(method, path.partition("?")[0], reply)
         return reply
 
+    async def is_ready(self) -> bool:
+        """Whether the public listener accepts connections and reports the gateway ready."""
+        try:
+            return (await self.request("GET", "/readyz")).status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
     async def device(self, **claims: Any) -> Device:
-        """Register a device by SQL, with the seed's columns, and sign its token."""
+        """Register a device by SQL, with the seed's columns, and sign an access token for it."""
         name = f"fridge-{uuid7().hex[-12:]}"
         row = await self.db.row(
             "INSERT INTO smart_devices (device_id, password) VALUES ($1, $2) RETURNING id", name, HASH
@@ -172,11 +187,11 @@ class Shop(Struct):
         return tokens.issue(
             DEVICE_KEY.encode(),
             user_id=user_id,
-            device_id=name,
+            principal=name,
             **({"issuer": "autogrocery", "audience": "ordering", "scopes": SCOPES, "ttl_s": 900} | claims),
         )
 
-    async def deliver(
+    async def send_webhook(
         self,
         body: dict[str, Any],
         *,
@@ -187,29 +202,31 @@ class Shop(Struct):
         sent: str | None = None,
         path: str = WEBHOOK,
     ) -> Reply:
-        """Deliver a webhook as inventory would, signed by the standard's own package; `sent` is sent in the signed text's stead."""
+        """Send a webhook as inventory does, signed by the standard's own package; `sent` replaces the text after
+        signing."""
         text, webhook_id, at = json.dumps(body), webhook_id or f"msg_{uuid7().hex}", at or now()
         headers = {
             "webhook-id": webhook_id,
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": signature or Webhook(key).sign(webhook_id, at, text),
         }
-        return await self.ask("POST", path, raw=(text if sent is None else sent).encode(), headers=headers, inside=True)
+        raw = (text if sent is None else sent).encode()
+        return await self.request("POST", path, raw=raw, headers=headers, inside=True)
 
 
 class Device(Struct):
-    """One device at the public door."""
+    """One registered device and its requests to the public listener."""
 
-    shop: Shop
+    gateway: RunningGateway
     user_id: int
     device_id: str
     token: str
 
     async def get(self, path: str, **named: Any) -> Reply:
-        return await self.shop.ask("GET", path, token=self.token, **named)
+        return await self.gateway.request("GET", path, token=self.token, **named)
 
     async def post(self, path: str, body: Any = None, **named: Any) -> Reply:
-        return await self.shop.ask("POST", path, body, token=self.token, **named)
+        return await self.gateway.request("POST", path, body, token=self.token, **named)
 
     async def preview(self, *, key: str | None = None, partial: bool | None = None, **items: int) -> Reply:
         body: dict[str, Any] = {"items": [{"sku": sku, "quantity": n} for sku, n in (items or {"milk": 2}).items()]}
@@ -217,12 +234,14 @@ class Device(Struct):
         return await self.post(PREVIEW, body, headers={"idempotency-key": key} if key else {})
 
     async def previewed(self, **items: int) -> str:
+        """Create an order; returns its id."""
         reply = await self.preview(**items)
         assert reply.status == 201, reply
         order_id: str = reply.json["order_id"]
         return order_id
 
     async def processing(self, **items: int) -> str:
+        """Create and confirm an order; returns its id."""
         order_id = await self.previewed(**items)
         assert (await self.confirm(order_id)).json["status"] == "PROCESSING"
         return order_id
@@ -239,54 +258,63 @@ class Device(Struct):
         order: dict[str, Any] = reply.json
         return order
 
-    async def becomes(self, order_id: str, status: str) -> dict[str, Any]:
-        """Wait until the order has a status."""
+    async def wait_for_status(self, order_id: str, status: str) -> dict[str, Any]:
+        """Poll the order until it has the status; returns it as JSON."""
+        return await self.wait_for(order_id, "status", status)
 
-        async def has_it() -> bool:
-            return bool((await self.order(order_id))["status"] == status)
+    async def wait_for(self, order_id: str, member: str, value: Any) -> dict[str, Any]:
+        """Poll the order until a member of its JSON has the value; returns the whole."""
 
-        await until(has_it)
+        async def has_value() -> bool:
+            return bool((await self.order(order_id))[member] == value)
+
+        await until(has_value, TIMEOUT_S, POLL_S)
         return await self.order(order_id)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
-    async with asyncio.timeout(patience_s):
-        while not await holds():  # noqa: ASYNC110 - what is awaited is in another process or in the database
-            await asyncio.sleep(0.1)
-
-
-def picked(order_id: str, status: str = "COMPLETED", **more: Any) -> dict[str, Any]:
-    """The body of a webhook."""
+def webhook_body(order_id: str, status: str = "COMPLETED", **more: Any) -> dict[str, Any]:
+    """Return the body of an update-order webhook."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return {"order_id": order_id, "status": status, "occurred_at": at} | more
 
 
 @asynccontextmanager
-async def open_shop(dsn: str, **settings: str) -> AsyncIterator[Shop]:
-    """Run the gateway's own main in this process; leaving stops it as SIGTERM would, and audits what it leaves."""
-    public, internal = free_ports(2)
+async def serve_gateway(dsn: str, **settings: str) -> AsyncIterator[RunningGateway]:
+    """Run the gateway's `main` in this process with fake peers; at the end stop it as SIGTERM does and require a clean
+    audit."""
+    ports = free_ports(2)
     stop = asyncio.Event()
-    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with serve_peers() as (shelf, prices, target), open_db(dsn, application="tests") as db:
-        running = asyncio.create_task(app.main(environ(dsn, target, public, internal, **settings), stop))
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            shop = Shop(f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, shelf, prices, session)
-            await _answers(shop, running)
-            yield shop
-            audit = await shop.ask("GET", "/internal/audit", inside=True)
+    async with serve_peers() as (inventory, pricing, target):
+        running = asyncio.create_task(app.main(environ(dsn, target, *ports, **settings), stop))
+        async with connect(dsn, ports, inventory, pricing) as gateway:
+            await wait_until_ready(gateway, running)
+            yield gateway
+            audit = await gateway.request("GET", "/internal/audit", inside=True)
         stop.set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await running
-        assert audit.json["clean"], audit.json
+    assert audit.json["clean"], audit.json
 
 
-async def _answers(shop: Shop, running: asyncio.Task[None]) -> None:
-    async def ready() -> bool:
+@asynccontextmanager
+async def connect(
+    dsn: str, ports: list[int], inventory: FakeInventory, pricing: FakePricing, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[RunningGateway]:
+    """Open the test's own database pool and HTTP session for a gateway with its two listeners on `ports`."""
+    public, internal = (f"http://127.0.0.1:{port}" for port in ports)
+    async with (
+        open_db(dsn, application="tests") as db,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session,
+    ):
+        yield RunningGateway(public, internal, db, inventory, pricing, session)
+
+
+async def wait_until_ready(gateway: RunningGateway, running: asyncio.Task[None]) -> None:
+    """Wait until the gateway that `running` executes is ready; raises what ended it before that."""
+
+    async def is_ready() -> bool:
         if running.done():
             running.result()
-        try:
-            return (await shop.ask("GET", "/readyz")).status == 200
-        except aiohttp.ClientConnectionError:
-            return False
+        return await gateway.is_ready()
 
-    await until(ready)
+    await until(is_ready, TIMEOUT_S, POLL_S)

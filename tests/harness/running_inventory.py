@@ -1,4 +1,4 @@
-"""An inventory of a test's own: real PostgreSQL, gRPC, ZeroMQ, and a gateway that answers webhooks as it is told to."""
+"""An inventory for one test: real PostgreSQL, gRPC and ZeroMQ, and a stub of the gateway with preset responses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.inventory.actions.audit import audit
+from autogrocery.inventory.actions.lapse_holds import lapse_holds
 from autogrocery.inventory.app import serving
 from autogrocery.inventory.rpc import SERVICE
 from autogrocery.inventory.settings import Settings
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 ROBOT_SECRET = "robots-" + "r" * 32
 WEBHOOK_SECRET = "webhooks-" + "w" * 32
-LEASE_S = 0.4
-SEEN_S = 1.5
+LEASE_S = 60.0  # longer than a test: `end_lease` and `mark_unseen` end what a test needs ended
+SEEN_S = 60.0
 DEADLINE_S = 10.0
 PRODUCTS = {"baguette": "bread", "milk": "dairy", "yoghurt": "dairy", "apple": "produce", "steak": "meat"}
 FLEET = {"bread-1": "bread", "dairy-1": "dairy", "produce-1": "produce"}
@@ -39,54 +40,54 @@ State = pb.GetOrderResponse
 STREAMED = {field.message_type.name: field.name for field in pb.RobotCall.DESCRIPTOR.oneofs_by_name["request"].fields}
 
 
-class Listener:
-    """A gateway's internal door: keeps what it got, answers with the next of `answers`, then 200."""
+class GatewayStub:
+    """The gateway's internal listener: records webhooks and responds with the next status of `responses`, then 200."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.of_restocks: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
+        self.order_webhooks: list[tuple[dict[str, str], bytes]] = []
+        self.restock_webhooks: list[tuple[dict[str, str], bytes]] = []
+        self.responses: list[int] = []
         self.disabled: set[int] = set()
         self.url = ""
 
     async def update_order(self, request: web.Request) -> web.Response:
-        return await self._hear(request, self.got)
+        return await self._receive(request, self.order_webhooks)
 
     async def update_restock(self, request: web.Request) -> web.Response:
-        return await self._hear(request, self.of_restocks)
+        return await self._receive(request, self.restock_webhooks)
 
-    async def _hear(self, request: web.Request, into: list[tuple[dict[str, str], bytes]]) -> web.Response:
+    async def _receive(self, request: web.Request, into: list[tuple[dict[str, str], bytes]]) -> web.Response:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         Webhook(WEBHOOK_SECRET.encode()).verify(body, headers)  # raises, and so answers 500, on a wrong signature
         into.append((headers, body))
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+        return web.Response(status=self.responses.pop(0) if self.responses else 200)
 
     async def list_disabled(self, _request: web.Request) -> web.Response:
         return web.json_response({"user_ids": sorted(self.disabled)})
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Listener]:
-    listener = Listener()
+async def run_gateway_stub() -> AsyncIterator[GatewayStub]:
+    stub = GatewayStub()
     app = web.Application()
-    app.router.add_get("/internal/disabled", listener.list_disabled)
-    app.router.add_post("/internal/webhook/update-order", listener.update_order)
-    app.router.add_post("/internal/webhook/update-restock", listener.update_restock)
+    app.router.add_get("/internal/disabled", stub.list_disabled)
+    app.router.add_post("/internal/webhook/update-order", stub.update_order)
+    app.router.add_post("/internal/webhook/update-restock", stub.update_restock)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield listener
+        yield stub
     finally:
         await runner.cleanup()
 
 
-class Shop:
-    """The calls of the service, briefly. Stop and start it again with `down` and `up`: the database stays."""
+class RunningInventory:
+    """The service's calls in short form. `down` and `up` stop and start it on the same database."""
 
-    def __init__(self, settings: Settings, db: Db, gateway: Listener) -> None:
+    def __init__(self, settings: Settings, db: Db, gateway: GatewayStub) -> None:
         self.settings = settings
         self.db = db
         self.gateway = gateway
@@ -108,14 +109,14 @@ class Shop:
         await self.up()
 
     async def stock(self, **quantities: int) -> None:
-        """What stands on the shelves when the shop opens."""
+        """Put goods on the shelves without putaways."""
         answer = await self.stub.RestockItems(delivery(new(), shelved=True, **quantities))
         assert answer.success, answer.message
 
     async def deliver(self, **quantities: int) -> tuple[str, dict[str, str]]:
-        """A truck's delivery; returns its id and its putaways by aisle, as robots of the classes find them."""
+        """Enter a restock order; return its id and its putaways by aisle."""
         restock_id = new()
-        answer = await asked(lambda: self.stub.RestockItems(delivery(restock_id, **quantities)))
+        answer = await retry_timeouts(lambda: self.stub.RestockItems(delivery(restock_id, **quantities)))
         assert answer.success, answer.message
         rows = await self.db.rows(
             "SELECT aisle, assignment_id FROM inventory.putaways WHERE order_id = $1::text::uuid", restock_id
@@ -125,33 +126,33 @@ class Shop:
     async def put_away(
         self, robot_id: str, assignment_id: str, fence: int, *, done: bool = False, damaged: int = 0, **received: int
     ) -> int:
-        """Report totals, each line with as many `damaged`."""
-        items = [pb.RestockedItem(sku=sku, received=good, damaged=damaged) for sku, good in received.items()]
+        """Report totals by SKU, each line with `damaged` units damaged."""
+        items = [pb.RestockedItem(sku=sku, received=units, damaged=damaged) for sku, units in received.items()]
         request = pb.ReportPutawayRequest(
             assignment_id=assignment_id, robot_id=robot_id, sequence=1, items=items, done=done, fence=fence
         )
-        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
-        answer = await asked(lambda: self.stub.ReportPutaway(request, metadata=token))
+        token = token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
+        answer = await retry_timeouts(lambda: self.stub.ReportPutaway(request, metadata=token))
         return int(answer.result)
 
     async def restock(self, restock_id: str) -> tuple[int, dict[str, tuple[int, int]]]:
-        """A delivery's state, and by SKU what was received and damaged so far."""
-        told = await self.stub.GetRestock(pb.GetRestockRequest(order_id=restock_id))
-        return int(told.state), {item.sku: (item.received, item.damaged) for item in told.items}
+        """Return a restock order's state, and the units received and damaged so far by SKU."""
+        response = await self.stub.GetRestock(pb.GetRestockRequest(order_id=restock_id))
+        return int(response.state), {item.sku: (item.received, item.damaged) for item in response.items}
 
     async def reserve(self, order_id: str, hold_s: int = 60, *, partial: bool = False, **items: int) -> Any:
         request = pb.ReserveItemsRequest(
             order_id=order_id, items=lines(items), hold_seconds=hold_s, allow_partial=partial
         )
-        return await asked(lambda: self.stub.ReserveItems(request))
+        return await retry_timeouts(lambda: self.stub.ReserveItems(request))
 
     async def assign(self, order_id: str, **items: int) -> Any:
         request = pb.RobotRequest(order_id=order_id, items=lines(items))
-        return await asked(lambda: self.stub.AssignRobots(request))
+        return await retry_timeouts(lambda: self.stub.AssignRobots(request))
 
     async def release(self, order_id: str, reason: int = pb.CANCEL) -> int:
         request = pb.ReleaseItemsRequest(order_id=order_id, reason=reason)
-        answer = await asked(lambda: self.stub.ReleaseItems(request))
+        answer = await retry_timeouts(lambda: self.stub.ReleaseItems(request))
         return int(answer.result)
 
     async def state(self, order_id: str) -> int:
@@ -168,7 +169,7 @@ class Shop:
     async def work(self, robot_id: str, robot_class: str | None = None, **extra: Any) -> list[Any]:
         wanted = robot_class or robot_id.split("-", maxsplit=1)[0]
         request = pb.ListWorkRequest(robot_id=robot_id, robot_class=wanted, limit=100)
-        return list((await self.stub.ListWork(request, metadata=badge(robot_id, wanted, **extra))).assignments)
+        return list((await self.stub.ListWork(request, metadata=token_metadata(robot_id, wanted, **extra))).assignments)
 
     async def fleet(self, **robots: str) -> None:
         for robot_id, robot_class in (robots or FLEET).items():
@@ -176,12 +177,14 @@ class Shop:
 
     async def start(self, robot_id: str, assignment_id: str) -> Any:
         request = pb.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
-        token = badge(robot_id, robot_id.split("-", maxsplit=1)[0])
-        return await asked(lambda: self.stub.StartPick(request, metadata=token))
+        token = token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
+        return await retry_timeouts(lambda: self.stub.StartPick(request, metadata=token))
 
     async def beat(self, robot_id: str, *fences: int) -> list[int]:
         request = pb.HeartbeatRequest(robot_id=robot_id, fences=fences)
-        answer = await self.stub.Heartbeat(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
+        answer = await self.stub.Heartbeat(
+            request, metadata=token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
+        )
         return list(answer.lost_fences)
 
     async def report(
@@ -201,22 +204,24 @@ class Shop:
             status=status,
             fence=fence,
         )
-        answer = await self.stub.ReportPick(request, metadata=badge(robot_id, robot_id.split("-", maxsplit=1)[0]))
+        answer = await self.stub.ReportPick(
+            request, metadata=token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
+        )
         return int(answer.result)
 
     async def status_of(self, call: str, request: Any, token: str | None, *, streamed: bool = False) -> str:
-        """Make a call with a token, or none, and return the name of its status."""
+        """Make a call with a token or without, and return the name of its gRPC status."""
         authorization = f"Bearer {token}" if token is not None else ""
         if streamed:
-            until = asyncio.get_running_loop().time() + DEADLINE_S
+            deadline = asyncio.get_running_loop().time() + DEADLINE_S
             return (
-                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, until, authorization))
+                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, deadline, authorization))
             ).name
         metadata = (("authorization", authorization),) if authorization else None
         return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
 
     async def dispatch(self, **items: int) -> tuple[str, list[Any]]:
-        """Reserve and assign a new order; returns its id and its assignments."""
+        """Reserve and dispatch a new order; return its id and its assignments."""
         order_id = new()
         assert (await self.reserve(order_id, **items)).success
         answer = await self.assign(order_id, **items)
@@ -224,18 +229,36 @@ class Shop:
         return order_id, list(answer.assignments)
 
     async def pick(self, assignment: Any, status: int = Picked.PICKED, **picks: int) -> int:
-        """Start and report as the robot that was chosen."""
+        """Start and report as the assigned robot."""
         lease = await self.start(assignment.robot_id, assignment.assignment_id)
         assert lease.granted
         return await self.report(assignment.robot_id, assignment.assignment_id, lease.fence, status, **picks)
+
+    async def lapse(self, *order_ids: str) -> None:
+        """Let the holds of orders expire now, and free their stock as the loop does."""
+        await self.db.run("UPDATE inventory.orders SET expires_at = now() WHERE order_id = ANY ($1::uuid[])", order_ids)
+        await lapse_holds(self.db)
+
+    async def end_lease(self, assignment_id: str) -> None:
+        """Let the lease of an assignment or a putaway end now."""
+        for table in ("assignments", "putaways"):
+            await self.db.run(
+                f"UPDATE inventory.{table} SET lease_until = now() WHERE assignment_id = $1::text::uuid", assignment_id
+            )
+
+    async def mark_unseen(self, robot_id: str) -> None:
+        """Let a robot's last call be an hour ago."""
+        await self.db.run(
+            "UPDATE inventory.robots SET last_seen_at = now() - interval '1 hour' WHERE robot_id = $1", robot_id
+        )
 
     async def violations(self) -> list[str]:
         return [f"{one.name}: {one.examples}" for one in await audit(self.db) if one.violations]
 
 
 @asynccontextmanager
-async def shop(dsn: str, **changed: Any) -> AsyncIterator[Shop]:
-    async with listening() as gateway, open_db(dsn, application="tests") as db:
+async def run_inventory(dsn: str, **changed: Any) -> AsyncIterator[RunningInventory]:
+    async with run_gateway_stub() as gateway, open_db(dsn, application="tests") as db:
         settings = Settings(
             webhook_secret=WEBHOOK_SECRET,
             robot_jwt_secret=ROBOT_SECRET,
@@ -246,12 +269,12 @@ async def shop(dsn: str, **changed: Any) -> AsyncIterator[Shop]:
             pick_lease_s=LEASE_S,
             robot_seen_s=SEEN_S,
         )
-        opened = Shop(replace(settings, **changed), db, gateway)
-        await opened.up()
+        running = RunningInventory(replace(settings, **changed), db, gateway)
+        await running.up()
         try:
-            yield opened
+            yield running
         finally:
-            await opened.down()
+            await running.down()
 
 
 def new() -> str:
@@ -270,13 +293,13 @@ def lines(items: dict[str, int]) -> list[pb.Item]:
     return [pb.Item(sku=sku, quantity=quantity) for sku, quantity in items.items()]
 
 
-def badge(robot_id: str, robot_class: str, *, audience: str = "inventory", key: str = ROBOT_SECRET) -> Any:
+def token_metadata(robot_id: str, robot_class: str, *, audience: str = "inventory", key: str = ROBOT_SECRET) -> Any:
     token = tokens.issue(
         key.encode(),
         issuer="autogrocery",
         audience=audience,
         user_id=7,
-        device_id=robot_id,
+        principal=robot_id,
         scopes=[f"robot:pick:{robot_class}"],
         ttl_s=60,
     )
@@ -291,8 +314,8 @@ async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
-    """Make a call again, as a gateway does, for as long as it waited in vain for its turn; a lost lock is an error."""
+async def retry_timeouts(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Repeat a call while it fails for waiting too long, as the gateway does; other errors are raised."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
@@ -301,10 +324,3 @@ async def asked(call: Callable[[], Awaitable[Any]]) -> Any:
                 if not any(words in (error.details() or "") for words in ("(TimeoutError)", "waited too long")):
                     raise
             await asyncio.sleep(0.05)
-
-
-async def until(what: Callable[[], Awaitable[bool]], within_s: float = DEADLINE_S) -> None:
-    """Wait for something the clock brings."""
-    async with asyncio.timeout(within_s):
-        while not await what():  # noqa: ASYNC110 - what is awaited happens in the database
-            await asyncio.sleep(0.02)

@@ -1,24 +1,22 @@
-"""Small roles for the supervisor's tests: they write what happens to them into a journal."""
+"""Small roles for tests of the supervisor; they append their start, readiness and stop to a journal."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autogrocery.lab.network import Options, Role
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-PATIENCE_S = 20.0
-NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"  # never asked: the roles here need none
+TIMEOUT_S = 20.0
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"  # never connected to: these roles need no database
 BODY = """
 import os, signal, sys, time
 from autogrocery.kit.process.ready import notify
@@ -32,25 +30,31 @@ signal.signal(signal.SIGTERM, leave)
 note("started")
 """
 SERVES = "note('ready'); notify()\nwhile True: signal.pause()"
-DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); notify()\nwhile True: signal.pause()"
-MUTE = "while True: signal.pause()"
-DIES_EARLY = "print('no such table: socks', file=sys.stderr); sys.exit(3)"
-DIES_LATE = "notify(); print('out of socks', file=sys.stderr); sys.exit(4)"
+IGNORES_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN); notify()\nwhile True: signal.pause()"
+NEVER_READY = "while True: signal.pause()"
+FAILS_BEFORE_READY = "print('no such table: socks', file=sys.stderr); sys.exit(3)"
+FAILS_AFTER_READY = "notify(); print('out of socks', file=sys.stderr); sys.exit(4)"
 
 
 @contextmanager
 def empty_home() -> Iterator[Path]:
-    """A home that PostgreSQL's user can reach, unlike pytest's own directories."""
-    with open_place() as directory:
+    """Yield a home that PostgreSQL's account can enter, unlike pytest's directories."""
+    with temporary_home() as directory:
         yield directory / "home"
 
 
 def role(
-    home: Path, name: str, script: str = SERVES, *, wave: int = 0, given: tuple[str, ...] = (), deadline_s: float = 10
+    home: Path,
+    name: str,
+    script: str = SERVES,
+    *,
+    wave: int = 0,
+    private_env: tuple[str, ...] = (),
+    deadline_s: float = 10,
 ) -> Role:
     env = {"NAME": name, "JOURNAL": str(home.parent / "journal")}
     argv = (sys.executable, "-c", BODY + script)
-    return Role(name=name, argv=argv, env=env, wave=wave, given=given, ready_deadline_s=deadline_s)
+    return Role(name=name, argv=argv, env=env, wave=wave, private_env=private_env, ready_deadline_s=deadline_s)
 
 
 def options(home: Path, *roles: Role, database: str = NO_DATABASE, auto: bool = True, **environ: str) -> Options:
@@ -74,18 +78,11 @@ def run_file(home: Path) -> dict[str, Any]:
     return run
 
 
-async def nothing(*_: object) -> None:
-    """Migrate, provision or stock nothing."""
+async def no_op(*_: object) -> None:
+    """Stand in for migrations, provisioning and stocking."""
 
 
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A peer that answers GetOrder as it is told to, by stream or, if it is an old one, by unary calls only; and one who asks it."""
+"""A scripted peer that answers GetOrder on streams, or as an older version by unary calls only, and a client of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import StreamMethod
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import grpc
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 SERVICE = "/autogrocery.inventory.v1.InventoryService"
 PATH = f"{SERVICE}/Converse"
-POINT = "desk.get_order"
+POINT = "peer.get_order"
 PATIENCE_S = 10.0
 SHORT_S = 0.15
 
 
-class OldDesk(InventoryServiceServicer):
-    """Knows unary calls. An id in `gates` waits there, one in `fails` raises that; the others are answered."""
+class UnaryPeer(InventoryServiceServicer):
+    """Serves unary calls only. A call with an id in `gates` waits there, one in `fails` raises; others are answered."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.finished: list[str] = []
         self.gates: dict[str, asyncio.Event] = {}
         self.fails: dict[str, Exception] = {}
-        self.large: dict[str, int] = {}  # bytes that a reply has besides
+        self.large: dict[str, int] = {}  # extra bytes in the reply
         self.cancelled = asyncio.Event()
         self.by_stream = 0
 
@@ -65,13 +65,13 @@ class OldDesk(InventoryServiceServicer):
         return pb.CheckAvailabilityResponse(items=[pb.StockLevel(sku=sku, available=1) for sku in request.skus])
 
 
-class Desk(OldDesk):
-    """Knows streams too."""
+class StreamingPeer(UnaryPeer):
+    """Serves streams too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.streamed: dict[str, Any] = {"get_order": self.GetOrder, "check_availability": self.CheckAvailability}
-        self.shown: dict[str, str] = {}  # the tokens by the robots that showed them
+        self.shown: dict[str, str] = {}  # tokens by robot
 
     async def Converse(self, conversations: Conversations, context: Any) -> None:
         await conversations.hold(context, self.streamed, pb.Answers)
@@ -85,22 +85,22 @@ class Desk(OldDesk):
 
 
 @asynccontextmanager
-async def open_desk(desk: OldDesk, port: int = 0) -> AsyncIterator[int]:
+async def serve_peer(desk: UnaryPeer, port: int = 0) -> AsyncIterator[int]:
     def add(server: grpc.aio.Server) -> None:
         add_InventoryServiceServicer_to_server(desk, server)
 
-    async with serve("DESK_ADDR", "127.0.0.1", port, add, ()) as bound:
+    async with serve("PEER_ADDR", "127.0.0.1", port, add, ()) as bound:
         yield bound
 
 
-class Caller:
-    """One who asks a desk over one stream."""
+class PeerClient:
+    """A client with one stream."""
 
     def __init__(self, channel: grpc.aio.Channel, **how: Any) -> None:
         stub = InventoryServiceStub(channel)
         self.stub = stub
         self.stream = Stream(channel, PATH, pb.Calls, pb.Answers.FromString, **how)
-        self.peer = Peer("desk")
+        self.peer = Peer("peer")
         self._get_order: StreamMethod[Any] = StreamMethod(self.stream, "get_order", stub.GetOrder)
         self._check: StreamMethod[Any] = StreamMethod(self.stream, "check_availability", stub.CheckAvailability)
 
@@ -111,21 +111,21 @@ class Caller:
 
     async def check(self, *skus: str) -> list[int]:
         request = pb.CheckAvailabilityRequest(skus=skus)
-        reply = await self.peer.call(self._check, request, timeout_s=PATIENCE_S, point="desk.check")
+        reply = await self.peer.call(self._check, request, timeout_s=PATIENCE_S, point="peer.check")
         return [item.available for item in reply.items]
 
 
 @asynccontextmanager
-async def open_caller(port: int, **how: Any) -> AsyncIterator[Caller]:
+async def open_client(port: int, **how: Any) -> AsyncIterator[PeerClient]:
     async with open_channel(f"127.0.0.1:{port}") as channel:
-        yield Caller(channel, **how)
+        yield PeerClient(channel, **how)
 
 
 @asynccontextmanager
-async def talking(desk: OldDesk | None = None, **how: Any) -> AsyncIterator[tuple[Any, Caller]]:
-    """A desk and one who asks it."""
-    desk = desk or Desk()
-    async with open_desk(desk) as port, open_caller(port, **how) as caller:
+async def connected(desk: UnaryPeer | None = None, **how: Any) -> AsyncIterator[tuple[Any, PeerClient]]:
+    """Yield a peer and a client connected to it."""
+    desk = desk or StreamingPeer()
+    async with serve_peer(desk) as port, open_client(port, **how) as caller:
         yield desk, caller
         for gate in desk.gates.values():
             gate.set()
@@ -135,13 +135,13 @@ def ids(count: int) -> list[str]:
     return [f"order-{number}" for number in range(count)]
 
 
-async def all_of(caller: Caller, order_ids: list[str], **how: float) -> list[str]:
+async def ask_all(caller: PeerClient, order_ids: list[str], **how: float) -> list[str]:
     return list(await asyncio.gather(*(caller.ask(order_id, **how) for order_id in order_ids)))
 
 
-async def doubts(caller: Caller, order_ids: list[str], **how: float) -> int:
-    told = await asyncio.gather(*(caller.ask(order_id, **how) for order_id in order_ids), return_exceptions=True)
-    return sum(isinstance(one, InDoubt) for one in told)
+async def count_in_doubt(caller: PeerClient, order_ids: list[str], **how: float) -> int:
+    outcomes = await asyncio.gather(*(caller.ask(order_id, **how) for order_id in order_ids), return_exceptions=True)
+    return sum(isinstance(one, InDoubt) for one in outcomes)
 
 
 def calls_of(order_ids: list[str], timeout_ms: int = 10_000) -> bytes:
@@ -153,18 +153,12 @@ def calls_of(order_ids: list[str], timeout_ms: int = 10_000) -> bytes:
     ).SerializeToString()
 
 
-async def until(what: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
-    async with asyncio.timeout(within_s):
-        while not what():  # noqa: ASYNC110 - it happens in several places
-            await asyncio.sleep(0.005)
-
-
 async def main(port: int) -> None:
-    """Serve until killed; an id that begins with `stuck` is never answered."""
-    desk = Desk()
+    """Serve until killed; calls with the ids stuck-0 to stuck-99 are never answered."""
+    desk = StreamingPeer()
     desk.gates = {f"stuck-{number}": asyncio.Event() for number in range(100)}
-    async with open_desk(desk, port) as bound:
-        print(bound, flush=True)  # noqa: T201 - for the test that started us
+    async with serve_peer(desk, port) as bound:
+        print(bound, flush=True)  # noqa: T201 - for the test that started it
         await asyncio.Event().wait()
 
 

@@ -1,7 +1,9 @@
-"""Every proof in its long form, one after the other; writes the figures into docs/RELIABILITY.md (`make prove-all`).
+"""Run every proof in its long form, one after the other, and write the figures into docs/RELIABILITY.md (`make
+prove-all`).
 
-`--only WORD` runs the parts whose name has that word and keeps the other figures; `--render` only writes the page anew.
-The matrix of planted bugs, which takes longer than all else, runs by its word alone (`make prove-planted`).
+`--only WORD` runs the parts whose name contains the word and keeps the other figures; `--render` only writes the page
+again. The matrix of planted bugs takes longer than everything else and runs only when its name is given (`make
+prove-planted`).
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ PROVE_JSON, PROVE_HTML, CAUGHT = (ROOT / "out" / name for name in ("prove.json",
 
 
 class Part(Struct, frozen=True):
-    """One proof: what it is called, what runs it, and how it is told to do everything."""
+    """One proof: its name, the arguments of `python -m`, and the environment variables that select the long form."""
 
     name: str
     arguments: tuple[str, ...]
     environ: dict[str, str] = {}
-    by_its_word_alone: bool = False
+    only_by_name: bool = False
 
 
 def _tests(*folders: str) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ def _tests(*folders: str) -> tuple[str, ...]:
 EVERYTHING = {"PROVE_EVERYTHING": "1"}
 PARTS = (
     Part(
-        "whole network, 10 minutes of disasters",
+        "whole network, 10 minutes of faults",
         (
             "autogrocery",
             "prove",
@@ -65,12 +67,12 @@ PARTS = (
     Part("state machine over HTTP", _tests("tests/proofs/stateful"), {"STATEFUL_EXAMPLES": "500"}),
     Part("fault proxy before every port", _tests("tests/proofs/fault_proxy")),
     Part("failover to a standby", _tests("tests/proofs/failover"), {"FAILOVER_SECONDS": "60"}),
-    Part("planted bugs", ("tests.proofs.planted", str(CAUGHT)), by_its_word_alone=True),
+    Part("planted bugs", ("tests.proofs.planted", str(CAUGHT)), only_by_name=True),
 )
 
 
 def run(part: Part, folder: Path) -> dict[str, Any]:
-    """Run one part, its output passed through; returns its row."""
+    """Run one part, passing its output through; returns its row of the table."""
     file = folder / "figures.jsonl"
     file.unlink(missing_ok=True)
     started_at = time.monotonic()
@@ -89,7 +91,7 @@ def run(part: Part, folder: Path) -> dict[str, Any]:
 
 
 def _watch(command: list[str], environ: dict[str, str]) -> tuple[int, int]:
-    """Pass on what it prints; returns its exit code, and how many tests it says have passed."""
+    """Run a command, passing its output through; returns its exit code and the printed number of passed tests."""
     passed = 0
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -101,21 +103,21 @@ def _watch(command: list[str], environ: dict[str, str]) -> tuple[int, int]:
 
 
 def of_network(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of a `prove` run, from what its --json wrote."""
-    told = report["summary"]
-    share = told["get_availability_outside_database_downtime"]
+    """Return the figures of a `prove` run from its --json file."""
+    summary = report["summary"]
+    share = summary["get_availability_outside_database_downtime"]
     return {
         **{
-            name: told[name]
-            for name in ("kills", "pauses", "weathers", "orders", "violations", "lost_acknowledgements")
+            name: summary[name]
+            for name in ("kills", "pauses", "network_faults", "orders", "violations", "lost_acknowledgements")
         },
-        "to recover": f"p50 {told['recovery']['p50_s']:.1f} s, p99 {told['recovery']['p99_s']:.1f} s",
+        "to recover": f"p50 {summary['recovery']['p50_s']:.1f} s, p99 {summary['recovery']['p99_s']:.1f} s",
         "of GETs answered outside database downtime": f"{share:.2%}",
     }
 
 
 def of_bugs(caught: dict[str, list[str]]) -> dict[str, int]:
-    """Return the row of the planted bugs: what the suites told of themselves meanwhile is of broken products."""
+    """Return the figures of the planted bugs; those that their suites recorded are of broken products."""
     bugs = {bug: by for bug, by in caught.items() if bug != NO_BUG}
     return {"bugs": len(bugs), "caught": sum(map(bool, bugs.values()))}
 
@@ -128,21 +130,21 @@ def render(rows: dict[str, Any], caught: dict[str, list[str]]) -> str:
         if row is None:
             lines.append(f"| {part.name} | not run | | |")
             continue
-        told = ", ".join(
+        figures = ", ".join(
             f"{count:,} {name.replace('_', ' ')}" if isinstance(count, int) else f"{count} {name}"
             for name, count in row["figures"].items()
         )
-        lines.append(f"| {part.name} | {told} | {row['took_s']} s | {'yes' if row['holds'] else '**no**'} |")
+        lines.append(f"| {part.name} | {figures} | {row['took_s']} s | {'yes' if row['holds'] else '**no**'} |")
     lines += ["", "| planted bug | caught by |", "| --- | --- |"]
     lines += [
-        f"| {bug} | {', '.join(by) or ('nobody, rightly' if bug == NO_BUG else '**nobody**')} |"
+        f"| {bug} | {', '.join(by) or ('none, as expected' if bug == NO_BUG else '**none**')} |"
         for bug, by in caught.items()
     ]
     return "\n".join(lines)
 
 
 def write(record: dict[str, Any]) -> None:
-    """Keep the record, and put its tables into the page."""
+    """Write the record, and its tables into the page."""
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -155,7 +157,7 @@ def main() -> int:
     parser.add_argument("--render", action="store_true")
     chosen = parser.parse_args()
     record: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {"parts": {}, "caught": {}}
-    asked = [part for part in PARTS if (chosen.only in part.name if chosen.only else not part.by_its_word_alone)]
+    asked = [part for part in PARTS if (chosen.only in part.name if chosen.only else not part.only_by_name)]
     wanted = [] if chosen.render else asked
     PROVE_JSON.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

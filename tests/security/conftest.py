@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.harness.running_inventory import Shop
-from tests.harness.running_inventory import shop as opened
+from tests.harness.running_inventory import RunningInventory
+from tests.harness.running_inventory import run_inventory as opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def inventory_of_module(inventory_dsn_of_module: str) -> AsyncIterator[Shop]:
+async def inventory_of_module(inventory_dsn_of_module: str) -> AsyncIterator[RunningInventory]:
     """An inventory with a small fleet and full shelves, for a whole module."""
     async with opened(
         inventory_dsn_of_module, robot_queue_max=1_000, robot_seen_s=3_600.0, pick_lease_s=60.0

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from autogrocery.kit.pg.migrate import migrate
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from tests.harness.gateway_process import open_role
-from tests.harness.places import open_place
+from tests.harness.gateway_process import start_gateway_process
+from tests.harness.homes import temporary_home
 from tests.security.callers import truck
 
 if TYPE_CHECKING:
-    from tests.harness.running_gateway import Shop
+    from tests.harness.running_gateway import RunningGateway
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
@@ -28,15 +28,17 @@ SEED: Final = 20261127
 KEPT: Final = ("PATH", "PYTHONPATH", "HOME", "LANG")
 
 
-async def fuzz(shop: Shop, directory: Path, *, examples: int, phases: str = PHASES, out: int | None = None) -> int:
-    """Ask every operation `examples` times in each phase, as one of DEVICES devices or trucks; returns Schemathesis's exit code.
+async def fuzz(
+    gateway: RunningGateway, directory: Path, *, examples: int, phases: str = PHASES, out: int | None = None
+) -> int:
+    """Call every operation `examples` times in each phase, as one of DEVICES devices or trucks.
 
-    It prints to the file descriptor `out`, or wherever we do.
+    Returns Schemathesis's exit code. It prints to the file descriptor `out`, or to this process's output.
     """
     tokens = directory / "tokens.json"
     known = {
-        "device": [(await shop.device()).token for _ in range(DEVICES)],
-        "truck": [await truck(shop) for _ in range(DEVICES)],
+        "device": [(await gateway.device()).token for _ in range(DEVICES)],
+        "truck": [await truck(gateway) for _ in range(DEVICES)],
     }
     tokens.write_text(json.dumps(known), encoding="ascii")
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -49,7 +51,7 @@ async def fuzz(shop: Shop, directory: Path, *, examples: int, phases: str = PHAS
         "--config-file",
         str(HERE / "schemathesis.toml"),
         "run",
-        f"{shop.public}/openapi.json",
+        f"{gateway.public}/openapi.json",
         "--phases",
         phases,
         "--max-examples",
@@ -68,8 +70,8 @@ async def fuzz(shop: Shop, directory: Path, *, examples: int, phases: str = PHAS
 
 
 async def whole(examples: int, phases: str) -> int:
-    """Run on a gateway and a database of our own."""
-    with open_place() as home:
+    """Run on a new gateway and a new database."""
+    with temporary_home() as home:
         return await _whole(home, examples, phases)
 
 
@@ -80,9 +82,9 @@ async def _whole(home: Path, examples: int, phases: str) -> int:
         await server.ensure_database("fuzz")
         await migrate(server.dsn("fuzz"), "autogrocery.gateway.store.migrations", "public")
         (home / "gateway").mkdir()
-        async with open_role(server.dsn("fuzz"), home / "gateway") as role:
-            code = await fuzz(role.shop, home, examples=examples, phases=phases)
-            audit = await role.shop.ask("GET", "/internal/audit", inside=True)
+        async with start_gateway_process(server.dsn("fuzz"), home / "gateway") as role:
+            code = await fuzz(role.gateway, home, examples=examples, phases=phases)
+            audit = await role.gateway.request("GET", "/internal/audit", inside=True)
         errors = [line for line in role.lines() if line["level"] == "error"]
         print(f"audit clean: {audit.json['clean']}; errors in the gateway's log: {len(errors)}")  # noqa: T201
         return 1 if code or errors or not audit.json["clean"] else 0
@@ -91,7 +93,7 @@ async def _whole(home: Path, examples: int, phases: str) -> int:
 
 
 def main() -> int:
-    """Return 0 if nothing failed."""
+    """Parse the command line and run; return 0 if nothing failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=500, help="for each operation and phase")
     parser.add_argument("--phases", default=PHASES)

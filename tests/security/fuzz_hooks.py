@@ -1,4 +1,4 @@
-"""Loaded by Schemathesis: who asks, and for what is on the shelf, so that more than refusals is seen."""
+"""Schemathesis hooks: tokens, and SKUs that exist, so that requests are not only refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import schemathesis
 
 TOKENS: Final[dict[str, list[str]]] = json.loads(Path(os.environ["FUZZ_TOKENS"]).read_text(encoding="ascii"))
 SKUS: Final = ("apple", "bread", "milk")
-ODD: Final = range(1, 65, 2)  # a SKU has 64 letters at most
-TURN_S: Final = 0.5  # long enough for a scenario to find its own orders, short enough for a device's allowance
+ODD: Final = range(1, 65, 2)  # a SKU has at most 64 characters
+TURN_S: Final = 0.5  # long enough for a scenario to find its own orders, short enough for a device's rate limit
 
 
 @schemathesis.auth(refresh_interval=None, retry_on=[])
 class NextDevice:
-    """One of several devices, or trucks, each for a short while: each has an allowance of requests, and sees its own orders only."""
+    """Takes turns among several devices or trucks: each has its own rate limit and sees its own orders only."""
 
     def get(self, case: Any, _context: Any) -> str:
         tokens = TOKENS["truck" if case.operation.path.startswith("/api/truck") else "device"]
@@ -31,9 +31,9 @@ class NextDevice:
 
 @schemathesis.hook.apply_to(path="/api/client/order/preview")
 def map_body(_context: Any, body: Any) -> Any:
-    """Ask for what there is, wherever a basket names a SKU of an odd number of letters; the rest stays as it was drawn.
+    """Replace each SKU of an odd length with one that exists; the rest of the body stays as generated.
 
-    So does a SKU that is too long: that may be what is wrong with this body on purpose.
+    A SKU that is too long stays too: it may be the deliberate error of this body.
     """
     if isinstance(body, dict) and isinstance(body.get("items"), list):
         for item in body["items"]:

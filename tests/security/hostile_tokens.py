@@ -1,4 +1,4 @@
-"""Tokens of forgers, each made of a good one that its verifier would take: of one key, one set of claims, one moment."""
+"""Hostile tokens, each made from a valid token: of one key, one set of claims, one time."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ def b64(octets: bytes) -> str:
 
 
 class Forge(Struct, frozen=True):
-    """A forger who has the key, unlike any other: whatever is refused here is not refused for its signature alone."""
+    """Makes hostile tokens with the right key, so that a token is not refused for its signature alone."""
 
     key: bytes
-    good: dict[str, Any]  # claims that are taken, valid from `now` for 900 s
+    good: dict[str, Any]  # valid claims, from `now` for 900 s
     now: int
 
     def sealed(self, header: object, payload: object, key: bytes | None = None, digest: Any = hashlib.sha256) -> str:
-        """A token of any header and payload (JSON of an object, or bytes as they are), rightly signed."""
+        """Return a validly signed token; header and payload are objects to encode as JSON, or raw bytes."""
         parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
         signed = ".".join(b64(part) for part in parts)
         return f"{signed}.{b64(hmac.digest(self.key if key is None else key, signed.encode(), digest))}"
 
     def claimed(self, **changes: object) -> str:
-        """A rightly signed token whose claims differ from good ones; `...` leaves one out."""
+        """Return a validly signed token whose claims differ from `good`; `...` removes a claim."""
         return self.sealed(HEADER, {name: value for name, value in (self.good | changes).items() if value is not ...})
 
     def headed(self, **changes: object) -> str:
-        """A rightly signed token whose header differs; `...` leaves a member out."""
+        """Return a validly signed token whose header differs; `...` removes a member."""
         return self.sealed({name: value for name, value in (HEADER | changes).items() if value is not ...}, self.good)
 
     def raw(self, header: bytes = b'{"alg":"HS256","typ":"at+jwt"}', payload: bytes | None = None) -> str:
-        """A rightly signed token of these bytes."""
+        """Return a validly signed token with these bytes as header and payload."""
         return self.sealed(header, json.dumps(self.good).encode() if payload is None else payload)
 
     def tampered(self) -> str:
-        """A good token with somebody else's payload."""
+        """Return a valid token with another account's payload."""
         header, _, signature = self.claimed().split(".")
         return f"{header}.{b64(json.dumps(self.good | {'sub': '8'}).encode())}.{signature}"
 
     def loose_end(self) -> str:
-        """The same signature with other bits behind its last octet: base64 that decodes alike."""
+        """Return a token whose signature differs in the unused last bits of base64, and decodes to the same bytes."""
         token = self.claimed()
         return token[:-1] + LETTERS[LETTERS.index(token[-1]) ^ 1]
 
     def hostile(self) -> dict[str, str]:
-        """Every hostile token by what is wrong with it."""
+        """Return every hostile token by what is wrong with it."""
         return {**self.of_form(), **self.of_header(), **self.of_payload(), **self.of_times(), **self.of_names()}
 
     def of_form(self) -> dict[str, str]:
-        """Not three parts of base64url and a right signature, or too much of it."""
+        """Return tokens with wrong parts, encoding, signature or size."""
         return {
             "empty": "",
             "one dot": "a.b",
@@ -100,7 +100,7 @@ class Forge(Struct, frozen=True):
         }
 
     def of_header(self) -> dict[str, str]:
-        """A header that says more, less or other than ours."""
+        """Return tokens whose header has extra, missing or different members."""
         return {
             "alg none": self.headed(alg="none"),
             "alg none, no signature": self.sealed({"alg": "none", "typ": "at+jwt"}, self.good).rpartition(".")[0] + ".",
@@ -155,7 +155,7 @@ class Forge(Struct, frozen=True):
         }
 
     def of_payload(self) -> dict[str, str]:
-        """A payload that is no JSON object with each member once."""
+        """Return tokens whose payload is not a JSON object with unique members."""
         return {
             "payload twice sub": self.raw(payload=json.dumps(self.good).encode()[:-1] + b',"sub":"8"}'),
             "payload nested twice": self.raw(payload=json.dumps(self.good).encode()[:-1] + b',"x":{"a":1,"a":2}}'),
@@ -204,7 +204,7 @@ class Forge(Struct, frozen=True):
         }
 
     def of_names(self) -> dict[str, str]:
-        """Names of issuer, audience, account, scopes and token that are missing, of another type or not ours."""
+        """Return tokens whose iss, aud, sub, device_id, scope or jti is missing, of another type or unexpected."""
         return {
             "iss other": self.claimed(iss="someone"),
             "iss list": self.claimed(iss=["tests"]),

@@ -1,4 +1,4 @@
-"""Who may do what, written down apart from the code: the first line whose pattern fits a door decides."""
+"""The authorization policy, stated independently of the code: the first row whose pattern matches a route applies."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from msgspec import Struct
 CLASSES: Final = ("bread", "dairy", "meat", "produce", "party")
 
 
-class Who(StrEnum):
-    """Who asks; a robot of each class, and nobody at all, with no token or with one whose time is over."""
+class Caller(StrEnum):
+    """Every kind of caller: accounts, a robot of each class, and callers without a token or with an expired one."""
 
     OWNER = "owner"
     OTHER = "other device"
@@ -23,77 +23,80 @@ class Who(StrEnum):
     ROBOT_PRODUCE = "robot of produce"
     ROBOT_PARTY = "robot of party"
     OPERATOR = "operator"
-    NOBODY = "none"
+    ANONYMOUS = "none"
     EXPIRED = "expired"
 
 
-class Says(StrEnum):
-    """What a door says, as far as it depends on who asks: the code of the problem, or that it lets in."""
+class Verdict(StrEnum):
+    """How a route answers a caller, as far as it depends on the caller: the problem's code, or that it is allowed."""
 
-    LETS_IN = "lets in"
+    ALLOWED = "allowed"
     NO_TOKEN = "invalid_token"
     NO_SCOPE = "insufficient_scope"
     NOT_SIGNED = "invalid_signature"
     NO_SUCH_ORDER = "order_not_found"
 
 
-DEVICES: Final = frozenset({Who.OWNER, Who.OTHER})
-TRUCKS: Final = frozenset({Who.TRUCK})
-OPERATORS: Final = frozenset({Who.OPERATOR})
-EVERYBODY: Final = frozenset(Who)
-ROBOTS: Final = frozenset(who for who in Who if who.startswith("robot"))
-NOONE: Final[frozenset[Who]] = frozenset()
+DEVICES: Final = frozenset({Caller.OWNER, Caller.OTHER})
+TRUCKS: Final = frozenset({Caller.TRUCK})
+OPERATORS: Final = frozenset({Caller.OPERATOR})
+ALL: Final = frozenset(Caller)
+ROBOTS: Final = frozenset(caller for caller in Caller if caller.startswith("robot"))
+NONE: Final[frozenset[Caller]] = frozenset()
 
-# Whose token is good at a listener at all; for these a door that is closed says 403, for all others 401.
-KNOWN: Final = {"public": DEVICES | TRUCKS, "internal": OPERATORS}
+# The callers whose tokens a listener accepts: a route that refuses them returns 403, and 401 to all others.
+ACCEPTED_AT: Final = {"public": DEVICES | TRUCKS, "internal": OPERATORS}
 
 
-class Line(Struct, frozen=True):
-    """A door, whom it lets in, and what it says to the rest if that is not about tokens."""
+class PolicyRow(Struct, frozen=True):
+    """Routes, the callers that they allow, and the verdict for all others if it is not about tokens."""
 
     listener: str
-    door: str
-    may: frozenset[Who]
-    otherwise: Says | None = None
-    one_order: bool = False  # it is about one order, which is OWNER's
+    route: str  # pattern of method and path
+    allowed: frozenset[Caller]
+    otherwise: Verdict | None = None
+    one_order: bool = False  # about one order, which belongs to OWNER
 
 
 HTTP: Final = (
-    Line("public", r"POST /api/(client|truck)/(register|login)", EVERYBODY),
-    Line("public", r"POST /api/(client|truck)/refresh", NOONE, Says.NO_TOKEN),  # an access token is no refresh token
-    Line("public", r"GET /api/client/me|POST /api/client/password", DEVICES | TRUCKS),  # each its own
-    Line("public", r"POST /api/client/order/(confirm|cancel)", DEVICES, one_order=True),
-    Line("public", r"GET /api/client/orders/\{order_id\}(/events)?", DEVICES, one_order=True),
-    Line("public", r"(GET|POST) /api/client/.+", DEVICES),
-    Line("public", r"(GET|POST) /api/truck/.+", TRUCKS),
-    Line("public", r"GET /(healthz|readyz|openapi\.json|docs)", EVERYBODY),
-    Line("internal", r"POST /internal/login", EVERYBODY),
-    Line("internal", r"POST /internal/refresh", NOONE, Says.NO_TOKEN),
-    Line("internal", r"POST /internal/webhook/.+", NOONE, Says.NOT_SIGNED),
-    Line("internal", r"(GET|POST|PUT|PATCH|DELETE) /internal/ops(/.+)?", OPERATORS),
-    Line("internal", r"GET /(healthz|readyz|status|metrics|internal/(audit|metrics-log|disabled))", EVERYBODY),
+    PolicyRow("public", r"POST /api/(client|truck)/(register|login)", ALL),
+    PolicyRow(
+        "public", r"POST /api/(client|truck)/refresh", NONE, Verdict.NO_TOKEN
+    ),  # an access token is not a refresh token
+    PolicyRow("public", r"GET /api/client/me|POST /api/client/password", DEVICES | TRUCKS),  # each account its own
+    PolicyRow("public", r"POST /api/client/order/(confirm|cancel)", DEVICES, one_order=True),
+    PolicyRow("public", r"GET /api/client/orders/\{order_id\}(/events)?", DEVICES, one_order=True),
+    PolicyRow("public", r"(GET|POST) /api/client/.+", DEVICES),
+    PolicyRow("public", r"(GET|POST) /api/truck/.+", TRUCKS),
+    PolicyRow("public", r"GET /(healthz|readyz|openapi\.json|docs)", ALL),
+    PolicyRow("internal", r"POST /internal/login", ALL),
+    PolicyRow("internal", r"POST /internal/refresh", NONE, Verdict.NO_TOKEN),
+    PolicyRow("internal", r"POST /internal/webhook/.+", NONE, Verdict.NOT_SIGNED),
+    PolicyRow("internal", r"(GET|POST|PUT|PATCH|DELETE) /internal/ops(/.+)?", OPERATORS),
+    PolicyRow("internal", r"GET /(healthz|readyz|status|metrics|internal/(audit|metrics-log|disabled))", ALL),
 )
 
 
-def line_of(listener: str, method: str, path: str) -> Line:
-    """Return the line about a door; LookupError for one that nobody has thought about yet."""
-    for line in HTTP:
-        if line.listener == listener and re.fullmatch(line.door, f"{method} {path}"):
-            return line
-    raise LookupError(f"the policy says nothing of {method} {path}: who may?")
+def policy_of(listener: str, method: str, path: str) -> PolicyRow:
+    """Return the row for a route; raises LookupError for a route without one."""
+    for row in HTTP:
+        if row.listener == listener and re.fullmatch(row.route, f"{method} {path}"):
+            return row
+    raise LookupError(f"the policy has no row for {method} {path}")
 
 
-def says(line: Line, who: Who) -> Says:
-    """Return what a door has to say to somebody."""
-    if who in line.may:
-        return Says.NO_SUCH_ORDER if line.one_order and who is not Who.OWNER else Says.LETS_IN
-    if line.otherwise is not None:
-        return line.otherwise
-    return Says.NO_SCOPE if who in KNOWN[line.listener] else Says.NO_TOKEN
+def verdict(row: PolicyRow, caller: Caller) -> Verdict:
+    """Return the verdict that a route must give a caller."""
+    if caller in row.allowed:
+        return Verdict.NO_SUCH_ORDER if row.one_order and caller is not Caller.OWNER else Verdict.ALLOWED
+    if row.otherwise is not None:
+        return row.otherwise
+    return Verdict.NO_SCOPE if caller in ACCEPTED_AT[row.listener] else Verdict.NO_TOKEN
 
 
-# Inventory: calls of robots, and the class of the assignment that each test of them is about. None: any robot is heard, about its
-# own leases, or about a putaway that there is not (the class of one that there is: tests/integration/inventory).
+# Inventory's calls of robots, and the robot class of the assignment that their tests use. None: a robot of any class is
+# allowed, about its own leases or about a putaway that does not exist (for the class of one that does:
+# tests/integration/inventory).
 ROBOT_CALLS: Final = {
     "ListWork": "dairy",
     "StartPick": "dairy",
@@ -103,11 +106,11 @@ ROBOT_CALLS: Final = {
 }
 
 
-def grpc_says(call: str, who: Who) -> str:
-    """Return the status of one of inventory's calls that is right for somebody, OK for what is no refusal of the caller."""
+def expected_grpc_status(call: str, caller: Caller) -> str:
+    """Return the status that one of inventory's calls must give a caller; OK if the caller is allowed."""
     if call not in ROBOT_CALLS:
-        return "OK"  # the gateway's: who may reach inventory is decided by mTLS
-    if who not in ROBOTS:
+        return "OK"  # a call of the gateway, which mutual TLS authorizes
+    if caller not in ROBOTS:
         return "UNAUTHENTICATED"
     wanted = ROBOT_CALLS[call]
-    return "OK" if wanted is None or who == f"robot of {wanted}" else "PERMISSION_DENIED"
+    return "OK" if wanted is None or caller == f"robot of {wanted}" else "PERMISSION_DENIED"

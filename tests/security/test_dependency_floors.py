@@ -1,6 +1,7 @@
-"""No version with a known hole is allowed by pyproject.toml, nor pinned by the lock files.
+"""No version with a known vulnerability is allowed by pyproject.toml or pinned by the lock files.
 
-The list below is what we know and why it matters here; the workflow .github/workflows/audit.yml asks the public database.
+The list below says which vulnerabilities matter here; the workflow .github/workflows/audit.yml asks the public
+database.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# The first version without the hole, and the hole.
+# The first version without the vulnerability, and the vulnerability.
 FIXED: Final = {
     "aiohttp": ("3.12.14", "request smuggling by trailers in the pure-Python parser (CVE-2025-53643)"),
-    "bcrypt": ("5.0.0", "earlier versions cut passwords at 72 bytes without a word"),
+    "bcrypt": ("5.0.0", "earlier versions cut passwords at 72 bytes silently"),
     "cryptography": ("44.0.1", "OpenSSL's RFC 7250 handshakes did not abort (CVE-2024-12797)"),
     "grpcio": ("1.65.4", "HPACK tables of one client poisoned by another behind a proxy (CVE-2024-11407 and before)"),
     "jinja2": ("3.1.6", "a sandbox left by |attr (CVE-2025-27516)"),
@@ -57,7 +58,7 @@ def pinned(file: str) -> dict[str, Version]:
     return {name_of(name): Version(version) for name, version in PIN.findall((ROOT / file).read_text(encoding="utf-8"))}
 
 
-def test_every_dependency_has_a_floor() -> None:
+def test_every_dependency_has_a_minimum_version() -> None:
     assert [
         name for name, wanted in declared().items() if not any(one.operator in {">=", "=="} for one in wanted)
     ] == []
@@ -70,13 +71,13 @@ def allowed(wanted: SpecifierSet, below: Version) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(FIXED.keys() & declared().keys()))
-def test_a_floor_is_above_the_last_known_hole(name: str) -> None:
-    fixed, hole = FIXED[name]
-    assert not allowed(declared()[name], Version(fixed)), hole
+def test_minimum_version_excludes_known_vulnerabilities(name: str) -> None:
+    fixed, vulnerability = FIXED[name]
+    assert not allowed(declared()[name], Version(fixed)), vulnerability
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-build.txt", "requirements-dev.txt"])
-def test_no_pin_has_a_known_hole(file: str) -> None:
+def test_pinned_version_has_no_known_vulnerability(file: str) -> None:
     found = pinned(file)
     assert len(found) >= 2
     assert {name: FIXED[name][1] for name in FIXED.keys() & found.keys() if found[name] < Version(FIXED[name][0])} == {}
@@ -85,7 +86,7 @@ def test_no_pin_has_a_known_hole(file: str) -> None:
 @pytest.mark.parametrize(
     "file", ["requirements.txt", "requirements-build.txt", "requirements-dev.txt", "requirements-uv.txt"]
 )
-def test_every_pin_is_held_to_a_hash_and_names_no_address(file: str) -> None:
+def test_every_pin_has_a_hash_and_no_url(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     blocks = re.split(r"\n(?=[a-zA-Z0-9])", text)
     assert [

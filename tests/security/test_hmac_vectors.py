@@ -1,4 +1,4 @@
-"""Our verifiers against an independent HMAC: every right tag is taken, every other one refused."""
+"""Token and webhook verifiers against a reference HMAC: they accept exactly the valid tags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.security.tokens import Verifier, issue
 from autogrocery.kit.security.webhooks import WebhookVerifier
-from tests.security.hmac_by_hand import Vector, hmac_sha256, sha256, vectors
+from tests.security.reference_hmac import Vector, hmac_sha256, sha256, vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,9 @@ ID: Final = "msg_1"
 DIGESTS: Final = {
     b"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq": "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+    b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq": (
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+    ),
 }
 TAGS: Final = [
     (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
@@ -42,26 +44,26 @@ TAGS: Final = [
 
 
 @pytest.mark.parametrize(("message", "digest"), DIGESTS.items())
-def test_our_own_hash_is_the_standards(message: bytes, digest: str) -> None:
+def test_reference_sha256_matches_fips_180_4_examples(message: bytes, digest: str) -> None:
     assert sha256(message).hex() == digest
 
 
 @pytest.mark.parametrize(("key", "message", "tag"), TAGS)
-def test_our_own_code_is_the_standards(key: bytes, message: bytes, tag: str) -> None:
+def test_reference_hmac_matches_rfc_4231_vectors(key: bytes, message: bytes, tag: str) -> None:
     assert hmac_sha256(key, message).hex() == tag
 
 
-def test_the_two_hashes_agree_at_every_length() -> None:
+def test_reference_sha256_matches_hashlib_at_every_length() -> None:
     octets = os.urandom(200)
     assert all(sha256(octets[:n]) == hashlib.sha256(octets[:n]).digest() for n in range(200))
 
 
-def test_there_are_enough_vectors_of_both_kinds() -> None:
+def test_vectors_include_valid_and_invalid_tags() -> None:
     assert len(VECTORS) >= 450
     assert sum(one.valid for one in VECTORS) >= 60
 
 
-def taken(verify: Callable[[], object]) -> bool:
+def accepted(verify: Callable[[], object]) -> bool:
     try:
         verify()
     except Unauthenticated:
@@ -74,7 +76,7 @@ def b64(octets: bytes) -> str:
 
 
 def over(one: Vector, signed: bytes) -> bytes:
-    """The tag over `signed` that is as right or wrong as the vector's is over its message, made by the same change."""
+    """Return a tag over `signed` that is valid or wrong in the same way as the vector's tag over its message."""
     right, given = hmac_sha256(one.key, one.message), one.tag
     fresh = hmac_sha256(one.key, signed)
     if given == right and one.valid:
@@ -86,7 +88,7 @@ def over(one: Vector, signed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("start", range(0, len(VECTORS), 50))
-def test_webhooks_are_taken_exactly_when_the_vector_says_so(start: int) -> None:
+def test_webhook_verifies_exactly_if_the_vector_is_valid(start: int) -> None:
     for one in VECTORS[start : start + 50]:
         tag = over(one, f"{ID}.{NOW}.".encode() + one.message)
         sent = {
@@ -95,14 +97,14 @@ def test_webhooks_are_taken_exactly_when_the_vector_says_so(start: int) -> None:
             "webhook-signature": "v1," + base64.b64encode(tag).decode(),
         }
         verifier = WebhookVerifier([one.key], clock=lambda: NOW)
-        assert taken(lambda: verifier.verify(one.message, sent.get)) is one.valid, one.comment  # noqa: B023 - called at once
+        assert accepted(lambda: verifier.verify(one.message, sent.get)) is one.valid, one.comment  # noqa: B023 - called immediately
 
 
 HEADER: Final = b64(b'{"alg":"HS256","typ":"at+jwt"}')
 
 
 @pytest.mark.parametrize("start", range(0, len(VECTORS), 50))
-def test_tokens_are_taken_exactly_when_the_vector_says_so(start: int) -> None:
+def test_token_verifies_exactly_if_the_vector_is_valid(start: int) -> None:
     for one in VECTORS[start : start + 50]:
         claims = {
             "iss": "tests",
@@ -118,11 +120,11 @@ def test_tokens_are_taken_exactly_when_the_vector_says_so(start: int) -> None:
         signed = f"{HEADER}.{b64(json.dumps(claims).encode())}"
         token = f"{signed}.{b64(over(one, signed.encode()))}"
         verifier = Verifier([one.key], issuer="tests", audience="here", clock=lambda: NOW)
-        assert taken(lambda: verifier.verify(token)) is one.valid, one.comment  # noqa: B023 - called at once
+        assert accepted(lambda: verifier.verify(token)) is one.valid, one.comment  # noqa: B023 - called immediately
 
 
-def test_what_we_sign_is_what_the_standard_would() -> None:
+def test_issued_token_has_the_reference_signature() -> None:
     key = os.urandom(40)
-    token = issue(key, issuer="i", audience="a", user_id=1, device_id="d", scopes=("s",), ttl_s=60)
+    token = issue(key, issuer="i", audience="a", user_id=1, principal="d", scopes=("s",), ttl_s=60)
     signed, _, tag = token.rpartition(".")
     assert b64(hmac_sha256(key, signed.encode())) == tag

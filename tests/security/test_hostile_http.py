@@ -1,4 +1,4 @@
-"""Requests byte by byte, as no honest client sends them: each has its answer, and either the connection ends or it goes on in step."""
+"""Malformed and unusual HTTP requests: each has its response, then the connection closes or keeps its framing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BODY = b'{"items":[]}'
 CHUNK = b"c\r\n" + BODY + b"\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 BAD = (400, "bad_request")
-ENDS, GOES_ON = True, False
+CLOSES, STAYS_OPEN = True, False
 
 
 def length(text: bytes) -> bytes:
@@ -32,7 +32,7 @@ def coding(text: bytes) -> bytes:
     return POST + b"Transfer-Encoding: " + text + b"\r\n\r\n" + CHUNK + b"0\r\n\r\n"
 
 
-NO_REQUEST = {
+NOT_HTTP = {
     "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
     "SMTP": b"EHLO mart\r\n",
     "Redis": b"*1\r\n$4\r\nPING\r\n",
@@ -111,55 +111,55 @@ FRAMES = {
     "a body and an upgrade": POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 12\r\n\r\n" + BODY,
 }
 BROKEN = (
-    NO_REQUEST
+    NOT_HTTP
     | {name: line + HOST + b"\r\n" for name, line in FIRST_LINES.items()}
     | {name: b"GET /alive HTTP/1.1\r\n" + fields + b"\r\n" for name, fields in FIELDS.items()}
     | FRAMES
 )
 LARGE = {
-    "URI of 3 KiB": (b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long", GOES_ON),
-    "URI without end": (b"GET /" + b"a" * 20_000, 414, "uri_too_long", ENDS),
-    "65 fields": (GET + b"a: b\r\n" * 64 + b"\r\n", 431, "headers_too_large", ENDS),
-    "4,000 fields": (GET + b"a:\r\n" * 4_000 + b"\r\n", 431, "headers_too_large", ENDS),
-    "17 KiB of fields": (GET + b"a: " + b"b" * 17_000 + b"\r\n\r\n", 431, "headers_too_large", GOES_ON),
-    "field without end": (GET + b"a: " + b"b" * 18_500, 431, "headers_too_large", ENDS),
-    "length of 64 KiB and one": (length(b"65537") + b" " * 65_525, 413, "payload_too_large", GOES_ON),
+    "URI of 3 KiB": (b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "uri_too_long", STAYS_OPEN),
+    "URI without end": (b"GET /" + b"a" * 20_000, 414, "uri_too_long", CLOSES),
+    "65 fields": (GET + b"a: b\r\n" * 64 + b"\r\n", 431, "headers_too_large", CLOSES),
+    "4,000 fields": (GET + b"a:\r\n" * 4_000 + b"\r\n", 431, "headers_too_large", CLOSES),
+    "17 KiB of fields": (GET + b"a: " + b"b" * 17_000 + b"\r\n\r\n", 431, "headers_too_large", STAYS_OPEN),
+    "field without end": (GET + b"a: " + b"b" * 18_500, 431, "headers_too_large", CLOSES),
+    "length of 64 KiB and one": (length(b"65537") + b" " * 65_525, 413, "payload_too_large", STAYS_OPEN),
     "chunks of 68 KiB": (
         CHUNKED + (b"1000\r\n" + b"x" * 4_096 + b"\r\n") * 17 + b"0\r\n\r\n",
         413,
         "payload_too_large",
-        GOES_ON,
+        STAYS_OPEN,
     ),
 }
-ODD = {
-    "empty lines first": (b"\r\n\r\n" + GET + b"\r\n", 200, GOES_ON),
-    "absolute-form": (b"GET http://elsewhere/alive HTTP/1.1\r\n" + HOST + b"\r\n", 200, GOES_ON),
-    "asterisk-form": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
-    "CONNECT with a path": (b"CONNECT /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, ENDS),
-    "TRACE": (b"TRACE /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, GOES_ON),
-    "PROPFIND": (b"PROPFIND /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, GOES_ON),
-    "HTTP/1.0 without Host": (b"GET /alive HTTP/1.0\r\n\r\n", 200, ENDS),
-    "HTTP/1.0 that would stay": (b"GET /alive HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, ENDS),
-    "empty Host": (b"GET /alive HTTP/1.1\r\nHost:\r\n\r\n", 200, GOES_ON),
-    "64 fields": (GET + b"a: b\r\n" * 63 + b"\r\n", 200, GOES_ON),
-    "two slashes": (b"GET //alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
-    "a way up": (b"GET /x/../alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
-    "a bad escape": (b"GET /%zz HTTP/1.1\r\n" + HOST + b"\r\n", 404, GOES_ON),
-    "a body where none is asked for": (GET + b"Content-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
-    "a length with a zero before it": (length(b"012"), 200, GOES_ON),
-    "Chunked in capitals": (coding(b"CHUNKED"), 200, GOES_ON),
-    "a chunk extension": (CHUNKED + b"c;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", 200, GOES_ON),
-    "Transfer_Encoding": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
-    "an upgrade to HTTP/2": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200, ENDS),
-    "a websocket": (GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200, ENDS),
+UNUSUAL = {
+    "empty lines first": (b"\r\n\r\n" + GET + b"\r\n", 200, STAYS_OPEN),
+    "absolute-form": (b"GET http://elsewhere/alive HTTP/1.1\r\n" + HOST + b"\r\n", 200, STAYS_OPEN),
+    "asterisk-form": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 404, STAYS_OPEN),
+    "CONNECT with a path": (b"CONNECT /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, CLOSES),
+    "TRACE": (b"TRACE /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, STAYS_OPEN),
+    "PROPFIND": (b"PROPFIND /alive HTTP/1.1\r\n" + HOST + b"\r\n", 405, STAYS_OPEN),
+    "HTTP/1.0 without Host": (b"GET /alive HTTP/1.0\r\n\r\n", 200, CLOSES),
+    "HTTP/1.0 that would stay": (b"GET /alive HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, CLOSES),
+    "empty Host": (b"GET /alive HTTP/1.1\r\nHost:\r\n\r\n", 200, STAYS_OPEN),
+    "64 fields": (GET + b"a: b\r\n" * 63 + b"\r\n", 200, STAYS_OPEN),
+    "two slashes": (b"GET //alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, STAYS_OPEN),
+    "a way up": (b"GET /x/../alive HTTP/1.1\r\n" + HOST + b"\r\n", 404, STAYS_OPEN),
+    "a bad escape": (b"GET /%zz HTTP/1.1\r\n" + HOST + b"\r\n", 404, STAYS_OPEN),
+    "a body where none is asked for": (GET + b"Content-Length: 12\r\n\r\n" + BODY, 200, STAYS_OPEN),
+    "a length with a zero before it": (length(b"012"), 200, STAYS_OPEN),
+    "Chunked in capitals": (coding(b"CHUNKED"), 200, STAYS_OPEN),
+    "a chunk extension": (CHUNKED + b"c;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", 200, STAYS_OPEN),
+    "Transfer_Encoding": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 12\r\n\r\n" + BODY, 200, STAYS_OPEN),
+    "an upgrade to HTTP/2": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200, CLOSES),
+    "a websocket": (GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200, CLOSES),
     "an upgrade and a request behind it": (
         GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n",
         200,
-        ENDS,
+        CLOSES,
     ),
-    "the last request": (GET + b"Connection: close\r\n\r\n", 200, ENDS),
-    "gzip": (POST + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + BODY, 415, GOES_ON),
-    "expects a pony": (POST + b"Expect: a-pony\r\nContent-Length: 12\r\n\r\n" + BODY, 200, GOES_ON),
+    "the last request": (GET + b"Connection: close\r\n\r\n", 200, CLOSES),
+    "gzip": (POST + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + BODY, 415, STAYS_OPEN),
+    "expects a pony": (POST + b"Expect: a-pony\r\nContent-Length: 12\r\n\r\n" + BODY, 200, STAYS_OPEN),
 }
 
 
@@ -169,12 +169,12 @@ async def port() -> AsyncIterator[int]:
         yield port
 
 
-async def answered(port: int, octets: bytes, *, ends: bool) -> tuple[int, str]:
-    """Status and code; the connection has then ended, or the next request on it has its own answer."""
+async def answered(port: int, octets: bytes, *, closes: bool) -> tuple[int, str]:
+    """Return status and code; check that the connection has closed, or that the next request on it is answered."""
     async with wire(port) as line:
         await line.send(octets)
         reply = await line.reply()
-        if ends:
+        if closes:
             assert await line.rest() == b""
         else:
             await line.send(request("POST", "/open", BODY))
@@ -183,30 +183,32 @@ async def answered(port: int, octets: bytes, *, ends: bool) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("octets", BROKEN.values(), ids=BROKEN.keys())
-async def test_what_can_be_read_in_two_ways_or_in_none_is_400_and_the_end(port: int, octets: bytes) -> None:
-    assert await answered(port, octets, ends=ENDS) == BAD
+async def test_malformed_or_ambiguous_request_returns_400_and_closes(port: int, octets: bytes) -> None:
+    assert await answered(port, octets, closes=CLOSES) == BAD
 
 
-@pytest.mark.parametrize(("octets", "status", "code", "ends"), LARGE.values(), ids=LARGE.keys())
-async def test_what_is_too_large_is_told_so(port: int, octets: bytes, status: int, code: str, *, ends: bool) -> None:
-    assert await answered(port, octets, ends=ends) == (status, code)
+@pytest.mark.parametrize(("octets", "status", "code", "closes"), LARGE.values(), ids=LARGE.keys())
+async def test_too_large_request_returns_413_414_or_431(
+    port: int, octets: bytes, status: int, code: str, *, closes: bool
+) -> None:
+    assert await answered(port, octets, closes=closes) == (status, code)
 
 
 @pytest.mark.parametrize("size", [65_537, 8 << 30])
-async def test_a_body_that_is_too_large_is_refused_before_it_comes(port: int, size: int) -> None:
+async def test_too_large_content_length_returns_413_before_the_body(port: int, size: int) -> None:
     async with wire(port) as line:
         await line.send(POST + b"Content-Length: %d\r\n\r\n" % size)
         assert (await line.reply()).code == "payload_too_large"
 
 
-@pytest.mark.parametrize(("octets", "status", "ends"), ODD.values(), ids=ODD.keys())
-async def test_what_is_odd_and_clear_is_answered_and_kept_in_step(
-    port: int, octets: bytes, status: int, *, ends: bool
+@pytest.mark.parametrize(("octets", "status", "closes"), UNUSUAL.values(), ids=UNUSUAL.keys())
+async def test_unusual_valid_request_is_answered_and_keeps_framing(
+    port: int, octets: bytes, status: int, *, closes: bool
 ) -> None:
-    assert (await answered(port, octets, ends=ends))[0] == status
+    assert (await answered(port, octets, closes=closes))[0] == status
 
 
-async def test_nothing_of_a_message_that_was_refused_is_taken_for_a_request(port: int) -> None:
+async def test_body_of_refused_message_is_not_parsed_as_a_request(port: int) -> None:
     hidden = b"GET /hold HTTP/1.1\r\n" + HOST + b"\r\n"
     async with wire(port) as line:
         await line.send(POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden)
@@ -214,14 +216,14 @@ async def test_nothing_of_a_message_that_was_refused_is_taken_for_a_request(port
         assert await line.rest() == b""
 
 
-async def test_http_0_9_gets_no_page(port: int) -> None:
+async def test_http_0_9_request_returns_408(port: int) -> None:
     async with wire(port) as line:
         await line.send(b"GET /alive\r\n")
         assert (await line.reply()).status == 408
         assert await line.rest() == b""
 
 
-async def test_more_requests_than_may_queue_are_not_read(port: int) -> None:
+async def test_pipelined_requests_beyond_the_queue_are_not_answered(port: int) -> None:
     async with wire(port) as line:
         await line.send(request("GET", "/alive") * 5_000)
         replies = []
@@ -232,7 +234,7 @@ async def test_more_requests_than_may_queue_are_not_read(port: int) -> None:
     assert len(replies) == 17
 
 
-async def test_as_many_requests_as_may_queue_are_answered_in_their_order(port: int) -> None:
+async def test_pipelined_requests_within_the_queue_are_answered_in_order(port: int) -> None:
     async with wire(port) as line:
         names = [f"n{number}" for number in range(17)]
         await line.send(b"".join(request("GET", "/alive", headers={"x-request-id": name}) for name in names))

@@ -1,4 +1,4 @@
-"""Strings of attackers in every text field: refused, or stored and returned as they are; never a 5xx, never in a log."""
+"""Attack strings in every text field: refused, or stored and returned unchanged; never a 5xx, never logged."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.kit.process.clock import uuid7
-from tests.harness.gateway_process import open_role
-from tests.harness.running_gateway import picked
+from tests.harness.gateway_process import start_gateway_process
+from tests.harness.running_gateway import webhook_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from tests.harness.gateway_process import Role
-    from tests.harness.running_gateway import Device, Reply, Shop
+    from tests.harness.gateway_process import GatewayProcess
+    from tests.harness.running_gateway import Device, Reply, RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MARK: Final = "iNjEcT"
@@ -75,7 +75,7 @@ STRINGS: Final = [
         "@\\ud800",
     )
 ]
-FIELDS: Final[dict[str, Callable[[Shop, Device, str], Awaitable[Reply]]]] = {}
+FIELDS: Final[dict[str, Callable[[RunningGateway, Device, str], Awaitable[Reply]]]] = {}
 
 
 def field(ask: Any) -> Any:
@@ -84,101 +84,104 @@ def field(ask: Any) -> Any:
 
 
 def entry(**more: str) -> dict[str, str]:
-    return {"device_id": f"fridge-{uuid7().hex}", "password": "x"} | more  # too short: no time is spent on hashing
+    return {
+        "device_id": f"fridge-{uuid7().hex}",
+        "password": "x",
+    } | more  # too short, so that no time is spent on hashing
 
 
 @field
-async def register_device_id(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/register", entry(device_id=text))
+async def register_device_id(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/register", entry(device_id=text))
 
 
 @field
-async def register_password(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/register", entry(password=text, email="no address"))
+async def register_password(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/register", entry(password=text, email="no address"))
 
 
 @field
-async def register_phone(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/register", entry(phone=text))
+async def register_phone(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/register", entry(phone=text))
 
 
 @field
-async def unknown_member(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/register", entry() | {text: text})
+async def unknown_member(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/register", entry() | {text: text})
 
 
 @field
-async def login_device_id(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/login", {"device_id": text, "password": "\0"})
+async def login_device_id(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/login", {"device_id": text, "password": "\0"})
 
 
 @field
-async def refresh_token(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("POST", "/api/client/refresh", token=sendable(text))
+async def refresh_token(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("POST", "/api/client/refresh", token=sendable(text))
 
 
 @field
-async def access_token(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("GET", "/api/client/orders", token=sendable(text))
+async def access_token(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("GET", "/api/client/orders", token=sendable(text))
 
 
 @field
-async def new_password(_: Shop, device: Device, text: str) -> Reply:
+async def new_password(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.post("/api/client/password", {"password": "\0", "new_password": text})
 
 
 @field
-async def sku(_: Shop, device: Device, text: str) -> Reply:
+async def sku(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.post("/api/client/order/preview", {"items": [{"sku": text, "quantity": 1}]})
 
 
 @field
-async def idempotency_key(_: Shop, device: Device, text: str) -> Reply:
+async def idempotency_key(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.preview(key=sendable(text)[:300] or "x")
 
 
 @field
-async def catalog_query(_: Shop, device: Device, text: str) -> Reply:
+async def catalog_query(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/catalog?q={quote(text, errors='replace')}")
 
 
 @field
-async def catalog_cursor(_: Shop, device: Device, text: str) -> Reply:
+async def catalog_cursor(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/catalog?cursor={quote(text, errors='replace')}")
 
 
 @field
-async def orders_cursor(_: Shop, device: Device, text: str) -> Reply:
+async def orders_cursor(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/orders?cursor={quote(text)}")
 
 
 @field
-async def orders_status(_: Shop, device: Device, text: str) -> Reply:
+async def orders_status(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/orders?status={quote(text)}")
 
 
 @field
-async def unknown_query(_: Shop, device: Device, text: str) -> Reply:
+async def unknown_query(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/orders?{quote(text)}={quote(text)}")
 
 
 @field
-async def path_order_id(_: Shop, device: Device, text: str) -> Reply:
+async def path_order_id(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.get(f"/api/client/orders/{quote(text, safe='')}")
 
 
 @field
-async def body_order_id(_: Shop, device: Device, text: str) -> Reply:
+async def body_order_id(_: RunningGateway, device: Device, text: str) -> Reply:
     return await device.post("/api/client/order/confirm", {"order_id": text})
 
 
 @field
-async def unknown_path(shop: Shop, _: Device, text: str) -> Reply:
-    return await shop.ask("GET", f"/{quote(text, safe='')}")
+async def unknown_path(gateway: RunningGateway, _: Device, text: str) -> Reply:
+    return await gateway.request("GET", f"/{quote(text, safe='')}")
 
 
 @field
-async def other_headers(_: Shop, device: Device, text: str) -> Reply:
+async def other_headers(_: RunningGateway, device: Device, text: str) -> Reply:
     value = sendable(text)
     headers = {
         "user-agent": value,
@@ -192,29 +195,29 @@ async def other_headers(_: Shop, device: Device, text: str) -> Reply:
 
 
 @field
-async def webhook_reason(shop: Shop, device: Device, text: str) -> Reply:
+async def webhook_reason(gateway: RunningGateway, device: Device, text: str) -> Reply:
     order_id = await device.processing()
     robots = [{"robot_id": text[:100], "robot_class": text[:100], "assignment_id": text[:100]}]
-    return await shop.deliver(picked(order_id, reason=text[:200], robots=robots))
+    return await gateway.send_webhook(webhook_body(order_id, reason=text[:200], robots=robots))
 
 
 @field
-async def webhook_sku(shop: Shop, device: Device, text: str) -> Reply:
+async def webhook_sku(gateway: RunningGateway, device: Device, text: str) -> Reply:
     order_id = await device.processing()
-    reply = await shop.deliver(picked(order_id, items=[{"sku": text[:64], "picked": 1}]))
-    await shop.deliver(picked(order_id))
+    reply = await gateway.send_webhook(webhook_body(order_id, items=[{"sku": text[:64], "picked": 1}]))
+    await gateway.send_webhook(webhook_body(order_id))
     return reply
 
 
 def sendable(text: str) -> str:
-    """What of a string a client's library puts into a header field at all."""
+    """Return the part of a string that an HTTP client library can send in a header."""
     return "".join(letter for letter in text if letter.isprintable() and ord(letter) < 256)[:2_000].strip()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def role(module_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Role]:
+async def role(module_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     directory: Path = tmp_path_factory.mktemp("role")
-    async with open_role(module_dsn, directory) as opened:
+    async with start_gateway_process(module_dsn, directory) as opened:
         yield opened
     text = opened.stderr.read_text()
     assert MARK not in text
@@ -222,23 +225,27 @@ async def role(module_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def devices(role: Role) -> list[Device]:
-    """Several, for each has an allowance of requests."""
-    return [await role.shop.device() for _ in range(16)]
+async def devices(role: GatewayProcess) -> list[Device]:
+    """Several devices, because each has a rate limit."""
+    return [await role.gateway.device() for _ in range(16)]
 
 
-SLOW: Final = {"webhook_reason", "webhook_sku", "login_device_id"}  # an order or a hash for each string: a few will do
+SLOW: Final = {
+    "webhook_reason",
+    "webhook_sku",
+    "login_device_id",
+}  # these make an order or a hash for each string, so they try fewer
 
 
 @pytest.mark.parametrize("ask", FIELDS.values(), ids=FIELDS.keys())
-async def test_a_string_in_a_field_is_no_more_than_a_string(
-    role: Role, devices: list[Device], ask: Callable[..., Awaitable[Reply]]
+async def test_attack_string_in_any_field_causes_no_5xx(
+    role: GatewayProcess, devices: list[Device], ask: Callable[..., Awaitable[Reply]]
 ) -> None:
     for text, device in zip(STRINGS[:: 1 if ask.__name__ not in SLOW else 6], cycle(devices)):
-        reply = await ask(role.shop, device, text)
+        reply = await ask(role.gateway, device, text)
         assert reply.status < 500, (text, reply)
         assert "set-cookie" not in reply.headers
-        assert "60481729" not in reply.body.decode() or "7777*7777" not in text, "a template was filled in"
+        assert "60481729" not in reply.body.decode() or "7777*7777" not in text, "a template was evaluated"
         if reply.status >= 400:
             assert reply.code
 
@@ -253,27 +260,27 @@ STORED: Final = [
 
 
 @pytest.mark.parametrize("email", STORED)
-async def test_what_is_taken_is_given_back_as_it_was(role: Role, email: str) -> None:
+async def test_stored_text_is_returned_unchanged(role: GatewayProcess, email: str) -> None:
     name = f"{uuid7()}-'\"$`{{}}<>%s\\"
     wanted = {"device_id": name, "password": f"{MARK} pass '\" \U0001f9c5 %s", "email": email, "phone": "+15550107799"}
-    assert (await role.shop.ask("POST", "/api/client/register", wanted)).status == 201
+    assert (await role.gateway.request("POST", "/api/client/register", wanted)).status == 201
     login = {"device_id": name, "password": wanted["password"]}
-    token = (await role.shop.ask("POST", "/api/client/login", login)).json["access_token"]
-    me = (await role.shop.ask("GET", "/api/client/me", token=token)).json
+    token = (await role.gateway.request("POST", "/api/client/login", login)).json["access_token"]
+    me = (await role.gateway.request("GET", "/api/client/me", token=token)).json
     assert (me["device_id"], me["email"], me["phone"]) == (name, email, "+15550107799")
 
 
-async def test_a_robot_that_is_called_something_odd_is_told_as_it_is(role: Role) -> None:
-    device = await role.shop.device()
+async def test_unusual_robot_id_is_returned_unchanged(role: GatewayProcess) -> None:
+    device = await role.gateway.device()
     order_id = await device.processing()
     odd = "r'\"{{7777*7777}}\u202e\U0001f9c5"
     robots = [{"robot_id": odd, "robot_class": "dairy", "assignment_id": odd}]
-    assert (await role.shop.deliver(picked(order_id, robots=robots))).status == 200
+    assert (await role.gateway.send_webhook(webhook_body(order_id, robots=robots))).status == 200
     assert (await device.order(order_id))["robots"] == robots
 
 
-async def test_nothing_was_dropped_or_created(role: Role) -> None:
-    tables = await role.shop.db.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+async def test_tables_and_invariants_survive_all_attack_strings(role: GatewayProcess) -> None:
+    tables = await role.gateway.db.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert {"grocery_orders", "smart_devices", "order_history"} <= {row["tablename"] for row in tables}
-    audit = await role.shop.ask("GET", "/internal/audit", inside=True)
+    audit = await role.gateway.request("GET", "/internal/audit", inside=True)
     assert audit.json["clean"]

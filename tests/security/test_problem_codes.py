@@ -1,4 +1,4 @@
-"""Whatever is asked, a problem bears a code that docs/PROBLEMS.md lists, with a status that it lists beside it."""
+"""Every problem response has a code that docs/PROBLEMS.md lists, with a status that it lists for the code."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 
 from autogrocery.kit.errors import InDoubt
-from autogrocery.kit.http.errors import MEDIA, tell
-from tests.harness.running_gateway import open_shop
-from tools.gen_security import doors, problems
+from autogrocery.kit.http.errors import MEDIA, problem_response
+from tests.harness.running_gateway import serve_gateway
+from tools.gen_security import problems, route_access
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.harness.running_gateway import Device, Shop
+    from tests.harness.running_gateway import Device, RunningGateway
 
 KNOWN: Final = {one.code: set(one.statuses) for one in problems()}
-PATHS: Final = sorted({row.path for row in doors()})
+PATHS: Final = sorted({row.path for row in route_access()})
 METHODS: Final = ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")
 MEMBERS: Final = {"title", "status", "detail", "code", "retryable", "request_id", "errors", "type"}
 
@@ -49,8 +49,8 @@ headers = st.dictionaries(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(module_dsn: str) -> AsyncIterator[Shop]:
-    async with open_shop(module_dsn) as opened:
+async def gateway(module_dsn: str) -> AsyncIterator[RunningGateway]:
+    async with serve_gateway(module_dsn) as opened:
         yield opened
 
 
@@ -77,15 +77,21 @@ def check(status: int, media: str, body: bytes) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # the gateway's loops draw their jitter meanwhile
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # the gateway's loops use it for jitter meanwhile
 @pytest.mark.asyncio(loop_scope="module")
-async def test_every_problem_of_a_running_gateway_has_a_code_that_is_listed(shop: Shop) -> None:
-    devices: list[Device] = [await shop.device() for _ in range(8)]
+async def test_every_problem_response_has_a_listed_code_and_status(gateway: RunningGateway) -> None:
+    devices: list[Device] = [await gateway.device() for _ in range(8)]
     tokens = st.none() | st.sampled_from([one.token for one in devices]) | st.just("x")
 
     @settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
-        st.sampled_from((shop.public, shop.internal)), st.sampled_from(METHODS), paths, queries, bodies, headers, tokens
+        st.sampled_from((gateway.public, gateway.internal)),
+        st.sampled_from(METHODS),
+        paths,
+        queries,
+        bodies,
+        headers,
+        tokens,
     )
     def property_holds(
         origin: str, method: str, path: str, query: str, body: bytes | None, fields: dict[str, str], token: str | None
@@ -97,7 +103,7 @@ async def test_every_problem_of_a_running_gateway_has_a_code_that_is_listed(shop
 
 
 class OddError(Exception):
-    """What no code of ours raises on purpose."""
+    """An exception that no code raises on purpose."""
 
 
 @pytest.mark.parametrize(
@@ -110,13 +116,13 @@ class OddError(Exception):
         RecursionError(),
     ],
 )
-def test_what_nobody_foresaw_is_told_by_a_listed_code_and_without_its_words(error: BaseException) -> None:
-    told = tell(error, "id-1")
-    assert told.status in KNOWN[json.loads(told.body)["code"]]
-    assert b"cAnArY" not in told.body
+def test_unexpected_exception_becomes_a_listed_problem_without_its_text(error: BaseException) -> None:
+    problem = problem_response(error, "id-1")
+    assert problem.status in KNOWN[json.loads(problem.body)["code"]]
+    assert b"cAnArY" not in problem.body
 
 
-def test_a_code_is_worth_asking_again_or_it_is_not() -> None:
+def test_every_code_is_either_retryable_or_not() -> None:
     assert len(KNOWN) >= 35
     assert all(400 <= status < 600 for statuses in KNOWN.values() for status in statuses)
     retried = {code for code, statuses in KNOWN.items() if statuses & {408, 429, 503}}

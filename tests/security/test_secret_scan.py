@@ -1,7 +1,7 @@
-"""No secret is committed: every file that git knows is searched for what looks like one.
+"""No secret is committed: every tracked file is searched for text that looks like one.
 
-The patterns are those of the well-known scanners; a scanner as a dependency (detect-secrets, gitleaks) would bring either a
-baseline file that grows or a binary from outside the lock files, for what is forty lines here.
+The patterns are those of well-known scanners. A scanner as a dependency (detect-secrets, gitleaks) would bring a
+growing baseline file or a binary from outside the lock files, in place of forty lines here.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ NOT_SEARCHED: Final = {
     "docs/bench/": "figures",
     "src/autogrocery/contracts/": "generated from .proto and .fbs",
 }
-# What looks like a secret and is none, each with its reason.
+# Text that looks like a secret and is not, each with its reason.
 PUBLIC: Final = {
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef": "the alphabet",
-    "TOKEN@HOST": "the shape of an address, in a sentence",
+    "TOKEN@HOST": "the form of a URL, in a sentence",
     ":PASSWORD@": "likewise",
     ":password@": "the shape of an address, in a description",
     "to%2Fken": "a test's, at a server that it has just started",
     "mart:secret@": "a test's",
     "secret-7@": "a test's",
-    "hunter2": "everybody's password, in tests of what is not repeated",
-    "cAnArY": "a canary, likewise",
+    "hunter2": "a well-known example password, in tests",
+    "cAnArY": "a marked value of a test",
     "$2b$05$ZY0ieNX5QTEZTu2CVaOxbO": "a salt in a test",
 }
 
@@ -58,12 +58,12 @@ def files() -> list[Path]:
 
 
 def entropy(text: str) -> float:
-    """Bits a letter (Shannon)."""
+    """Return the Shannon entropy in bits a character."""
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
 def found_in(text: str) -> list[str]:
-    """Return what looks like a secret, told by its kind and its place, never by itself."""
+    """Return kind and line of each text that looks like a secret, without the text."""
     hits = [(match.start(), kind, match[0]) for kind, pattern in KINDS.items() for match in pattern.finditer(text)]
     hits += [
         (match.start(), "random letters", match[0])
@@ -77,7 +77,7 @@ def found_in(text: str) -> list[str]:
     ]
 
 
-def test_no_file_holds_what_looks_like_a_secret() -> None:
+def test_no_tracked_file_contains_a_secret() -> None:
     known = files()
     assert len(known) > 300
     found = {}
@@ -88,7 +88,7 @@ def test_no_file_holds_what_looks_like_a_secret() -> None:
 
 
 def joined(*parts: str) -> str:
-    """A sample that does not stand in this file as it is."""
+    """Join a sample, so that this file does not contain it literally."""
     return "".join(parts)
 
 
@@ -108,7 +108,7 @@ SAMPLES: Final = {
 
 
 @pytest.mark.parametrize(("kind", "text"), SAMPLES.items())
-def test_the_search_finds_one_of_each_kind(kind: str, text: str) -> None:
+def test_scan_finds_a_sample_of_each_kind(kind: str, text: str) -> None:
     assert any(kind in hit for hit in found_in(f"one line\n{text}\n")), found_in(text)
 
 
@@ -121,5 +121,5 @@ def test_the_search_finds_one_of_each_kind(kind: str, text: str) -> None:
         "DATABASE_URL=postgresql://u:…@h/x",
     ],
 )
-def test_the_search_leaves_the_rest_alone(text: str) -> None:
+def test_scan_finds_nothing_in_harmless_text(text: str) -> None:
     assert found_in(text) == []

@@ -1,4 +1,7 @@
-"""Secrets that are short are refused, guessable ones warned of; those that are good stay in memory, in files of their owner, and nowhere else."""
+"""Short secrets are refused, guessable ones logged as a warning.
+
+Strong ones stay in memory and in private files only.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ import resource
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from structlog.testing import capture_logs
 
-from autogrocery.kit.process import settings
+from autogrocery.kit.process import log, settings
 from autogrocery.kit.process.settings import KNOWN_SECRETS, SettingsError
 from autogrocery.lab.network.home import open_secrets, write_run
 
@@ -47,7 +49,7 @@ WEAK = {
 
 
 @pytest.mark.parametrize("value", WEAK.values(), ids=WEAK.keys())
-def test_a_weak_secret_is_refused_by_the_name_of_its_variable(value: str) -> None:
+def test_weak_secret_raises_naming_the_variable(value: str) -> None:
     with pytest.raises(SettingsError) as refused:
         settings.secrets("JWT_SECRET", value)
     assert "JWT_SECRET" in str(refused.value)
@@ -55,36 +57,39 @@ def test_a_weak_secret_is_refused_by_the_name_of_its_variable(value: str) -> Non
 
 
 @pytest.mark.parametrize("value", GUESSABLE.values(), ids=GUESSABLE.keys())
-def test_a_guessable_secret_is_warned_of_by_the_name_of_its_variable(value: str) -> None:
-    with capture_logs() as logged:
+def test_guessable_secret_logs_a_warning_naming_the_variable(value: str) -> None:
+    logged: list[Any] = []
+    with log.capture(lambda *entry: logged.append(entry)):
         settings.secrets("JWT_SECRET", value)
-    (warned,) = logged
-    assert (warned["event"], warned["log_level"], warned["setting"]) == ("secret_is_guessable", "warning", "JWT_SECRET")
-    assert value not in str(warned)
+    ((level, event, fields),) = logged
+    assert (event, level, fields["setting"]) == ("secret_is_guessable", "warning", "JWT_SECRET")
+    assert value not in str(fields)
 
 
 @pytest.mark.parametrize("known", sorted(KNOWN_SECRETS))
-def test_what_stands_in_everybodys_documentation_is_warned_of(known: bytes) -> None:
-    assert len(known) >= settings.MIN_SECRET_BYTES, "too short to be taken anyway"
-    with capture_logs() as logged:
+def test_secret_from_public_documentation_logs_a_warning(known: bytes) -> None:
+    assert len(known) >= settings.MIN_SECRET_BYTES, "too short: it is refused anyway"
+    logged: list[str] = []
+    with log.capture(lambda _level, event, _fields: logged.append(event)):
         settings.secrets("WEBHOOK_SECRET", "whsec_" + base64.b64encode(known).decode())
-    assert [one["event"] for one in logged] == ["secret_is_guessable"]
+    assert logged == ["secret_is_guessable"]
 
 
 @pytest.mark.parametrize("value", [GOOD, "whsec_" + base64.b64encode(bytes(range(7, 39))).decode(), "x" * 31 + "y"])
-def test_a_secret_that_nobody_guesses_is_taken_without_a_word(value: str) -> None:
-    with capture_logs() as logged:
+def test_strong_secret_is_accepted_without_a_warning(value: str) -> None:
+    logged: list[str] = []
+    with log.capture(lambda _level, event, _fields: logged.append(event)):
         assert len(settings.secrets("JWT_SECRET", value)) == 1
     assert logged == []
 
 
-def test_two_secrets_that_sign_alike_count_as_one() -> None:
+def test_secrets_that_differ_in_trailing_nuls_count_as_equal() -> None:
     key = GOOD.encode()
     with pytest.raises(SettingsError, match="B repeats a secret of A"):
         settings.all_different(A=(key,), B=(key + b"\0\0",))
 
 
-def test_the_files_of_a_home_are_their_owners_only(tmp_path: Path) -> None:
+def test_home_files_have_mode_0600(tmp_path: Path) -> None:
     made = open_secrets(tmp_path)
     write_run(tmp_path, {"pid": 1})
     for file in ("secrets.env", "run.json"):
@@ -94,7 +99,7 @@ def test_the_files_of_a_home_are_their_owners_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "secrets.env").stat().st_mode) == 0o600
 
 
-def test_made_secrets_are_good_and_different(tmp_path: Path) -> None:
+def test_generated_secrets_are_strong_and_different(tmp_path: Path) -> None:
     made = open_secrets(tmp_path)
     settings.all_different(**{name: settings.secrets(name, value) for name, value in made.items()})
     assert len(made) >= 3
@@ -102,21 +107,21 @@ def test_made_secrets_are_good_and_different(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cores_allowed() -> Iterator[None]:
-    """A machine where core dumps are on, as far as it lets us."""
+    """Enable core dumps up to this machine's hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
-LOOK = (
+PRINT_LIMITS = (
     "import ctypes, resource; print(ctypes.CDLL(None).prctl(3), *resource.getrlimit(resource.RLIMIT_CORE), flush=True)"
 )
 ROLE = f"""
 import os
 from autogrocery.kit.process.run import run
 async def main(environ, stop):
-    {LOOK}
+    {PRINT_LIMITS}
     os.abort()
 run("role", main, {{}})
 """
@@ -125,20 +130,20 @@ import io, sys
 from autogrocery.kit.security import password_worker
 sys.stdin = io.TextIOWrapper(io.BytesIO(b""))
 password_worker.main()
-{LOOK}
+{PRINT_LIMITS}
 """
 
 
 @pytest.mark.usefixtures("cores_allowed")
 @pytest.mark.parametrize("script", [ROLE, WORKER], ids=["a role", "a password worker"])
-def test_memory_is_never_dumped_and_nobody_else_may_look_into_it(script: str, tmp_path: Path) -> None:
+def test_process_is_not_dumpable_and_leaves_no_core_file(script: str, tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stdout.split() == ["0", "0", "0"], ran.stderr  # PR_GET_DUMPABLE, RLIMIT_CORE soft and hard
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_command_line_never_needs_a_secret() -> None:
-    """Whatever takes a password takes it from standard input or makes it; nothing has an option for one."""
+async def test_no_command_line_option_takes_a_secret() -> None:
+    """Commands read a password from standard input or generate it; none has an option for one."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OPTIONS, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""Clients that take their time, on purpose: each is let go in the end, and none is waited for."""
+"""Slow clients: each is disconnected in the end, and none delays the others."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ LARGE = b'{"items":[],"note":"' + b"x" * 60_000 + b'"}'
 START_S = 30.0
 SLOW, EVERY_S = 300, 0.2
 ROUNDS, ROUND_S = 4, 0.6
-SETTLED = 50  # requests after which what was asked for all at once has been answered
-FLOOR_S = 0.03  # below which a difference is this machine's own noise
+WARM_UP = 50  # requests until the responses to the initial burst are through
+FLOOR_S = 0.03  # a smaller difference is noise of the machine
 SERVER = """
 import asyncio
 from tests.harness.http_probe import Stage, served
@@ -39,11 +39,11 @@ asyncio.run(main())
 
 
 async def read_nothing(port: int) -> None:
-    """Ask for more than the buffers of both ends hold, and never read; return when the server has had enough."""
+    """Request more than the buffers of both ends hold and never read; return when the server disconnects."""
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        client.setblocking(False)  # noqa: FBT003 - the standard library's own
+        client.setblocking(False)  # noqa: FBT003 - an argument of the standard library
         await loop.sock_connect(client, ("127.0.0.1", port))
         async with asyncio.timeout(PATIENCE_S):
             with suppress(ConnectionError):
@@ -51,13 +51,13 @@ async def read_nothing(port: int) -> None:
                     await loop.sock_sendall(client, request("POST", "/open", LARGE))
 
 
-async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+async def test_client_that_never_reads_is_disconnected() -> None:
     async with served(Stage(), listener={"send_deadline_s": 0.3}) as port:
         await read_nothing(port)
         assert (await ask(port, "GET", "/alive")).status == 200
 
 
-async def test_a_body_that_drips_does_not_win_time() -> None:
+async def test_dripping_body_returns_408_at_the_deadline() -> None:
     async with served(Stage(), body_deadline_s=0.4) as port, wire(port) as line:
         began = time.monotonic()
         await line.send(HEAD + b"\r\n")
@@ -82,18 +82,18 @@ INTERRUPTED = {
 
 
 @pytest.mark.parametrize(("sent", "status"), INTERRUPTED.values(), ids=INTERRUPTED)
-async def test_who_is_still_sending_reads_why_it_ends(sent: bytes, status: int) -> None:
+async def test_client_that_still_sends_receives_the_error_response(sent: bytes, status: int) -> None:
     async with served(Stage(), body_deadline_s=0.2, listener={"head_deadline_s": 0.2}) as port, wire(port) as line:
         line.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await line.send(sent)
-        for _ in range(10):  # a socket that is closed answers the first with a reset, which drops what was not read
+        for _ in range(10):  # a closed socket would answer the first byte with a reset, which drops unread data
             await asyncio.sleep(0.05)
             await line.send(b"x")
         line.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await line.reply()).status == status
 
 
-async def test_who_goes_on_sending_is_read_on_for_a_second_only() -> None:
+async def test_refused_client_that_keeps_sending_is_drained_for_one_second() -> None:
     async with served(Stage(), body_deadline_s=0.2) as port, wire(port) as line:
         await line.send(HEAD + b"\r\n")
         began = time.monotonic()
@@ -104,15 +104,15 @@ async def test_who_goes_on_sending_is_read_on_for_a_second_only() -> None:
         assert 1 < time.monotonic() - began < 4
 
 
-async def crowd(port: int, lines: AsyncExitStack, count: int) -> list[Wire]:
+async def open_lines(port: int, lines: AsyncExitStack, count: int) -> list[Wire]:
     return [await lines.enter_async_context(wire(port)) for _ in range(count)]
 
 
-async def test_whoever_waits_longest_makes_room() -> None:
+async def test_longest_idle_connection_is_closed_for_a_new_one() -> None:
     async with served(Stage(), listener={"max_connections": 20}) as port, AsyncExitStack() as lines:
-        idle = await crowd(port, lines, 19)
+        idle = await open_lines(port, lines, 19)
         working = await lines.enter_async_context(wire(port))
-        for line in (working, idle[0]):  # idle[0] has just been of use, idle[1] has waited longest
+        for line in (working, idle[0]):  # now idle[1] has been idle the longest
             await line.send(request("GET", "/alive"))
             assert (await line.reply()).status == 200
         assert (await ask(port, "GET", "/alive")).status == 200
@@ -122,18 +122,18 @@ async def test_whoever_waits_longest_makes_room() -> None:
             assert (await line.reply()).status == 200
 
 
-async def test_heads_that_never_end_make_room_too() -> None:
+async def test_connections_with_incomplete_heads_are_closed_for_new_ones() -> None:
     async with served(Stage(), listener={"max_connections": 20}) as port, AsyncExitStack() as lines:
-        for line in await crowd(port, lines, 60):
+        for line in await open_lines(port, lines, 60):
             with suppress(ConnectionError):
                 await line.send(b"GET /alive HTTP/1.1\r\nHost: loc")
         assert (await ask(port, "GET", "/alive")).status == 200
 
 
-async def test_who_is_at_work_is_never_shed_and_the_next_is_told_to_come_again() -> None:
+async def test_connection_beyond_the_limit_returns_503_while_all_are_busy() -> None:
     stage = Stage()
     async with served(stage, listener={"max_connections": 16}) as port, AsyncExitStack() as lines:
-        working = await crowd(port, lines, 16)
+        working = await open_lines(port, lines, 16)
         for line in working:
             await line.send(request("GET", "/hold"))
         await until(stage.entered)
@@ -148,7 +148,7 @@ async def test_who_is_at_work_is_never_shed_and_the_next_is_told_to_come_again()
 
 @asynccontextmanager
 async def server() -> AsyncIterator[int]:
-    """A server with a processor of its own, so that the slow clients' work is not its work."""
+    """A server in its own process, so that the slow clients' work does not slow it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVER, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
@@ -164,9 +164,9 @@ async def server() -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def slow_clients(port: int) -> AsyncIterator[list[Wire]]:
-    """Heads that drip, bodies that drip, connections that say nothing, and readers that do not read: of each a quarter."""
+    """Open SLOW connections: a quarter each sends its head slowly, its body slowly, nothing, or never reads."""
     async with AsyncExitStack() as lines:
-        made = await crowd(port, lines, SLOW)
+        made = await open_lines(port, lines, SLOW)
         for number, line in enumerate(made):
             kind = number % 4
             if kind == 0:
@@ -192,20 +192,20 @@ async def slow_clients(port: int) -> AsyncIterator[list[Wire]]:
 async def times_s(line: Wire) -> list[float]:
     took_s: list[float] = []
     until_s = time.perf_counter() + ROUND_S
-    while time.perf_counter() < until_s or len(took_s) < 2 * SETTLED:
+    while time.perf_counter() < until_s or len(took_s) < 2 * WARM_UP:
         began = time.perf_counter()
         await line.send(request("GET", "/alive"))
         assert (await line.reply()).status == 200
         took_s.append(time.perf_counter() - began)
-    return took_s[SETTLED:]
+    return took_s[WARM_UP:]
 
 
 @pytest.mark.timeout(120)
-async def test_300_slow_clients_cost_a_healthy_one_less_than_twice_its_p99() -> None:
+async def test_300_slow_clients_raise_a_healthy_clients_p99_by_less_than_2x() -> None:
     alone_s: list[float] = []
     among_s: list[float] = []
     async with server() as port, wire(port) as healthy:
-        for _ in range(ROUNDS):  # in turn: what else this machine does strikes both alike
+        for _ in range(ROUNDS):  # alternating, so that other load on the machine affects both alike
             alone_s += await times_s(healthy)
             async with slow_clients(port):
                 among_s += await times_s(healthy)

@@ -1,4 +1,4 @@
-"""Webhooks of forgers, over HTTP at the internal listener: each is 401, and the order does not move."""
+"""Forged webhooks over HTTP at the internal listener: each returns 401, and the order does not change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import pytest_asyncio
 
-from tests.harness.running_gateway import DEVICE_KEY, ROBOT_KEY, WEBHOOK, WEBHOOK_KEYS, open_shop, picked
+from tests.harness.running_gateway import DEVICE_KEY, ROBOT_KEY, WEBHOOK, WEBHOOK_KEYS, serve_gateway, webhook_body
 from tests.security.callers import issue, robot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.harness.running_gateway import Reply, Shop
+    from tests.harness.running_gateway import Reply, RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY: Final = base64.b64decode(WEBHOOK_KEYS[0].removeprefix("whsec_"))
@@ -33,15 +33,15 @@ def sign(
     return "v1," + base64.b64encode(hmac.digest(key, signed, digest)).decode()
 
 
-class Delivery:
-    """What would be a good delivery, for a forger to change."""
+class SignedWebhook:
+    """A valid webhook for an order, to be changed."""
 
     def __init__(self, order_id: str) -> None:
-        self.body = json.dumps(picked(order_id)).encode()
+        self.body = json.dumps(webhook_body(order_id)).encode()
         self.at = int(time.time())
 
     def fields(self, **changes: str | None) -> dict[str, str]:
-        """The good header fields, with changes; None leaves one out."""
+        """Return the valid headers with changes; None removes one."""
         good = {"id": ID, "timestamp": str(self.at), "signature": sign(self.body, self.at)}
         return {f"webhook-{name}": value for name, value in (good | changes).items() if value is not None}
 
@@ -60,7 +60,7 @@ def token_of(name: str) -> str:
     }[name]
 
 
-FORGED: Final[dict[str, Callable[[Delivery], dict[str, str]]]] = {
+FORGED: Final[dict[str, Callable[[SignedWebhook], dict[str, str]]]] = {
     "no id": lambda d: d.fields(id=None),
     "no timestamp": lambda d: d.fields(timestamp=None),
     "no signature": lambda d: d.fields(signature=None),
@@ -112,79 +112,79 @@ FORGED: Final[dict[str, Callable[[Delivery], dict[str, str]]]] = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shop(module_dsn: str) -> AsyncIterator[Shop]:
-    async with open_shop(module_dsn) as opened:
+async def gateway(module_dsn: str) -> AsyncIterator[RunningGateway]:
+    async with serve_gateway(module_dsn) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def order_id(shop: Shop) -> str:
-    return await (await shop.device()).processing()
+async def order_id(gateway: RunningGateway) -> str:
+    return await (await gateway.device()).processing()
 
 
-async def deliver(shop: Shop, body: bytes, fields: dict[str, str]) -> Reply:
-    return await shop.ask("POST", WEBHOOK, raw=body, headers=fields, inside=True)
+async def deliver(gateway: RunningGateway, body: bytes, fields: dict[str, str]) -> Reply:
+    return await gateway.request("POST", WEBHOOK, raw=body, headers=fields, inside=True)
 
 
-async def status_of(shop: Shop, order_id: str) -> Any:
-    row = await shop.db.row("SELECT status FROM grocery_orders WHERE order_id = $1::text::uuid", order_id)
+async def status_of(gateway: RunningGateway, order_id: str) -> Any:
+    row = await gateway.db.row("SELECT status FROM grocery_orders WHERE order_id = $1::text::uuid", order_id)
     assert row is not None
     return row["status"]
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-async def test_a_forged_delivery_is_401_and_moves_nothing(
-    shop: Shop, order_id: str, forged: Callable[[Delivery], dict[str, str]]
+async def test_forged_webhook_returns_401_and_keeps_the_order(
+    gateway: RunningGateway, order_id: str, forged: Callable[[SignedWebhook], dict[str, str]]
 ) -> None:
-    delivery = Delivery(order_id)
-    reply = await deliver(shop, delivery.body, forged(delivery))
+    webhook = SignedWebhook(order_id)
+    reply = await deliver(gateway, webhook.body, forged(webhook))
     assert (reply.status, reply.code) == (401, "invalid_signature")
     assert reply.json["detail"] == "The signature is missing, wrong or out of date."
-    assert await status_of(shop, order_id) == "PROCESSING"
+    assert await status_of(gateway, order_id) == "PROCESSING"
 
 
 @pytest.mark.parametrize("change", [b" ", b"\n", b"\0", b"{}"], ids=repr)
-async def test_a_body_with_anything_behind_it_is_401(shop: Shop, order_id: str, change: bytes) -> None:
-    delivery = Delivery(order_id)
-    assert (await deliver(shop, delivery.body + change, delivery.fields())).code == "invalid_signature"
-    assert await status_of(shop, order_id) == "PROCESSING"
+async def test_body_with_appended_bytes_returns_401(gateway: RunningGateway, order_id: str, change: bytes) -> None:
+    webhook = SignedWebhook(order_id)
+    assert (await deliver(gateway, webhook.body + change, webhook.fields())).code == "invalid_signature"
+    assert await status_of(gateway, order_id) == "PROCESSING"
 
 
-async def test_a_body_that_says_the_same_in_other_letters_is_401(shop: Shop, order_id: str) -> None:
-    delivery = Delivery(order_id)
-    same = json.dumps(json.loads(delivery.body), separators=(",", ":")).encode()
-    assert same != delivery.body
-    assert (await deliver(shop, same, delivery.fields())).code == "invalid_signature"
+async def test_reformatted_body_returns_401(gateway: RunningGateway, order_id: str) -> None:
+    webhook = SignedWebhook(order_id)
+    same = json.dumps(json.loads(webhook.body), separators=(",", ":")).encode()
+    assert same != webhook.body
+    assert (await deliver(gateway, same, webhook.fields())).code == "invalid_signature"
 
 
-async def test_nonsense_is_401_before_anybody_looks_at_it(shop: Shop) -> None:
+async def test_unsigned_nonsense_returns_401_before_parsing(gateway: RunningGateway) -> None:
     for body in (b"", b"{", b"[" * 10_000, b"\xff\xfe", b"x" * 65_536):
-        assert (await deliver(shop, body, Delivery("x").signature("v1,AAAA"))).code == "invalid_signature"
+        assert (await deliver(gateway, body, SignedWebhook("x").signature("v1,AAAA"))).code == "invalid_signature"
 
 
-async def test_a_delivery_that_was_overheard_is_applied_once(shop: Shop) -> None:
-    delivery = Delivery(await (await shop.device()).processing())
-    fields = delivery.fields(id="msg_replayed", signature=sign(delivery.body, delivery.at, webhook_id="msg_replayed"))
-    assert [(await deliver(shop, delivery.body, fields)).json["applied"] for _ in range(3)] == [True, False, False]
+async def test_replayed_webhook_is_applied_once(gateway: RunningGateway) -> None:
+    webhook = SignedWebhook(await (await gateway.device()).processing())
+    fields = webhook.fields(id="msg_replayed", signature=sign(webhook.body, webhook.at, webhook_id="msg_replayed"))
+    assert [(await deliver(gateway, webhook.body, fields)).json["applied"] for _ in range(3)] == [True, False, False]
 
 
-async def test_a_signed_word_under_an_id_that_was_used_for_another_is_409(shop: Shop) -> None:
-    order = await (await shop.device()).processing()
-    delivery = Delivery(order)
-    assert (await deliver(shop, delivery.body, delivery.fields())).status == 200
-    other = json.dumps(picked(order, "FAILED")).encode()
-    reply = await deliver(shop, other, delivery.fields(signature=sign(other, delivery.at)))
+async def test_signed_webhook_with_used_id_and_other_body_returns_409(gateway: RunningGateway) -> None:
+    order = await (await gateway.device()).processing()
+    webhook = SignedWebhook(order)
+    assert (await deliver(gateway, webhook.body, webhook.fields())).status == 200
+    other = json.dumps(webhook_body(order, "FAILED")).encode()
+    reply = await deliver(gateway, other, webhook.fields(signature=sign(other, webhook.at)))
     assert (reply.status, reply.code) == (409, "webhook_differs")
 
 
 @pytest.mark.parametrize("key", [KEY, SECOND], ids=["the first secret", "the second secret"])
-async def test_either_secret_opens_while_they_are_exchanged(shop: Shop, key: bytes) -> None:
-    delivery = Delivery(await (await shop.device()).processing())
-    fields = delivery.fields(signature=sign(delivery.body, delivery.at, key=key))
-    assert (await deliver(shop, delivery.body, fields)).json["applied"]
+async def test_webhook_signed_with_either_secret_is_applied(gateway: RunningGateway, key: bytes) -> None:
+    webhook = SignedWebhook(await (await gateway.device()).processing())
+    fields = webhook.fields(signature=sign(webhook.body, webhook.at, key=key))
+    assert (await deliver(gateway, webhook.body, fields)).json["applied"]
 
 
-async def test_the_public_listener_knows_no_webhook(shop: Shop, order_id: str) -> None:
-    delivery = Delivery(order_id)
-    reply = await shop.ask("POST", WEBHOOK, raw=delivery.body, headers=delivery.fields())
+async def test_webhook_at_the_public_listener_returns_404(gateway: RunningGateway, order_id: str) -> None:
+    webhook = SignedWebhook(order_id)
+    reply = await gateway.request("POST", WEBHOOK, raw=webhook.body, headers=webhook.fields())
     assert (reply.status, reply.code) == (404, "not_found")

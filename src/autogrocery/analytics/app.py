@@ -1,4 +1,4 @@
-"""The analytics engine, one process: figures of every order's way, whole even if it starts late or misses messages."""
+"""The analytics process: figures of all status changes, complete even if it starts late or misses messages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autogrocery.analytics import settings
-from autogrocery.analytics.actions.tell import write_status
-from autogrocery.analytics.core.tally import Tally
+from autogrocery.analytics.actions.view_figures import write_status
+from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.loops import table
-from autogrocery.analytics.peers.frames import open_frames
-from autogrocery.analytics.peers.log import open_log
+from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.subscription import open_subscription
 from autogrocery.contracts import identities
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
@@ -25,23 +25,27 @@ if TYPE_CHECKING:
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Count until `stop`; raises SettingsError or StartError with what the operator has to change."""
+    """Run the engine until `stop`; raises SettingsError or StartError that says what the operator has to change."""
     wanted = settings.load(environ)
-    addresses, binds = wanted.subscription
+    subscribe_to = wanted.subscription
     identity = identity_of(wanted, identities.ANALYTICS, {"GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url})
-    keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(addresses))
-    tally = Tally()
+    keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(subscribe_to.addresses))
+    counters = Counters()
     async with AsyncExitStack() as stack:
-        frames = await stack.enter_async_context(open_frames(addresses, binds=binds, keys=keys))
-        history = await stack.enter_async_context(open_log(wanted.gateway_webhook_url, identity))
+        subscription = await stack.enter_async_context(
+            open_subscription(subscribe_to.addresses, binds=subscribe_to.binds, keys=keys)
+        )
+        history = await stack.enter_async_context(open_metrics_log(wanted.gateway_webhook_url, identity))
         if wanted.analytics_status_file:
             try:
-                await write_status(tally, Path(wanted.analytics_status_file))
+                await write_status(counters, Path(wanted.analytics_status_file))
             except OSError as error:
                 raise StartError(f"ANALYTICS_STATUS_FILE can't be written ({error.strerror})") from None
-        await stack.enter_async_context(loops.running(table(frames, history, tally, wanted.analytics_status_file)))
-        log.info("analytics_started", binds=binds)
+        await stack.enter_async_context(
+            loops.running(table(subscription, history, counters, wanted.analytics_status_file))
+        )
+        log.info("analytics_started", binds=subscribe_to.binds)
         ready.notify()
         await stop.wait()
     if wanted.analytics_status_file:
-        await write_status(tally, Path(wanted.analytics_status_file))
+        await write_status(counters, Path(wanted.analytics_status_file))

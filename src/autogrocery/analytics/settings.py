@@ -2,19 +2,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from autogrocery.kit.bus import endpoints
 from autogrocery.kit.process import settings
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.links import SubscriberSettings
+from autogrocery.kit.security.transport import SubscriberSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class Endpoints(Struct, frozen=True):
+    """The addresses of a subscription, and whether the subscriber binds them instead of connecting to them."""
+
+    addresses: list[str]
+    binds: bool
+
+
 class Settings(SubscriberSettings, frozen=True):
-    """What the operator may set; each field is the environment variable of its name in capitals."""
+    """What the operator may set; each field is read from the environment variable of the same name in capitals."""
 
     analytics_zmq_addr: str = "tcp://127.0.0.1:5557"
     analytics_zmq_target: str = ""
@@ -22,8 +29,8 @@ class Settings(SubscriberSettings, frozen=True):
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"
 
     @property
-    def subscription(self) -> tuple[list[str], bool]:
-        """Where to subscribe, and whether we bind there: where the publisher connects (`>`), unless a target says `@`.
+    def subscription(self) -> Endpoints:
+        """Where to subscribe. The subscriber binds where the publisher connects (`>`), or where a target has `@`.
 
         Raises SettingsError for a list that mixes both.
         """
@@ -32,8 +39,8 @@ class Settings(SubscriberSettings, frozen=True):
         parts = [part.strip() for part in value.split(",") if part.strip()]
         mark = "@" if self.analytics_zmq_target else ">"
         if not parts or len({part.startswith(mark) for part in parts}) > 1:
-            raise SettingsError(f"{name} is malformed: a subscriber needs addresses that all connect or all bind")
-        return [address for _, address in endpoints(value)], parts[0].startswith(mark)
+            raise SettingsError(f"{name} is malformed: the addresses must all connect or all bind")
+        return Endpoints([address for _, address in endpoints(value)], parts[0].startswith(mark))
 
 
 def load(environ: Mapping[str, str]) -> Settings:

@@ -1,1 +1,1 @@
-"""What each command of the command line does; `__main__` only reads its arguments."""
+"""The commands of the command line; `__main__` only parses their arguments."""

@@ -1,4 +1,4 @@
-"""How commands print tables: as they are, for names may look like markup and scopes like emoji."""
+"""The console on which commands print: without markup and emoji, since names and scopes may look like them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Final
 
 from rich.console import Console
 
-WIDE: Final = 200  # characters a line for whoever reads a file or a pipe
+PIPE_WIDTH: Final = 200  # characters a line in a file or a pipe
 
 
 def console() -> Console:
-    """Return a console that interprets nothing, and breaks lines for terminals only."""
+    """Return a console that prints text unchanged; without a terminal, lines are PIPE_WIDTH wide."""
     found = Console(emoji=False, markup=False, highlight=False)
     if not found.is_terminal:
-        found.width = WIDE
+        found.width = PIPE_WIDTH
     return found

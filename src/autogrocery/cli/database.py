@@ -1,4 +1,4 @@
-"""Commands on the databases: migrate, audit, show one order."""
+"""Commands on the databases: migrate, audit, order show."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.table import Table
 
 from autogrocery.cli.console import console
 from autogrocery.cli.migrations import PARTS, migrate_all
-from autogrocery.cli.whole_audit import STATEMENT_TIMEOUT_MS, audit_all
-from autogrocery.gateway.core.money import money
+from autogrocery.cli.network_audit import STATEMENT_TIMEOUT_MS, audit_all
+from autogrocery.gateway.core.money import format_amount
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.db import open_db
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
 
 
 def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
-    """Return a part's database: its own variable, else DATABASE_URL, else that of the `up` that runs here.
+    """Return the DSN of a part's database: its own variable, else DATABASE_URL, else that of the running `up`.
 
     Raises SystemExit with a line that says what to set.
     """
     found = environ.get(name) or environ.get("DATABASE_URL") or running_dsn(home_directory(environ))
     if not found:
-        raise SystemExit(f"{name} is not set, and no `autogrocery up` runs here: set it or start that")
+        raise SystemExit(
+            f"{name} is not set, and no `autogrocery up` is running: set the variable or start the network"
+        )
     return found
 
 
-def told(work: Callable[[], Coroutine[None, None, int]]) -> int:
-    """Run a command's coroutine; trouble with the database is one line and exit code 2."""
-    log.configure("command", logging.WARNING)  # here a person reads
+def run_with_database(work: Callable[[], Coroutine[None, None, int]]) -> int:
+    """Run a command's coroutine and return its exit code; a database error is printed as one line, with exit code 2."""
+    log.configure("command", logging.WARNING)  # a person reads this output
     try:
         return asyncio.run(work())
     except (MigrationError, asyncpg.PostgresError, OSError) as error:
@@ -55,7 +57,7 @@ def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
     dsn = dsn_of(environ)
 
     async def work() -> int:
-        if arguments.deed is None:
+        if arguments.action is None:
             for name in await migrate_all(dsn, environ, arguments.only):
                 print(name)
             return 0
@@ -66,17 +68,17 @@ def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
                 for one in await status(target, f"autogrocery.{part}.store.migrations", schema):
                     missing += not one.applied
                     print(f"{part}: {one.name} {'applied' if one.applied else 'missing'}")
-        return 1 if arguments.deed == "check" and missing else 0
+        return 1 if arguments.action == "check" and missing else 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Check every invariant of the gateway, of inventory if its tables are here, and of both together."""
+    """Check every invariant of the gateway, of inventory if its tables exist, and of both together."""
 
     async def work() -> int:
         found = await audit_all(dsn_of(environ), dsn_of(environ, "INVENTORY_DATABASE_URL"))
-        table = Table("part", "invariant", "violations", "it says")
+        table = Table("part", "invariant", "violations", "what must hold")
         for part, one in found:
             table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)
         console().print(table)
@@ -88,7 +90,7 @@ def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         print("given up: " + ", ".join(f"{count} {what}" for what, count in dead.items()))
         return 1 if broken else 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -96,7 +98,7 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
     try:
         order_id = UUID(arguments.order_id)
     except ValueError:
-        raise SystemExit("an order id is a UUID") from None
+        raise SystemExit("order_id must be a UUID") from None
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="order-show") as db:
@@ -107,8 +109,8 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
             events = await orders.list_events(db, order_id)
         screen = console()
         screen.print(
-            f"order {order.order_id}  {order.status}  {money(order.total_cents, order.currency)}"
-            f"  (quoted {money(order.quoted_total_cents, order.currency)})"
+            f"order {order.order_id}  {order.status}  {format_amount(order.total_cents, order.currency)}"
+            f"  (quoted {format_amount(order.quoted_total_cents, order.currency)})"
         )
         timeline = Table("version", "from", "to", "cause", "at")
         for event in events:
@@ -122,10 +124,10 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
                 line.name,
                 str(line.quantity),
                 "" if line.picked is None else str(line.picked),
-                money(line.unit_price_cents, order.currency),
-                money(line.total_cents, order.currency),
+                format_amount(line.unit_price_cents, order.currency),
+                format_amount(line.total_cents, order.currency),
             )
         screen.print(timeline, lines)
         return 0
 
-    return told(work)
+    return run_with_database(work)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.cli.database import dsn_of, told
+from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.gateway.core.enrolment import digest_of, new_code
 from autogrocery.gateway.store import enrolments
 from autogrocery.kit.pg.db import open_db
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LISTED = 1_000
-MOST_USES, MOST_DAYS = 100_000, 3_650
+MAX_USES, MAX_DAYS = 100_000, 3_650
 
 
 def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Make a code and print it, once."""
-    if arguments.uses > MOST_USES or arguments.days > MOST_DAYS:
-        raise SystemExit(f"at most {MOST_USES:,} uses and {MOST_DAYS:,} days")
+    """Create a code and print it; it can't be read again."""
+    if arguments.uses > MAX_USES or arguments.days > MAX_DAYS:
+        raise SystemExit(f"at most {MAX_USES:,} uses and {MAX_DAYS:,} days")
     code = new_code()
 
     async def work() -> int:
@@ -34,11 +34,11 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         print(f"enrolment_code {code}")
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_list(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """List what is known of the codes."""
+    """List codes, newest first, without their text."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="enrolment") as db:
@@ -50,11 +50,11 @@ def run_list(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         console().print(table)
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_revoke(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """End a code: no further device is let in by it."""
+    """Revoke a code: no further device can register with it."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="enrolment") as db:
@@ -65,4 +65,4 @@ def run_revoke(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         print(f"code {arguments.code_id} revoked")
         return 0
 
-    return told(work)
+    return run_with_database(work)

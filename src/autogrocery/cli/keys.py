@@ -1,4 +1,4 @@
-"""Commands on keys: the development CA, and the identity with which a person's command calls peers."""
+"""Commands on keys, and the identity with which other commands call peers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import load
-from autogrocery.kit.security.links import LinkSettings
 from autogrocery.kit.security.tls import identity_of
+from autogrocery.kit.security.transport import TlsSettings
 from autogrocery.lab.network import home_directory, pki, read_run
 
 if TYPE_CHECKING:
@@ -20,39 +20,37 @@ if TYPE_CHECKING:
 
 
 def run_init(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Make a development CA and everybody's keys."""
+    """Create a development CA and the keys of every process."""
 
     def work(directory: Path) -> None:
         made = pki.init(directory)
-        print(
-            f"{len(made)} files in {directory}: a development CA for {pki.CA_DAYS} days, leaves for {pki.LEAF_DAYS} days"
-        )
-        print("before those are over: autogrocery pki renew; keep ca.key to yourself, no process needs it")
+        print(f"{len(made)} files in {directory}: a development CA ({pki.CA_DAYS} days), leaves ({pki.LEAF_DAYS} days)")
+        print("renew the leaves in time with: autogrocery pki renew; keep ca.key private, no process needs it")
 
-    return _told(work, arguments, environ)
+    return _run(work, arguments, environ)
 
 
 def run_renew(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Make the leaves anew, by the same CA."""
+    """Issue new leaf certificates from the same CA."""
 
     def work(directory: Path) -> None:
         made = pki.renew(directory)
-        print(f"{len(made)} files in {directory} made anew, for {pki.LEAF_DAYS} days; who runs takes them by itself")
+        print(f"{len(made)} files in {directory} renewed for {pki.LEAF_DAYS} days; running processes reload them")
 
-    return _told(work, arguments, environ)
+    return _run(work, arguments, environ)
 
 
 def operator_identity(environ: Mapping[str, str], links: Mapping[str, str] | None = None) -> Identity | None:
-    """Return the identity of TLS_*, else the operator's of the `up --tls` that runs here, else None.
+    """Return the identity of the TLS_* variables, else the operator's of the running `up --tls`, else None.
 
-    `links` are what the command calls, by its settings; raises StartError as `identity_of`.
+    `links` maps settings to the addresses that the command calls; raises StartError as `identity_of` does.
     """
     place = (read_run(home_directory(environ)) or {}).get("pki")
     ours = pki.environment_of("operator", Path(place)) if place and not environ.get("TLS_CA") else {}
-    return identity_of(load(LinkSettings, {**environ, **ours}), links=links)
+    return identity_of(load(TlsSettings, {**environ, **ours}), links=links)
 
 
-def _told(work: Callable[[Path], None], arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def _run(work: Callable[[Path], None], arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     directory = Path(arguments.dir).absolute() if arguments.dir else home_directory(environ) / "pki"
     try:
         work(directory)

@@ -1,4 +1,4 @@
-"""Every part's migrations, in one go."""
+"""The migrations of every part: gateway, inventory, pricing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS: Final = {
 
 
 async def migrate_all(dsn: str, environ: Mapping[str, str] | None = None, only: str | None = None) -> list[str]:
-    """Apply every part's migrations; returns the names of those that were missing."""
+    """Apply the missing migrations of every part, or of `only`; return their names."""
     done: list[str] = []
     for part, (variable, schema) in PARTS.items():
         if only in (None, part):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.cli.fleet import demo_login, provision
+from autogrocery.cli.demo_accounts import demo_login, provision
 from autogrocery.cli.migrations import migrate_all
-from autogrocery.cli.signalled import until_signalled
+from autogrocery.cli.signals import run_until_signal
 from autogrocery.kit.process.run import run
 from autogrocery.lab.network import options_from, running_stack, up
 
@@ -30,13 +30,15 @@ def run_up(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     async def main(_environ: Mapping[str, str], stop: asyncio.Event) -> None:
         options = options_from(environ, ports=arguments.ports, tls=arguments.tls)
-        await up(options, stop, _announce, migrate_all=_migrate(environ), provision=provision, stocked=_fill_if_empty)
+        await up(
+            options, stop, _announce, migrate_all=_migrate(environ), provision=provision, on_started=_stock_if_empty
+        )
 
     return run("up", main, environ, level=logging.WARNING)
 
 
 def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Run the network, replay baskets, audit and report; Ctrl-C stops all in order."""
+    """Run the network, replay baskets, audit and report; Ctrl-C stops every process in order."""
     chosen = {**DEMO_ENVIRON, **environ}
 
     async def work() -> int:
@@ -44,18 +46,18 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)
-            return int(await _replaying().play(stack, arguments, chosen))
+            return int(await _replay().run_demo_replay(stack, arguments, chosen))
 
-    return until_signalled("demo", work())
-
-
-async def _fill_if_empty(stack: Stack) -> None:
-    await _replaying().fill_if_empty(stack)
+    return run_until_signal("demo", work())
 
 
-def _replaying() -> Any:
-    """Import what plays baskets only when the network stands: it is on its feet a third of a second earlier."""
-    return import_module("autogrocery.cli.replaying")
+async def _stock_if_empty(stack: Stack) -> None:
+    await _replay().stock_if_empty(stack)
+
+
+def _replay() -> Any:
+    """Import the replay once the network has started: it starts a third of a second earlier that way."""
+    return import_module("autogrocery.cli.replay")
 
 
 def _migrate(environ: Mapping[str, str]) -> Any:
@@ -66,15 +68,15 @@ def _migrate(environ: Mapping[str, str]) -> Any:
 
 
 def _announce(stack: Stack) -> None:
-    """Print where everything is, and a demo device's login."""
+    """Print the address of everything, and the demo device's login."""
     table = Table("what", "where", title="Autonomous Grocery Network")
     table.add_row("REST", stack.url_public)
     table.add_row("REST, internal", stack.url_internal)
     for name, value in stack.env.items():
         if name.endswith("_ADDR") and not name.startswith("ORDERING"):
             table.add_row(name, value)
-    device_id, password = demo_login(stack.home)
-    table.add_row("a demo device", f"device_id {device_id}  password {password}")
+    login = demo_login(stack.home)
+    table.add_row("a demo device", f"device_id {login.device_id}  password {login.password}")
     table.add_row("logs", str(stack.home / "logs"))
     console().print(table)
-    print("Ctrl-C stops all of it.", flush=True)
+    print("Ctrl-C stops the whole network.", flush=True)

@@ -1,4 +1,4 @@
-"""Commands on receipts: how they stand, and trying dead ones anew."""
+"""Commands on receipts: list, and replay of dead ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.cli.database import dsn_of, told
-from autogrocery.cli.whole_audit import STATEMENT_TIMEOUT_MS
+from autogrocery.cli.database import dsn_of, run_with_database
+from autogrocery.cli.network_audit import STATEMENT_TIMEOUT_MS
 from autogrocery.gateway.store import receipts
 from autogrocery.kit.pg.db import open_db
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 
 def run_receipt_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """List receipts, newest first: no address, only orders."""
+    """List receipts, newest first, by order; e-mail addresses are not shown."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="receipts", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
-            found = await receipts.list_letters(db, dead_only=arguments.dead, limit=arguments.limit)
+            found = await receipts.list_receipts(db, dead_only=arguments.dead, limit=arguments.limit)
         table = Table("order_id", "state", "attempts", "at", "why")
         for one in found:
             table.add_row(
-                str(one.order_id), one.standing, str(one.attempts), f"{one.at:%Y-%m-%d %H:%M:%S}", one.why or ""
+                str(one.order_id), one.state, str(one.attempts), f"{one.at:%Y-%m-%d %H:%M:%S}", one.reason or ""
             )
         console().print(table)
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_receipt_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Make dead receipts due again; a gateway that runs sends them, under the same Message-ID."""
+    """Make dead receipts due again; a running gateway sends them, with the same Message-ID."""
     if (arguments.order_id is None) != arguments.all_dead:
-        raise SystemExit("name one order, or say --all-dead")
+        raise SystemExit("give one order_id or --all-dead")
     try:
         only = None if arguments.all_dead else [UUID(arguments.order_id)]
     except ValueError:
-        raise SystemExit(f"{arguments.order_id} is no order id") from None
+        raise SystemExit(f"{arguments.order_id} is not an order id") from None
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="receipts", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
@@ -54,4 +54,4 @@ def run_receipt_replay(arguments: argparse.Namespace, environ: Mapping[str, str]
         print(f"{count} receipts are due again")
         return 0
 
-    return told(work)
+    return run_with_database(work)

@@ -11,15 +11,15 @@ from msgspec import Meta, Struct
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.cli.database import dsn_of, told
+from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import DeviceId, Kind
-from autogrocery.gateway.core.alert import Alerts
+from autogrocery.gateway.core.alert import AlertPreference
 from autogrocery.gateway.store import devices
 from autogrocery.kit.errors import Refused
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process.settings import SettingsError, load
-from autogrocery.kit.security.passwords import open_passwords
+from autogrocery.kit.security.passwords import open_password_hasher
 
 if TYPE_CHECKING:
     import argparse
@@ -29,26 +29,26 @@ LISTED = 10_000
 
 
 class HashSettings(Struct, frozen=True):
-    """The gateway's own bound and default."""
+    """The bcrypt cost, with the gateway's bounds and default."""
 
     bcrypt_cost: Annotated[int, Meta(ge=10, le=15)] = 12
 
 
 def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Add an account; a password that was made here is printed, once."""
+    """Add an account; a generated password is printed and can't be read again."""
     given = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
     password = given or secrets.token_urlsafe(18)
     try:
         device_id = msgspec.convert(arguments.device_id, DeviceId)
     except msgspec.ValidationError:
-        raise SystemExit("a device id is 1..100 visible ASCII characters") from None
+        raise SystemExit("device_id must be 1..100 visible ASCII characters") from None
     try:
         cost = load(HashSettings, environ).bcrypt_cost
     except SettingsError as error:
         raise SystemExit(str(error)) from None
 
     async def work() -> int:
-        async with open_db(dsn_of(environ), application="registry") as db, open_passwords(cost) as passwords:
+        async with open_db(dsn_of(environ), application="registry") as db, open_password_hasher(cost) as passwords:
             try:
                 user_id = await register(
                     db,
@@ -71,7 +71,7 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             print(f"password {password}")
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -90,11 +90,11 @@ def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         console().print(table)
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Shut an account out; a gateway that runs knows within 30 s."""
+    """Disable an account; a running gateway refuses it within 30 s."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="registry") as db:
@@ -105,11 +105,11 @@ def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
         print(f"{arguments.kind} {arguments.device_id} disabled")
         return 0
 
-    return told(work)
+    return run_with_database(work)
 
 
 def run_alerts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Write down what a device wants to hear of, for people who ask by telephone."""
+    """Set which SMS alerts a device gets, for customers who ask by telephone."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="registry") as db:
@@ -117,8 +117,8 @@ def run_alerts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
             if known is None or known.kind is not Kind.DEVICE:
                 print(f"no device {arguments.device_id}", file=sys.stderr)
                 return 1
-            await devices.set_alerts(db, known.user_id, Alerts(arguments.choice))
-        print(f"device {arguments.device_id} hears of: {arguments.choice}")
+            await devices.set_alerts(db, known.user_id, AlertPreference(arguments.choice))
+        print(f"device {arguments.device_id} gets alerts: {arguments.choice}")
         return 0
 
-    return told(work)
+    return run_with_database(work)

@@ -1,4 +1,4 @@
-"""Run one role, or print what the gateway's doors are."""
+"""Run one role, or print the OpenAPI document of the gateway."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_role(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def print_openapi(_arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     """Print the public listener's OpenAPI document."""
-    from autogrocery.gateway.app import openapi  # noqa: PLC0415 - the whole gateway, wanted only here
+    from autogrocery.gateway.app import openapi  # noqa: PLC0415 - loads the whole gateway, needed only here
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(openapi(), order="sorted"), indent=1).decode() + "\n")
     return 0

@@ -1,4 +1,4 @@
-"""One account at one gateway: its session, its badge, its notebook. What kiosks and trucks have in common."""
+"""What kiosks and trucks have in common: one account at one gateway, its connections, its tokens and its state file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import aiohttp
 import msgspec
 from msgspec.structs import replace
 
-from autogrocery.client.badge import CLIENT_DOORS, UNAUTHENTICATED, Badge
-from autogrocery.client.memory import Memory, keep, recall
-from autogrocery.client.patience import Patience
+from autogrocery.client.backoff import RetryLimits
+from autogrocery.client.pending_calls import PendingCalls, load, save
 from autogrocery.client.problems import Problem
-from autogrocery.client.wire import Call, ask
+from autogrocery.client.token_source import CLIENT_PREFIX, UNAUTHENTICATED, TokenSource
+from autogrocery.client.transport import Call, send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-Noun = TypeVar("Noun")
-Heard = TypeVar("Heard")
-Seen = TypeVar("Seen")
-FIRST_LOOK_S: Final = 0.25
-LONGEST_LOOK_S: Final = 2.0
+Model = TypeVar("Model")
+Received = TypeVar("Received")
+Read = TypeVar("Read")
+FIRST_POLL_S: Final = 0.25
+LONGEST_POLL_S: Final = 2.0
 
 
-class Account(Generic[T, Noun, Heard]):
-    """One account's conversation with the gateway at `url`; opened and closed with `async with`.
+class Account(Generic[T, Model, Received]):
+    """A client of the gateway at `url` for one account; opened and closed with `async with`.
 
-    Every request is repeated within `patience` where it was not answered or was put off (429, 503, Retry-After); Problem is
-    raised for a refusal, Unanswered if nothing definite was heard in time. With a `notebook` file what is in flight
-    survives a power loss. `heard` is told every 2xx about an order or a delivery, as it arrives. A `session` given is used
-    and left open, so that many accounts can share one pool of connections.
+    A request is repeated within `retry_limits` if its response was lost or says to try again (429, 502, 503, 504, with
+    or without Retry-After). A refusal raises Problem; Unanswered is raised if no definite response came in time. With a
+    `state_file`, an order or delivery in flight survives a power loss. `on_response` is called with every 2xx about an
+    order or a delivery, as it arrives. A `session` that is passed in is used and left open, so that accounts can share
+    one connection pool.
     """
 
-    doors: ClassVar[str] = CLIENT_DOORS
-    pages: type[Memory[T]]  # what the notebook holds
-    noun: type[Noun]  # what the conversation is about
-    told: Callable[[str, int, Noun], Heard]  # makes of a step, an HTTP status and what was said one thing to be heard
+    login_prefix: ClassVar[str] = CLIENT_PREFIX
+    state_type: type[PendingCalls[T]]  # the content of the state file
+    model: type[Model]  # the body of a 2xx
+    response_type: Callable[[str, int, Model], Received]  # made of step, HTTP status and body, for `on_response`
 
     def __init__(
         self,
@@ -51,26 +52,29 @@ class Account(Generic[T, Noun, Heard]):
         device_id: str,
         password: str,
         *,
-        notebook: Path | None = None,
-        patience: Patience | None = None,
+        state_file: Path | None = None,
+        retry_limits: RetryLimits | None = None,
         session: aiohttp.ClientSession | None = None,
-        heard: Callable[[Heard], None] | None = None,
+        on_response: Callable[[Received], None] | None = None,
     ) -> None:
         self.device_id = device_id
         self._url = url.rstrip("/")
         self._password = password
-        self._notebook = notebook
-        self._patience = patience or Patience()
+        self._state_file = state_file
+        self._retry_limits = retry_limits or RetryLimits()
         self._own_session = session is None
-        self._shared = session
-        self._turn = asyncio.Lock()
-        self._memory: Memory[T] | None = None
-        self._heard = heard
+        self._shared_session = session
+        self._lock = asyncio.Lock()  # one order or delivery at a time
+        self._pending: PendingCalls[T] | None = None
+        self._on_response = on_response
 
     async def __aenter__(self) -> Self:
-        self._memory = await recall(self._notebook, self.pages(self.device_id, uuid.uuid4().hex), self.pages)
-        self._session = self._shared or aiohttp.ClientSession()
-        self._badge = Badge(self._session, self._url, self.device_id, self._password, self._patience, self.doors)
+        fresh = self.state_type(self.device_id, uuid.uuid4().hex)
+        self._pending = await load(self._state_file, fresh, self.state_type)
+        self._session = self._shared_session or aiohttp.ClientSession()
+        self._tokens = TokenSource(
+            self._session, self._url, self.device_id, self._password, self._retry_limits, self.login_prefix
+        )
         return self
 
     async def __aexit__(
@@ -80,52 +84,52 @@ class Account(Generic[T, Noun, Heard]):
             await self._session.close()
 
     async def login(self) -> None:
-        """Prove who we are now; otherwise it happens by itself with the first call that needs it."""
-        await self._badge.login()
+        """Log in now; otherwise the first call that needs a token does it."""
+        await self._tokens.login()
 
-    async def _get(self, path: str, kind: type[Seen], params: dict[str, str] | None = None) -> Seen:
-        return msgspec.json.decode(await self._ask_with_badge(Call("GET", path, params=params or {})), type=kind)
+    async def _get(self, path: str, kind: type[Read], params: dict[str, str] | None = None) -> Read:
+        return msgspec.json.decode(await self._send_authorized(Call("GET", path, params=params or {})), type=kind)
 
-    async def _ask(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
-        return (await ask(self._session, self._url, call, self._patience, heard)).body
+    async def _send(self, call: Call, on_response: Callable[[int, bytes], None] | None = None) -> bytes:
+        return (await send(self._session, self._url, call, self._retry_limits, on_response)).body
 
-    async def _ask_with_badge(self, call: Call, heard: Callable[[int, bytes], None] | None = None) -> bytes:
-        """Ask with an access token; if it is refused, once more with a fresh one."""
-        token = await self._badge.token()
+    async def _send_authorized(self, call: Call, on_response: Callable[[int, bytes], None] | None = None) -> bytes:
+        """Send with an access token; if it is refused, send once more with a new one."""
+        token = await self._tokens.token()
         try:
-            return await self._ask(replace(call, bearer=token), heard)
+            return await self._send(replace(call, bearer=token), on_response)
         except Problem as problem:
             if problem.status != UNAUTHENTICATED:
                 raise
-        return await self._ask(replace(call, bearer=await self._badge.token(refused=token)), heard)
+        return await self._send(replace(call, bearer=await self._tokens.token(refused=token)), on_response)
 
-    async def _about(self, step: str, call: Call) -> Noun:
-        """Ask about the conversation's noun; every 2xx on the way is heard."""
+    async def _send_step(self, step: str, call: Call) -> Model:
+        """Send a call about an order or a delivery and return its body; every 2xx is passed to `on_response`."""
 
-        def hear(status: int, body: bytes) -> None:
-            if self._heard is not None:
-                self._heard(self.told(step, status, msgspec.json.decode(body, type=self.noun)))
+        def received(status: int, body: bytes) -> None:
+            if self._on_response is not None:
+                self._on_response(self.response_type(step, status, msgspec.json.decode(body, type=self.model)))
 
-        return msgspec.json.decode(await self._ask_with_badge(call, hear), type=self.noun)
+        return msgspec.json.decode(await self._send_authorized(call, received), type=self.model)
 
-    def _known(self) -> Memory[T]:
-        if self._memory is None:
-            raise RuntimeError(f"a {type(self).__name__} is used inside `async with`")
-        return self._memory
+    def _state(self) -> PendingCalls[T]:
+        if self._pending is None:
+            raise RuntimeError(f"a {type(self).__name__} works only inside `async with`")
+        return self._pending
 
-    async def _note(self, memory: Memory[T]) -> None:
-        await keep(self._notebook, memory)
-        self._memory = memory
+    async def _save(self, pending: PendingCalls[T]) -> None:
+        await save(self._state_file, pending)
+        self._pending = pending
 
 
-async def look_until(look: Callable[[], Awaitable[Seen]], ended: Callable[[Seen], bool], within_s: float) -> Seen:
-    """Look, less and less often, until it has `ended`; the last look is returned after `within_s`."""
+async def poll_until(read: Callable[[], Awaitable[Read]], ended: Callable[[Read], bool], within_s: float) -> Read:
+    """Call `read` at growing intervals until its result has `ended`; return the last result after `within_s`."""
     ends_at = time.monotonic() + within_s
-    pause_s = FIRST_LOOK_S
+    pause_s = FIRST_POLL_S
     while True:
-        seen = await look()
+        found = await read()
         left_s = ends_at - time.monotonic()
-        if ended(seen) or left_s <= 0:
-            return seen
+        if ended(found) or left_s <= 0:
+            return found
         await asyncio.sleep(min(left_s, pause_s * random.uniform(0.8, 1.2)))  # noqa: S311 - jitter
-        pause_s = min(LONGEST_LOOK_S, pause_s * 1.5)
+        pause_s = min(LONGEST_POLL_S, pause_s * 1.5)

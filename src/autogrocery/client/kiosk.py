@@ -1,16 +1,15 @@
-"""What a smart fridge or a kiosk does at the gateway, from registering to the last event of an order."""
+"""The client of a smart fridge or a kiosk: registration, catalog, and an order from preview to its last event."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autogrocery.client.account import Account, look_until
-from autogrocery.client.memory import InFlight, Memory, key_of
-from autogrocery.client.nouns import (
+from autogrocery.client.account import Account, poll_until
+from autogrocery.client.models import (
     Event,
     EventPage,
     Item,
@@ -21,54 +20,55 @@ from autogrocery.client.nouns import (
     Registration,
     Status,
 )
+from autogrocery.client.pending_calls import PendingCalls, PendingOrder, key_of
 from autogrocery.client.problems import Problem
-from autogrocery.client.wire import Call
+from autogrocery.client.transport import Call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ABOUT_THE_ORDER: Final = frozenset({404, 409, 410, 422})  # refusals that settle it; a 401 or 403 settles nothing
+FINAL_REFUSALS: Final = frozenset({404, 409, 410, 422})  # final refusals; a 401 or 403 says nothing about the order
 
 
-class Told(Struct, frozen=True):
-    """One 2xx about an order: which step, which HTTP status, what was said."""
+class OrderResponse(Struct, frozen=True):
+    """One 2xx about an order: the step that was called, the HTTP status and the order in the body."""
 
     step: str
     http_status: int
     order: Order
 
 
-class Kiosk(Account[InFlight, Order, Told]):
-    """One device's conversation with the gateway at `url`; patience, session and notebook as any Account's.
+class Kiosk(Account[PendingOrder, Order, OrderResponse]):
+    """A client of the gateway at `url` for one device; see Account for the arguments.
 
-    With a `notebook` file a basket in flight survives a power loss: `resume` drives it on.
+    With a `state_file`, an order in flight survives a power loss: `resume` continues it.
     """
 
-    pages = Memory[InFlight]
-    noun = Order
-    told = Told
+    state_type = PendingCalls[PendingOrder]
+    model = Order
+    response_type = OrderResponse
 
     async def register(self, *, email: str | None = None, phone: str | None = None) -> Registration:
-        """Enter this device into the registry. Raises Problem `device_taken` if somebody else has its name.
+        """Register this device. Raises Problem `device_taken` if another device has its name.
 
-        If an answer was lost on the way and the name is taken now, logging in shows whether it was us.
+        If an earlier response was lost and the name is taken now, a login shows whether this device took it.
         """
         wanted = {"email": email, "phone": phone}
         body = {"device_id": self.device_id, "password": self._password}
         body |= {name: value for name, value in wanted.items() if value is not None}
         try:
-            answer = await self._ask(Call("POST", "/api/client/register", body))
+            created = await self._send(Call("POST", "/api/client/register", body))
         except Problem as problem:
             if problem.code != "device_taken" or not problem.lost:
                 raise
-            return await self._recognise(problem)
-        return msgspec.json.decode(answer, type=Registration)
+            return await self._already_registered(problem)
+        return msgspec.json.decode(created, type=Registration)
 
-    async def _recognise(self, taken: Problem) -> Registration:
+    async def _already_registered(self, taken: Problem) -> Registration:
         try:
             me = await self.me()
-        except Problem as stranger:
-            raise taken from stranger
+        except Problem as refused:
+            raise taken from refused
         return Registration(me.device_id, me.user_id)
 
     async def me(self) -> Me:
@@ -83,37 +83,38 @@ class Kiosk(Account[InFlight, Order, Told]):
     async def preview(
         self, items: Iterable[Item], *, basket_id: str | None = None, allow_partial: bool = False
     ) -> Order:
-        """Ask for a price and hold the goods until `expires_at`.
+        """Request a quote; the gateway holds the goods until `expires_at`.
 
-        The same `basket_id` (default: the next number of the notebook) always names the same order, however often and
-        after whatever crash it is asked. Raises Problem `insufficient_stock`, `unknown_sku`.
+        The same `basket_id` (default: the next number of the state file) always names the same order, however often the
+        call is repeated, also after a crash. Raises Problem `insufficient_stock`, `unknown_sku`.
         """
-        async with self._turn:
+        async with self._lock:
             if basket_id is None:
-                memory, basket_id = self._known().next_number()
-                await self._note(memory)
-            return await self._preview(InFlight(basket_id, list(items), allow_partial))
+                await self._save(self._state().with_next_number())
+                basket_id = self._state().last_id
+            return await self._preview(PendingOrder(basket_id, list(items), allow_partial))
 
     async def confirm(self, order_id: str) -> Order:
-        """Send the robots. Returns once that is known, or with `dispatch` "in_doubt" when patience ends: then ask again.
+        """Confirm the order, which dispatches robots.
 
+        Returns once the result is known, or with `dispatch` "in_doubt" when the deadline passes: then call it again.
         Raises Problem `hold_expired`, `no_robots`, `order_cancelled`, `order_not_found`.
         """
-        async with self._turn:
+        async with self._lock:
             return await self._decide("confirm", order_id)
 
     async def cancel(self, order_id: str) -> Order:
-        """Take the order back. Raises Problem `too_late_to_cancel` once picking has started, `hold_expired`."""
-        async with self._turn:
+        """Cancel the order. Raises Problem `too_late_to_cancel` once picking has started, `hold_expired`."""
+        async with self._lock:
             return await self._decide("cancel", order_id)
 
     async def resume(self) -> Order | None:
-        """Drive on what a power loss interrupted, with the same key; None if nothing was in flight.
+        """Continue the order that a power loss interrupted, with the same key; None if none was in flight.
 
-        An order that the customer had only looked at comes back PREVIEWED: to confirm or cancel it is the customer's choice.
+        An order that was only previewed comes back PREVIEWED: confirming or cancelling it is the customer's choice.
         """
-        async with self._turn:
-            basket = self._known().in_flight
+        async with self._lock:
+            basket = self._state().in_flight
             if basket is None:
                 return None
             if basket.order_id is None:
@@ -124,7 +125,7 @@ class Kiosk(Account[InFlight, Order, Told]):
 
     async def order(self, order_id: str) -> Order:
         """Return the order as it stands now. Raises Problem `order_not_found`."""
-        return await self._about("order", Call("GET", f"/api/client/orders/{order_id}"))
+        return await self._send_step("order", Call("GET", f"/api/client/orders/{order_id}"))
 
     async def orders(self, *, status: Status | None = None, cursor: str | None = None, limit: int = 20) -> OrderPage:
         """Return one page of this device's orders, newest first."""
@@ -136,36 +137,35 @@ class Kiosk(Account[InFlight, Order, Told]):
         return (await self._get(f"/api/client/orders/{order_id}/events", EventPage)).data
 
     async def finished(self, order_id: str, within_s: float) -> Order:
-        """Look at the order, less and less often, until it is terminal; the last look is returned after `within_s`."""
-        return await look_until(lambda: self.order(order_id), lambda order: order.terminal, within_s)
+        """Poll the order at growing intervals until it is terminal; return its last state after `within_s` seconds."""
+        return await poll_until(lambda: self.order(order_id), lambda order: order.terminal, within_s)
 
-    async def _preview(self, basket: InFlight) -> Order:
-        await self._note(replace(self._known(), in_flight=basket))
+    async def _preview(self, basket: PendingOrder) -> Order:
+        await self._save(replace(self._state(), in_flight=basket))
         body = {"items": basket.items, "allow_partial": basket.allow_partial}
         call = Call("POST", "/api/client/order/preview", body, key_of(self.device_id, basket.basket_id))
         try:
-            order = await self._about("preview", call)
+            order = await self._send_step("preview", call)
         except Problem as problem:
-            if problem.status in ABOUT_THE_ORDER:
-                await self._note(replace(self._known(), in_flight=None))
+            if problem.status in FINAL_REFUSALS:
+                await self._save(replace(self._state(), in_flight=None))
             raise
-        await self._note(replace(self._known(), in_flight=replace(basket, order_id=order.order_id)))
+        await self._save(replace(self._state(), in_flight=replace(basket, order_id=order.order_id)))
         return order
 
-    async def _decide(self, wish: str, order_id: str) -> Order:
-        """Confirm or cancel; the wish is in the notebook before it is on the wire, and out of it once it is settled."""
-        basket = self._known().in_flight
+    async def _decide(self, choice: Literal["confirm", "cancel"], order_id: str) -> Order:
+        """Confirm or cancel; the choice is saved before it is sent, and removed once its result is known."""
+        basket = self._state().in_flight
         ours = basket is not None and basket.order_id == order_id
         if basket is not None and ours:
-            wanted = "confirm" if wish == "confirm" else "cancel"
-            await self._note(replace(self._known(), in_flight=replace(basket, wanted=wanted)))
-        call = Call("POST", f"/api/client/order/{wish}", {"order_id": order_id}, settles=True)
+            await self._save(replace(self._state(), in_flight=replace(basket, wanted=choice)))
+        call = Call("POST", f"/api/client/order/{choice}", {"order_id": order_id}, repeat_accepted=True)
         try:
-            order = await self._about(wish, call)
+            order = await self._send_step(choice, call)
         except Problem as problem:
-            if ours and problem.status in ABOUT_THE_ORDER:
-                await self._note(replace(self._known(), in_flight=None))
+            if ours and problem.status in FINAL_REFUSALS:
+                await self._save(replace(self._state(), in_flight=None))
             raise
         if ours and order.dispatch not in ("in_doubt", "releasing"):
-            await self._note(replace(self._known(), in_flight=None))
+            await self._save(replace(self._state(), in_flight=None))
         return order

@@ -1,4 +1,4 @@
-"""How a call can fail: refused by the gateway, or not answered in time."""
+"""How a call fails: refused by the gateway, or without a definite response in time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-BUSY: Final = frozenset({429, 502, 503, 504})  # whoever answered these has not refused anything
+BUSY: Final = frozenset({429, 502, 503, 504})  # a gateway or proxy that sends these has not refused the call
 
 
 class _Body(Struct, frozen=True):
@@ -20,10 +20,10 @@ class _Body(Struct, frozen=True):
 
 
 class Problem(Exception):  # noqa: N818 - the name RFC 9457 gives it
-    """The gateway said no (RFC 9457). `code` is stable; `retryable` means the same call may succeed later.
+    """The gateway refused the call (RFC 9457). `code` is stable; `retryable` means the same call may succeed later.
 
-    `request_id` finds the call in the gateway's log; `errors` names what was wrong, line by line; `lost` is true if an
-    earlier attempt of the same call may have reached the gateway without being answered.
+    `request_id` finds the call in the gateway's log; `errors` says what was wrong, line by line; `lost` is true if an
+    earlier attempt of the same call may have reached the gateway without its response reaching the client.
     """
 
     def __init__(
@@ -46,29 +46,29 @@ class Problem(Exception):  # noqa: N818 - the name RFC 9457 gives it
         self.lost = False
 
 
-class Unanswered(Exception):  # noqa: N818 - it is no error of the caller's: it may have happened
-    """No definite answer within the caller's patience. It may have happened; only the same call again can tell.
+class Unanswered(Exception):  # noqa: N818 - not the caller's error: the call may have taken effect
+    """No definite response before the deadline. The call may have taken effect; only the same call again can tell.
 
-    `last` is the last refusal to serve (429, 503, …), or None if nothing was heard at all.
+    `last` is the last problem of a kind that may pass (429, 503, …), or None if there was no response at all.
     """
 
-    def __init__(self, call: str, patience_s: float, last: Problem | None) -> None:
-        heard = f"last heard {last}" if last is not None else "nothing was heard"
-        super().__init__(f"{call}: no definite answer within {patience_s:g} s, {heard}")
+    def __init__(self, call: str, deadline_s: float, last: Problem | None) -> None:
+        received = f"the last one was {last}" if last is not None else "there was none at all"
+        super().__init__(f"{call}: no definite response within {deadline_s:g} s, {received}")
         self.last = last
 
 
 def read_problem(status: int, body: bytes, request_id: str | None) -> Problem:
-    """Read an error answer, also one that some proxy wrote in a form of its own."""
+    """Return the problem of an error response, also of one that a proxy wrote in a format of its own."""
     try:
-        told = msgspec.json.decode(body, type=_Body)
+        found = msgspec.json.decode(body, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        told = _Body()
+        found = _Body()
     return Problem(
         status,
-        told.code or f"http_{status}",
-        told.detail or told.title or "no reason given",
-        retryable=told.retryable or status in BUSY,
-        request_id=told.request_id or request_id,
-        errors=told.errors,
+        found.code or f"http_{status}",
+        found.detail or found.title or "no reason given",
+        retryable=found.retryable or status in BUSY,
+        request_id=found.request_id or request_id,
+        errors=found.errors,
     )

@@ -1,4 +1,4 @@
-"""What a supplier's truck does at the gateway: it announces what it brings, and watches it being put away."""
+"""The client of a supplier's truck: it announces a delivery and polls it until it is put away."""
 
 from __future__ import annotations
 
@@ -7,72 +7,76 @@ from typing import ClassVar, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autogrocery.client.account import Account, look_until
-from autogrocery.client.memory import Memory, OnBoard, key_of
-from autogrocery.client.nouns import Manifest, Restock
+from autogrocery.client.account import Account, poll_until
+from autogrocery.client.models import Manifest, Restock
+from autogrocery.client.pending_calls import PendingCalls, PendingDelivery, key_of
 from autogrocery.client.problems import Problem
-from autogrocery.client.wire import Call
+from autogrocery.client.transport import Call
 
-REFUSED: Final = frozenset({400, 409, 413, 422})  # they settle a delivery; a 401 or 403 settles nothing
+FINAL_REFUSALS: Final = frozenset({400, 409, 413, 422})  # a 401 or 403 says nothing about the delivery
 
 
-class ToldRestock(Struct, frozen=True):
-    """One 2xx about a delivery: which step, which HTTP status, what was said."""
+class RestockResponse(Struct, frozen=True):
+    """One 2xx about a delivery: the step that was called, the HTTP status and the delivery in the body."""
 
     step: str
     http_status: int
     restock: Restock
 
 
-class Truck(Account[OnBoard, Restock, ToldRestock]):
-    """One truck's conversation with the gateway at `url`; patience, session and notebook as any Account's.
+class Truck(Account[PendingDelivery, Restock, RestockResponse]):
+    """A client of the gateway at `url` for one truck; see Account for the arguments.
 
-    With a `notebook` file a delivery in flight survives a power loss: `resume` announces it again.
+    With a `state_file`, a delivery in flight survives a power loss: `resume` announces it again.
     """
 
-    doors: ClassVar[str] = "/api/truck"
-    pages = Memory[OnBoard]
-    noun = Restock
-    told = ToldRestock
+    login_prefix: ClassVar[str] = "/api/truck"
+    state_type = PendingCalls[PendingDelivery]
+    model = Restock
+    response_type = RestockResponse
 
     async def restock(self, manifest: Manifest, *, delivery_id: str | None = None) -> Restock:
-        """Announce a delivery. Returns once inventory has answered, or with `dispatch` "in_doubt" when patience ends.
+        """Announce a delivery.
 
-        The same `manifest_no` of a supplier always names the same delivery, however often and after whatever crash it is
-        announced; where there is none, the same `delivery_id` does (default: the next number of the notebook). Raises
-        Problem `manifest_mismatch`, `restock_refused`, and what is wrong with a manifest.
+        Returns once inventory has replied, or with `dispatch` "in_doubt" when the deadline passes. The same
+        `manifest_no` of a supplier always names the same delivery, however often it is announced, also after a crash;
+        without one, the same `delivery_id` does (default: the next number of the state file). Raises Problem
+        `manifest_mismatch`, `restock_refused`, and the codes of an invalid manifest.
         """
-        async with self._turn:
+        async with self._lock:
             if delivery_id is None:
-                memory, delivery_id = self._known().next_number()
-                await self._note(memory)
-            return await self._announce(OnBoard(delivery_id, manifest))
+                await self._save(self._state().with_next_number())
+                delivery_id = self._state().last_id
+            return await self._announce(PendingDelivery(delivery_id, manifest))
 
     async def resume(self) -> Restock | None:
-        """Announce again what a power loss interrupted; None if nothing was in flight."""
-        async with self._turn:
-            carried = self._known().in_flight
-            return None if carried is None else await self._announce(carried)
+        """Announce again the delivery that a power loss interrupted; None if none was in flight."""
+        async with self._lock:
+            delivery = self._state().in_flight
+            return None if delivery is None else await self._announce(delivery)
 
     async def status(self, order_id: str) -> Restock:
         """Return a delivery of this truck's supplier as it stands now. Raises Problem `order_not_found`."""
-        return await self._about("status", Call("GET", "/api/truck/restock/status", params={"order_id": order_id}))
+        return await self._send_step("status", Call("GET", "/api/truck/restock/status", params={"order_id": order_id}))
 
     async def finished(self, order_id: str, within_s: float) -> Restock:
-        """Look at the delivery, less and less often, until it is put away or rejected; the last look is returned after `within_s`."""
-        return await look_until(lambda: self.status(order_id), lambda restock: restock.terminal, within_s)
+        """Poll the delivery at growing intervals until it is put away or rejected.
 
-    async def _announce(self, carried: OnBoard) -> Restock:
-        """The manifest is in the notebook before it is on the wire, and out of it once it is settled."""
-        await self._note(replace(self._known(), in_flight=carried))
-        key = key_of(self.device_id, carried.delivery_id) if carried.manifest.manifest_no is None else None
-        call = Call("POST", "/api/truck/restock", carried.manifest, key, settles=True)
+        Returns its last state after `within_s` seconds.
+        """
+        return await poll_until(lambda: self.status(order_id), lambda restock: restock.terminal, within_s)
+
+    async def _announce(self, delivery: PendingDelivery) -> Restock:
+        """Send the manifest; it is saved before it is sent, and removed once its result is known."""
+        await self._save(replace(self._state(), in_flight=delivery))
+        key = key_of(self.device_id, delivery.delivery_id) if delivery.manifest.manifest_no is None else None
+        call = Call("POST", "/api/truck/restock", delivery.manifest, key, repeat_accepted=True)
         try:
-            restock = await self._about("restock", call)
+            restock = await self._send_step("restock", call)
         except Problem as problem:
-            if problem.status in REFUSED:
-                await self._note(replace(self._known(), in_flight=None))
+            if problem.status in FINAL_REFUSALS:
+                await self._save(replace(self._state(), in_flight=None))
             raise
         if restock.dispatch != "in_doubt":
-            await self._note(replace(self._known(), in_flight=None))
+            await self._save(replace(self._state(), in_flight=None))
         return restock

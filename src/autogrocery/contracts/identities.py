@@ -1,6 +1,7 @@
-"""The names by which the processes of a network know each other: DNS names in their certificates, never looked up.
+"""The identities of a network's processes: DNS names in their certificates, never resolved.
 
-A client checks that its server's certificate bears the server's name, a server that the caller's bears one that may call.
+A client requires the server's name in the server's certificate; a server requires the name of an allowed caller in the
+client's certificate.
 """
 
 from __future__ import annotations
@@ -12,4 +13,4 @@ INVENTORY: Final = "inventory.autogrocery"
 PRICING: Final = "pricing.autogrocery"
 ROBOTS: Final = "robots.autogrocery"
 ANALYTICS: Final = "analytics.autogrocery"
-OPERATOR: Final = "operator.autogrocery"  # a person's commands: stock load, replay
+OPERATOR: Final = "operator.autogrocery"  # for commands: stock load, replay

@@ -1,4 +1,4 @@
-"""What the gateway's internal listener tells of the registry to those who verify tokens by themselves."""
+"""What the gateway's internal listener serves of the registry, for peers that verify tokens on their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PATH = "/internal/disabled"
 
 
 class Disabled(Struct, frozen=True):
-    """The accounts that are shut out: whatever their tokens say, they are refused."""
+    """The disabled accounts: their calls are refused even with a valid token."""
 
     user_ids: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Bodies of the signed webhooks from inventory to the gateway, the same Structs at both ends. Unknown fields are refused."""
+"""Bodies of the signed webhooks from inventory to the gateway; both ends use them. Unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Picked(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of one line was picked."""
+    """How many units of one line were picked."""
 
     sku: Sku
     picked: Count
 
 
 class Robot(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who picked which assignment."""
+    """A robot and the assignment that it picked."""
 
     robot_id: Name
     robot_class: Name
@@ -31,7 +31,7 @@ class Robot(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpdateOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The last word on a dispatched order; without `items` everything was picked."""
+    """The final status of a dispatched order; without `items`, every line was picked in full."""
 
     order_id: UUID
     status: Literal["COMPLETED", "FAILED"]
@@ -42,7 +42,7 @@ class UpdateOrder(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Received(Struct, frozen=True, forbid_unknown_fields=True):
-    """Totals so far of one line of a restock; they never decrease. `damaged` is part of `received`."""
+    """Totals so far of one line of a restock, which never decrease. `damaged` is part of `received`."""
 
     sku: Sku
     received: Count
@@ -50,7 +50,7 @@ class Received(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpdateRestock(Struct, frozen=True, forbid_unknown_fields=True):
-    """How far a restock has come."""
+    """The status of a restock, and the totals of its lines."""
 
     order_id: UUID
     status: Literal["RECEIVING", "RECEIVED", "REJECTED"]

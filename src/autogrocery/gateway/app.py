@@ -1,8 +1,11 @@
-"""The gateway's wiring: a list of sockets, opened in order, closed in reverse. Settings are read here and nowhere else."""
+"""The gateway's composition root: sockets are opened in order and closed in reverse.
+
+The environment is read only here.
+"""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,54 +14,66 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Struct
 
 from autogrocery.contracts import identities
-from autogrocery.gateway.actions.send_alert import Manners
+from autogrocery.gateway.actions.issue_tokens import ISSUER, TokenSettings
+from autogrocery.gateway.actions.send_alert import AlertLimits
+from autogrocery.gateway.core.account import Audience
 from autogrocery.gateway.core.alert import QuietHours
-from autogrocery.gateway.deps import Deps
-from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
+from autogrocery.gateway.core.alert_policy import AlertPolicy
+from autogrocery.gateway.core.quote import LineError
+from autogrocery.gateway.deps import AccountDeps, Deps
+from autogrocery.gateway.loops import account_loops, alert_loop, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.mail import open_mail
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.peers.sms import open_sms
-from autogrocery.gateway.routes.accounts import Accounts, account_routes, internal_account_routes, open_accounts
+from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
 from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
-from autogrocery.gateway.routes.limits import Limits, limits_of
+from autogrocery.gateway.routes.limits import RateLimits, make_rate_limits
 from autogrocery.gateway.routes.orders import order_routes
 from autogrocery.gateway.routes.trucks import truck_routes
-from autogrocery.gateway.settings import GatewaySettings, Rates
+from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
 from autogrocery.gateway.store import metrics_log
+from autogrocery.gateway.store.order_store import OrderCache, OrderStore
+from autogrocery.gateway.tuning import Tuning
 from autogrocery.kit import bus
 from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.http.app import App
 from autogrocery.kit.http.openapi import document, document_routes
 from autogrocery.kit.http.route import Guard, Route
 from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.migrate import MigrationError, status
 from autogrocery.kit.process import loops
+from autogrocery.kit.process.background import background_tasks
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError, address, all_different, load, networks, secrets
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.curve import publisher_keys
+from autogrocery.kit.security.login_backoff import LoginBackoff
+from autogrocery.kit.security.passwords import open_password_hasher
 from autogrocery.kit.security.tls import Identity, identity_of
+from autogrocery.kit.security.tokens import MAX_CACHED_TOKENS, Verifier
 from autogrocery.kit.security.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+    from autogrocery.kit.pg.db import Db
 
 MIGRATIONS = "autogrocery.gateway.store.migrations"
 SCHEMA = "public"
+DEFAULT_TUNING = Tuning()
 TITLE = "Autonomous Grocery Network: ordering gateway"
-EXEMPT = frozenset(
+NO_TOKEN_PATHS = frozenset(
     {"/api/client/register", "/api/client/login", "/api/client/refresh", "/api/truck/login", "/api/truck/refresh"}
 )
 
 
 class Keys(Struct, frozen=True):
-    """The decoded secrets: the first of each signs, all verify."""
+    """The decoded secrets, by what they sign: the first of each list signs, all of them verify."""
 
     devices: tuple[bytes, ...]
     robots: tuple[bytes, ...]
@@ -66,7 +81,7 @@ class Keys(Struct, frozen=True):
 
 
 def read_keys(settings: GatewaySettings) -> Keys:
-    """Decode the secrets; raises SettingsError if one is weak or stands twice."""
+    """Return the decoded secrets; raises SettingsError if one is weak or used twice."""
     keys = Keys(
         secrets("JWT_SECRET", settings.jwt_secret),
         secrets("ROBOT_JWT_SECRET", settings.robot_jwt_secret),
@@ -76,50 +91,57 @@ def read_keys(settings: GatewaySettings) -> Keys:
     return keys
 
 
-def read_manners(settings: GatewaySettings) -> Manners:
-    """Read when telephones may ring; raises SettingsError if this machine does not know the zone, or it is quiet all day."""
+def read_alert_limits(settings: GatewaySettings) -> AlertLimits:
+    """Return the quiet hours and daily cap of alerts.
+
+    Raises SettingsError if this machine does not know the time zone, or if it would be quiet all day.
+    """
     try:
         zone = UTC if settings.store_timezone == "UTC" else ZoneInfo(settings.store_timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingsError("STORE_TIMEZONE names no zone that this machine knows") from None
     if not settings.alert_quiet_hours:
-        return Manners(None, settings.alert_cap_per_day)
+        return AlertLimits(None, settings.alert_cap_per_day)
     start, end = map(int, settings.alert_quiet_hours.split("-"))
     if start == end:
         raise SettingsError("ALERT_QUIET_HOURS is malformed: it ends when it begins")
-    return Manners(QuietHours(start, end, zone), settings.alert_cap_per_day)
+    return AlertLimits(QuietHours(start, end, zone), settings.alert_cap_per_day)
 
 
-async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
+async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning = DEFAULT_TUNING) -> None:
     """Serve until `stop` is set. Raises SettingsError and StartError with one line for the operator."""
-    settings = load(GatewaySettings, environ)
-    keys, alerting = read_keys(settings), read_manners(settings)
+    settings = load(GatewaySettings, environ, prefix=PREFIX)
+    keys, alert_limits = read_keys(settings), read_alert_limits(settings)
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
     proxies = networks("TRUSTED_PROXIES", settings.trusted_proxies)
-    identity = identity_of(settings, identities.GATEWAY, _links(settings))
+    identity = identity_of(settings, identities.GATEWAY, _protected_links(settings))
     async with AsyncExitStack() as stack:
-        deps = await _open(stack, settings, identity)
-        accounts = await stack.enter_async_context(open_accounts(deps.db, settings, keys.devices, keys.robots))
-        sms = await stack.enter_async_context(open_sms(settings.sms_url))
-        alerts = alert_loop(deps.db, sms, settings.store_id, alerting)
-        await stack.enter_async_context(
-            loops.running([*order_loops(deps), *restock_loops(deps), alerts, *accounts.loops()])
+        deps = await _open_deps(stack, settings, identity, tuning)
+        accounts = await stack.enter_async_context(
+            open_accounts(deps.db, settings, keys.devices, keys.robots, tuning.max_cached_tokens)
         )
-        inner = App(
-            internal_table(deps, accounts, WebhookVerifier(keys.webhooks), limits_of(settings)),
-            Guard(accounts.verify_operator, ("/internal/ops",)),
+        sms = await stack.enter_async_context(open_sms(settings.sms_url))
+        alerts = alert_loop(deps.db, sms, settings.store_id, alert_limits)
+        await stack.enter_async_context(
+            loops.running([*order_loops(deps), *restock_loops(deps), alerts, *account_loops(accounts)])
+        )
+        internal_app = tuning.app(
+            internal_routes(deps, accounts, WebhookVerifier(keys.webhooks), make_rate_limits(settings)),
+            Guard(accounts.operator_verifier.verify, ("/internal/ops",)),
             max_in_flight=settings.max_in_flight,
         )
-        outer = App(
-            public_table(deps, accounts, limits_of(settings)), guard(accounts), max_in_flight=settings.max_in_flight
+        public_app = tuning.app(
+            public_routes(deps, accounts, make_rate_limits(settings)),
+            guard(accounts),
+            max_in_flight=settings.max_in_flight,
         )
-        bounded = partial(serve_http, max_connections=settings.max_connections)
+        serve = partial(serve_http, max_connections=settings.max_connections)
         internal_port = await stack.enter_async_context(
-            bounded(inner, *internal, "ORDERING_INTERNAL_ADDR", identity=identity)
+            serve(internal_app, *internal, "ORDERING_INTERNAL_ADDR", identity=identity)
         )
         public_port = await stack.enter_async_context(
-            bounded(outer, *public, "ORDERING_HTTP_ADDR", trusted_proxies=proxies)
+            serve(public_app, *public, "ORDERING_HTTP_ADDR", trusted_proxies=proxies)
         )
         log.info("gateway_started", public_port=public_port, internal_port=internal_port, epoch=deps.metrics.epoch)
         notify()
@@ -127,30 +149,30 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         log.info("gateway_stopping")
 
 
-def guard(accounts: Accounts) -> Guard:
-    """Return who may pass the public listener: every path below the seed's prefixes, but register, login and refresh."""
-    return Guard(accounts.verify_device, ("/api/client", "/api/truck"), EXEMPT)
+def guard(accounts: AccountDeps) -> Guard:
+    """Return the public listener's guard: every path below the prefixes needs a token, except NO_TOKEN_PATHS."""
+    return Guard(accounts.device_verifier.verify, ("/api/client", "/api/truck"), NO_TOKEN_PATHS)
 
 
-def public_table(deps: Deps, accounts: Accounts, limits: Limits) -> list[Route]:
-    """Return every row of the public listener."""
+def public_routes(deps: Deps, accounts: AccountDeps, limits: RateLimits) -> list[Route]:
+    """Return every route of the public listener."""
     rows = [
         *account_routes(accounts, limits),
         *order_routes(deps, limits),
         *truck_routes(deps, limits),
         *probe_routes(deps),
     ]
-    return [*rows, *document_routes(rows, title=TITLE)]
+    return [*rows, *document_routes(rows, title=TITLE, field_error=LineError)]
 
 
 def openapi() -> dict[str, Any]:
-    """Return the public listener's OpenAPI document; no socket is opened for it."""
-    nothing: Any = None
-    return document(public_table(nothing, nothing, limits_of(Rates())), TITLE)
+    """Return the public listener's OpenAPI document, without opening a socket."""
+    unopened: Any = None  # routes only bind it
+    return document(public_routes(unopened, unopened, make_rate_limits(RateSettings())), TITLE, field_error=LineError)
 
 
-def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier, limits: Limits) -> list[Route]:
-    """Return every row of the internal listener."""
+def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier, limits: RateLimits) -> list[Route]:
+    """Return every route of the internal listener."""
     return [
         *webhook_routes(deps, webhooks),
         *internal_account_routes(accounts, limits),
@@ -159,8 +181,11 @@ def internal_table(deps: Deps, accounts: Accounts, webhooks: WebhookVerifier, li
     ]
 
 
-def _links(settings: GatewaySettings) -> dict[str, str]:
-    """Return what must not be plain text to other machines; the public listener may: a proxy stands before it."""
+def _protected_links(settings: GatewaySettings) -> dict[str, str]:
+    """Return the addresses that must not carry plain text to other machines, by their settings.
+
+    The public listener may: a proxy in front of it terminates TLS.
+    """
     return {
         "ORDERING_INTERNAL_ADDR": settings.ordering_internal_addr,
         "INVENTORY_GRPC_TARGET": settings.inventory_grpc_target or settings.inventory_grpc_addr,
@@ -168,12 +193,44 @@ def _links(settings: GatewaySettings) -> dict[str, str]:
     }
 
 
-async def _open(stack: AsyncExitStack, settings: GatewaySettings, identity: Identity | None) -> Deps:
-    listeners = publisher_keys(settings, "ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr)
+@asynccontextmanager
+async def open_accounts(
+    db: Db,
+    settings: GatewaySettings,
+    device_keys: tuple[bytes, ...],
+    robot_keys: tuple[bytes, ...],
+    max_cached_tokens: int = MAX_CACHED_TOKENS,
+) -> AsyncIterator[AccountDeps]:
+    """Start the password workers; the first key of each list signs, all of them verify."""
+    token_settings = TokenSettings(
+        device_keys[0], robot_keys[0], settings.access_token_ttl_s, settings.refresh_token_ttl_s
+    )
+    verifier = partial(Verifier, device_keys, issuer=ISSUER, max_cached=max_cached_tokens)
+    async with open_password_hasher(settings.bcrypt_cost) as passwords:
+        yield AccountDeps(
+            db,
+            passwords,
+            token_settings,
+            verifier(audience=Audience.ORDERING),
+            verifier(audience=Audience.OPS),
+            LoginBackoff(settings.login_wait_max_s),
+            settings.registration,
+        )
+
+
+async def _open_deps(
+    stack: AsyncExitStack, settings: GatewaySettings, identity: Identity | None, tuning: Tuning
+) -> Deps:
+    curve_keys = publisher_keys(settings, "ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr)
     try:
-        behind = [one.name for one in await status(settings.database_url, MIGRATIONS, SCHEMA) if not one.applied]
+        pending = [one.name for one in await status(settings.database_url, MIGRATIONS, SCHEMA) if not one.applied]
         db = await stack.enter_async_context(
-            open_db(settings.database_url, application="gateway", max_size=settings.database_pool_size)
+            open_db(
+                settings.database_url,
+                application="gateway",
+                max_size=settings.database_pool_size,
+                batches=tuning.batch_writes,
+            )
         )
     except MigrationError as error:
         raise StartError(f"DATABASE_URL: {error}") from None
@@ -181,12 +238,12 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings, identity: Iden
         raise StartError(
             f"DATABASE_URL: the database does not answer ({type(error).__name__}): is it running?"
         ) from error
-    if behind:
-        raise StartError(f"the database lacks {len(behind)} migrations, {behind[0]} first: run `autogrocery migrate`")
+    if pending:
+        raise StartError(f"the database lacks {len(pending)} migrations, {pending[0]} first: run `autogrocery migrate`")
     publisher = await stack.enter_async_context(
-        bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish", keys=listeners)
+        bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish", keys=curve_keys)
     )
-    metrics = Metrics(publisher, settings.store_id)
+    metrics = Metrics(publisher, settings.store_id, tuning.encode_metric)
     await metrics_log.add_epoch(db, metrics.epoch)
     inventory = await stack.enter_async_context(
         open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
@@ -199,4 +256,8 @@ async def _open(stack: AsyncExitStack, settings: GatewaySettings, identity: Iden
     )
     streams = settings.peer_streams == "on"
     peers = Inventory(inventory, streams=streams), Pricing(pricing, streams=streams)
-    return Deps(settings, db, *peers, metrics, mail)
+    orders = OrderStore(
+        db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
+    )
+    background = await stack.enter_async_context(background_tasks())  # last, so that it is drained first
+    return Deps(settings, db, *peers, metrics, mail, orders, background)

@@ -1,22 +1,32 @@
-"""The sockets that app.py has opened. Only app, routes and loops see this bag; actions receive exactly what they use."""
+"""What app.py has opened for the routes and loops. Only they see these Structs.
+
+An action receives exactly what it uses.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
+    from autogrocery.gateway.actions.issue_tokens import TokenSettings
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.mail import Mail
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.settings import GatewaySettings
+    from autogrocery.gateway.store.order_store import OrderStore
     from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.security.login_backoff import LoginBackoff
+    from autogrocery.kit.security.passwords import PasswordHasher
+    from autogrocery.kit.security.tokens import Verifier
 
 
 class Deps(Struct, frozen=True):
-    """Everything that a row of a table may hand to its action."""
+    """What routes and loops of orders and restocks hand to their actions."""
 
     settings: GatewaySettings
     db: Db
@@ -24,4 +34,18 @@ class Deps(Struct, frozen=True):
     pricing: Pricing
     metrics: Metrics
     mail: Mail
+    orders: OrderStore
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
+
+
+class AccountDeps(Struct, frozen=True):
+    """What routes and loops of accounts hand to their actions; `registration` is the setting REGISTRATION."""
+
+    db: Db
+    passwords: PasswordHasher
+    token_settings: TokenSettings
+    device_verifier: Verifier
+    operator_verifier: Verifier
+    login_backoff: LoginBackoff
+    registration: str

@@ -1,4 +1,4 @@
-"""What the clock starts. Every gateway runs all of it; work is claimed with SKIP LOCKED, so more gateways share it."""
+"""The gateway's loops. Every gateway runs all of them; work is claimed with SKIP LOCKED, so that gateways share it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from autogrocery.gateway.actions.expire import expire
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
+from autogrocery.gateway.actions.refresh_disabled import refresh_disabled
 from autogrocery.gateway.actions.send_alert import send_alert
 from autogrocery.gateway.actions.send_receipt import send_receipt
+from autogrocery.gateway.actions.submit_restock import submit_restock
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.actions.take_in import take_in
-from autogrocery.gateway.core.alert import Occasion
-from autogrocery.gateway.store import due, due_restocks
+from autogrocery.gateway.core.alert import AlertEvent
+from autogrocery.gateway.store import due, due_restocks, refresh_tokens
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
 from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process import clock
@@ -23,40 +24,44 @@ from autogrocery.kit.process.loops import Loop
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from autogrocery.gateway.actions.send_alert import Manners
-    from autogrocery.gateway.deps import Deps
+    from autogrocery.gateway.actions.send_alert import AlertLimits
+    from autogrocery.gateway.core.order import Due
+    from autogrocery.gateway.deps import AccountDeps, Deps
     from autogrocery.gateway.peers.sms import Sms
     from autogrocery.kit.pg.db import Db, Row
+    from autogrocery.kit.process.background import BackgroundTasks
     from autogrocery.kit.rpc.client import Peer
 
-AT_ONCE = 16
+MAX_CONCURRENT = 16
 GIVE_UP_S = 24 * 3600.0
-LETTERS = 8  # a batch of receipts or alerts: all at once, so that the slowest server ends it within its lease and nobody sends beside us
+MESSAGES_AT_ONCE = (
+    8  # receipts or alerts of one batch, all sent concurrently: the slowest ends before the batch's lease
+)
 
 
 def order_loops(deps: Deps) -> list[Loop]:
     """Return sweeper, expirer, reconciler and receipt relay."""
-    db, inventory, metrics, patience_s = deps.db, deps.inventory, deps.metrics, deps.settings.dispatch_patience_s
+    db, orders, inventory, metrics = deps.db, deps.orders, deps.inventory, deps.metrics
+    give_up_after_s = deps.settings.dispatch_patience_s
 
     async def sweep_due() -> bool:
-        return await _each(
-            await due.claim_owed(db), lambda one: sweep(db, inventory, metrics, one, patience_s=patience_s)
-        )
+        found = await due.claim_owed(db)
+        return await _each(found, lambda one: sweep(orders, inventory, metrics, one, give_up_after_s=give_up_after_s))
 
     async def expire_due() -> bool:
-        return await _each(await due.claim_expired(db), lambda one: expire(db, inventory, metrics, one.order_id))
+        found = await due.claim_expired(db)
+        return await _each(found, lambda one: expire(orders, inventory, metrics, one.order_id))
 
     async def reconcile_due() -> bool:
         found = await due.claim_silent(db, deps.reconcile_again_s)
-        all_ends = deps.settings.alert_completed == "on"
-        return await _each(found, lambda one: reconcile(db, inventory, metrics, one.order_id, alert_completed=all_ends))
+        return await _each(found, lambda one: reconcile(orders, inventory, metrics, one.order_id))
 
     async def deliver(row: Row) -> str | None:
         return await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
 
-    receipts = Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=GIVE_UP_S, batch=LETTERS)
+    receipts = Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=GIVE_UP_S, batch=MESSAGES_AT_ONCE)
     sweeper = Loop("sweeper", 0.25, sweep_due)
-    _hasten_on_recovery(deps.inventory.peer, sweeper, lambda: due.hasten(db))
+    _hasten_on_recovery(deps.inventory.peer, sweeper, lambda: due.hasten(db), deps.background)
     return [
         sweeper,
         Loop("expirer", 1.0, expire_due),
@@ -71,7 +76,7 @@ def restock_loops(deps: Deps) -> list[Loop]:
 
     async def sweep_due() -> bool:
         found = await due_restocks.claim_owed(db)
-        return await _each(found, lambda one: take_in(db, inventory, pricing, metrics, one.order_id))
+        return await _each(found, lambda one: submit_restock(db, inventory, pricing, metrics, one.order_id))
 
     async def reconcile_due() -> bool:
         found = await due_restocks.claim_silent(db, deps.reconcile_again_s)
@@ -79,16 +84,16 @@ def restock_loops(deps: Deps) -> list[Loop]:
 
     sweeper = Loop("restock_sweeper", 0.5, sweep_due)
     for peer in (inventory.peer, pricing.peer):
-        _hasten_on_recovery(peer, sweeper, lambda: due_restocks.hasten(db))
+        _hasten_on_recovery(peer, sweeper, lambda: due_restocks.hasten(db), deps.background)
     return [sweeper, Loop("restock_reconciler", 5.0, reconcile_due)]
 
 
-def alert_loop(db: Db, sms: Sms, store_id: str, manners: Manners) -> Loop:
+def alert_loop(db: Db, sms: Sms, store_id: str, limits: AlertLimits) -> Loop:
     """Return the relay of alerts; one that is a day late, quiet hours included, is given up."""
 
     async def deliver(row: Row) -> str | None:
-        occasion = Occasion(row["event"])
-        return await send_alert(db, sms, row["order_id"], occasion, store_id=store_id, manners=manners, at=clock.now())
+        event = AlertEvent(row["event"])
+        return await send_alert(db, sms, row["order_id"], event, store_id=store_id, limits=limits, at=clock.now())
 
     outbox = Outbox(
         db,
@@ -96,16 +101,35 @@ def alert_loop(db: Db, sms: Sms, store_id: str, manners: Manners) -> Loop:
         ("order_id", "event"),
         deliver,
         give_up_after_s=GIVE_UP_S,
-        batch=LETTERS,
+        batch=MESSAGES_AT_ONCE,
         types=("uuid", "text"),
     )
     return Loop("alerts", 1.0, outbox.relay)
 
 
-def _hasten_on_recovery(peer: Peer, sweeper: Loop, make_due: Callable[[], Awaitable[int]]) -> None:
-    """A peer's first answer after an outage makes all it is owed due at once, and wakes the sweeper."""
-    hastening: set[asyncio.Task[None]] = set()
-    others = peer.on_recovery
+def account_loops(accounts: AccountDeps) -> list[Loop]:
+    """Return the loops that refresh the list of disabled accounts and delete expired refresh tokens."""
+    db, verifiers = accounts.db, (accounts.device_verifier, accounts.operator_verifier)
+
+    async def refresh_disabled_accounts() -> bool:
+        await refresh_disabled(db, verifiers)
+        return False
+
+    async def delete_expired_tokens() -> bool:
+        await refresh_tokens.delete_expired(db)
+        return False
+
+    return [
+        Loop("disabled_accounts", 30.0, refresh_disabled_accounts),
+        Loop("expired_tokens", 3_600.0, delete_expired_tokens),
+    ]
+
+
+def _hasten_on_recovery(
+    peer: Peer, sweeper: Loop, make_due: Callable[[], Awaitable[int]], background: BackgroundTasks
+) -> None:
+    """On a peer's first answer after an outage, make all calls that it is owed due at once, and wake the sweeper."""
+    previous = peer.on_recovery
 
     async def hasten() -> None:
         try:
@@ -115,19 +139,17 @@ def _hasten_on_recovery(peer: Peer, sweeper: Loop, make_due: Callable[[], Awaita
         sweeper.wake()
 
     def on_recovery() -> None:
-        others()
-        task = asyncio.ensure_future(hasten())
-        hastening.add(task)
-        task.add_done_callback(hastening.discard)
+        previous()
+        background.start(hasten())
 
     peer.on_recovery = on_recovery
 
 
-async def _each(found: Sequence[due.Due], verb: Callable[[due.Due], Awaitable[object]]) -> bool:
-    """Apply `verb` to all, AT_ONCE at a time, each failing alone; True if the claim was full, so there may be more."""
-    room = asyncio.Semaphore(AT_ONCE)
+async def _each(found: Sequence[Due], verb: Callable[[Due], Awaitable[object]]) -> bool:
+    """Apply `verb` to each, MAX_CONCURRENT at a time, each failing alone; True if the claim was full: ask again."""
+    room = asyncio.Semaphore(MAX_CONCURRENT)
 
-    async def one(item: due.Due) -> None:
+    async def one(item: Due) -> None:
         async with room:
             try:
                 await verb(item)

@@ -1,123 +1,157 @@
-"""What an operator may set; docs/SETTINGS.md is generated from here."""
+"""The gateway's settings. docs/SETTINGS.md is generated from the descriptions."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from autogrocery.kit.security.links import PublisherSettings
+from autogrocery.kit.security.transport import PublisherSettings
+
+PREFIX: Final = "ORDERING_"  # an unknown variable with it stops the start
 
 
-class Rates(PublisherSettings, frozen=True, kw_only=True):  # a Struct has one base
-    """How often one caller may ask: so many at once, so many a second after that, of each gateway process."""
+class RateSettings(PublisherSettings, frozen=True, kw_only=True):  # a base of GatewaySettings: a Struct has one base
+    """Rate limits of one caller in each gateway process: a sustained rate, and a burst of requests at once."""
 
     rate_orders_per_s: Annotated[
-        float, Meta(description="requests about orders and products, each device", gt=0, le=10_000)
+        float, Meta(description="order and catalog requests a second, each device", gt=0, le=10_000)
     ] = 20.0
-    rate_orders_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 40
+    rate_orders_burst: Annotated[int, Meta(description="order and catalog requests at once", ge=1, le=10_000)] = 40
     rate_restocks_per_s: Annotated[
-        float, Meta(description="requests about deliveries, each truck", gt=0, le=10_000)
+        float, Meta(description="restock requests a second, each truck", gt=0, le=10_000)
     ] = 20.0
-    rate_restocks_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 40
+    rate_restocks_burst: Annotated[int, Meta(description="restock requests at once", ge=1, le=10_000)] = 40
     rate_logins_per_s: Annotated[
-        float, Meta(description="logins, refreshes and password changes, each address", gt=0, le=10_000)
+        float,
+        Meta(description="logins, refreshes and password changes a second, each source address", gt=0, le=10_000),
     ] = 20.0
     rate_logins_burst: Annotated[
-        int, Meta(description="of them at once: a whole mart may sit behind one address", ge=1, le=10_000)
+        int,
+        Meta(description="of these at once; all devices of a mart may share one address", ge=1, le=10_000),
     ] = 400
-    rate_registrations_per_s: Annotated[float, Meta(description="registrations, each address", gt=0, le=10_000)] = 20.0
-    rate_registrations_burst: Annotated[int, Meta(description="of them at once", ge=1, le=10_000)] = 400
+    rate_registrations_per_s: Annotated[
+        float, Meta(description="registrations a second, each source address", gt=0, le=10_000)
+    ] = 20.0
+    rate_registrations_burst: Annotated[int, Meta(description="registrations at once", ge=1, le=10_000)] = 400
 
 
-class GatewaySettings(Rates, frozen=True, kw_only=True):
-    """Environment variables of the gateway, by their names in capitals."""
+class GatewaySettings(RateSettings, frozen=True, kw_only=True):
+    """The gateway's environment variables; a field's variable is its name in capitals."""
 
-    database_url: Annotated[str, Meta(description="PostgreSQL, 15 or later")]
+    database_url: Annotated[str, Meta(description="DSN of PostgreSQL, version 15 or later")]
     jwt_secret: Annotated[
-        str, Meta(description="signs devices', trucks' and operators' tokens; comma list, the first signs, all verify")
+        str,
+        Meta(description="secrets of device, truck and operator tokens; comma list: the first signs, all verify"),
     ]
-    robot_jwt_secret: Annotated[str, Meta(description="signs robots' tokens for inventory; comma list")]
-    webhook_secret: Annotated[str, Meta(description="verifies inventory's webhooks; comma list, whsec_… is base64")]
-    ordering_http_addr: Annotated[str, Meta(description="public REST")] = "127.0.0.1:5050"
+    robot_jwt_secret: Annotated[
+        str, Meta(description="secrets of robot tokens, which inventory verifies; comma list: the first signs")
+    ]
+    webhook_secret: Annotated[
+        str, Meta(description="secrets of inventory's webhooks; comma list: all verify; whsec_… is base64")
+    ]
+    ordering_http_addr: Annotated[str, Meta(description="listen address of the public REST API")] = "127.0.0.1:5050"
     ordering_internal_addr: Annotated[
-        str, Meta(description="internal REST: webhooks, logins of robots and operators, metrics")
+        str,
+        Meta(description="listen address of internal REST: webhooks, logins of robots and operators, metrics"),
     ] = "127.0.0.1:5051"
-    inventory_grpc_addr: Annotated[str, Meta(description="where inventory listens")] = "127.0.0.1:50051"
-    inventory_grpc_target: Annotated[str, Meta(description="where to call inventory, if not at its address")] = ""
-    pricing_grpc_addr: Annotated[str, Meta(description="where pricing listens")] = "127.0.0.1:50052"
-    pricing_grpc_target: Annotated[str, Meta(description="where to call pricing, if not at its address")] = ""
+    inventory_grpc_addr: Annotated[str, Meta(description="inventory's listen address")] = "127.0.0.1:50051"
+    inventory_grpc_target: Annotated[str, Meta(description="gRPC target of inventory; unset: INVENTORY_GRPC_ADDR")] = ""
+    pricing_grpc_addr: Annotated[str, Meta(description="pricing's listen address")] = "127.0.0.1:50052"
+    pricing_grpc_target: Annotated[str, Meta(description="gRPC target of pricing; unset: PRICING_GRPC_ADDR")] = ""
     peer_streams: Annotated[
-        Literal["on", "off"], Meta(description="share one stream among the calls to a peer that knows that form")
+        Literal["on", "off"],
+        Meta(description="on: multiplex calls over one stream to each peer that supports it; off: unary calls"),
     ] = "on"
     analytics_zmq_addr: Annotated[
-        str, Meta(description="where metrics are published; comma list, >tcp://… connects")
+        str, Meta(description="endpoints of published metrics; comma list: tcp://… binds, >tcp://… connects")
     ] = "tcp://127.0.0.1:5557"
-    autogrocery_home: Annotated[str, Meta(description="where receipts are written while SMTP_URL is unset")] = ""
+    autogrocery_home: Annotated[
+        str, Meta(description="directory of receipts/, where receipts are written if SMTP_URL is unset")
+    ] = ""
     smtp_url: Annotated[
         str,
         Meta(
-            description="smtp://user:password@host:port (STARTTLS if offered, and always before a password) or smtps://…; unset: receipts become .eml files"
+            description=(
+                "smtp://user:password@host:port (STARTTLS if offered, required before a password) or smtps://…;"
+                " unset: receipts are written as .eml files"
+            )
         ),
     ] = ""
     receipt_from: Annotated[
-        str, Meta(description="the address that receipts come from; its domain names the mails")
+        str, Meta(description="From address of receipts; its domain is also that of the Message-IDs")
     ] = "receipts@autogrocery.invalid"
     sms_url: Annotated[
         str,
         Meta(
-            description="twilio://ACCOUNT_SID:TOKEN@api.twilio.com?from=+… or https://user:password@host/path?from=+…; unset: alerts are lines in the log"
+            description=(
+                "twilio://ACCOUNT_SID:TOKEN@api.twilio.com?from=+… or https://user:password@host/path?from=+…;"
+                " unset: alerts are logged only"
+            )
         ),
     ] = ""
     alert_completed: Annotated[
         Literal["on", "off"],
-        Meta(description="alert of whole orders too, where the device chose `all`; else of short and failed ones only"),
+        Meta(description="on: also alert of completed orders, if the device chose `all`; off: of partial and failed"),
     ] = "off"
     alert_quiet_hours: Annotated[
         str,
         Meta(
-            description="22-7: from 22 until 7 o'clock alerts wait; unset: they go at any hour",
+            description="hours without alerts: 22-7 defers them from 22:00 until 7:00; unset: none",
             pattern=r"^(|([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-3]))$",
         ),
     ] = ""
     alert_cap_per_day: Annotated[
-        int, Meta(description="alerts a device gets within 24 hours at most", ge=0, le=1_000)
+        int, Meta(description="maximum number of alerts to a device in 24 hours", ge=0, le=1_000)
     ] = 5
-    store_timezone: Annotated[str, Meta(description="IANA name of the zone of the quiet hours, as Europe/Berlin")] = (
-        "UTC"
+    store_timezone: Annotated[
+        str, Meta(description="time zone of ALERT_QUIET_HOURS, an IANA name such as Europe/Berlin")
+    ] = "UTC"
+    store_id: Annotated[
+        str, Meta(description="name of this mart in metrics and receipts", min_length=1, max_length=64)
+    ] = "mart-1"
+    preview_ttl_s: Annotated[int, Meta(description="lifetime of a quote and its hold in seconds", ge=1, le=86_000)] = (
+        120
     )
-    store_id: Annotated[str, Meta(description="this mart, in metrics and receipts", min_length=1, max_length=64)] = (
-        "mart-1"
+    access_token_ttl_s: Annotated[int, Meta(description="lifetime of an access token in seconds", ge=10, le=86_400)] = (
+        900
     )
-    preview_ttl_s: Annotated[int, Meta(description="how long a quote and its stock are kept", ge=1, le=86_000)] = 120
-    access_token_ttl_s: Annotated[int, Meta(description="how long an access token lasts", ge=10, le=86_400)] = 900
-    refresh_token_ttl_s: Annotated[int, Meta(description="how long a refresh token lasts", ge=60, le=31_536_000)] = (
-        604_800
-    )
-    bcrypt_cost: Annotated[int, Meta(description="work factor of new password hashes", ge=10, le=15)] = 12
+    refresh_token_ttl_s: Annotated[
+        int, Meta(description="lifetime of a refresh token in seconds", ge=60, le=31_536_000)
+    ] = 604_800
+    bcrypt_cost: Annotated[int, Meta(description="bcrypt cost of new password hashes", ge=10, le=15)] = 12
     login_wait_max_s: Annotated[
-        int, Meta(description="how long a device waits at most after wrong passwords from one address", ge=1, le=3_600)
+        int,
+        Meta(description="maximum wait in seconds after failed logins to an account from one address", ge=1, le=3_600),
     ] = 300
     registration: Annotated[
         Literal["open", "closed", "code"],
         Meta(
-            description="who may register a device: open, closed, or code: who has one of `autogrocery enrolment add`"
+            description="who may register a device: open: any client; closed: only an operator;"
+            " code: clients with a code of `autogrocery enrolment add`"
         ),
     ] = "open"
     trusted_proxies: Annotated[
         str,
-        Meta(description="addresses and networks of proxies whose X-Forwarded-For is believed on the public listener"),
+        Meta(description="addresses and networks of proxies whose X-Forwarded-For the public listener trusts"),
     ] = ""
     dispatch_patience_s: Annotated[
-        int, Meta(description="how long a promised dispatch is tried before the order fails", ge=1, le=86_400)
+        int, Meta(description="seconds that a confirmed dispatch is retried before the order fails", ge=1, le=86_400)
     ] = 600
     max_live_previews: Annotated[
-        int, Meta(description="idle quotes a device may keep; older ones are let go", ge=1, le=100)
+        int, Meta(description="maximum number of live quotes of a device; older ones are released", ge=1, le=100)
     ] = 3
-    max_in_flight: Annotated[int, Meta(description="requests in work at once; beyond it 503", ge=1, le=65_536)] = 512
+    max_in_flight: Annotated[
+        int, Meta(description="maximum number of requests in flight; beyond it 503", ge=1, le=65_536)
+    ] = 512
     max_connections: Annotated[
-        int, Meta(description="connections of each listener; beyond it the longest idle is ended", ge=16, le=65_536)
+        int,
+        Meta(
+            description="maximum number of connections of each listener; beyond it the longest idle one is closed",
+            ge=16,
+            le=65_536,
+        ),
     ] = 1_024
     database_pool_size: Annotated[
-        int, Meta(description="connections to PostgreSQL, beside the two that orders share", ge=2, le=100)
+        int, Meta(description="connections to PostgreSQL, besides the two of the batched statements", ge=2, le=100)
     ] = 10

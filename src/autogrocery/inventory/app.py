@@ -1,4 +1,4 @@
-"""Inventory, one process: stock, orders and robots behind InventoryService."""
+"""Wiring of the inventory process: stock, orders and robots behind InventoryService."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ MIGRATIONS: Final = "autogrocery.inventory.store.migrations"
 SCHEMA: Final = "inventory"
 ISSUER: Final = "autogrocery"
 AUDIENCE: Final = "inventory"
-LANES: Final = 4  # holds, dispatches, what robots begin and what they end with wait for each other as little as can be
+BATCH_CONNECTIONS: Final = 4  # so that holds, dispatches, starts and reports rarely wait for each other
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Serve until `stop`; raises SettingsError or StartError with what the operator has to change."""
+    """Serve until `stop` is set. Raises SettingsError or StartError naming what the operator must change."""
     async with serving(settings.load(environ)) as port:
         log.info("inventory_started", port=port)
         ready.notify()
@@ -46,7 +46,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def serving(wanted: Settings) -> AsyncIterator[int]:
-    """Open everything in order, serve, yield the bound port, and close in reverse."""
+    """Open every resource in order, serve, yield the bound port, and close in reverse."""
     host, port = address("INVENTORY_GRPC_ADDR", wanted.inventory_grpc_addr)
     webhook_keys = secrets("WEBHOOK_SECRET", wanted.webhook_secret)
     robot_keys = secrets("ROBOT_JWT_SECRET", wanted.robot_jwt_secret)
@@ -54,22 +54,26 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
     verifier = Verifier(robot_keys, issuer=ISSUER, audience=AUDIENCE)
     links = {"INVENTORY_GRPC_ADDR": wanted.inventory_grpc_addr, "GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url}
     identity = identity_of(wanted, identities.INVENTORY, links)
-    listeners = publisher_keys(wanted, "ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr)
-    times = rpc.Times(wanted.robot_seen_s, wanted.pick_lease_s, wanted.robot_queue_max)
+    curve_keys = publisher_keys(wanted, "ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr)
+    limits = rpc.RobotLimits(wanted.robot_seen_s, wanted.pick_lease_s, wanted.robot_queue_max)
     async with AsyncExitStack() as stack:
         db = await _open_store(stack, wanted)
         bus = await stack.enter_async_context(
-            open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=listeners)
+            open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=curve_keys)
         )
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, webhook_keys[0], identity))
-        telling, of_restocks = loops.telling(db, gateway), loops.telling_of_restocks(db, gateway)
-        await stack.enter_async_context(
-            running(
-                (telling, of_restocks, loops.lapsing(db), loops.settling(db), loops.shutting_out(gateway, verifier))
-            )
+        order_webhooks = loops.send_order_webhooks_loop(db, gateway)
+        restock_webhooks = loops.send_restock_webhooks_loop(db, gateway)
+        all_loops = (
+            order_webhooks,
+            restock_webhooks,
+            loops.lapse_holds_loop(db),
+            loops.write_off_lots_loop(db),
+            loops.disable_robots_loop(gateway, verifier),
         )
+        await stack.enter_async_context(running(all_loops))
         inventory = rpc.Inventory(
-            db, Announcer(bus), verifier, times, on_finished=telling.wake, on_restocked=of_restocks.wake
+            db, Announcer(bus), verifier, limits, on_finished=order_webhooks.wake, on_restocked=restock_webhooks.wake
         )
         yield await stack.enter_async_context(
             serve(
@@ -88,14 +92,17 @@ async def _open_store(stack: AsyncExitStack, wanted: Settings) -> Db:
     try:
         db = await stack.enter_async_context(
             open_db(
-                wanted.dsn, application="autogrocery inventory", max_size=wanted.inventory_db_connections, lanes=LANES
+                wanted.dsn,
+                application="autogrocery inventory",
+                max_size=wanted.inventory_db_connections,
+                batch_connections=BATCH_CONNECTIONS,
             )
         )
-        standing = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
+        migrations = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
     except (Unavailable, OSError):
         raise StartError("the database of INVENTORY_DATABASE_URL or DATABASE_URL gives no answer: is it up?") from None
     except migrate.MigrationError as error:
         raise StartError(str(error)) from None
-    if not all(migration.applied for migration in standing):
+    if not all(migration.applied for migration in migrations):
         raise StartError("the database lacks inventory's tables: run autogrocery migrate")
     return db

@@ -1,15 +1,15 @@
-"""What the clock starts here."""
+"""Inventory's loops: what runs on a timer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.inventory.actions.disable_robots import disable_robots
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
-from autogrocery.inventory.actions.settle_lots import settle_due_lots
-from autogrocery.inventory.actions.shut_out import shut_out
-from autogrocery.inventory.actions.tell_gateway import tell_gateway
-from autogrocery.inventory.actions.tell_of_restock import tell_of_restock
-from autogrocery.inventory.peers.gateway import AT_ONCE
+from autogrocery.inventory.actions.send_order_webhooks import send_order_webhooks
+from autogrocery.inventory.actions.send_restock_webhooks import send_restock_webhooks
+from autogrocery.inventory.actions.write_off_lots import write_off_due_lots
+from autogrocery.inventory.peers.gateway import MAX_CONCURRENT
 from autogrocery.inventory.store import restock_webhooks, webhooks
 from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process.loops import Loop
@@ -21,65 +21,66 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db, Row
     from autogrocery.kit.security.tokens import Verifier
 
-SHUT_OUT_EVERY_S: Final = 20.0  # with one lost answer still within the 60 s that a disabled robot has at most
+DISABLE_ROBOTS_EVERY_S: Final = 20.0  # a disabled robot is refused within 60 s, even if one request is lost
 LAPSE_EVERY_S: Final = 1.0
-SETTLE_EVERY_S: Final = 1.0
-TELL_EVERY_S: Final = 0.2
-TELL_FOR_S: Final = 7 * 86_400  # as long as answers are remembered (K1); then it is dead, and the audit shows it
-TELL_CAP_S: Final = 60.0
-TELL_BATCH: Final = AT_ONCE  # one round of deliveries, 3 s at the most
-TELL_LEASE_S: Final = 8.0
-RESTOCKS_AT_ONCE: Final = 4  # each takes a connection of the pool while its body is made
+WRITE_OFF_EVERY_S: Final = 1.0
+WEBHOOKS_EVERY_S: Final = 0.2
+WEBHOOK_GIVE_UP_S: Final = 7 * 86_400  # as long as answers are kept (K1); then it is dead, and the audit reports it
+WEBHOOK_BACKOFF_CAP_S: Final = 60.0
+WEBHOOK_LEASE_S: Final = 8.0  # longer than one batch takes: all its requests run at once, 3 s at most
+RESTOCK_WEBHOOKS_AT_ONCE: Final = 4  # each takes a connection of the pool while its body is made
 
 
-def lapsing(db: Db) -> Loop:
-    """Give back overdue holds."""
+def lapse_holds_loop(db: Db) -> Loop:
+    """Return the loop that frees the stock of expired holds."""
     return Loop("lapse_holds", LAPSE_EVERY_S, lambda: lapse_holds(db))
 
 
-def settling(db: Db) -> Loop:
-    """Take expired units from the shelf; sold they are not from the instant on, whether or not this has come by."""
-    return Loop("settle_lots", SETTLE_EVERY_S, lambda: settle_due_lots(db))
+def write_off_lots_loop(db: Db) -> Loop:
+    """Return the loop that writes off expired units. They are off sale from their expiry on, before it runs."""
+    return Loop("write_off_lots", WRITE_OFF_EVERY_S, lambda: write_off_due_lots(db))
 
 
-def shutting_out(gateway: Gateway, verifier: Verifier) -> Loop:
-    """Learn whom an operator has disabled."""
+def disable_robots_loop(gateway: Gateway, verifier: Verifier) -> Loop:
+    """Return the loop that loads the accounts that an operator has disabled."""
 
     async def verb() -> bool:
-        await shut_out(gateway, verifier)
+        await disable_robots(gateway, verifier)
         return False
 
-    return Loop("shut_out", SHUT_OUT_EVERY_S, verb)
+    return Loop("disable_robots", DISABLE_ROBOTS_EVERY_S, verb)
 
 
-def telling(db: Db, gateway: Gateway) -> Loop:
-    """Deliver webhooks until each is acknowledged; woken after a report, so that the gateway hears at once."""
-    return _relaying("tell_gateway", db, webhooks.TABLE, TELL_BATCH, lambda owed: tell_gateway(db, gateway, owed))
-
-
-def telling_of_restocks(db: Db, gateway: Gateway) -> Loop:
-    """Deliver the webhooks of deliveries likewise; woken by the report that ends one."""
-    return _relaying(
-        "tell_of_restocks",
-        db,
-        restock_webhooks.TABLE,
-        RESTOCKS_AT_ONCE,
-        lambda owed: tell_of_restock(db, gateway, owed),
+def send_order_webhooks_loop(db: Db, gateway: Gateway) -> Loop:
+    """Return the loop that sends order webhooks until each is acknowledged; woken when an order is closed."""
+    return _relay_loop(
+        "send_order_webhooks", db, webhooks.TABLE, MAX_CONCURRENT, lambda row: send_order_webhooks(db, gateway, row)
     )
 
 
-def _relaying(name: str, db: Db, table: str, at_once: int, deliver: Callable[[Row], Awaitable[None]]) -> Loop:
-    """Relay an outbox of webhooks, a batch of which is under way all at once."""
+def send_restock_webhooks_loop(db: Db, gateway: Gateway) -> Loop:
+    """Return the loop that sends restock webhooks until each is acknowledged; woken when a restock order is closed."""
+    return _relay_loop(
+        "send_restock_webhooks",
+        db,
+        restock_webhooks.TABLE,
+        RESTOCK_WEBHOOKS_AT_ONCE,
+        lambda row: send_restock_webhooks(db, gateway, row),
+    )
+
+
+def _relay_loop(name: str, db: Db, table: str, at_once: int, deliver: Callable[[Row], Awaitable[None]]) -> Loop:
+    """Return the loop that relays an outbox of webhooks; all rows of a batch are sent at once."""
     outbox = Outbox(
         db,
         table,
         webhooks.KEY,
         deliver,
-        cap_s=TELL_CAP_S,
-        give_up_after_s=TELL_FOR_S,
+        cap_s=WEBHOOK_BACKOFF_CAP_S,
+        give_up_after_s=WEBHOOK_GIVE_UP_S,
         batch=at_once,
         at_once=at_once,
         types=webhooks.KEY_TYPES,
-        lease_s=TELL_LEASE_S,
+        lease_s=WEBHOOK_LEASE_S,
     )
-    return Loop(name, TELL_EVERY_S, outbox.relay)
+    return Loop(name, WEBHOOKS_EVERY_S, outbox.relay)

@@ -1,4 +1,4 @@
-"""What an operator can set for the inventory."""
+"""Inventory's settings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from msgspec import Meta
 
 from autogrocery.kit.process import settings
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.links import PublisherSettings
+from autogrocery.kit.security.transport import PublisherSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class Settings(PublisherSettings, frozen=True):
-    """Environment variables of the same names in capitals. Times in seconds."""
+    """Each field is the environment variable of its name in capitals; times are in seconds."""
 
     webhook_secret: str
     robot_jwt_secret: str
@@ -31,7 +31,7 @@ class Settings(PublisherSettings, frozen=True):
 
     @property
     def dsn(self) -> str:
-        """Where the inventory's tables are."""
+        """The DSN of inventory's database: its own if set, else the common one."""
         return self.inventory_database_url or self.database_url
 
 

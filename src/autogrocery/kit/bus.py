@@ -1,4 +1,4 @@
-"""ZeroMQ: announce and listen. Sending never blocks; what a full queue drops is counted."""
+"""ZeroMQ publishers and subscribers. Sending never blocks; a message that ZeroMQ refuses is counted as dropped."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LINGER_MS = 500
 
 
 def endpoints(value: str) -> list[tuple[bool, str]]:
-    """Read a comma list of addresses: `>tcp://…` connects (False), `@tcp://…` or bare binds (True)."""
+    """Parse a comma list of addresses into (binds, address): `>tcp://…` connects (False), `@tcp://…` or bare binds."""
     parts = filter(None, (part.strip() for part in value.split(",")))
     return [(not part.startswith(">"), part.lstrip(">@")) for part in parts]
 
 
 class Publisher:
-    """A PUB socket. `sent` and `dropped` count messages since the start."""
+    """A PUB socket with a fault point. `sent` and `dropped` count messages since the start."""
 
     def __init__(self, socket: zmq.Socket[bytes], point: str) -> None:
         self.sent = 0
@@ -36,7 +36,7 @@ class Publisher:
         self._point = point
 
     def send(self, *frames: bytes) -> bool:
-        """Hand a message to ZeroMQ without waiting; False (and counted) if it could not be taken."""
+        """Queue a message in ZeroMQ without waiting; False, and counted in `dropped`, if ZeroMQ refuses it."""
         try:
             if len(frames) == 1:
                 self._socket.send(frames[0], zmq.NOBLOCK)
@@ -49,27 +49,24 @@ class Publisher:
         return True
 
     async def publish(self, *frames: bytes) -> bool:
-        """Send through this publisher's fault point."""
-        if not faults.counting():
-            return self.send(*frames)
-
-        async def call() -> bool:
-            return self.send(*frames)
-
+        """Send through this publisher's fault point; an injected failure counts as dropped."""
         try:
-            return await faults.through(self._point, call)
+            return await faults.through(self._point, lambda: self._send(frames))
         except faults.FaultError:
             self.dropped += 1
             return False
+
+    async def _send(self, frames: tuple[bytes, ...]) -> bool:
+        return self.send(*frames)
 
 
 @asynccontextmanager
 async def open_publisher(
     setting: str, value: str, *, point: str, keys: PublisherKeys | None = None
 ) -> AsyncIterator[Publisher]:
-    """Open a PUB socket on all addresses of `value`; raises StartError naming `setting` if one can't be had.
+    """Open a PUB socket on all addresses of `value`; raises StartError naming `setting` if one can't be used.
 
-    With `keys` it speaks CURVE, to those on the allow-list only.
+    With `keys` it encrypts with CURVE, and accepts only subscribers whose public key is on the allow-list.
     """
     context = zmq.Context()
     socket = context.socket(zmq.PUB)
@@ -77,7 +74,7 @@ async def open_publisher(
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     try:
-        with keys.guarding(context, socket) if keys is not None else nullcontext():
+        with keys.authenticating(context, socket) if keys is not None else nullcontext():
             for binds, address in endpoints(value):
                 try:
                     if binds:
@@ -104,7 +101,7 @@ async def open_subscriber(
 ) -> AsyncIterator[zmq.asyncio.Socket]:
     """Open a SUB socket; `await socket.recv_multipart()` yields messages. It reconnects by itself.
 
-    With `keys` it speaks CURVE, and hears nobody but the publishers whose key that is.
+    With `keys` it encrypts with CURVE, and receives only from publishers that hold the expected key.
     """
     context = zmq.asyncio.Context()
     socket = context.socket(zmq.SUB)
@@ -115,7 +112,7 @@ async def open_subscriber(
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic)
     if keys is not None:
-        keys.put_on(socket)
+        keys.apply_to(socket)
     try:
         for address in addresses:
             if binds:

@@ -1,7 +1,7 @@
-"""The three ways to fail. Anything else is a bug.
+"""The three families of errors that a call may end with. Any other exception is a bug.
 
-`Refused`: asking again will not help. `Unavailable`: ask again, the same call. `InDoubt`: it may have happened; only the
-same call with the same id settles it, and no code may turn it into a failure.
+`Refused`: a repetition will not help. `Unavailable`: repeat the same call. `InDoubt`: the call may have had its effect;
+only the same call with the same id finds out, and no code may turn it into a failure.
 """
 
 from __future__ import annotations
@@ -11,22 +11,19 @@ from typing import ClassVar
 from msgspec import Struct
 
 
-class Flaw(Struct, frozen=True, omit_defaults=True):
-    """One entry of a problem's `errors[]`: where, and what is wrong there. The stock fields serve shortages."""
+class FieldError(Struct, frozen=True, omit_defaults=True):
+    """One entry of a problem's `errors[]`: a JSON pointer into the request, and what is wrong there."""
 
     pointer: str | None = None
     detail: str | None = None
-    sku: str | None = None
-    requested: int | None = None
-    available: int | None = None
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
-    """A definite no, with a stable snake_case code."""
+    """The call is definitely refused, with a stable snake_case code; `status` is the HTTP status."""
 
     status: ClassVar[int] = 400
 
-    def __init__(self, code: str, detail: str, *, errors: tuple[Flaw, ...] = ()) -> None:
+    def __init__(self, code: str, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
@@ -34,51 +31,51 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
 
 
 class Malformed(Refused):
-    """Not what the protocol allows; `status` may name a finer 4xx (405, 413, 414, 415, 431)."""
+    """400: the request breaks the protocol; `status` may be a more exact one (405, 408, 413, 414, 415, 431)."""
 
-    def __init__(self, code: str, detail: str, *, status: int = 400, errors: tuple[Flaw, ...] = ()) -> None:
+    def __init__(self, code: str, detail: str, *, status: int = 400, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(code, detail, errors=errors)
         self.status = status  # type: ignore[misc]
 
 
 class Unauthenticated(Refused):
-    """401: who is asking could not be verified."""
+    """401: the caller's identity could not be verified."""
 
     status = 401
 
 
 class Denied(Refused):
-    """403: verified, and not allowed."""
+    """403: the caller is known and lacks the permission."""
 
     status = 403
 
 
 class NotFound(Refused):
-    """404: does not exist for the one who asks."""
+    """404: the resource does not exist for this caller."""
 
     status = 404
 
 
 class Conflict(Refused):
-    """409: the state of the thing forbids it."""
+    """409: the state of the resource forbids it."""
 
     status = 409
 
 
 class Gone(Refused):
-    """410: it was there, and its time is over."""
+    """410: the resource existed and has expired."""
 
     status = 410
 
 
 class Invalid(Refused):
-    """422: well-formed, and wrong."""
+    """422: the request is well-formed and its content is wrong."""
 
     status = 422
 
 
 class TooMany(Refused):
-    """429: asked too often; again after `retry_after_s` seconds."""
+    """429: the rate limit is exceeded; repeat after `retry_after_s` seconds."""
 
     status = 429
 
@@ -88,7 +85,7 @@ class TooMany(Refused):
 
 
 class Unavailable(Exception):  # noqa: N818
-    """503: ask again, the same call, after `retry_after_s` seconds. It does not say that nothing happened."""
+    """503: repeat the same call after `retry_after_s` seconds. The call may nevertheless have had its effect."""
 
     def __init__(self, code: str, detail: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(code)
@@ -98,7 +95,7 @@ class Unavailable(Exception):  # noqa: N818
 
 
 class InDoubt(Exception):  # noqa: N818
-    """A peer gave no clear answer: the call may have had its effect, or may have it later."""
+    """A peer gave no clear answer: the call may have had its effect, or may still have it later."""
 
     def __init__(self, peer: str, detail: str) -> None:
         super().__init__(f"{peer}: {detail}")

@@ -1,6 +1,7 @@
-"""A certificate authority for development: ECDSA P-256, a CA and the leaves it signs, as PEM.
+"""A development certificate authority: an ECDSA P-256 CA and the leaf certificates it signs, as PEM.
 
-The package `cryptography` comes with the extra `pki` and is imported when it is needed.
+`cryptography` comes with the extra `pki` and is imported only when it is used. `trustme` does not replace this file:
+its CA is valid until the year 3000, and each of its leaves is good for a server, a client and code signing alike.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate, CertificateBuilder
 
-SKEW: Final = timedelta(minutes=5)  # clocks of two machines are never quite alike
+SKEW: Final = timedelta(minutes=5)  # certificates are valid from this long ago: the clocks of two machines differ
 
 
-class Issued(Struct, frozen=True):
-    """A certificate and its key, both PEM."""
+class IssuedCertificate(Struct, frozen=True):
+    """A certificate and its private key, both PEM."""
 
     certificate: bytes
     key: bytes
 
 
-def make_authority(name: str, days: int) -> Issued:
-    """Make a CA that signs leaves and no further CA, valid for `days`. Raises StartError if `cryptography` is missing."""
+def make_authority(name: str, days: int) -> IssuedCertificate:
+    """Make a CA that signs leaves and no further CA, valid for `days`.
+
+    Raises StartError if `cryptography` is not installed.
+    """
     x509, ec, _ = _cryptography()
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -47,37 +51,40 @@ def make_authority(name: str, days: int) -> Issued:
         decipher_only=False,
     )
     builder = (
-        _begun(subject, subject, key, days)
+        _builder(subject, subject, key, days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
     )
-    return _signed(builder, key, key)
+    return _sign(builder, key, key)
 
 
-def issue(authority: Issued, names: Sequence[str], days: int, *, serves: bool, calls: bool) -> Issued:
-    """Make a leaf for `names`, DNS names and IP addresses, the first of them its common name.
+def issue(
+    authority: IssuedCertificate, names: Sequence[str], days: int, *, server_auth: bool, client_auth: bool
+) -> IssuedCertificate:
+    """Issue a leaf certificate for `names`, DNS names and IP addresses; the first is its common name.
 
-    It is good for a server if it `serves`, for a client if it `calls`; it never outlives the CA. Raises StartError.
+    Its extended key usage has serverAuth if `server_auth`, clientAuth if `client_auth`. It never outlives the CA.
+    Raises StartError if the CA has expired or `cryptography` is not installed.
     """
     x509, ec, serialization = _cryptography()
     issuer: Certificate = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key: Any = serialization.load_pem_private_key(authority.key, password=None)
     left = issuer.not_valid_after_utc - clock.now()
     if left <= timedelta():
-        raise StartError("the CA's time is over: make another one in another directory")
+        raise StartError("the CA has expired: make another one in another directory")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     purposes = x509.ExtendedKeyUsageOID
-    uses = [purposes.SERVER_AUTH] * serves + [purposes.CLIENT_AUTH] * calls
+    uses = [purposes.SERVER_AUTH] * server_auth + [purposes.CLIENT_AUTH] * client_auth
     signs = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
-        _begun(subject, issuer.subject, key, min(days, left.days))
-        .add_extension(x509.SubjectAlternativeName([_general(x509, name) for name in names]), critical=False)
+        _builder(subject, issuer.subject, key, min(days, left.days))
+        .add_extension(x509.SubjectAlternativeName([_general_name(x509, name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signs), critical=False)
     )
-    return _signed(builder, key, issuer_key)
+    return _sign(builder, key, issuer_key)
 
 
 def _cryptography() -> tuple[Any, Any, Any]:
@@ -90,7 +97,7 @@ def _cryptography() -> tuple[Any, Any, Any]:
     return x509, ec, serialization
 
 
-def _begun(subject: Any, issuer: Any, key: EllipticCurvePrivateKey, days: int) -> CertificateBuilder:
+def _builder(subject: Any, issuer: Any, key: EllipticCurvePrivateKey, days: int) -> CertificateBuilder:
     x509, _, _ = _cryptography()
     now = clock.now()
     builder: CertificateBuilder = (
@@ -106,18 +113,18 @@ def _begun(subject: Any, issuer: Any, key: EllipticCurvePrivateKey, days: int) -
     return builder
 
 
-def _signed(builder: CertificateBuilder, key: Any, issuer_key: Any) -> Issued:
+def _sign(builder: CertificateBuilder, key: Any, issuer_key: Any) -> IssuedCertificate:
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - an extra
 
     _, _, serialization = _cryptography()
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return Issued(
+    return IssuedCertificate(
         builder.sign(issuer_key, SHA256()).public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, form, plain),
     )
 
 
-def _general(x509: Any, name: str) -> Any:
+def _general_name(x509: Any, name: str) -> Any:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

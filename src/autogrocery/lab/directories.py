@@ -1,4 +1,4 @@
-"""Directories of ours: private ones, and those for unix sockets, whose paths fit the kernel's limit wherever the home lies."""
+"""Private directories, and directories for unix sockets whose paths fit the kernel's limit wherever the home is."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from autogrocery.kit.process.run import StartError
 
-PATH_LIMIT_BYTES = 103  # sun_path: 108 on Linux, 104 elsewhere, with the closing zero
+PATH_LIMIT_BYTES = 103  # sun_path: 108 on Linux, 104 elsewhere, including the terminating NUL
 SHORT_ROOT = Path("/tmp")  # noqa: S108 - not gettempdir: TMPDIR may be long, and ownership is checked below
 
 
 def make_private(directory: Path) -> None:
-    """Make `directory` if it isn't there: ours only, but that others may pass through root's, as its server's user must.
+    """Make `directory` if it does not exist: mode 0700, or 0711 for root, so that PostgreSQL's account may pass.
 
-    One that is there keeps its mode: it may be somebody's home.
+    An existing directory keeps its mode: it may be a user's home directory.
     """
     if not directory.exists():
         directory.mkdir(parents=True)
@@ -24,10 +24,10 @@ def make_private(directory: Path) -> None:
 
 
 def socket_directory(preferred: Path, longest_name: str, owner: tuple[int, int] | None = None) -> Path:
-    """Make and return `preferred`, or a short stand-in if `preferred/longest_name` would be too long; mode 0700.
+    """Make and return `preferred`, or a short substitute if `preferred/longest_name` is too long; mode 0700.
 
-    `owner` is (uid, gid), ours by default. The stand-in's name follows from `preferred`, so it is found again after a kill.
-    Raises StartError when somebody else has put something in its place.
+    `owner` is (uid, gid), this process's by default. The substitute's name is derived from `preferred`, so it is found
+    again after a kill. Raises StartError if its place is taken by something of another user.
     """
     place = preferred
     if len(os.fsencode(preferred / longest_name)) > PATH_LIMIT_BYTES:
@@ -37,7 +37,7 @@ def socket_directory(preferred: Path, longest_name: str, owner: tuple[int, int] 
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {uid, os.geteuid()}:
-        raise StartError(f"{place} belongs to somebody else: remove it, or set AUTOGROCERY_HOME to a shorter path")
+        raise StartError(f"{place} belongs to another user: remove it, or set AUTOGROCERY_HOME to a shorter path")
     if found.st_uid != uid:
         os.chown(place, uid, gid)
     place.chmod(0o700)

@@ -1,8 +1,8 @@
-"""A bad network on loopback: a proxy that hands bytes on, late, in slices, not at all, or ends the connection instead.
+"""A TCP proxy on loopback that injects network faults: latency, slices, lost replies, black holes, resets.
 
-Put it before any TCP or unix socket and change its `weather` at will, for open and for new connections alike. It keeps
-what TCP keeps: bytes of one connection come in order, and once one is lost no later one arrives. It holds at most one
-chunk a direction, so a slow reader slows the writer.
+Put it before any TCP or unix socket and assign to its `faults`; that applies to open and to new connections alike. It
+keeps what TCP guarantees: the bytes of a connection arrive in order, and none arrives after a lost one. It buffers at
+most one chunk a direction, so a slow reader slows the writer.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
 Upstream = tuple[str, int] | str
 CHUNK_BYTES = 1 << 16
-MAX_CONNECTIONS = 1_024  # beyond it a client is refused
+MAX_CONNECTIONS = 1_024  # a client above it is reset
 BACKLOG = 256
 CONNECT_TIMEOUT_S = 2.0
 ACCEPT_PAUSE_S = 0.05
-LINGER_0 = struct.pack("ii", 1, 0)  # close then sends RST and drops what is unsent
+LINGER_0 = struct.pack("ii", 1, 0)  # SO_LINGER 0: close sends RST and drops unsent bytes
 
 
-class Weather(Struct, frozen=True):
-    """What the network does to each connection; several at once add up.
+class NetworkFaults(Struct, frozen=True):
+    """Faults applied to each connection; several may be set at once.
 
-    `latency_s` plus up to `jitter_s` for each chunk, each way. `slice_bytes`: chunks go out in pieces of that size, 0 whole.
-    `reset_after_bytes`: RST to both ends once so many bytes, both ways together, went through since the weather was set.
-    `swallow_replies`: what upstream sends is read and dropped. `black_hole`: nothing moves, new connections are taken and
-    left alone; what waited moves on afterwards. `half_close`: upstream sees the end of the client's stream behind its next
-    bytes, replies still come. `refuse`: new connections are refused.
+    `latency_s` plus up to `jitter_s` delays each chunk, each way. `slice_bytes`: chunks are sent in pieces of that
+    size; 0 sends them whole. `reset_after_bytes`: RST to both ends once that many bytes, both ways together, were
+    forwarded since the faults were set. `swallow_replies`: upstream's bytes are read and dropped. `black_hole`: nothing
+    is forwarded, and new connections are accepted and not served; forwarding resumes when it is lifted. `half_close`:
+    upstream sees the end of the client's stream after its next bytes, and replies still pass. `refuse`: new connections
+    are refused.
     """
 
     latency_s: float = 0.0
@@ -50,22 +51,22 @@ class Weather(Struct, frozen=True):
     refuse: bool = False
 
 
-CALM = Weather()
+NO_FAULTS = NetworkFaults()
 
 
-class _Link:
-    """One client's connection, the upstream's once there is one, and what has become of them."""
+class _Connection:
+    """One proxied connection: the client's socket, and the upstream's once it is open."""
 
     def __init__(self, client: socket.socket) -> None:
         self.ends = [client]
-        self.carried = 0
-        self.maimed = False  # has lost bytes of a reply
-        self.severed = False
+        self.forwarded_bytes = 0
+        self.lost_bytes = False  # part of a reply was dropped
+        self.was_reset = False
         self.task: asyncio.Task[None] | None = None
 
-    def sever(self) -> None:
-        """Make both ends see a reset, at once as far as the pumps are concerned."""
-        self.severed = True
+    def reset(self) -> None:
+        """Send RST to both ends and stop the pumps."""
+        self.was_reset = True
         for end in self.ends:
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
@@ -74,9 +75,9 @@ class _Link:
 
 
 class FaultProxy:
-    """Listens on 127.0.0.1:`port`; `opened` connections so far, of which `broken` by the weather or an end's reset.
+    """Listens on 127.0.0.1:`port`; counts connections `opened`, and `broken` by a fault or by a reset of either end.
 
-    Each new connection goes to the next of `upstreams` in turn that accepts; if none does, it is reset.
+    A new connection goes to the next of `upstreams`, round robin, that accepts; it is reset if none does.
     """
 
     def __init__(self, listener: socket.socket, upstreams: list[Upstream], seed: int) -> None:
@@ -85,144 +86,148 @@ class FaultProxy:
         self.opened = 0
         self.broken = 0
         self._listener = listener
-        self._weather = CALM
-        self._changed = asyncio.Event()
+        self._faults = NO_FAULTS
+        self._faults_changed = asyncio.Event()
         self._random = random.Random(seed)
-        self._links: set[_Link] = set()
-        self._turn = 0
+        self._connections: set[_Connection] = set()
+        self._next_upstream = 0
 
     @property
-    def weather(self) -> Weather:
-        """The weather now; setting it resets the connections whose replies an earlier one has swallowed."""
-        return self._weather
+    def faults(self) -> NetworkFaults:
+        """The faults in force; assigning resets the connections whose replies were swallowed before."""
+        return self._faults
 
-    @weather.setter
-    def weather(self, weather: Weather) -> None:
-        if weather.refuse and not self._weather.refuse:
-            self._listener.shutdown(socket.SHUT_RD)  # on Linux the port stays ours and refuses, until the next `listen`
-        elif self._weather.refuse and not weather.refuse:
+    @faults.setter
+    def faults(self, faults: NetworkFaults) -> None:
+        if faults.refuse and not self._faults.refuse:
+            self._listener.shutdown(
+                socket.SHUT_RD
+            )  # Linux keeps the port bound and refuses connections until the next `listen`
+        elif self._faults.refuse and not faults.refuse:
             self._listener.listen(BACKLOG)
-        self._weather = weather
-        self._changed.set()
-        self._changed = asyncio.Event()
-        for link in list(self._links):
-            link.carried = 0
-            if link.maimed and not weather.swallow_replies:
-                self._sever(link)
+        self._faults = faults
+        self._faults_changed.set()
+        self._faults_changed = asyncio.Event()
+        for connection in list(self._connections):
+            connection.forwarded_bytes = 0
+            if connection.lost_bytes and not faults.swallow_replies:
+                self._reset(connection)
 
     def reset_all(self) -> int:
-        """Reset every open connection, at both ends; returns how many there were."""
-        links = [link for link in self._links if not link.severed]
-        for link in links:
-            self._sever(link)
-        return len(links)
+        """Reset every open connection at both ends; return how many there were."""
+        connections = [connection for connection in self._connections if not connection.was_reset]
+        for connection in connections:
+            self._reset(connection)
+        return len(connections)
 
     async def serve(self) -> None:
-        """Take connections until cancelled; then all of them are closed."""
+        """Accept connections until cancelled; then close all of them."""
         loop = asyncio.get_running_loop()
         try:
             while True:
-                while self._weather.refuse:
-                    await self._changed.wait()
+                while self._faults.refuse:
+                    await self._faults_changed.wait()
                 try:
                     client, _ = await loop.sock_accept(self._listener)
-                except OSError:  # we refuse, or are short of descriptors
+                except OSError:  # refusing, or out of file descriptors
                     await asyncio.sleep(ACCEPT_PAUSE_S)
                     continue
-                self._take(client)
+                self._accept(client)
         finally:
-            tasks = [link.task for link in self._links if link.task]
+            tasks = [connection.task for connection in self._connections if connection.task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _take(self, client: socket.socket) -> None:
+    def _accept(self, client: socket.socket) -> None:
         self.opened += 1
-        link = _Link(client)
-        if len(self._links) >= MAX_CONNECTIONS:
-            self._sever(link)
+        connection = _Connection(client)
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._reset(connection)
             client.close()
             return
-        self._links.add(link)
-        link.task = asyncio.get_running_loop().create_task(self._carry(link))
-        link.task.add_done_callback(lambda _: self._forget(link))
+        self._connections.add(connection)
+        connection.task = asyncio.get_running_loop().create_task(self._forward(connection))
+        connection.task.add_done_callback(lambda _: self._close(connection))
 
-    def _forget(self, link: _Link) -> None:
-        self._links.discard(link)
-        for end in link.ends:
+    def _close(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        for end in connection.ends:
             end.close()
 
-    def _sever(self, link: _Link) -> None:
-        self.broken += not link.severed
-        link.sever()
+    def _reset(self, connection: _Connection) -> None:
+        self.broken += not connection.was_reset
+        connection.reset()
 
-    async def _carry(self, link: _Link) -> None:
-        """Join a client to an upstream, until both have ended or either breaks."""
-        await self._no_hole()
+    async def _forward(self, connection: _Connection) -> None:
+        """Connect a client to an upstream, and forward until both streams have ended or one breaks."""
+        await self._wait_for_black_hole()
         upstream = await self._connect()
         if upstream is None:
-            self._sever(link)
+            self._reset(connection)
             return
-        link.ends.append(upstream)
-        for end in link.ends:
+        connection.ends.append(upstream)
+        for end in connection.ends:
             if end.family != socket.AF_UNIX:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = link.ends[0]
+        client = connection.ends[0]
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(link, client, upstream, replies=False))
-                pumps.create_task(self._pump(link, upstream, client, replies=True))
+                pumps.create_task(self._pump(connection, client, upstream, replies=False))
+                pumps.create_task(self._pump(connection, upstream, client, replies=True))
         except* OSError:
-            self._sever(link)
+            self._reset(connection)
 
-    async def _pump(self, link: _Link, source: socket.socket, target: socket.socket, *, replies: bool) -> None:
-        """Hand on what `source` sends, as the weather lets it; at its end, end the stream to `target` too."""
+    async def _pump(
+        self, connection: _Connection, source: socket.socket, target: socket.socket, *, replies: bool
+    ) -> None:
+        """Forward what `source` sends, subject to the faults; at its end, end the stream to `target` too."""
         loop = asyncio.get_running_loop()
         ended = False
         while chunk := await loop.sock_recv(source, CHUNK_BYTES):
             await self._delay()
-            weather = self._weather
-            if link.severed:
+            faults = self._faults
+            if connection.was_reset:
                 raise ConnectionResetError
-            if replies and (weather.swallow_replies or link.maimed):
-                link.maimed = True
+            if replies and (faults.swallow_replies or connection.lost_bytes):
+                connection.lost_bytes = True
             elif not ended:
-                await self._send(link, target, chunk)
-            if weather.half_close and not replies and not ended:
+                await self._send(connection, target, chunk)
+            if faults.half_close and not replies and not ended:
                 ended = True
                 target.shutdown(socket.SHUT_WR)
-        await self._no_hole()
-        if not ended and not (replies and link.maimed):
+        await self._wait_for_black_hole()
+        if not ended and not (replies and connection.lost_bytes):
             target.shutdown(socket.SHUT_WR)
 
-    async def _send(self, link: _Link, target: socket.socket, chunk: bytes) -> None:
+    async def _send(self, connection: _Connection, target: socket.socket, chunk: bytes) -> None:
         loop = asyncio.get_running_loop()
-        step = self._weather.slice_bytes or len(chunk)
+        step = self._faults.slice_bytes or len(chunk)
         for start in range(0, len(chunk), step):
-            part, limit = chunk[start : start + step], self._weather.reset_after_bytes
-            left = len(part) if limit is None else max(limit - link.carried, 0)
-            link.carried += len(part[:left])
+            part, limit = chunk[start : start + step], self._faults.reset_after_bytes
+            left = len(part) if limit is None else max(limit - connection.forwarded_bytes, 0)
+            connection.forwarded_bytes += len(part[:left])
             await loop.sock_sendall(target, part[:left])
-            if limit is not None and link.carried >= limit:
+            if limit is not None and connection.forwarded_bytes >= limit:
                 raise ConnectionResetError
             if step < len(chunk):
-                await asyncio.sleep(0)  # let the reader have this piece alone
+                await asyncio.sleep(0)  # let the reader receive this piece alone
 
     async def _delay(self) -> None:
-        pause_s = self._weather.latency_s + self._random.uniform(0.0, self._weather.jitter_s)
+        pause_s = self._faults.latency_s + self._random.uniform(0.0, self._faults.jitter_s)
         if pause_s:
             await asyncio.sleep(pause_s)
-        await self._no_hole()
+        await self._wait_for_black_hole()
 
-    async def _no_hole(self) -> None:
-        while self._weather.black_hole:
-            await self._changed.wait()
+    async def _wait_for_black_hole(self) -> None:
+        while self._faults.black_hole:
+            await self._faults_changed.wait()
 
     async def _connect(self) -> socket.socket | None:
-        """Return a connection to the next upstream in turn that accepts, None if none does."""
+        """Return a connection to the next upstream, round robin, that accepts; None if none does."""
         for _ in range(len(self.upstreams)):
-            upstream = self.upstreams[self._turn % len(self.upstreams)]
-            self._turn += 1
+            upstream = self.upstreams[self._next_upstream % len(self.upstreams)]
+            self._next_upstream += 1
             end = socket.socket(socket.AF_UNIX if isinstance(upstream, str) else socket.AF_INET)
             end.settimeout(0)
             try:
@@ -240,10 +245,12 @@ class FaultProxy:
 
 @asynccontextmanager
 async def open_proxy(*upstreams: Upstream, port: int = 0, seed: int = 0) -> AsyncIterator[FaultProxy]:
-    """Serve a proxy to `upstreams` while the context lasts, `port` 0 for a free one; leaving closes all it holds."""
+    """Serve a proxy to `upstreams` while the context is open, on `port` or a free one; leaving closes its sockets."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port or free_ports(1)[0]))  # a port the kernel chose would be lost by refusing
+        listener.bind(
+            ("127.0.0.1", port or free_ports(1)[0])
+        )  # refusing would lose an ephemeral port to another process
         listener.listen(BACKLOG)
         listener.settimeout(0)
         proxy = FaultProxy(listener, list(upstreams), seed)

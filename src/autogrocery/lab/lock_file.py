@@ -1,4 +1,7 @@
-"""One owner of a directory at a time: an flock that the kernel drops with its holder, however that one dies."""
+"""One process per directory at a time: an flock, which the kernel releases when its holder dies, however it dies.
+
+`filelock` does not replace this file: its message does not say which process holds the lock.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,27 @@ if TYPE_CHECKING:
 
 
 class LockHeldError(StartError):
-    """Somebody else has the directory; the message names the process."""
+    """Another process holds the directory; the message names its pid."""
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold `path` as a lock while the block runs, then remove it; raises LockHeldError at once when it is taken."""
-    descriptor = _take(path)
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold `path` as a lock while the block runs, then remove it. Raises LockHeldError at once if it is held."""
+    descriptor = _acquire(path)
     try:
         yield
     finally:
-        with suppress(OSError):  # an unlinked directory is no reason to fail the stop
-            path.unlink(missing_ok=True)  # under the lock: a newcomer that opened this file sees that it is gone
+        with suppress(OSError):  # the directory may be gone: no reason for the stop to fail
+            path.unlink(missing_ok=True)  # while locked: a process that opened this file sees that it was removed
         os.close(descriptor)
 
 
-def _take(path: Path) -> int:
+def _acquire(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still(path, descriptor):
+            if _is_same_file(path, descriptor):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
                 return descriptor
@@ -48,10 +51,10 @@ def _take(path: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its former holder removed it between our open and our lock
+        os.close(descriptor)  # the former holder removed it between the open and the lock: try again
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Log files of child processes: one kept from the run before, the tail shown when a child dies."""
+"""Log files of child processes: rotation at start, and the last lines for the message when a child ends."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ TAIL_BYTES = 16_384
 
 
 def rotate(path: Path) -> None:
-    """Move `path` to `path.1`, over the one before it."""
+    """Move `path` to `path.1`, replacing the previous `path.1`."""
     if path.exists():
         path.replace(path.with_name(path.name + ".1"))
 
 
 def append_to(path: Path) -> int:
-    """Open `path` for a child to write to, readable by its owner only; the caller closes the descriptor."""
+    """Open `path` for appending by a child, mode 0600; the caller closes the returned descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """Return the last `lines` of `path`, indented, or a note that it is empty."""
+    """Return the last `lines` of `path`, each indented, or a note that it is empty."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))

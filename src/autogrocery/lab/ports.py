@@ -1,4 +1,4 @@
-"""Free ports on loopback that stay ours: chosen below the range from which the kernel serves outgoing connections."""
+"""Free loopback ports, below the kernel's ephemeral range so that no outgoing connection takes them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from autogrocery.kit.process.run import StartError
 
 LOWEST = 20_000
-EPHEMERAL_FROM = 32_768  # Linux's default, where /proc doesn't tell
+EPHEMERAL_FROM = 32_768  # Linux's default, used where /proc is not readable
 ATTEMPTS = 1_000
 
 
 class PortTakenError(StartError):
-    """Somebody listens there already; the message names the port and the setting."""
+    """The port is in use or can't be bound; the message names the port and the setting that chooses it."""
 
 
 def check_free(host: str, port: int, setting: str) -> None:
-    """Raise PortTakenError when `host:port` can't be bound, naming the setting that chooses it."""
+    """Raise PortTakenError if `host:port` can't be bound; `setting` is the variable that chooses it."""
     try:
         _bind(host, port)
     except OSError as error:
@@ -32,9 +32,9 @@ def check_free(host: str, port: int, setting: str) -> None:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return `count` different ports that nobody holds now; raises StartError when there are none."""
+    """Return `count` different ports that are free now. Raises StartError if too few are found."""
     found: set[int] = set()
-    choose = random.SystemRandom()  # not the seeded one: projects side by side must not choose alike
+    choose = random.SystemRandom()  # never seeded: two networks on one machine must not choose the same ports
     top = _ephemeral_from()
     for _ in range(ATTEMPTS):
         if len(found) == count:
@@ -51,7 +51,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 def _bind(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections don't count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ports of closed connections (TIME_WAIT) are free
         probe.bind((host, port))
 
 

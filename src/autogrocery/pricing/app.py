@@ -1,4 +1,4 @@
-"""Pricing, one process: the price list behind PricingService."""
+"""Wiring of the pricing process: the price list behind PricingService."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ SCHEMA: Final = "pricing"
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Serve until `stop`; raises SettingsError or StartError with what the operator has to change."""
+    """Serve until `stop` is set. Raises SettingsError or StartError naming what the operator must change."""
     wanted = settings.load(environ)
     host, port = address("PRICING_GRPC_ADDR", wanted.pricing_grpc_addr)
     identity = identity_of(wanted, identities.PRICING, {"PRICING_GRPC_ADDR": wanted.pricing_grpc_addr})
     async with AsyncExitStack() as stack:
         try:
             db = await stack.enter_async_context(open_db(wanted.dsn, application="autogrocery pricing"))
-            standing = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
+            migrations = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
         except (Unavailable, OSError):
             raise StartError(
                 "the database of PRICING_DATABASE_URL or DATABASE_URL gives no answer: is it up?"
             ) from None
         except migrate.MigrationError as error:
             raise StartError(str(error)) from None
-        if not all(migration.applied for migration in standing):
+        if not all(migration.applied for migration in migrations):
             raise StartError("the database lacks pricing's tables: run autogrocery migrate")
         pricing = Pricing(db, currency=wanted.currency, margin_percent=wanted.price_margin_percent)
         bound = await stack.enter_async_context(

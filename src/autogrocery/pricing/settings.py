@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from autogrocery.kit.process import settings
-from autogrocery.kit.security.links import LinkSettings
+from autogrocery.kit.security.transport import TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Settings(LinkSettings, frozen=True):
-    """What the operator may set; each field is the environment variable of its name in capitals."""
+class Settings(TlsSettings, frozen=True):
+    """Each field is the environment variable of its name in capitals."""
 
     pricing_grpc_addr: str = "127.0.0.1:50052"
     pricing_database_url: str = ""
@@ -22,7 +22,7 @@ class Settings(LinkSettings, frozen=True):
 
     @property
     def dsn(self) -> str:
-        """The price list's own database, else the common one."""
+        """The DSN of pricing's database: its own if set, else the common one."""
         return self.pricing_database_url or self.database_url
 
 

@@ -1,4 +1,4 @@
-"""The fleet, one process: every robot of the credentials file, simulated as if each were its own machine."""
+"""The robots' process: it simulates every robot of the credentials file as if each were its own machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
 from autogrocery.robots import settings
-from autogrocery.robots.actions.pick import World
 from autogrocery.robots.core.robot import Robot
-from autogrocery.robots.loops import fleet
+from autogrocery.robots.fleet import Fleet
+from autogrocery.robots.loops import table
 from autogrocery.robots.peers.bus import open_announcements
 from autogrocery.robots.peers.gateway import open_gateway
 from autogrocery.robots.peers.inventory import Inventory
@@ -23,11 +23,14 @@ from autogrocery.robots.peers.inventory import Inventory
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LOGINS_AT_ONCE: Final = 4
+MAX_CONCURRENT_LOGINS: Final = 4
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Work until `stop`; ready once the inventory knows a robot of each class of this fleet. Raises SettingsError, StartError."""
+    """Run the fleet until `stop`; ready once inventory has acknowledged a heartbeat of a robot of each class.
+
+    Raises SettingsError or StartError.
+    """
     wanted = settings.load(environ)
     robots = [Robot(account) for account in settings.accounts(wanted.robots_credentials_file)]
     classes = {robot.robot_class for robot in robots}
@@ -38,23 +41,23 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, identity))
         channel = await stack.enter_async_context(open_channel(wanted.inventory, identity, identities.INVENTORY))
         announcements = await stack.enter_async_context(open_announcements(wanted.announcements, classes, keys))
-        world = World(
+        fleet = Fleet(
             gateway=gateway,
             inventory=Inventory(channel),
-            doors=asyncio.Semaphore(LOGINS_AT_ONCE),
-            luck=wanted.luck,
+            login_slots=asyncio.Semaphore(MAX_CONCURRENT_LOGINS),
+            fault_rates=wanted.fault_rates,
             speed=wanted.robots_speed,
         )
         log.info("fleet_started", robots=len(robots), classes=sorted(classes), speed=wanted.robots_speed)
-        await stack.enter_async_context(loops.running(fleet(world, robots, announcements)))
-        telling = asyncio.create_task(_tell_ready(robots))
+        await stack.enter_async_context(loops.running(table(fleet, robots, announcements)))
+        notifying = asyncio.create_task(_notify_ready(robots))
         await stop.wait()
-        telling.cancel()
+        notifying.cancel()
 
 
-async def _tell_ready(robots: Sequence[Robot]) -> None:
+async def _notify_ready(robots: Sequence[Robot]) -> None:
     for robot_class in sorted({robot.robot_class for robot in robots}):
-        waits = [asyncio.create_task(robot.known.wait()) for robot in robots if robot.robot_class == robot_class]
+        waits = [asyncio.create_task(robot.acknowledged.wait()) for robot in robots if robot.robot_class == robot_class]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,4 +1,4 @@
-"""What the clock and the bus start: each robot beats and works; announcements wake those of their class."""
+"""What the clock and the bus start: heartbeats and work of each robot; an announcement wakes the robots of a class."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from autogrocery.robots.actions.work import work
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.robots.actions.pick import World
     from autogrocery.robots.core.robot import Robot
+    from autogrocery.robots.fleet import Fleet
     from autogrocery.robots.peers.bus import Announcements
 
 HEARTBEAT_EVERY_S: Final = 3.0
-ASK_EVERY_S: Final = 1.5
-WAKE_EVERY_S: Final = 0.1  # announcements of a burst wake a class once
+LIST_EVERY_S: Final = 1.5
+WAKE_EVERY_S: Final = 0.1  # so that a burst of announcements wakes a class once
 LISTEN_AGAIN_S: Final = 0.5  # only after an error
 
 
-def fleet(world: World, robots: Sequence[Robot], announcements: Announcements) -> list[Loop]:
+def table(fleet: Fleet, robots: Sequence[Robot], announcements: Announcements) -> list[Loop]:
     """Return the loops of the whole fleet."""
     workers: dict[str, list[Loop]] = defaultdict(list)
-    called: set[str] = set()
+    announced: set[str] = set()
     loops = []
     for robot in robots:
-        worker = Loop(f"work:{robot.robot_id}", ASK_EVERY_S, partial(work, world, robot))
+        worker = Loop(f"work:{robot.robot_id}", LIST_EVERY_S, partial(work, fleet, robot))
         workers[robot.robot_class].append(worker)
-        loops += [Loop(f"heartbeat:{robot.robot_id}", HEARTBEAT_EVERY_S, partial(heartbeat, world, robot)), worker]
+        loops += [Loop(f"heartbeat:{robot.robot_id}", HEARTBEAT_EVERY_S, partial(heartbeat, fleet, robot)), worker]
 
     async def listen() -> bool:
         name = await announcements.next_class()
         if name in workers:
-            called.add(name)
+            announced.add(name)
         return True
 
     async def wake() -> bool:
-        while called:
-            for worker in workers[called.pop()]:
+        while announced:
+            for worker in workers[announced.pop()]:
                 worker.wake()
         return False
 

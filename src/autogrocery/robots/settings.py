@@ -9,8 +9,8 @@ from msgspec import Meta
 from autogrocery.kit.bus import endpoints
 from autogrocery.kit.process import settings
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.links import SubscriberSettings
-from autogrocery.robots.core.plan import Luck
+from autogrocery.kit.security.transport import SubscriberSettings
+from autogrocery.robots.core.plan import FaultRates
 from autogrocery.robots.core.robot import Account
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 CLASSES: Final = frozenset({"bread", "dairy", "meat", "produce", "party"})
 MAX_ROBOTS: Final = 1_000
-OTHERS_MAY: Final = 0o077
+GROUP_AND_OTHERS: Final = 0o077
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
 class Settings(SubscriberSettings, frozen=True):
-    """What the operator may set; each field is the environment variable of its name in capitals."""
+    """What the operator may set; each field is read from the environment variable of the same name in capitals."""
 
     robots_credentials_file: str
     inventory_grpc_addr: str = "127.0.0.1:50051"
@@ -44,9 +44,9 @@ class Settings(SubscriberSettings, frozen=True):
     )
 
     @property
-    def luck(self) -> Luck:
-        """How the simulated world treats this fleet."""
-        return Luck(
+    def fault_rates(self) -> FaultRates:
+        """How often simulated faults strike this fleet."""
+        return FaultRates(
             self.robots_seed,
             self.robots_short_percent,
             self.robots_crash_percent,
@@ -57,12 +57,12 @@ class Settings(SubscriberSettings, frozen=True):
 
     @property
     def inventory(self) -> str:
-        """Where the inventory is called."""
+        """The address of inventory."""
         return self.inventory_grpc_target or self.inventory_grpc_addr
 
     @property
     def announcements(self) -> list[str]:
-        """Where work is announced."""
+        """The addresses at which work is announced."""
         return [address for _, address in endpoints(self.robots_zmq_target or self.robots_zmq_addr)]
 
 
@@ -72,24 +72,24 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def accounts(path: str) -> list[Account]:
-    """Read the robots' accounts, the classes taking turns, so that each class has its first robot soon.
+    """Read the robots' accounts, the classes alternating, so that a robot of each class starts early.
 
-    Raises SettingsError if the file can't be read, lies open to others, or is not a list of different robots.
+    Raises SettingsError if the file can't be read, other users may read it, or it is not a list of distinct robots.
     """
     name = "ROBOTS_CREDENTIALS_FILE"
     try:
         file = Path(path)
-        if file.stat().st_mode & OTHERS_MAY:
-            raise SettingsError(f"{name}: others may read the file; chmod 600 it")
+        if file.stat().st_mode & GROUP_AND_OTHERS:
+            raise SettingsError(f"{name}: other users may read the file; run chmod 600 on it")
         found = msgspec.json.decode(file.read_bytes(), type=list[Account])
     except OSError as error:
         raise SettingsError(f"{name}: the file can't be read ({error.strerror})") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise SettingsError(f"{name}: the file is not a JSON list of robot_id, robot_class, password") from None
     if not 1 <= len({account.robot_id for account in found}) == len(found) <= MAX_ROBOTS:
-        raise SettingsError(f"{name}: the file lists 1..{MAX_ROBOTS} different robots")
+        raise SettingsError(f"{name}: the file must list 1..{MAX_ROBOTS} distinct robots")
     if not CLASSES.issuperset(account.robot_class for account in found):
-        raise SettingsError(f"{name}: robot_class is one of {', '.join(sorted(CLASSES))}")
+        raise SettingsError(f"{name}: robot_class must be one of {', '.join(sorted(CLASSES))}")
     turns: dict[str, int] = {}
     ranked = []
     for account in found:

@@ -8,11 +8,13 @@ import zmq
 import zmq.asyncio
 
 from autogrocery.analytics.app import main
-from autogrocery.analytics.settings import Settings, load
+from autogrocery.analytics.settings import Endpoints, Settings, load
 from autogrocery.contracts.analytics.metric import OrderMetric, encode
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
-from tests.harness.analytics_gateway import History, engine, free_port, metric, until
+from autogrocery.lab.ports import free_ports
+from tests.harness.analytics_gateway import FakeMetricsLog, engine, metric
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Publisher:
-    """A socket that says when a subscriber has come, so that nothing is lost but what a test wants lost."""
+    """An XPUB socket: it can wait for a subscriber, so that only those messages are lost that a test leaves out."""
 
     def __init__(self, socket: zmq.asyncio.Socket, address: str) -> None:
         self._socket = socket
@@ -43,7 +45,7 @@ async def publisher() -> AsyncIterator[Publisher]:
     context = zmq.asyncio.Context()
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.LINGER, 0)
-    address = f"tcp://127.0.0.1:{free_port()}"
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     socket.bind(address)
     yield Publisher(socket, address)
     socket.close()
@@ -51,123 +53,133 @@ async def publisher() -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture
-def history() -> History:
-    return History()
+def metrics_log() -> FakeMetricsLog:
+    return FakeMetricsLog()
 
 
-async def test_what_is_published_is_counted_once(tmp_path: Path, history: History, publisher: Publisher) -> None:
+async def test_published_metrics_are_counted_once(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
     numbers = [metric(number) for number in (1, 3, 2, 3, 4)]
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
         await publisher.send(*numbers)
-        told = await running.shows(lambda told: told["received"] == 5)
-    assert (told["unique"], told["duplicates"], told["invalid"], told["gaps_open"]) == (4, 1, 0, 0)
-    assert told["duration_ms"]["count"] == 4
-    assert told["epochs"] == [{"epoch": 1, "last_sequence": 4, "seen": 4}]
-    assert told["updated_at"].endswith("Z")
+        figures = await running.shows(lambda figures: figures["received"] == 5)
+    assert (figures["unique"], figures["duplicates"], figures["invalid"], figures["gaps_open"]) == (4, 1, 0, 0)
+    assert figures["duration_ms"]["count"] == 4
+    assert figures["epochs"] == [{"epoch": 1, "last_sequence": 4, "seen": 4}]
+    assert figures["updated_at"].endswith("Z")
 
 
-async def test_lost_frames_are_recovered_from_the_log(tmp_path: Path, history: History, publisher: Publisher) -> None:
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+async def test_lost_messages_are_recovered_from_the_log(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
-        await until(lambda: history.asked)
+        await until(lambda: metrics_log.queries)
         every = [metric(number) for number in range(1, 301)]
-        history.write(*every)
+        metrics_log.write(*every)
         await publisher.send(*(one for one in every if one.sequence == 1 or one.sequence % 3))
-        told = await running.shows(lambda told: told["unique"] == 300)
-    assert (told["gaps_open"], told["gaps_recovered"], told["duplicates"]) == (0, 100, 0)
+        figures = await running.shows(lambda figures: figures["unique"] == 300)
+    assert (figures["gaps_open"], figures["gaps_recovered"], figures["duplicates"]) == (0, 100, 0)
 
 
-async def test_the_tail_of_a_dead_epoch_is_found(tmp_path: Path, history: History, publisher: Publisher) -> None:
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+async def test_tail_of_an_ended_epoch_is_recovered(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
-        await until(lambda: history.asked)  # the past is read at the start, and holds nothing yet
-        history.write(metric(1), metric(2))
+        await until(lambda: metrics_log.queries)  # the past is read at the start, while the log is empty
+        metrics_log.write(metric(1), metric(2))
         await publisher.send(metric(1), metric(2))
-        await running.shows(lambda told: told["unique"] == 2)
-        history.write(*(metric(number) for number in range(3, 6)))
-        history.write(metric(1, epoch=2))
+        await running.shows(lambda figures: figures["unique"] == 2)
+        metrics_log.write(*(metric(number) for number in range(3, 6)))
+        metrics_log.write(metric(1, epoch=2))
         await publisher.send(metric(1, epoch=2))
-        told = await running.shows(lambda told: told["unique"] == 6)
-    assert (told["gaps_open"], told["gaps_recovered"]) == (0, 3)
+        figures = await running.shows(lambda figures: figures["unique"] == 6)
+    assert (figures["gaps_open"], figures["gaps_recovered"]) == (0, 3)
 
 
-async def test_a_void_number_closes_its_gap(tmp_path: Path, history: History, publisher: Publisher) -> None:
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+async def test_void_number_closes_its_gap(tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher) -> None:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
-        history.write(metric(1), metric(3))
+        metrics_log.write(metric(1), metric(3))
         await publisher.send(metric(1), metric(3))
-        await running.shows(lambda told: told["gaps_open"] == 1)
-        history.void[1] = [2]
-        told = await running.shows(lambda told: told["gaps_open"] == 0)
-    assert (told["voids"], told["unique"], told["gaps_recovered"]) == (1, 2, 0)
+        await running.shows(lambda figures: figures["gaps_open"] == 1)
+        metrics_log.void[1] = [2]
+        figures = await running.shows(lambda figures: figures["gaps_open"] == 0)
+    assert (figures["voids"], figures["unique"], figures["gaps_recovered"]) == (1, 2, 0)
 
 
-async def test_an_engine_that_starts_late_has_the_whole_past(
-    tmp_path: Path, history: History, publisher: Publisher
+async def test_engine_started_late_reads_the_past_from_the_log(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
 ) -> None:
-    history.write(*(metric(number, epoch=epoch) for epoch in (1, 2) for number in range(1, 251)))
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
-        told = await running.shows(lambda told: told["unique"] == 500)
-    assert (told["from_log"], told["gaps_open"], told["gaps_recovered"], told["received"]) == (500, 0, 0, 0)
+    metrics_log.write(*(metric(number, epoch=epoch) for epoch in (1, 2) for number in range(1, 251)))
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
+        figures = await running.shows(lambda figures: figures["unique"] == 500)
+    assert (figures["from_log"], figures["gaps_open"], figures["gaps_recovered"], figures["received"]) == (500, 0, 0, 0)
 
 
-async def test_an_engine_without_the_log_counts_on_and_fills_up_later(
-    tmp_path: Path, history: History, publisher: Publisher
+async def test_engine_fills_gaps_once_the_log_is_available(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
 ) -> None:
-    async with engine(tmp_path, history, publisher.address) as running:
+    async with engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
-        history.write(metric(1), metric(2))
+        metrics_log.write(metric(1), metric(2))
         await publisher.send(metric(2))
-        await running.shows(lambda told: (told["unique"], told["gaps_open"]) == (1, 1))
-        async with history.served():
-            await running.shows(lambda told: (told["unique"], told["gaps_open"]) == (2, 0))
+        await running.shows(lambda figures: (figures["unique"], figures["gaps_open"]) == (1, 1))
+        async with metrics_log.served():
+            await running.shows(lambda figures: (figures["unique"], figures["gaps_open"]) == (2, 0))
 
 
-async def test_an_epoch_the_log_does_not_know_hinders_no_other(
-    tmp_path: Path, history: History, publisher: Publisher
+async def test_epoch_unknown_to_the_log_does_not_block_others(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
 ) -> None:
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
-        history.write(metric(1), metric(2))
+        metrics_log.write(metric(1), metric(2))
         await publisher.send(metric(3, epoch=(1 << 64) - 1), metric(2))
-        told = await running.shows(lambda told: told["unique"] == 3 and told["gaps_open"] == 2)
-    assert "18446744073709551615" not in {asked.get("epoch") for asked in history.asked}
-    assert (1 << 64) - 1 in {one["epoch"] for one in told["epochs"]}  # in which order depends on what was heard last
+        figures = await running.shows(lambda figures: figures["unique"] == 3 and figures["gaps_open"] == 2)
+    assert "18446744073709551615" not in {query.get("epoch") for query in metrics_log.queries}
+    assert (1 << 64) - 1 in {
+        one["epoch"] for one in figures["epochs"]
+    }  # their order depends on which message came last
 
 
-async def test_what_is_no_metric_is_counted_as_invalid(tmp_path: Path, history: History, publisher: Publisher) -> None:
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+async def test_malformed_messages_are_counted_as_invalid(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
         for frames in ((b"",), (b"garbage" * 9,), (encode(metric(1))[:60],), (b"topic", encode(metric(1)))):
             await publisher.send_raw(*frames)
         await publisher.send(metric(1))
-        told = await running.shows(lambda told: told["received"] == 5)
-    assert (told["invalid"], told["unique"]) == (4, 1)
+        figures = await running.shows(lambda figures: figures["received"] == 5)
+    assert (figures["invalid"], figures["unique"]) == (4, 1)
 
 
-async def test_a_log_that_answers_nonsense_changes_nothing(
-    tmp_path: Path, history: History, publisher: Publisher
+async def test_malformed_response_of_the_log_changes_nothing(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher
 ) -> None:
-    history.last[1] = "many"  # type: ignore[assignment]
-    async with history.served(), engine(tmp_path, history, publisher.address) as running:
+    metrics_log.last[1] = "many"  # type: ignore[assignment]
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address) as running:
         await publisher.subscribed()
         await publisher.send(metric(1))
-        await running.shows(lambda told: told["unique"] == 1 and len(history.asked) > 1)
+        await running.shows(lambda figures: figures["unique"] == 1 and len(metrics_log.queries) > 1)
 
 
-async def test_a_person_reads_a_line_of_figures(
-    tmp_path: Path, history: History, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+async def test_figures_are_printed_on_one_line(
+    tmp_path: Path, metrics_log: FakeMetricsLog, publisher: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    history.write(metric(1))
-    told = ""
-    async with history.served(), engine(tmp_path, history, publisher.address), asyncio.timeout(20.0):
-        while "COMPLETED" not in told:
-            told = capsys.readouterr().out
+    metrics_log.write(metric(1))
+    printed = ""
+    async with metrics_log.served(), engine(tmp_path, metrics_log, publisher.address), asyncio.timeout(20.0):
+        while "COMPLETED" not in printed:
+            printed = capsys.readouterr().out
             await asyncio.sleep(0.05)
-    assert "1 metrics" in told
-    assert "p50 1.0 s" in told
-    assert "gaps open 0" in told
+    assert "1 metrics" in printed
+    assert "p50 1.0 s" in printed
+    assert "gaps open 0" in printed
 
 
 @pytest.mark.parametrize(
@@ -184,20 +196,20 @@ async def test_a_person_reads_a_line_of_figures(
         ({"ANALYTICS_ZMQ_TARGET": "@tcp://a:1"}, ["tcp://a:1"], True),
     ],
 )
-def test_the_subscriber_is_the_other_end_of_the_publisher(
+def test_subscription_binds_where_the_publisher_connects(
     environ: dict[str, str], addresses: list[str], binds: object
 ) -> None:
-    assert load(environ).subscription == (addresses, binds)
+    assert load(environ).subscription == Endpoints(addresses, bool(binds))
 
 
-def test_a_list_that_connects_and_binds_is_refused() -> None:
+def test_addresses_that_connect_and_bind_raise_settings_error() -> None:
     with pytest.raises(SettingsError, match="ANALYTICS_ZMQ_ADDR"):
         _ = Settings(analytics_zmq_addr=">tcp://a:1,tcp://b:2").subscription
 
 
 @pytest.mark.parametrize(
-    "flaw", [{"ANALYTICS_ZMQ_TARGET": "nowhere"}, {"ANALYTICS_STATUS_FILE": "/nowhere/at/all.json"}]
+    "invalid", [{"ANALYTICS_ZMQ_TARGET": "nowhere"}, {"ANALYTICS_STATUS_FILE": "/nowhere/at/all.json"}]
 )
-async def test_what_cannot_be_used_stops_the_start(flaw: dict[str, str]) -> None:
-    with pytest.raises(StartError, match=next(iter(flaw))):
-        await main({"ANALYTICS_ZMQ_ADDR": f"tcp://127.0.0.1:{free_port()}", **flaw}, asyncio.Event())
+async def test_unusable_address_or_status_file_raises_start_error(invalid: dict[str, str]) -> None:
+    with pytest.raises(StartError, match=next(iter(invalid))):
+        await main({"ANALYTICS_ZMQ_ADDR": f"tcp://127.0.0.1:{free_ports(1)[0]}", **invalid}, asyncio.Event())

@@ -1,4 +1,4 @@
-"""The commands, as a person at a terminal meets them."""
+"""The commands, run as processes: exit code, standard output, standard error."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parse_args([*command.split(), "--help"])
     assert ended.value.code == 0
@@ -84,31 +84,29 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
 @pytest.mark.parametrize(
     "words",
     [
-        *(("demo", "--orders", told) for told in ("0", "-1", "1.5", "100001", "many", "")),
-        *(("demo", "--rate", told) for told in ("0", "-1", "nan", "inf", "1e9", "fast")),
-        *(("replay", "--url", "http://127.0.0.1:1", "--rate", told) for told in ("0", "nan")),
-        *(("prove", "--minutes", told) for told in ("0", "-1", "nan", "inf", "1441")),
+        *(("demo", "--orders", value) for value in ("0", "-1", "1.5", "100001", "many", "")),
+        *(("demo", "--rate", value) for value in ("0", "-1", "nan", "inf", "1e9", "fast")),
+        *(("replay", "--url", "http://127.0.0.1:1", "--rate", value) for value in ("0", "nan")),
+        *(("prove", "--minutes", value) for value in ("0", "-1", "nan", "inf", "1441")),
         ("demo", "--seed", "x"),
         ("lots", "--limit", "0"),
         ("lots", "--expiring-within", "nan"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_refused_at_once(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_number_out_of_range_exits_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parser().parse_args(list(words))
     assert ended.value.code == 2
     assert f"argument {words[-2]}" in capsys.readouterr().err
 
 
-def test_help_is_quick() -> None:
-    took = []
+def test_help_takes_less_than_200_ms() -> None:
+    durations_s = []
     for _ in range(5):
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         assert run("--help").returncode == 0
-        took.append(time.perf_counter() - began)
-    assert min(took) < 0.2
+        durations_s.append(time.perf_counter() - started_at)
+    assert min(durations_s) < 0.2
 
 
 @pytest.mark.parametrize(
@@ -134,50 +132,50 @@ def test_help_is_quick() -> None:
         ("analytics", {"GATEWAY_WEBHOOK_URL": "nowhere"}, "GATEWAY_WEBHOOK_URL"),
     ],
 )
-def test_a_role_that_cannot_start_names_the_variable_and_not_its_value(
-    role: str, environ: dict[str, str], named: str
-) -> None:
+def test_role_with_invalid_setting_names_variable_without_value(role: str, environ: dict[str, str], named: str) -> None:
     ended = run(role, **environ)
-    told = [line for line in ended.stderr.splitlines() if line.startswith("autogrocery ")]
-    assert (ended.returncode, len(told)) == (2, 1), ended.stderr
-    assert named in told[0]
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("autogrocery ")]
+    assert (ended.returncode, len(errors)) == (2, 1), ended.stderr
+    assert named in errors[0]
     assert "Traceback" not in ended.stderr
     value = environ.get(named, "")
-    assert not value or value not in told[0]
+    assert not value or value not in errors[0]
 
 
-def test_a_gateway_on_an_empty_database_says_migrate(postgres: EmbeddedPostgres) -> None:
+def test_gateway_on_empty_database_suggests_migrate(postgres: EmbeddedPostgres) -> None:
     ended = run("gateway", DATABASE_URL=postgres.dsn(), **SECRETS)
     assert ended.returncode == 2
     assert "autogrocery migrate" in ended.stderr
 
 
-def test_accounts_come_and_go(gateway_dsn: str) -> None:
-    def on_it(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+def test_accounts_are_added_listed_and_disabled(gateway_dsn: str) -> None:
+    def run_on_database(*words: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
         return run(*words, stdin=stdin, DATABASE_URL=gateway_dsn, BCRYPT_COST="10", **environ)
 
-    made = on_it("device", "add", "fridge-7", "--email", "a@b.example")
+    made = run_on_database("device", "add", "fridge-7", "--email", "a@b.example")
     assert (made.returncode, "password " in made.stdout) == (0, True)
-    given = on_it("robot", "add", "arm-1", "--class", "meat", "--password-stdin", stdin="correct horse battery\n")
+    given = run_on_database(
+        "robot", "add", "arm-1", "--class", "meat", "--password-stdin", stdin="correct horse battery\n"
+    )
     assert (given.returncode, "password" in given.stdout) == (0, False)
-    truck = on_it("truck", "add", "truck-1", "--supplier", "acme", "--name", "Acme Dairy")
+    truck = run_on_database("truck", "add", "truck-1", "--supplier", "acme", "--name", "Acme Dairy")
     assert (truck.returncode, "password " in truck.stdout) == (0, True)
-    assert on_it("truck", "add", "truck-2", "--supplier", " ").returncode == 1
-    assert on_it("truck", "add", "truck-2").returncode == 2
-    assert "acme Acme Dairy" in on_it("truck", "list", COLUMNS="200").stdout
-    assert on_it("device", "add", "fridge-7").returncode == 1
-    assert on_it("operator", "add", "op", "--password-stdin", stdin="short\n").returncode == 1
-    assert "robot:pick:meat" in on_it("robot", "list").stdout
-    assert on_it("device", "disable", "fridge-7").returncode == 0
-    assert "disabled" in on_it("device", "list").stdout
-    assert on_it("device", "disable", "arm-1").returncode == 1
-    assert on_it("device", "add", "fridge-8", "--phone", "call me").returncode == 1
-    assert "hears of: none" in on_it("device", "alerts", "fridge-7", "none").stdout
-    assert on_it("device", "alerts", "arm-1", "none").returncode == 1
+    assert run_on_database("truck", "add", "truck-2", "--supplier", " ").returncode == 1
+    assert run_on_database("truck", "add", "truck-2").returncode == 2
+    assert "acme Acme Dairy" in run_on_database("truck", "list", COLUMNS="200").stdout
+    assert run_on_database("device", "add", "fridge-7").returncode == 1
+    assert run_on_database("operator", "add", "op", "--password-stdin", stdin="short\n").returncode == 1
+    assert "robot:pick:meat" in run_on_database("robot", "list").stdout
+    assert run_on_database("device", "disable", "fridge-7").returncode == 0
+    assert "disabled" in run_on_database("device", "list").stdout
+    assert run_on_database("device", "disable", "arm-1").returncode == 1
+    assert run_on_database("device", "add", "fridge-8", "--phone", "call me").returncode == 1
+    assert "gets alerts: none" in run_on_database("device", "alerts", "fridge-7", "none").stdout
+    assert run_on_database("device", "alerts", "arm-1", "none").returncode == 1
 
 
 def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
-    async def die(*order_ids: str) -> None:
+    async def add_dead_receipts(*order_ids: str) -> None:
         connection = await asyncpg.connect(gateway_dsn)
         await connection.execute("INSERT INTO smart_devices (device_id, password) VALUES ('x', '$2b$10$x')")
         for order_id in order_ids:
@@ -189,7 +187,7 @@ def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
         await connection.close()
 
     first, second = "01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"
-    asyncio.run(die(first, second))
+    asyncio.run(add_dead_receipts(first, second))
 
     def receipt(*words: str) -> subprocess.CompletedProcess[str]:
         return run("receipt", *words, DATABASE_URL=gateway_dsn, COLUMNS="200")
@@ -204,7 +202,7 @@ def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
     assert [receipt("replay", *words).returncode for words in ((), (first, "--all-dead"), ("no-uuid",))] == [1, 1, 1]
 
 
-def test_enrolment_codes_come_and_go(gateway_dsn: str) -> None:
+def test_enrolment_codes_are_added_listed_and_revoked(gateway_dsn: str) -> None:
     made = run("enrolment", "add", "--uses", "3", "--days", "2", DATABASE_URL=gateway_dsn)
     assert (made.returncode, "enrolment_code " in made.stdout) == (0, True)
     code_id = made.stdout.split()[1]
@@ -217,7 +215,7 @@ def test_enrolment_codes_come_and_go(gateway_dsn: str) -> None:
     assert run("enrolment", "add", "--days", "99999", DATABASE_URL=gateway_dsn).returncode == 1
 
 
-def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:
+def test_audit_of_broken_history_prints_invariant_and_exits_1(dsn_of: Callable[[str], str], gateway_dsn: str) -> None:
     inventory_dsn = dsn_of("inventory")
     clean = run("audit", DATABASE_URL=gateway_dsn, INVENTORY_DATABASE_URL=inventory_dsn)
     assert (clean.returncode, "stock_is_conserved" in clean.stdout) == (0, True), clean.stderr
@@ -227,12 +225,12 @@ def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gatew
         f"INSERT INTO grocery_orders (order_id, user_id) VALUES ('{order}', 1)"
     )
 
-    async def spoil() -> None:
+    async def break_history() -> None:
         connection = await asyncpg.connect(gateway_dsn)
         await connection.execute(sql)
         await connection.close()
 
-    asyncio.run(spoil())
+    asyncio.run(break_history())
     broken = run("audit", DATABASE_URL=gateway_dsn, INVENTORY_DATABASE_URL=inventory_dsn)
     assert broken.returncode == 1
     assert f'history_is_gapless: {{"order_id":"{order}"}}' in broken.stdout
@@ -241,7 +239,7 @@ def test_audit_says_what_is_broken_and_fails(dsn_of: Callable[[str], str], gatew
     assert run("migrate", "check", "--only", "gateway", DATABASE_URL=gateway_dsn).returncode == 0
 
 
-def test_a_database_that_is_not_there_is_one_line() -> None:
+def test_unreachable_database_prints_one_line_without_password() -> None:
     ended = run("audit", DATABASE_URL="postgresql://u:hunter2secret@127.0.0.1:1/x")
     assert ended.returncode == 2
     assert "the database" in ended.stderr

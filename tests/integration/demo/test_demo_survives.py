@@ -1,4 +1,4 @@
-"""The whole network under real baskets and with trucks, each of its processes killed once, and a real mail server that counts."""
+"""The demo with trucks and a real mail server, while each process of the network is killed once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.mail_server import serve_postbox
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
+from tests.harness.mail_server import serve_smtp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 DEADLINE_S = 100.0
-VICTIMS = ("gateway", "inventory", "robots", "postgresql", "pricing", "analytics")
+PROCESSES = ("gateway", "inventory", "robots", "postgresql", "pricing", "analytics")
 
 
 class Postbox:
-    """Takes every mail; one that is sent again has the same Message-ID, and is the same mail."""
+    """Accepts every mail; a mail sent twice has the same Message-ID and counts once."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Postbox:
         return "250 OK"
 
     def cents(self, label: str) -> dict[str, int]:
-        """Return the amount behind a label, by mail that has one."""
+        """Return the amount after `label` in cents, by Message-ID of the mails that have one."""
         found = {
             name: re.search(rf"^{label}\b.*?(\d+)\.(\d\d) USD$", text, re.MULTILINE)
             for name, text in self.texts.items()
@@ -49,13 +49,13 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, str]]:
     box = Postbox()
-    with serve_postbox(box) as place:
+    with serve_smtp(box) as place:
         yield box, f"smtp://{place}"
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with open_place(on_disk=True) as directory:
+    with temporary_home(on_disk=True) as directory:
         yield directory
 
 
@@ -75,7 +75,7 @@ def wait_for(condition: object, what: str) -> None:
 
 
 @pytest.mark.timeout(150)
-def test_a_demo_in_which_every_process_is_killed_once_ends_clean_and_each_completed_order_has_one_receipt(
+def test_demo_with_every_process_killed_once_is_clean_and_mails_one_receipt_per_completed_order(
     home: Path, postbox: tuple[Postbox, str]
 ) -> None:
     box, smtp_url = postbox
@@ -89,24 +89,24 @@ def test_a_demo_in_which_every_process_is_killed_once_ends_clean_and_each_comple
     )
     try:
         wait_for(lambda: "orders" in (home / "out").read_text().partition("network on")[2], "the replay begins")
-        for victim in VICTIMS:
-            before = pids(home / "home")[victim]
+        for process in PROCESSES:
+            before = pids(home / "home")[process]
             os.kill(before, signal.SIGKILL)
-            wait_for(lambda: pids(home / "home").get(victim) not in (None, before), f"{victim} is back")  # noqa: B023
+            wait_for(lambda: pids(home / "home").get(process) not in (None, before), f"{process} is back")  # noqa: B023
         code = demo.wait(DEADLINE_S)
     finally:
         demo.kill()
         demo.wait()
         log.close()
     assert code == 0, (home / "out").read_text()[-4_000:]
-    told = json.loads(figures.read_text())
-    assert sum(told["outcomes"].values()) == 120
-    assert set(told["outcomes"]) <= {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
-    supplied = told["beside"]["supplied"]
-    assert (supplied["deliveries"] > 0, supplied["not_terminal"]) == (True, 0)
+    report = json.loads(figures.read_text())
+    assert sum(report["outcomes"].values()) == 120
+    assert set(report["outcomes"]) <= {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
+    restocks = report["other"]["restocks"]
+    assert (restocks["deliveries"] > 0, restocks["not_terminal"]) == (True, 0)
     charged, quoted = box.cents("Total"), box.cents("Quoted")
-    assert len(box.texts) == len(charged) == told["outcomes"]["COMPLETED"]
-    assert sum(charged.values()) == told["revenue_cents"]
-    assert len(quoted) == told["completed_partial"] > 0  # a receipt of less than was ordered shows both totals
+    assert len(box.texts) == len(charged) == report["outcomes"]["COMPLETED"]
+    assert sum(charged.values()) == report["revenue_cents"]
+    assert len(quoted) == report["completed_partial"] > 0  # a receipt of a partial order shows both totals
     assert all(charged[name] < quoted[name] for name in quoted)
     assert pids(home / "home") == {}

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.kit.pg.db import open_db
-from tests.conftest import PATIENT_MS
-from tests.harness.inventory_crowd import violations
-from tests.harness.inventory_dated import robot
-from tests.harness.running_inventory import Shop
-from tests.harness.running_inventory import shop as opened
+from tests.conftest import STATEMENT_TIMEOUT_MS
+from tests.harness.inventory_batches import violations
+from tests.harness.inventory_lots import robot
+from tests.harness.running_inventory import RunningInventory
+from tests.harness.running_inventory import run_inventory as opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,8 +28,8 @@ def pricing_dsn(dsn_of: Callable[[str], str]) -> str:
 
 
 @pytest.fixture
-async def shop(inventory_dsn: str) -> AsyncIterator[Shop]:
-    """An inventory with a small fleet; whatever a test does, every invariant holds afterwards."""
+async def inventory(inventory_dsn: str) -> AsyncIterator[RunningInventory]:
+    """A running inventory with three robots and stock; checks every invariant after the test."""
     async with opened(inventory_dsn) as running:
         await running.fleet()
         await running.stock(milk=50, yoghurt=50, baguette=50, apple=50)
@@ -39,8 +39,8 @@ async def shop(inventory_dsn: str) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 async def db(inventory_dsn: str) -> AsyncIterator[Db]:
-    """The store of an inventory with one robot; whatever a test does, every invariant holds afterwards."""
-    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=PATIENT_MS) as opened:
+    """Inventory's database with one robot; checks every invariant after the test."""
+    async with open_db(inventory_dsn, application="tests", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as opened:
         await robot(opened)
         yield opened
         assert await violations(opened) == []

@@ -1,4 +1,4 @@
-"""A truck's goods on their way to a customer: gateway, inventory, pricing and a robot, as they are."""
+"""A restock through gateway, inventory and pricing: announced, put away, sold."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from tests.harness.running_gateway import until
-from tests.integration.gateway.http.test_truck_doors import line, restock, status, truck_of
+from tests.harness.truck_requests import add_truck_device, line, restock, status
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from tests.harness.mart import Mart
@@ -18,7 +18,7 @@ ROBOT = "dairy-1"
 
 
 async def test_a_new_product_is_sold_line_by_line_as_it_is_put_away(mart: Mart) -> None:
-    truck, device = await truck_of(mart.doors, "farm"), await mart.device()
+    truck, device = await add_truck_device(mart.gateway, "farm"), await mart.device()
     goods = (
         line(sku="cream", name="Cream", quantity=4, unit_cost_cents=100),
         line(sku="kefir", name="Kefir", quantity=5),
@@ -26,13 +26,15 @@ async def test_a_new_product_is_sold_line_by_line_as_it_is_put_away(mart: Mart) 
     made = await restock(truck, *goods)
     assert (made.status, made.json["status"]) == (201, "RECEIVING")
     order_id = made.json["order_id"]
-    assert (await device.preview(cream=1)).code == "insufficient_stock"  # known and priced, and not on the shelf yet
-    (putaway,) = [one for one in await mart.floor.work(ROBOT) if one.order_type == pb.Assignment.PUTAWAY]
-    fence = (await mart.floor.start(ROBOT, putaway.assignment_id)).fence
-    await mart.floor.put_away(ROBOT, putaway.assignment_id, fence, cream=3)
+    assert (
+        await device.preview(cream=1)
+    ).code == "insufficient_stock"  # the product is known and priced, and not put away yet
+    (putaway,) = [one for one in await mart.inventory.work(ROBOT) if one.order_type == pb.Assignment.PUTAWAY]
+    fence = (await mart.inventory.start(ROBOT, putaway.assignment_id)).fence
+    await mart.inventory.put_away(ROBOT, putaway.assignment_id, fence, cream=3)
     bought = await device.preview(cream=3)
     assert (bought.status, bought.json["total_cents"]) == (201, 3 * 130)
-    await mart.floor.put_away(ROBOT, putaway.assignment_id, fence, done=True, damaged=1, kefir=7)
+    await mart.inventory.put_away(ROBOT, putaway.assignment_id, fence, done=True, damaged=1, kefir=7)
 
     async def received() -> bool:
         return bool((await status(truck, order_id)).json["status"] == "RECEIVED")
@@ -46,8 +48,8 @@ async def test_a_new_product_is_sold_line_by_line_as_it_is_put_away(mart: Mart) 
     assert await mart.available("kefir", "cream") == {"kefir": 6, "cream": 0}
 
 
-async def test_what_inventory_refuses_changes_no_price(mart: Mart) -> None:
-    truck, device = await truck_of(mart.doors, "bakery"), await mart.device()
+async def test_a_restock_that_inventory_refuses_changes_no_price(mart: Mart) -> None:
+    truck, device = await add_truck_device(mart.gateway, "bakery"), await mart.device()
     refused = await restock(truck, line(sku="milk", name="Bread", aisle_type="bread", unit_cost_cents=1))
     assert (refused.status, refused.code) == (409, "restock_refused")
     (milk,) = (await device.get("/api/client/catalog?q=milk")).json["data"]

@@ -1,4 +1,4 @@
-"""What is not on the shelf is not charged, and is not on the shelf any more: over gateway, inventory, pricing and receipt."""
+"""Short picks through gateway, inventory, pricing and receipt: missing units are neither charged nor in stock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SKUS = ("milk", "yoghurt", "apple", "baguette")
 
 
 async def taken(mart: Mart, before: dict[str, int]) -> dict[str, int]:
-    """Return what is gone of each SKU."""
+    """Return by SKU how many units are no longer available."""
     after = await mart.available(*SKUS)
     return {sku: before[sku] - after[sku] for sku in SKUS if before[sku] != after[sku]}
 
@@ -24,10 +24,10 @@ async def taken(mart: Mart, before: dict[str, int]) -> dict[str, int]:
 async def test_a_short_line_is_charged_as_picked_at_the_quoted_price_and_written_off(mart: Mart) -> None:
     device, before, lost = await mart.device(), await mart.available(*SKUS), await mart.shrink("milk")
     order_id = await device.processing(milk=3, apple=2)
-    await mart.stock(price_change_cents=500, milk=1, apple=1)  # dearer by now: a quote stays a quote
+    await mart.stock(price_change_cents=500, milk=1, apple=1)  # a higher price now does not change the quote
     await mart.pick(order_id, "dairy", Picked.SHORT, milk=1)
     await mart.pick(order_id, "produce")
-    order = await device.becomes(order_id, "COMPLETED")
+    order = await device.wait_for_status(order_id, "COMPLETED")
     assert (order["outcome"], order["total_cents"], order["quoted_total_cents"]) == (
         "PARTIAL",
         129 + 2 * 45,
@@ -41,39 +41,39 @@ async def test_a_short_line_is_charged_as_picked_at_the_quoted_price_and_written
     assert "2.19" in receipt
 
 
-async def test_what_a_robot_gave_up_is_not_charged_and_still_for_sale(mart: Mart) -> None:
+async def test_a_failed_assignment_is_not_charged_and_stays_in_stock(mart: Mart) -> None:
     lost = await mart.shrink("milk")
     device, before = await mart.device(), await mart.available(*SKUS)
     order_id = await device.processing(milk=3, baguette=1)
     await mart.pick(order_id, "dairy", Picked.FAILED)
     await mart.pick(order_id, "bread")
-    order = await device.becomes(order_id, "COMPLETED")
+    order = await device.wait_for_status(order_id, "COMPLETED")
     assert (order["outcome"], order["total_cents"]) == ("PARTIAL", 249)
     assert {line["sku"]: line["picked"] for line in order["items"]} == {"milk": 0, "baguette": 1}
     assert await taken(mart, before) == {"baguette": 1}
     assert await mart.shrink("milk") == lost
 
 
-async def test_of_an_order_with_nothing_picked_nothing_is_left_but_its_history(mart: Mart) -> None:
+async def test_an_order_with_nothing_picked_fails_without_charge_or_receipt(mart: Mart) -> None:
     device, before = await mart.device(), await mart.available(*SKUS)
     order_id = await device.processing(yoghurt=3, baguette=1)
     await mart.pick(order_id, "dairy", Picked.FAILED)
     await mart.pick(order_id, "bread", Picked.FAILED)
-    order = await device.becomes(order_id, "FAILED")
+    order = await device.wait_for_status(order_id, "FAILED")
     assert (order["outcome"], order["total_cents"], order["quoted_total_cents"]) == (None, 0, 3 * 89 + 249)
     assert await taken(mart, before) == {}
     assert (await device.confirm(order_id)).status == 200
     assert (await device.cancel(order_id)).code == "too_late_to_cancel"
     done = await device.processing(apple=1)
     await mart.pick(done, "produce")
-    await mart.receipt(done)  # a later order's receipt is written
+    await mart.receipt(done)  # the receipt of a later order is written
     assert not (mart.receipts / f"{order_id}.eml").exists()
 
 
-async def test_a_full_order_is_charged_what_was_quoted(mart: Mart) -> None:
+async def test_a_full_order_is_charged_as_quoted(mart: Mart) -> None:
     device = await mart.device()
     order_id = await device.processing(yoghurt=2, baguette=1)
     await mart.pick(order_id, "dairy")
     await mart.pick(order_id, "bread")
-    order = await device.becomes(order_id, "COMPLETED")
+    order = await device.wait_for_status(order_id, "COMPLETED")
     assert (order["outcome"], order["total_cents"], order["quoted_total_cents"]) == ("FULL", 427, 427)

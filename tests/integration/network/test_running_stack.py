@@ -1,4 +1,4 @@
-"""The network on one machine, with small roles in the place of ours."""
+"""The supervisor of `up`, with small scripts in place of the real roles."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from autogrocery.lab.network import ROLES, Stack, options_from, read_run, runnin
 from autogrocery.lab.network.home import open_secrets
 from autogrocery.lab.ports import PortTakenError
 from tests.harness.small_network import (
-    DEAF,
-    DIES_EARLY,
-    DIES_LATE,
-    MUTE,
+    FAILS_AFTER_READY,
+    FAILS_BEFORE_READY,
+    IGNORES_SIGTERM,
+    NEVER_READY,
     NO_DATABASE,
     SERVES,
-    alive,
     empty_home,
     entries,
+    is_alive,
     journal,
-    nothing,
+    no_op,
     options,
     role,
     run_file,
-    until,
 )
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,14 +49,14 @@ def home() -> Iterator[Path]:
 
 async def test_waves_start_in_order_and_stop_in_reverse(home: Path) -> None:
     roles = [role(home, "first"), role(home, "second", wave=1), role(home, "third", wave=2)]
-    async with running_stack(options(home, *roles), migrate_all=nothing):
+    async with running_stack(options(home, *roles), migrate_all=no_op):
         assert journal(home) == [
             f"{name} {what}" for name in ("first", "second", "third") for what in ("started", "ready")
         ]
     assert journal(home)[6:] == ["third stopped", "second stopped", "first stopped"]
 
 
-async def test_migrations_come_first_then_accounts_then_roles_then_stock(home: Path) -> None:
+async def test_start_runs_migrations_then_provisioning_then_roles_then_on_started(home: Path) -> None:
     seen: list[str] = []
 
     async def migrate_all(dsn: str) -> None:
@@ -67,68 +67,68 @@ async def test_migrations_come_first_then_accounts_then_roles_then_stock(home: P
         seen.append("provisioned")
         return {"only": {"NAME": "renamed"}}
 
-    async def stocked(stack: Stack) -> None:
+    async def on_started(stack: Stack) -> None:
         assert stack.url_public.startswith("http://127.0.0.1:")
-        seen.extend([*journal(home), "stocked"])
+        seen.extend([*journal(home), "started"])
 
     async with running_stack(
-        options(home, role(home, "only")), migrate_all=migrate_all, provision=provision, stocked=stocked
+        options(home, role(home, "only")), migrate_all=migrate_all, provision=provision, on_started=on_started
     ):
-        assert seen == [f"migrated {NO_DATABASE}", "provisioned", "renamed started", "renamed ready", "stocked"]
+        assert seen == [f"migrated {NO_DATABASE}", "provisioned", "renamed started", "renamed ready", "started"]
 
 
-async def test_a_killed_role_is_started_again(home: Path) -> None:
-    roles = [role(home, "steady"), role(home, "victim", wave=1)]
-    async with running_stack(options(home, *roles), migrate_all=nothing) as stack:
+async def test_killed_role_is_restarted(home: Path) -> None:
+    roles = [role(home, "steady"), role(home, "killed", wave=1)]
+    async with running_stack(options(home, *roles), migrate_all=no_op) as stack:
         before = stack.pids
-        os.kill(before["victim"] or 0, signal.SIGKILL)
-        await until(lambda: stack.restarts["victim"] == 1)
+        os.kill(before["killed"] or 0, signal.SIGKILL)
+        await until(lambda: stack.restarts["killed"] == 1)
         run = run_file(home)
         assert run["pids"] == stack.pids
-        assert (stack.pids["steady"] == before["steady"], stack.pids["victim"] == before["victim"]) == (True, False)
+        assert (stack.pids["steady"] == before["steady"], stack.pids["killed"] == before["killed"]) == (True, False)
 
 
-async def test_a_role_that_dies_on_and_on_ends_the_network(home: Path) -> None:
+async def test_role_that_keeps_crashing_ends_the_network(home: Path) -> None:
     with pytest.raises(StartError, match=r"(?s)restless crashed 5 times within 30 s; .* status 4; .*out of socks"):
-        async with running_stack(options(home, role(home, "restless", DIES_LATE)), migrate_all=nothing):
-            await asyncio.sleep(60)
+        async with running_stack(options(home, role(home, "restless", FAILS_AFTER_READY)), migrate_all=no_op):
+            await asyncio.Event().wait()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
-async def test_a_role_that_dies_before_it_is_ready_shows_the_end_of_its_log(home: Path) -> None:
-    roles = [role(home, "steady"), role(home, "broken", DIES_EARLY, wave=1)]
+async def test_role_that_ends_before_it_is_ready_shows_the_end_of_its_log(home: Path) -> None:
+    roles = [role(home, "steady"), role(home, "broken", FAILS_BEFORE_READY, wave=1)]
     with pytest.raises(StartError, match=r"(?s)broken ended with status 3; .*no such table: socks"):
-        async with running_stack(options(home, *roles), migrate_all=nothing):
+        async with running_stack(options(home, *roles), migrate_all=no_op):
             pass
     assert journal(home)[-1] == "steady stopped"
 
 
-async def test_a_role_that_never_gets_ready_is_given_up(home: Path) -> None:
+async def test_role_that_is_never_ready_fails_the_start(home: Path) -> None:
     with pytest.raises(StartError, match=r"mute was not ready within 0.3 s; .*was killed by signal 9"):
-        async with running_stack(options(home, role(home, "mute", MUTE, deadline_s=0.3)), migrate_all=nothing):
+        async with running_stack(options(home, role(home, "mute", NEVER_READY, deadline_s=0.3)), migrate_all=no_op):
             pass
 
 
-async def test_roles_deaf_to_sigterm_are_gone_within_ten_seconds(home: Path) -> None:
-    roles = [role(home, "early"), *(role(home, f"deaf{n}", DEAF, wave=n) for n in (1, 2, 3))]
-    async with running_stack(options(home, *roles), migrate_all=nothing) as stack:
+async def test_roles_that_ignore_sigterm_are_killed_within_ten_seconds(home: Path) -> None:
+    roles = [role(home, "early"), *(role(home, f"deaf{n}", IGNORES_SIGTERM, wave=n) for n in (1, 2, 3))]
+    async with running_stack(options(home, *roles), migrate_all=no_op) as stack:
         pids = [pid for pid in stack.pids.values() if pid]
         begun = time.monotonic()
     assert time.monotonic() - begun < 10
     assert journal(home)[-1] == "early stopped"
-    assert not any(map(alive, pids))
+    assert not any(map(is_alive, pids))
 
 
-async def test_what_a_killed_role_leaves_of_its_group_is_ended(home: Path) -> None:
+async def test_rest_of_a_roles_process_group_is_killed(home: Path) -> None:
     forks = "pid = os.fork()\nif pid: note(f'forked {pid}')\nelse: signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    async with running_stack(options(home, role(home, "parent", forks + SERVES)), migrate_all=nothing):
+    async with running_stack(options(home, role(home, "parent", forks + SERVES)), migrate_all=no_op):
         await until(lambda: any("forked" in line for line in journal(home)))
         orphan = next(int(line.split()[-1]) for line in journal(home) if "forked" in line)
-        assert alive(orphan)
-    await until(lambda: not alive(orphan))
+        assert is_alive(orphan)
+    await until(lambda: not is_alive(orphan))
 
 
-async def test_a_port_in_use_is_named_with_its_variable(home: Path) -> None:
+async def test_port_in_use_is_named_with_its_variable(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         taken = options(
@@ -139,12 +139,12 @@ async def test_a_port_in_use_is_named_with_its_variable(home: Path) -> None:
             ORDERING_INTERNAL_ADDR="127.0.0.1:0",
         )
         with pytest.raises(PortTakenError, match=rf"port {port} is in use: set INVENTORY_GRPC_ADDR"):
-            async with running_stack(taken, migrate_all=nothing):
+            async with running_stack(taken, migrate_all=no_op):
                 pass
     assert not (home / "lock").exists()
 
 
-async def test_port_zero_becomes_a_port_that_everybody_is_told(home: Path) -> None:
+async def test_port_zero_becomes_a_free_port_in_env_and_run_file(home: Path) -> None:
     chosen = options(
         home,
         **{
@@ -160,7 +160,7 @@ async def test_port_zero_becomes_a_port_that_everybody_is_told(home: Path) -> No
         },
         auto=False,
     )
-    async with running_stack(chosen, migrate_all=nothing) as stack:
+    async with running_stack(chosen, migrate_all=no_op) as stack:
         addresses = run_file(home)["addresses"]
         ports = {value.rpartition(":")[2] for value in addresses.values()}
         assert len(ports) == 6
@@ -168,46 +168,46 @@ async def test_port_zero_becomes_a_port_that_everybody_is_told(home: Path) -> No
         assert stack.url_public == f"http://{addresses['ORDERING_HTTP_ADDR']}"
 
 
-async def test_publishers_that_connect_are_left_alone(home: Path) -> None:
+async def test_connecting_addresses_are_left_as_they_are(home: Path) -> None:
     listed = options(home, ANALYTICS_ZMQ_ADDR=">tcp://127.0.0.1:7,@tcp://127.0.0.1:8")
-    async with running_stack(listed, migrate_all=nothing) as stack:
+    async with running_stack(listed, migrate_all=no_op) as stack:
         connects, binds = stack.env["ANALYTICS_ZMQ_ADDR"].split(",")
         assert connects == ">tcp://127.0.0.1:7"
         assert binds.startswith("@tcp://127.0.0.1:")
         assert binds != "@tcp://127.0.0.1:8"
 
 
-async def test_a_home_in_use_names_its_holder(home: Path) -> None:
-    async with running_stack(options(home), migrate_all=nothing):
+async def test_home_in_use_names_its_holder(home: Path) -> None:
+    async with running_stack(options(home), migrate_all=no_op):
         with pytest.raises(LockHeldError, match=rf"in use by process {os.getpid()}:"):
-            async with running_stack(options(home), migrate_all=nothing):
+            async with running_stack(options(home), migrate_all=no_op):
                 pass
         assert (home / "run.json").exists()
 
 
-async def test_nothing_stays_but_secrets_and_logs(home: Path) -> None:
-    async with running_stack(options(home, role(home, "only")), migrate_all=nothing):
+async def test_stop_leaves_only_secrets_and_logs(home: Path) -> None:
+    async with running_stack(options(home, role(home, "only")), migrate_all=no_op):
         pass
     assert entries(home) == ["logs", "secrets.env"]
     assert entries(home / "logs") == ["only.log"]
 
 
-async def test_secrets_are_made_once_and_private(home: Path) -> None:
+async def test_secrets_are_generated_once_with_mode_0600(home: Path) -> None:
     made = []
     for _ in range(2):
-        async with running_stack(options(home), migrate_all=nothing) as stack:
+        async with running_stack(options(home), migrate_all=no_op) as stack:
             made.append({name: stack.env[name] for name in ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")})
     assert made[0] == made[1]
     assert len(set(made[0].values())) == 3
     assert (home / "secrets.env").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_secret_of_the_operators_own_is_used(home: Path) -> None:
-    async with running_stack(options(home, JWT_SECRET="x" * 32), migrate_all=nothing) as stack:
+async def test_secret_from_the_environment_is_used(home: Path) -> None:
+    async with running_stack(options(home, JWT_SECRET="x" * 32), migrate_all=no_op) as stack:
         assert stack.env["JWT_SECRET"] == "x" * 32
 
 
-def test_a_damaged_secret_is_named_but_not_shown(home: Path) -> None:
+def test_malformed_secret_is_named_but_not_shown(home: Path) -> None:
     home.mkdir()
     (home / "secrets.env").write_text("JWT_SECRET=hunter2\n")
     with pytest.raises(StartError, match="JWT_SECRET is too short") as refusal:
@@ -215,22 +215,22 @@ def test_a_damaged_secret_is_named_but_not_shown(home: Path) -> None:
     assert "hunter2" not in str(refusal.value)
 
 
-async def test_a_role_sees_the_secrets_it_is_given_and_no_other(home: Path) -> None:
-    tells = "[note(name) for name in os.environ if name.endswith(('_SECRET', '_URL'))]\n"
-    roles = [role(home, "teller", tells + SERVES, given=("ROBOT_JWT_SECRET", "INVENTORY_DATABASE_URL"))]
-    async with running_stack(options(home, *roles), migrate_all=nothing):
+async def test_role_receives_only_its_private_env(home: Path) -> None:
+    prints_names = "[note(name) for name in os.environ if name.endswith(('_SECRET', '_URL'))]\n"
+    roles = [role(home, "printer", prints_names + SERVES, private_env=("ROBOT_JWT_SECRET", "INVENTORY_DATABASE_URL"))]
+    async with running_stack(options(home, *roles), migrate_all=no_op):
         seen = {line.split()[1] for line in journal(home)} - {"started", "ready"}
     assert seen == {"ROBOT_JWT_SECRET", "INVENTORY_DATABASE_URL", "GATEWAY_WEBHOOK_URL"}
 
 
-def test_inventory_holds_no_key_to_clients_tokens() -> None:
-    given = {entry.name: set(entry.given) for entry in ROLES}
-    assert "JWT_SECRET" not in given["inventory"]
+def test_inventory_does_not_receive_jwt_secret() -> None:
+    private_env = {entry.name: set(entry.private_env) for entry in ROLES}
+    assert "JWT_SECRET" not in private_env["inventory"]
     assert [entry.name for entry in ROLES] == ["pricing", "inventory", "gateway", "robots", "analytics"]
 
 
-async def test_a_killed_database_comes_back_where_it_was(home: Path) -> None:
-    async with running_stack(options(home, role(home, "only"), database=""), migrate_all=nothing) as stack:
+async def test_killed_database_is_restarted_on_its_port(home: Path) -> None:
+    async with running_stack(options(home, role(home, "only"), database=""), migrate_all=no_op) as stack:
         connection = await asyncpg.connect(stack.dsn, timeout=5)
         await connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
         connection.terminate()
@@ -243,10 +243,10 @@ async def test_a_killed_database_comes_back_where_it_was(home: Path) -> None:
     assert running_dsn(home) is None
 
 
-async def test_a_stop_while_it_starts_leaves_nothing(home: Path) -> None:
+async def test_stop_during_start_leaves_no_process(home: Path) -> None:
     stop = asyncio.Event()
-    roles = [role(home, "steady"), role(home, "mute", MUTE, wave=1)]
-    running = asyncio.create_task(up(options(home, *roles), stop, lambda _: None, migrate_all=nothing))
+    roles = [role(home, "steady"), role(home, "mute", NEVER_READY, wave=1)]
+    running = asyncio.create_task(up(options(home, *roles), stop, lambda _: None, migrate_all=no_op))
     await until(lambda: "mute started" in journal(home))
     stop.set()
     await asyncio.wait_for(running, 5)
@@ -254,9 +254,9 @@ async def test_a_stop_while_it_starts_leaves_nothing(home: Path) -> None:
     assert entries(home) == ["logs", "secrets.env"]
 
 
-async def test_a_block_that_fails_stops_everything_and_keeps_its_own_error(home: Path) -> None:
+async def test_failing_block_stops_everything_and_raises_its_error(home: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with running_stack(options(home, role(home, "only")), migrate_all=nothing):
+        async with running_stack(options(home, role(home, "only")), migrate_all=no_op):
             raise ZeroDivisionError
     assert journal(home)[-1] == "only stopped"
 
@@ -264,6 +264,6 @@ async def test_a_block_that_fails_stops_everything_and_keeps_its_own_error(home:
 @pytest.mark.parametrize(
     ("environ", "ports", "named"), [({"AUTOGROCERY_PG_PORT": "x"}, "", "AUTOGROCERY_PG_PORT"), ({}, "all", "--ports")]
 )
-def test_a_malformed_option_is_named(environ: dict[str, str], ports: str, named: str) -> None:
+def test_malformed_option_is_named(environ: dict[str, str], ports: str, named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         options_from(environ, ports=ports)

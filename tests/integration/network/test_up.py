@@ -1,4 +1,4 @@
-"""`up` as a process of its own, with a real PostgreSQL, ended in every way there is."""
+"""`up` as its own process with a real PostgreSQL, ended by each signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.small_network import alive, empty_home, entries, journal, run_file, until
+from tests.harness.small_network import empty_home, entries, is_alive, journal, run_file
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 UP = """
 import asyncio, os, sys
 from pathlib import Path
-from tests.harness.small_network import nothing, options, role
+from tests.harness.small_network import no_op, options, role
 from autogrocery.kit.process.run import run
 from autogrocery.lab.network import up
 home = Path(sys.argv[1])
 async def main(environ, stop):
     chosen = options(home, role(home, "first"), role(home, "second", wave=1), database="")
-    await up(chosen, stop, lambda stack: print(stack.url_public, flush=True), migrate_all=nothing)
+    await up(chosen, stop, lambda stack: print(stack.url_public, flush=True), migrate_all=no_op)
 sys.exit(run("up", main, os.environ))
 """
 
@@ -50,30 +51,30 @@ def launched(home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_in_order_and_leaves_nothing(home: Path, number: signal.Signals) -> None:
+def test_signal_stops_everything_in_order(home: Path, number: signal.Signals) -> None:
     with launched(home) as (process, run):
         begun = time.monotonic()
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
         assert time.monotonic() - begun < 10
-    assert not any(map(alive, run["pids"].values()))
+    assert not any(map(is_alive, run["pids"].values()))
     assert entries(home) == ["logs", "postgres", "secrets.env"]
     assert journal(home)[-2:] == ["second stopped", "first stopped"]
     assert "database system is shut down" in (home / "postgres" / "server.log").read_text()
 
 
-def test_its_own_death_by_sigkill_takes_all_along_and_the_next_start_works(home: Path) -> None:
+def test_sigkill_ends_every_child_and_the_next_start_works(home: Path) -> None:
     with launched(home) as (process, run):
         process.kill()
         process.wait(timeout=10)
-        asyncio.run(until(lambda: not any(map(alive, run["pids"].values()))))
+        asyncio.run(until(lambda: not any(map(is_alive, run["pids"].values()))))
     with launched(home) as (process, run):
         assert set(run["pids"]) == {"postgresql", "first", "second"}
         process.terminate()
         assert process.wait(timeout=10) == 0
 
 
-def test_the_run_file_tells_where_everything_is_and_no_secret(home: Path) -> None:
+def test_run_file_has_no_secret(home: Path) -> None:
     with launched(home) as (process, run):
         text = (home / "run.json").read_text()
         process.terminate()

@@ -1,4 +1,4 @@
-"""PostgreSQL clusters for one test each: initdb runs once, every test works on a copy."""
+"""A PostgreSQL cluster for each test: initdb runs once, every test uses a copy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
 from tests.harness.small_cluster import BINARIES
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that other users may pass through, unlike pytest's own."""
-    with open_place(on_disk=True) as directory:
+    """A directory that other accounts may enter, unlike pytest's."""
+    with temporary_home(on_disk=True) as directory:
         yield directory
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
-    with open_place(on_disk=True) as directory:
+    with temporary_home(on_disk=True) as directory:
         server = EmbeddedPostgres(directory / "home", BINARIES)
         server.start()
         server.stop()
@@ -34,7 +34,7 @@ def template() -> Iterator[Path]:
 
 @pytest.fixture
 def home(place: Path, template: Path) -> Path:
-    """A cluster that has been started and stopped before."""
+    """The home of a cluster that has been started and stopped before."""
     subprocess.run(["cp", "-a", template, place / "home"], check=True)
     return place / "home"
 

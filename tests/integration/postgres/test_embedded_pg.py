@@ -1,4 +1,4 @@
-"""The supervisor of our own PostgreSQL, against real servers: it starts, it is killed, it comes back."""
+"""The embedded PostgreSQL against real servers: start, kill, restart."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ import pytest
 from autogrocery.kit.process.run import StartError
 from autogrocery.lab.lock_file import LockHeldError
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER, PATIENCE_S, alive, ask, restart, until
+from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER_SCRIPT, TIMEOUT_S, is_alive, query, restart
+from tests.harness.waiting import block_until
 
 
-async def test_an_empty_directory_becomes_a_durable_server(place: Path) -> None:
+async def test_empty_directory_becomes_a_durable_server(place: Path) -> None:
     server = EmbeddedPostgres(place / "home", BINARIES)
     server.start()
     try:
-        answers = [await ask(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "server_encoding")]
+        answers = [await query(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "server_encoding")]
         assert answers == ["on", "on", "UTF8"]
         assert (server.password_file.stat().st_mode & 0o777) == 0o600
     finally:
@@ -31,22 +32,22 @@ async def test_an_empty_directory_becomes_a_durable_server(place: Path) -> None:
     assert not (place / "home" / "lock").exists()
 
 
-async def test_people_reach_it_over_loopback_with_the_password_only(server: EmbeddedPostgres) -> None:
-    assert await ask(server, "SELECT 1", tcp=True) == 1
+async def test_loopback_connection_needs_the_password(server: EmbeddedPostgres) -> None:
+    assert await query(server, "SELECT 1", tcp=True) == 1
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(f"postgresql://postgres:wrong@127.0.0.1:{server.port}/postgres", timeout=5)
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(server.dsn(), password="wrong", timeout=5)
 
 
-async def test_a_database_is_created_once(server: EmbeddedPostgres) -> None:
+async def test_ensure_database_is_idempotent(server: EmbeddedPostgres) -> None:
     await server.ensure_database('corner "shop"')
     await server.ensure_database('corner "shop"')
-    assert await ask(server, "SELECT current_database()", database='corner "shop"') == 'corner "shop"'
+    assert await query(server, "SELECT current_database()", database='corner "shop"') == 'corner "shop"'
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="only root can become somebody else")
-def test_root_runs_it_as_somebody_else(server: EmbeddedPostgres) -> None:
+@pytest.mark.skipif(not AS_ROOT, reason="only root can change its account")
+def test_root_runs_the_server_as_another_account(server: EmbeddedPostgres) -> None:
     assert Path(f"/proc/{server.pid}").stat().st_uid != 0
 
 
@@ -61,58 +62,58 @@ def test_a_second_start_takes_a_fifth_of_a_second(home: Path) -> None:
     assert min(took) < 0.2
 
 
-async def test_a_killed_server_comes_back_on_its_port_with_all_that_was_committed(server: EmbeddedPostgres) -> None:
-    await ask(server, "CREATE TABLE kept AS SELECT 7 AS n")
+async def test_killed_server_restarts_on_its_port_with_committed_data(server: EmbeddedPostgres) -> None:
+    await query(server, "CREATE TABLE kept AS SELECT 7 AS n")
     port = server.port
     os.kill(server.pid, signal.SIGKILL)
-    until(lambda: server.poll() is not None)
+    block_until(lambda: server.poll() is not None)
     restart(server)
-    assert (server.port, await ask(server, "SELECT n FROM kept")) == (port, 7)
+    assert (server.port, await query(server, "SELECT n FROM kept")) == (port, 7)
 
 
-async def test_a_killed_backend_does_not_end_the_server(server: EmbeddedPostgres) -> None:
+async def test_killed_backend_does_not_end_the_server(server: EmbeddedPostgres) -> None:
     pid = server.pid
-    victim = await asyncpg.connect(server.dsn(), timeout=5)
-    os.kill(await victim.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
-    victim.terminate()
-    deadline = time.monotonic() + PATIENCE_S
+    connection = await asyncpg.connect(server.dsn(), timeout=5)
+    os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+    connection.terminate()
+    deadline = time.monotonic() + TIMEOUT_S
     while "all server processes terminated; reinitializing" not in server.log_file.read_text():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     while True:
         try:
-            assert await ask(server, "SELECT 1") == 1
+            assert await query(server, "SELECT 1") == 1
             break
         except asyncpg.CannotConnectNowError:
             assert time.monotonic() < deadline
     assert server.pid == pid
 
 
-def test_it_stops_cleanly_when_its_owner_is_killed(home: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER, home], stdout=subprocess.PIPE, text=True) as owner:
+def test_server_stops_cleanly_when_its_owner_is_killed(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER_SCRIPT, home], stdout=subprocess.PIPE, text=True) as owner:
         pid = int(owner.stdout.readline())
         owner.kill()
-    until(lambda: not alive(pid))
+    block_until(lambda: not is_alive(pid))
     assert "database system is shut down" in (home / "server.log").read_text()
 
 
-def test_it_starts_at_once_after_its_owner_was_killed(home: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER, home], stdout=subprocess.PIPE, text=True) as owner:
+def test_server_starts_right_after_its_owner_was_killed(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER_SCRIPT, home], stdout=subprocess.PIPE, text=True) as owner:
         first = int(owner.stdout.readline())
         owner.kill()
     server = EmbeddedPostgres(home, BINARIES)
     server.start()
     try:
-        assert not alive(first)
-        assert alive(server.pid)
+        assert not is_alive(first)
+        assert is_alive(server.pid)
     finally:
         server.stop()
 
 
-def test_a_stale_pid_file_whose_number_is_another_process_does_not_hinder(home: Path) -> None:
+def test_stale_pid_file_with_a_reused_pid_does_not_block_the_start(home: Path) -> None:
     owner = (home / "data").stat()
-    who = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if AS_ROOT else {}
-    with subprocess.Popen(["sleep", "60"], **who) as stranger:
+    account = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if AS_ROOT else {}
+    with subprocess.Popen(["sleep", "60"], **account) as stranger:
         (home / "data" / "postmaster.pid").write_text(f"{stranger.pid}\n{home}/data\n1\n5432\n\n127.0.0.1\n\n\n")
         server = EmbeddedPostgres(home, BINARIES)
         try:
@@ -123,14 +124,14 @@ def test_a_stale_pid_file_whose_number_is_another_process_does_not_hinder(home: 
             stranger.kill()
 
 
-def test_a_directory_of_another_major_is_refused(home: Path) -> None:
+def test_directory_of_another_major_version_is_refused(home: Path) -> None:
     (home / "data" / "PG_VERSION").write_text("14\n")
     with pytest.raises(StartError, match=r"written by PostgreSQL 14, the programs here are .*PG_BIN"):
         EmbeddedPostgres(home, BINARIES).start()
     assert not (home / "lock").exists()
 
 
-def test_a_directory_in_use_names_its_holder(server: EmbeddedPostgres) -> None:
+def test_directory_in_use_names_its_holder(server: EmbeddedPostgres) -> None:
     with pytest.raises(LockHeldError, match=rf"in use by process {os.getpid()}:"):
         EmbeddedPostgres(server.directory, BINARIES).start()
     assert server.poll() is None

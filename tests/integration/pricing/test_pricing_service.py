@@ -24,14 +24,14 @@ DEADLINE_S = 10.0
 
 
 def milk(**changed: object) -> wire.StockMetric:
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "sku": "m1",
         "name": "Milk 1 l",
         "aisle_type": "dairy",
         "unit_price_cents": 149,
         "quantity": 9,
     }
-    return wire.StockMetric(**{**told, **changed})
+    return wire.StockMetric(**{**fields, **changed})
 
 
 async def load(pricing: PricingServiceStub, *updates: wire.StockMetric) -> int:
@@ -49,17 +49,17 @@ async def refused(call: object) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_quote_prices_the_lines_in_order_and_names_unknown_skus(pricing: PricingServiceStub) -> None:
+async def test_quote_prices_lines_in_order_and_lists_unknown_skus(pricing: PricingServiceStub) -> None:
     await load(pricing, milk(), milk(sku="b1", name="Bread", aisle_type="bread", unit_price_cents=250))
-    told = await quote(pricing, ("m1", 3), ("no-such", 1), ("b1", 1), ("nul\0sku", 1))
-    assert (told.order_id, told.currency, told.total_cents) == (ORDER_ID, "EUR", 697)
+    quoted = await quote(pricing, ("m1", 3), ("no-such", 1), ("b1", 1), ("nul\0sku", 1))
+    assert (quoted.order_id, quoted.currency, quoted.total_cents) == (ORDER_ID, "EUR", 697)
     assert [
-        (line.sku, line.name, line.quantity, line.unit_price_cents, line.line_total_cents) for line in told.lines
+        (line.sku, line.name, line.quantity, line.unit_price_cents, line.line_total_cents) for line in quoted.lines
     ] == [
         ("m1", "Milk 1 l", 3, 149, 447),
         ("b1", "Bread", 1, 250, 250),
     ]
-    assert list(told.unknown_skus) == ["no-such", "nul\0sku"]
+    assert list(quoted.unknown_skus) == ["no-such", "nul\0sku"]
 
 
 @pytest.mark.parametrize("items", [[], [("m1", 0)], [("m1", -3)], [("m1", 1000)], [("m1", 1), ("m1", 1)]])
@@ -74,17 +74,17 @@ async def test_an_order_id_that_is_no_uuid_is_an_invalid_argument(pricing: Prici
     await refused(pricing.Quote(wire.QuoteRequest(order_id="7", items=[wire.Item(sku="m1", quantity=1)])))
 
 
-async def test_a_price_is_cost_and_margin_rounded_up_unless_told(pricing: PricingServiceStub) -> None:
+async def test_price_is_cost_plus_margin_unless_given(pricing: PricingServiceStub) -> None:
     await load(pricing, milk(unit_price_cents=0, unit_cost_cents=101), milk(sku="m2", unit_cost_cents=101))
-    told = await quote(pricing, ("m1", 1), ("m2", 1))
-    assert [line.unit_price_cents for line in told.lines] == [132, 149]
+    quoted = await quote(pricing, ("m1", 1), ("m2", 1))
+    assert [line.unit_price_cents for line in quoted.lines] == [132, 149]
 
 
-async def test_an_update_keeps_what_it_does_not_tell(pricing: PricingServiceStub) -> None:
+async def test_update_keeps_omitted_fields(pricing: PricingServiceStub) -> None:
     await load(pricing, milk())
     await load(pricing, wire.StockMetric(sku="m1", quantity=3))
-    told = (await pricing.GetPrice(wire.GetPriceRequest(sku="m1"))).product
-    assert MessageToDict(told) == {
+    product = (await pricing.GetPrice(wire.GetPriceRequest(sku="m1"))).product
+    assert MessageToDict(product) == {
         "sku": "m1",
         "name": "Milk 1 l",
         "aisleType": "dairy",
@@ -93,19 +93,19 @@ async def test_an_update_keeps_what_it_does_not_tell(pricing: PricingServiceStub
     }
 
 
-async def test_an_update_is_seen_by_the_next_quote(pricing: PricingServiceStub) -> None:
+async def test_update_changes_the_next_quote(pricing: PricingServiceStub) -> None:
     await load(pricing, milk())
     await load(pricing, milk(unit_price_cents=151))
     assert (await quote(pricing, ("m1", 2))).total_cents == 302
 
 
-async def test_of_one_sku_told_twice_the_last_holds(pricing: PricingServiceStub) -> None:
+async def test_last_update_of_a_sku_in_one_call_counts(pricing: PricingServiceStub) -> None:
     assert await load(pricing, milk(), milk(unit_price_cents=99)) == 1
     assert (await quote(pricing, ("m1", 1))).total_cents == 99
 
 
 @pytest.mark.parametrize(
-    "flaw",
+    "fields",
     [
         {"aisle_type": "garden"},
         {"aisle_type": ""},
@@ -120,8 +120,8 @@ async def test_of_one_sku_told_twice_the_last_holds(pricing: PricingServiceStub)
         {"unit_price_cents": 10**12 + 1},
     ],
 )
-async def test_what_no_product_can_be_changes_nothing(pricing: PricingServiceStub, flaw: dict[str, object]) -> None:
-    await refused(load(pricing, milk(sku="other"), milk(**flaw)))
+async def test_invalid_product_changes_nothing(pricing: PricingServiceStub, fields: dict[str, object]) -> None:
+    await refused(load(pricing, milk(sku="other"), milk(**fields)))
     assert not (await pricing.ListProducts(wire.ListProductsRequest())).products
 
 
@@ -130,7 +130,7 @@ async def test_an_unknown_sku_has_no_price(pricing: PricingServiceStub) -> None:
         assert not (await pricing.GetPrice(wire.GetPriceRequest(sku=sku))).HasField("product")
 
 
-async def test_the_list_is_paged_by_sku_without_gap_or_repeat(pricing: PricingServiceStub) -> None:
+async def test_list_pages_by_sku_without_gap_or_repeat(pricing: PricingServiceStub) -> None:
     await load(pricing, *(milk(sku=f"s{number:03}") for number in range(25)))
     seen, cursor, pages = [], "", 0
     while pages == 0 or cursor:
@@ -153,7 +153,7 @@ async def test_the_list_is_paged_by_sku_without_gap_or_repeat(pricing: PricingSe
         ("zz", []),
     ],
 )
-async def test_a_search_finds_names_and_skus_literally(
+async def test_search_matches_names_and_skus_literally(
     pricing: PricingServiceStub, query: str, found: list[str]
 ) -> None:
     await load(pricing, milk(), milk(sku="b1", name="Rye 100% wheat", aisle_type="bread"))
@@ -161,20 +161,20 @@ async def test_a_search_finds_names_and_skus_literally(
     assert [product.sku for product in page.products] == found
 
 
-@pytest.mark.parametrize("flaw", [{"limit": -1}, {"limit": 201}, {"query": "x" * 201}, {"cursor": "a\0"}])
+@pytest.mark.parametrize("fields", [{"limit": -1}, {"limit": 201}, {"query": "x" * 201}, {"cursor": "a\0"}])
 async def test_a_search_out_of_bounds_is_an_invalid_argument(
-    pricing: PricingServiceStub, flaw: dict[str, object]
+    pricing: PricingServiceStub, fields: dict[str, object]
 ) -> None:
-    await refused(pricing.ListProducts(wire.ListProductsRequest(**flaw)))
+    await refused(pricing.ListProducts(wire.ListProductsRequest(**fields)))
 
 
 async def test_crossing_updates_do_not_deadlock(pricing: PricingServiceStub) -> None:
     there = [milk(sku=f"s{number}") for number in range(50)]
-    told = await asyncio.gather(*(load(pricing, *(there if turn % 2 else reversed(there))) for turn in range(16)))
-    assert told == [50] * 16
+    updated = await asyncio.gather(*(load(pricing, *(there if turn % 2 else reversed(there))) for turn in range(16)))
+    assert updated == [50] * 16
 
 
-async def test_the_process_serves_until_it_is_stopped(dsn: str) -> None:
+async def test_process_serves_until_stopped(dsn: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         addr = f"127.0.0.1:{free.getsockname()[1]}"
@@ -183,19 +183,19 @@ async def test_the_process_serves_until_it_is_stopped(dsn: str) -> None:
     try:
         async with open_channel(addr) as channel:
             call = PricingServiceStub(channel).GetPrice
-            told = await call(wire.GetPriceRequest(sku="m1"), wait_for_ready=True, timeout=DEADLINE_S)
-        assert not told.HasField("product")
+            found = await call(wire.GetPriceRequest(sku="m1"), wait_for_ready=True, timeout=DEADLINE_S)
+        assert not found.HasField("product")
     finally:
         stop.set()
         await asyncio.wait_for(running, DEADLINE_S)
 
 
-async def test_a_database_without_its_tables_stops_the_start(postgres: EmbeddedPostgres) -> None:
+async def test_database_without_pricing_tables_fails_the_start(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(StartError, match="autogrocery migrate"):
         await main({"DATABASE_URL": postgres.dsn(), "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
 
 
-async def test_a_database_that_gives_no_answer_stops_the_start() -> None:
+async def test_database_without_an_answer_fails_the_start() -> None:
     with pytest.raises(StartError, match="DATABASE_URL"):
         await main(
             {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event()
@@ -206,6 +206,6 @@ async def test_a_database_that_gives_no_answer_stops_the_start() -> None:
     ("name", "value"),
     [("DATABASE_URL", ""), ("CURRENCY", "dollars"), ("PRICE_MARGIN_PERCENT", "-1"), ("PRICING_GRPC_ADDR", "x")],
 )
-async def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+async def test_invalid_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         await main({"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", name: value}, asyncio.Event())

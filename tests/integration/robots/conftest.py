@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.robot_shop import Shop
+from tests.harness.robot_network import RobotNetwork
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+def network(tmp_path: Path) -> RobotNetwork:
+    return RobotNetwork(tmp_path)

@@ -1,4 +1,4 @@
-"""Keys for tests: those of a network, and those of a stranger who calls himself the same."""
+"""Keys for tests: those of a network, and keys with the same names of another CA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.lab.network import pki
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def _made() -> Iterator[Path]:
-    with open_place() as home:
+    with temporary_home() as home:
         for name in ("ours", "strangers"):
             pki.init(home / name)
         yield home
@@ -25,17 +25,17 @@ def _made() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def keys(_made: Path) -> Path:
-    """The network's keys; for reading only."""
+    """The network's keys; read only."""
     return _made / "ours"
 
 
 @pytest.fixture(scope="session")
 def strangers(_made: Path) -> Path:
-    """The same names by another CA, which believes only itself."""
+    """Certificates with the same names, issued by another CA, and that CA."""
     return _made / "strangers"
 
 
 @pytest.fixture
 def own_keys(keys: Path, tmp_path: Path) -> Path:
-    """A copy of the network's keys to change."""
+    """A copy of the network's keys that a test may change."""
     return Path(shutil.copytree(keys, tmp_path / "keys"))

@@ -1,4 +1,4 @@
-"""New files are taken by a process that goes on: with its next connection, and only if they are whole."""
+"""A running process reloads replaced key files at its next connection, if they are valid."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.rpc.stream_client import Stream
-from autogrocery.kit.rpc.tls import RenewedChannel
-from autogrocery.kit.security.tls import Identity, toward
+from autogrocery.kit.rpc.tls import RotatingChannel
+from autogrocery.kit.security.tls import Identity, tls_arguments
 from autogrocery.lab.network import pki
 from autogrocery.lab.network.home import write_private
 from autogrocery.pricing import rpc as pricing
-from tests.harness.tls_ends import PATIENCE_S, certificate_at, identity, intruder
+from tests.harness.tls_endpoints import TIMEOUT_S, certificate_at, foreign_client_context, identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ SERVERS: dict[str, Callable[[Identity], AbstractAsyncContextManager[int]]] = {"w
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_shows_its_new_certificate_on_new_connections(keys: Path, own_keys: Path, kind: str) -> None:
+async def test_server_presents_renewed_certificate_on_new_connections(keys: Path, own_keys: Path, kind: str) -> None:
     client = identity(keys, "operator")
     async with SERVERS[kind](identity(own_keys, "gateway")) as port:
         first = await certificate_at(port, client)
@@ -54,7 +54,7 @@ async def test_a_server_shows_its_new_certificate_on_new_connections(keys: Path,
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_believes_its_new_ca_and_no_longer_the_old_one(
+async def test_server_trusts_the_new_ca_and_not_the_old_one(
     keys: Path, strangers: Path, own_keys: Path, kind: str
 ) -> None:
     async with SERVERS[kind](identity(own_keys, "gateway")) as port:
@@ -65,12 +65,10 @@ async def test_a_server_believes_its_new_ca_and_no_longer_the_old_one(
             write_private(own_keys / name, (strangers / name).read_bytes())
         await certificate_at(port, identity(strangers, "operator"))
         with pytest.raises(OSError, match=r"(?i)alert|eof|reset|pipe"):
-            await certificate_at(port, intruder(strangers, keys, "operator"))
+            await certificate_at(port, foreign_client_context(strangers, keys, "operator"))
 
 
-async def test_a_client_shows_its_new_certificate_on_new_connections_and_keeps_its_streams(
-    keys: Path, own_keys: Path
-) -> None:
+async def test_grpc_client_presents_renewed_certificate_and_keeps_its_stream(keys: Path, own_keys: Path) -> None:
     seen: list[bytes] = []
 
     class Prices(pricing.Pricing):
@@ -86,15 +84,15 @@ async def test_a_client_shows_its_new_certificate_on_new_connections_and_keeps_i
         stream = Stream(channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString)
         price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
-            await price(b"", timeout=PATIENCE_S, wait_for_ready=True)
+            await price(b"", timeout=TIMEOUT_S, wait_for_ready=True)
             assert await quoted(stream) is grpc.StatusCode.INVALID_ARGUMENT
             assert seen[-1] == (own_keys / "gateway.crt").read_bytes()
             pki.renew(own_keys)
         assert (len(set(seen)), stream.opened) == (2, 1)
 
 
-async def test_a_client_keeps_one_older_connection_however_often_keys_change(own_keys: Path) -> None:
-    channel = RenewedChannel("127.0.0.1:1", identity(own_keys, "gateway"), identities.PRICING, ())
+async def test_channel_keeps_at_most_one_older_connection(own_keys: Path) -> None:
+    channel = RotatingChannel("127.0.0.1:1", identity(own_keys, "gateway"), identities.PRICING, ())
     method = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
     for _ in range(4):
         pki.renew(own_keys)
@@ -105,22 +103,22 @@ async def test_a_client_keeps_one_older_connection_however_often_keys_change(own
 
 async def quoted(stream: Stream) -> grpc.StatusCode:
     try:
-        await stream.ask("quote", pricing_pb2.QuoteRequest(), asyncio.get_running_loop().time() + PATIENCE_S)
+        await stream.ask("quote", pricing_pb2.QuoteRequest(), asyncio.get_running_loop().time() + TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
         return error.code()
     raise AssertionError
 
 
-async def test_a_web_client_shows_its_new_certificate(own_keys: Path) -> None:
+async def test_http_client_uses_the_renewed_certificate(own_keys: Path) -> None:
     shown = identity(own_keys, "inventory")
-    first = toward(identities.GATEWAY, shown)
-    assert toward(identities.GATEWAY, shown) == first  # so its connections are used again
+    first = tls_arguments(identities.GATEWAY, shown)
+    assert tls_arguments(identities.GATEWAY, shown) == first  # equal arguments, so that aiohttp reuses its connections
     pki.renew(own_keys)
-    assert toward(identities.GATEWAY, shown)["ssl"] is not first["ssl"]
+    assert tls_arguments(identities.GATEWAY, shown)["ssl"] is not first["ssl"]
 
 
 @pytest.mark.parametrize("damage", ["half", "gone", "strange", "open"])
-def test_files_that_cannot_be_used_are_not_taken_until_they_can(
+def test_unusable_files_are_ignored_until_they_are_valid(
     keys: Path, strangers: Path, own_keys: Path, damage: str
 ) -> None:
     shown = identity(own_keys, "gateway")
@@ -142,8 +140,8 @@ def test_files_that_cannot_be_used_are_not_taken_until_they_can(
     assert (after is not before, after.certificate) == (True, (keys / "gateway.crt").read_bytes())
 
 
-async def test_files_are_looked_at_once_in_a_while(own_keys: Path) -> None:
-    shown = Identity(own_keys / "ca.crt", own_keys / "gateway.crt", own_keys / "gateway.key", look_every_s=3_600)
+async def test_files_are_checked_once_per_interval(own_keys: Path) -> None:
+    shown = Identity(own_keys / "ca.crt", own_keys / "gateway.crt", own_keys / "gateway.key", check_every_s=3_600)
     before = shown.current()
     pki.renew(own_keys)
     assert shown.current() is before

@@ -1,4 +1,4 @@
-"""What a process says of keys and addresses that it can't start with, and how keys for development are made."""
+"""Starts with unusable keys or addresses, and the commands that make development keys."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from cryptography.x509 import load_pem_x509_certificate
 from autogrocery.__main__ import main as command
 from autogrocery.cli.keys import operator_identity
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.security.links import LinkSettings, is_local
 from autogrocery.kit.security.tls import identity_of
-from autogrocery.lab.authority import Issued, issue, make_authority
+from autogrocery.kit.security.transport import TlsSettings, is_local
+from autogrocery.lab.authority import IssuedCertificate, issue, make_authority
 from autogrocery.lab.network import pki
 from autogrocery.lab.network.home import write_private
 
@@ -37,13 +37,13 @@ STARTS, PAUSE_S = 100, 0.05
 BASE = {**SECRETS, "DATABASE_URL": "postgresql://u@127.0.0.1:1/x"}
 
 
-def settings_of(directory: Path, name: str, **changed: str) -> LinkSettings:
+def settings_of(directory: Path, name: str, **changed: str) -> TlsSettings:
     found = {key.lower(): value for key, value in pki.environment_of(name, directory).items() if "TLS" in key}
-    return LinkSettings(**{**found, **changed})
+    return TlsSettings(**{**found, **changed})
 
 
-def test_three_files_or_none(keys: Path) -> None:
-    assert identity_of(LinkSettings()) is None
+def test_tls_files_must_be_set_all_or_none(keys: Path) -> None:
+    assert identity_of(TlsSettings()) is None
     assert identity_of(settings_of(keys, "gateway")) is not None
     for missing in ("tls_ca", "tls_cert", "tls_key"):
         with pytest.raises(StartError, match=f"{missing.upper()} is not set: TLS_CA, TLS_CERT and TLS_KEY go together"):
@@ -51,7 +51,7 @@ def test_three_files_or_none(keys: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "error"),
     [
         ({"tls_ca": "nowhere"}, "TLS_CA: the file can't be read"),
         ({"tls_cert": "nowhere"}, "TLS_CERT: the file can't be read"),
@@ -70,18 +70,18 @@ def test_three_files_or_none(keys: Path) -> None:
         ({"tls_ca": "torn.crt"}, "TLS_CA: the file holds no certificate that can be read"),
     ],
 )
-def test_files_that_cannot_be_used_stop_the_start_by_name(
-    own_keys: Path, strangers: Path, changed: dict[str, str], told: str
+def test_unusable_tls_files_raise_naming_the_variable(
+    own_keys: Path, strangers: Path, changed: dict[str, str], error: str
 ) -> None:
-    spoil(own_keys, strangers)
+    add_unusable_files(own_keys, strangers)
     chosen = {name: str(own_keys / file) for name, file in changed.items()}
-    with pytest.raises(StartError, match=told) as refusal:
+    with pytest.raises(StartError, match=error) as refusal:
         identity_of(settings_of(own_keys, "gateway", **chosen), "gateway.autogrocery")
     assert "PRIVATE" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_start_in_the_midst_of_a_renewal_waits_for_the_key(own_keys: Path, strangers: Path) -> None:
+def test_start_during_renewal_waits_for_the_matching_key(own_keys: Path, strangers: Path) -> None:
     for name in ("ca.crt", "gateway.crt"):
         write_private(own_keys / name, (strangers / name).read_bytes())
     arrives = threading.Timer(0.2, write_private, (own_keys / "gateway.key", (strangers / "gateway.key").read_bytes()))
@@ -92,7 +92,7 @@ def test_a_start_in_the_midst_of_a_renewal_waits_for_the_key(own_keys: Path, str
     assert found.current().key == (strangers / "gateway.key").read_bytes()
 
 
-def test_starts_beside_one_renewal_after_the_other_have_pairs_that_belong_together(own_keys: Path) -> None:
+def test_starts_during_repeated_renewals_read_matching_pairs(own_keys: Path) -> None:
     over = threading.Event()
 
     def renew() -> None:
@@ -113,11 +113,11 @@ def test_starts_beside_one_renewal_after_the_other_have_pairs_that_belong_togeth
         renewing.join()
 
 
-def spoil(directory: Path, strangers: Path) -> None:
-    """Add files with something wrong about each."""
-    authority = Issued((directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes())
-    past = issue(authority, ("gateway.autogrocery",), 0, serves=True, calls=True)
-    nameless = issue(authority, ("127.0.0.1",), 1, serves=True, calls=True)
+def add_unusable_files(directory: Path, strangers: Path) -> None:
+    """Add unusable files, each with one defect."""
+    authority = IssuedCertificate((directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes())
+    past = issue(authority, ("gateway.autogrocery",), 0, server_auth=True, client_auth=True)
+    nameless = issue(authority, ("127.0.0.1",), 1, server_auth=True, client_auth=True)
     for name, made in {"past": past, "nameless": nameless}.items():
         write_private(directory / f"{name}.crt", made.certificate)
         write_private(directory / f"{name}.key", made.key)
@@ -132,7 +132,7 @@ def spoil(directory: Path, strangers: Path) -> None:
     (directory / "open.key").chmod(0o644)
 
 
-def test_a_certificate_for_servers_only_is_good_enough(keys: Path) -> None:
+def test_certificate_for_servers_only_is_accepted(keys: Path) -> None:
     assert identity_of(settings_of(keys, "pricing"), "pricing.autogrocery") is not None
 
 
@@ -163,7 +163,7 @@ def test_a_certificate_for_servers_only_is_good_enough(keys: Path) -> None:
         ("", False),
     ],
 )
-def test_local_is_loopback_and_nothing_that_looks_like_it(address: str, *, local: bool) -> None:
+def test_is_local(address: str, *, local: bool) -> None:
     assert is_local(address) is local
 
 
@@ -185,7 +185,7 @@ REFUSED = [
 
 
 async def started(role: str, environ: dict[str, str]) -> None:
-    """Start a role whose database is away: one that gets as far as that has taken its addresses."""
+    """Start a role whose database is unreachable: a database error means that its addresses were accepted."""
     main: Any = import_module(f"autogrocery.{role}.app").main
     stop = asyncio.Event()
     stop.set()
@@ -200,7 +200,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("role", "setting", "value"), REFUSED)
-async def test_plain_text_to_other_machines_stops_the_start_unless_allowed(
+async def test_plaintext_address_of_other_machine_raises_unless_allowed(
     environ: dict[str, str], role: str, setting: str, value: str
 ) -> None:
     if "URL" not in setting and "_ADDR" in setting and "ZMQ" not in setting:
@@ -215,7 +215,7 @@ async def test_plain_text_to_other_machines_stops_the_start_unless_allowed(
 
 
 @pytest.mark.parametrize("role", ["gateway", "inventory", "pricing", "robots", "analytics"])
-async def test_a_role_starts_only_with_a_certificate_for_it(keys: Path, environ: dict[str, str], role: str) -> None:
+async def test_role_with_another_roles_certificate_raises(keys: Path, environ: dict[str, str], role: str) -> None:
     other = "pricing" if role != "pricing" else "inventory"
     url = {"GATEWAY_WEBHOOK_URL": "https://127.0.0.1:1"}
     with pytest.raises(StartError, match=f"TLS_CERT: it is not for {role}.autogrocery, but for {other}.autogrocery"):
@@ -223,17 +223,17 @@ async def test_a_role_starts_only_with_a_certificate_for_it(keys: Path, environ:
 
 
 @pytest.mark.parametrize("role", ["inventory", "robots", "analytics"])
-async def test_a_plain_url_beside_tls_stops_the_start(keys: Path, environ: dict[str, str], role: str) -> None:
+async def test_http_url_with_tls_set_raises(keys: Path, environ: dict[str, str], role: str) -> None:
     with pytest.raises(StartError, match="GATEWAY_WEBHOOK_URL: it begins with http://, and TLS_"):
         await started(role, {**environ, **pki.environment_of(role, keys)})
 
 
-def test_what_pki_makes_is_its_owners_and_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pki_init_writes_private_files_and_overwrites_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "new" / "keys"
     assert command(["pki", "init", "--dir", str(place)]) == 0
-    told = capsys.readouterr().out
-    assert "365 days" in told
-    assert "90 days" in told
+    printed = capsys.readouterr().out
+    assert "365 days" in printed
+    assert "90 days" in printed
     files = {path.name: path.read_bytes() for path in place.iterdir()}
     assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
     assert stat.S_IMODE(place.stat().st_mode) & 0o066 == 0
@@ -241,11 +241,11 @@ def test_what_pki_makes_is_its_owners_and_never_overwritten(tmp_path: Path, caps
     for name in files.keys() - {"ca.crt"}:
         (place / name).unlink()
     assert command(["pki", "init", "--dir", str(place)]) == 2
-    assert "is there: nothing is overwritten" in capsys.readouterr().err
+    assert "exists: nothing is overwritten" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in place.iterdir()} == {"ca.crt": files["ca.crt"]}
 
 
-def test_renewed_leaves_are_of_the_same_ca(own_keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pki_renew_replaces_leaves_and_keeps_the_ca(own_keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in own_keys.iterdir()}
     assert command(["pki", "renew", "--dir", str(own_keys)]) == 0
     after = {path.name: path.read_bytes() for path in own_keys.iterdir()}
@@ -256,22 +256,25 @@ def test_renewed_leaves_are_of_the_same_ca(own_keys: Path, capsys: pytest.Captur
     assert "pki init" in capsys.readouterr().err
 
 
-def test_a_ca_whose_time_is_over_signs_nothing() -> None:
-    with pytest.raises(StartError, match="the CA's time is over"):
-        issue(make_authority("old", 0), ("a",), 1, serves=True, calls=True)
+def test_expired_ca_raises_on_issue() -> None:
+    with pytest.raises(StartError, match="the CA has expired"):
+        issue(make_authority("old", 0), ("a",), 1, server_auth=True, client_auth=True)
 
 
-def test_a_leaf_does_not_outlive_its_ca() -> None:
+def test_leaf_expires_no_later_than_its_ca() -> None:
     from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
 
     authority = make_authority("young", 3)
-    leaf = issue(authority, ("a",), 90, serves=True, calls=True)
+    leaf = issue(authority, ("a",), 90, server_auth=True, client_auth=True)
     ends = [load_pem_x509_certificate(pem).not_valid_after_utc for pem in (leaf.certificate, authority.certificate)]
     assert ends == sorted(ends)
 
 
-def test_without_cryptography_pki_says_what_to_install(tmp_path: Path) -> None:
-    script = "import sys; sys.modules['cryptography'] = None; from autogrocery.__main__ import main; sys.exit(main(sys.argv[1:]))"
+def test_pki_without_cryptography_names_the_extra_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['cryptography'] = None;"
+        " from autogrocery.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", script, "pki", "init", "--dir", str(tmp_path / "keys")],
         capture_output=True,
@@ -284,7 +287,7 @@ def test_without_cryptography_pki_says_what_to_install(tmp_path: Path) -> None:
     assert not (tmp_path / "keys").exists()
 
 
-def test_commands_take_tls_settings_or_none(keys: Path, tmp_path: Path) -> None:
+def test_commands_use_tls_settings_if_set(keys: Path, tmp_path: Path) -> None:
     home = {"AUTOGROCERY_HOME": str(tmp_path)}
     assert operator_identity(home) is None
     found = operator_identity({**home, **pki.environment_of("operator", keys)})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
@@ -8,45 +7,36 @@ from msgspec import Struct
 
 from autogrocery.kit.pg.db import open_db
 from tests.harness.fake_peers import PRICES
-from tests.harness.gateway_actions import House, open_house
-from tests.proofs.battery.stage import FULL_SHELF, attempt, fresh, violations
+from tests.harness.gateway_actions import GatewayActions, open_gateway_actions
+from tests.proofs.battery.environment import FULL_SHELF, violations, with_new_device
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
 
-    from autogrocery.kit.pg.db import Db
 
-CONNECTIONS = 6
+class SharedGateway(Struct):
+    """The gateway that a module's tests share, and the name of the test by the user id of its device."""
 
-
-class Stage(Struct):
-    """What the cells of a module share, and which device belongs to which of them."""
-
-    house: House
-    cells: dict[int, str]
+    gateway: GatewayActions
+    test_names: dict[int, str]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(module_dsn: str) -> AsyncIterator[Stage]:
-    """Opened once; at the end the audit names the cell that has left a violation behind."""
-    async with open_db(module_dsn, application="tests") as db, open_house(db) as house:
-        house.shelf.stock.update(dict.fromkeys(PRICES, FULL_SHELF - house.shelf.stock["milk"]))
-        stage = Stage(house, {})
-        yield stage
-        guilty = [(one, stage.cells.get(user_id)) for one, user_id in await violations(house)]
+async def shared(module_dsn: str) -> AsyncIterator[SharedGateway]:
+    """Open it once a module; at the end the audit names the test whose order violates an invariant."""
+    async with open_db(module_dsn, application="tests") as db, open_gateway_actions(db) as gateway:
+        gateway.fake_inventory.stock.update(dict.fromkeys(PRICES, FULL_SHELF - gateway.fake_inventory.stock["milk"]))
+        shared = SharedGateway(gateway, {})
+        yield shared
+        guilty = [(one, shared.test_names.get(user_id)) for one, user_id in await violations(gateway)]
         assert guilty == []
 
 
-async def _connect(db: Db) -> None:
-    """Open the pool's connections, so that on a busy machine no cell waits for one longer than it may."""
-    await asyncio.gather(*(attempt(db.row("SELECT pg_sleep(0.1)")) for _ in range(CONNECTIONS)))
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def house(stage: Stage, request: pytest.FixtureRequest) -> House:
-    """The stage for one cell."""
-    made = await fresh(stage.house)
-    stage.cells[made.user_id] = request.node.name
+async def gateway(shared: SharedGateway, request: pytest.FixtureRequest) -> GatewayActions:
+    """The shared gateway with a device for one test."""
+    made = await with_new_device(shared.gateway)
+    shared.test_names[made.user_id] = request.node.name
     return made

@@ -1,4 +1,4 @@
-"""The steps of an order: what a request, the clock or a peer starts, each with its answer put into words."""
+"""The steps of an order: what a request, a loop or a webhook starts. Each returns its answer as text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.gateway.actions.expire import expire
-from autogrocery.gateway.actions.preview import keep_quota
+from autogrocery.gateway.actions.preview import enforce_preview_quota
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.core.order import TERMINAL, Fact, Order
-from autogrocery.gateway.store import due, orders
-from autogrocery.gateway.store.moves import Delivery
+from autogrocery.gateway.core.order import TERMINAL, Due, Fact, Order, WebhookDelivery
+from autogrocery.gateway.store import orders
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
-from tests.harness.order_truth import TAKEN
-from tests.proofs.battery.stage import impatient_sweep
+from tests.harness.expected_orders import DISPATCHED_STATES
+from tests.proofs.battery.environment import sweep_past_patience
 from tests.proofs.battery.states import ITEMS, KEY, PICKED_SHORT
 
 if TYPE_CHECKING:
@@ -23,109 +22,110 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-    from tests.harness.gateway_actions import House
+    from tests.harness.gateway_actions import GatewayActions
 
 
-async def confirm(house: House, order_id: UUID) -> str:
-    return _settled(*await house.confirm(order_id))
+async def confirm(gateway: GatewayActions, order_id: UUID) -> str:
+    return _settled(*await gateway.confirm(order_id))
 
 
-async def confirm_refused(house: House, order_id: UUID) -> str:
-    """Inventory has no robots; one that has assigned them before says so only when it is asked to release."""
-    _refuse(house)
-    return await confirm(house, order_id)
+async def confirm_refused(gateway: GatewayActions, order_id: UUID) -> str:
+    """Confirm while inventory refuses to assign; if it has assigned the order before, it reports so only in reply to a
+    release."""
+    _refuse(gateway)
+    return await confirm(gateway, order_id)
 
 
-def _refuse(house: House) -> None:
-    trouble = house.shelf.bend.get("AssignRobots")
+def _refuse(gateway: GatewayActions) -> None:
+    rewrite = gateway.fake_inventory.rewrite_reply.get("AssignRobots")
 
     def no(reply: inv.RobotResponse) -> inv.RobotResponse:
         reply.success = False
-        return trouble(reply) if trouble else reply
+        return rewrite(reply) if rewrite else reply
 
-    house.shelf.refuse_robots, house.shelf.bend["AssignRobots"] = True, no
+    gateway.fake_inventory.refuse_robots, gateway.fake_inventory.rewrite_reply["AssignRobots"] = True, no
 
 
-async def cancel(house: House, order_id: UUID) -> str:
-    return _settled(*await house.cancel(order_id))
+async def cancel(gateway: GatewayActions, order_id: UUID) -> str:
+    return _settled(*await gateway.cancel(order_id))
 
 
 def _settled(order: Order, settled: bool) -> str:
     return f"200 {order.status}" if settled else f"202 {order.dispatch}"
 
 
-async def preview(house: House, order_id: UUID) -> str:
-    """The preview that named the order, asked again with the same key."""
-    made = await house.preview(key=KEY, **ITEMS)
+async def preview(gateway: GatewayActions, order_id: UUID) -> str:
+    """Repeat the preview that created the order, with the same key."""
+    made = await gateway.preview(key=KEY, **ITEMS)
     assert made.order_id == order_id
     return f"201 {made.status}"
 
 
-async def preview_another(house: House, order_id: UUID) -> str:
-    """Another basket under the same key."""
-    made = await house.preview(key=KEY, **ITEMS | {"apple": 1})
+async def preview_another(gateway: GatewayActions, order_id: UUID) -> str:
+    """Preview another basket under the same key."""
+    made = await gateway.preview(key=KEY, **ITEMS | {"apple": 1})
     assert made.order_id == order_id
     return f"201 {made.status}"
 
 
-async def quota(house: House, _order_id: UUID) -> str:
-    await keep_quota(house.db, house.inventory, house.metrics, house.user_id, max_live=0)
+async def quota(gateway: GatewayActions, _order_id: UUID) -> str:
+    await enforce_preview_quota(gateway.store, gateway.inventory, gateway.metrics, gateway.user_id, max_live=0)
     return "kept"
 
 
-async def expiry(house: House, order_id: UUID) -> str:
-    return _row(await expire(house.db, house.inventory, house.metrics, order_id))
+async def expiry(gateway: GatewayActions, order_id: UUID) -> str:
+    return _row(await expire(gateway.store, gateway.inventory, gateway.metrics, order_id))
 
 
-async def sweeping(house: House, order_id: UUID) -> str:
-    found = due.Due(order_id, owed_s=1.0)
-    return _row(await sweep(house.db, house.inventory, house.metrics, found, patience_s=600.0))
+async def sweeping(gateway: GatewayActions, order_id: UUID) -> str:
+    found = Due(order_id, owed_s=1.0)
+    return _row(await sweep(gateway.store, gateway.inventory, gateway.metrics, found, give_up_after_s=600.0))
 
 
-async def sweeping_refused(house: House, order_id: UUID) -> str:
-    _refuse(house)
-    return await sweeping(house, order_id)
+async def sweeping_refused(gateway: GatewayActions, order_id: UUID) -> str:
+    _refuse(gateway)
+    return await sweeping(gateway, order_id)
 
 
-async def sweeping_impatient(house: House, order_id: UUID) -> str:
-    return _row(await impatient_sweep(house, order_id))
+async def sweeping_impatient(gateway: GatewayActions, order_id: UUID) -> str:
+    return _row(await sweep_past_patience(gateway, order_id))
 
 
 def _row(order: Order | None) -> str:
     return order.status.value if order else "nothing owed"
 
 
-async def reconciling(house: House, order_id: UUID) -> str:
-    await reconcile(house.db, house.inventory, house.metrics, order_id)
+async def reconciling(gateway: GatewayActions, order_id: UUID) -> str:
+    await reconcile(gateway.store, gateway.inventory, gateway.metrics, order_id)
     return "done"
 
 
-async def webhook_full(house: House, order_id: UUID) -> str:
-    return await _webhook(house, order_id, Fact.PICKED, None)
+async def webhook_full(gateway: GatewayActions, order_id: UUID) -> str:
+    return await _webhook(gateway, order_id, Fact.PICKED, None)
 
 
-async def webhook_short(house: House, order_id: UUID) -> str:
-    return await _webhook(house, order_id, Fact.PICKED, PICKED_SHORT)
+async def webhook_short(gateway: GatewayActions, order_id: UUID) -> str:
+    return await _webhook(gateway, order_id, Fact.PICKED, PICKED_SHORT)
 
 
-async def webhook_failed(house: House, order_id: UUID) -> str:
-    return await _webhook(house, order_id, Fact.NOTHING_PICKED, {})
+async def webhook_failed(gateway: GatewayActions, order_id: UUID) -> str:
+    return await _webhook(gateway, order_id, Fact.NOTHING_PICKED, {})
 
 
-async def _webhook(house: House, order_id: UUID, fact: Fact, picked: dict[str, int] | None) -> str:
-    """Inventory tells what is true of an order that robots have; for any other, it is a false word."""
-    known = await orders.get(house.db, order_id)
-    if known and known.status not in TERMINAL and house.shelf.state.get(str(order_id)) in TAKEN:
-        house.shelf.finish(str(order_id), picked)
-    delivery = Delivery("msg-1", bytes(32))
-    applied, status = await house.complete(order_id, fact, picked or None, delivery)
+async def _webhook(gateway: GatewayActions, order_id: UUID, fact: Fact, picked: dict[str, int] | None) -> str:
+    """Send inventory's webhook: true for a dispatched order that has not ended, false for any other."""
+    known = await orders.get(gateway.db, order_id)
+    if known and known.status not in TERMINAL and gateway.fake_inventory.state.get(str(order_id)) in DISPATCHED_STATES:
+        gateway.fake_inventory.finish(str(order_id), picked)
+    delivery = WebhookDelivery("msg-1", bytes(32))
+    applied, status = await gateway.complete(order_id, fact, picked or None, delivery)
     return f"{'applied' if applied else 'known'} {status}"
 
 
 class Step(Struct, frozen=True):
-    """A step, and the modules of gateway/actions that it is made of."""
+    """A step and the modules of gateway/actions that it runs."""
 
-    run: Callable[[House, UUID], Awaitable[str]]
+    run: Callable[[GatewayActions, UUID], Awaitable[str]]
     modules: str
 
 
@@ -147,13 +147,13 @@ STEPS: Final = {
 }
 
 
-async def said(step: str, house: House, order_id: UUID) -> str:
-    """Run a step; its answer in words, `404 order_not_found` and `in doubt` among them."""
+async def answer_of(step: str, gateway: GatewayActions, order_id: UUID) -> str:
+    """Run a step and return its answer: what it returns, a status code with a problem code, or `in doubt`."""
     try:
-        return await STEPS[step].run(house, order_id)
+        return await STEPS[step].run(gateway, order_id)
     except Refused as refusal:
         return f"{refusal.status} {refusal.code}"
-    except Unavailable as trouble:
-        return f"503 {trouble.code}"
+    except Unavailable as error:
+        return f"503 {error.code}"
     except InDoubt:
         return "in doubt"

@@ -1,7 +1,8 @@
-"""The battery's table: for every step and every state what is said, what the row becomes, and which calls are made.
+"""The battery's table: for every step in every state the expected answer, the row afterwards and the calls to peers.
 
-The rows for confirm and cancel are CONTRACT §2.1; the others are PROTOCOL §1 and §2. `calls` names each call to a peer, in
-order, with what is said and what the row becomes if that call gets no clear answer. `*` stands for all states not named.
+The cells of confirm and cancel repeat docs/CONTRACT.md#confirm-and-cancel, the others docs/PROTOCOL.md. `calls` maps
+each call to a peer, in order, to the answer and the row if that call stays in doubt. `*` stands for all states that are
+not named.
 """
 
 from __future__ import annotations
@@ -11,36 +12,36 @@ from typing import Final
 
 from msgspec import Struct
 
-from tests.proofs.battery.states import MAKERS, word_of_state
+from tests.proofs.battery.states import STATES, expected_row_state
 
-SAME: Final = ""  # the row stays what it is; the answer is the same again
+SAME: Final = ""  # as `becomes`: the row does not change; as `again`: the second answer equals the first
 Calls = Mapping[str, tuple[str, str]]
 
 
 class Cell(Struct, frozen=True):
-    """One cell. `again`: the answer to the same step run a second time, where it differs."""
+    """One cell: the answer of the step, the row afterwards, the calls, and the answer of the same step run again."""
 
-    says: str
+    answer: str
     becomes: str
     calls: Calls
     again: str
 
     @property
     def answers(self) -> set[str]:
-        return {self.says, self.again}
+        return {self.answer, self.again}
 
 
-class Never(Struct, frozen=True):
-    """A cell that can't come up, and why."""
+class Impossible(Struct, frozen=True):
+    """A cell that cannot occur, and why."""
 
     why: str
 
 
-def says(answer: str, becomes: str = SAME, calls: Calls | None = None, again: str = SAME) -> Cell:
+def expect(answer: str, becomes: str = SAME, calls: Calls | None = None, again: str = SAME) -> Cell:
     return Cell(answer, becomes, calls or {}, again or answer)
 
 
-def doubt(call: str, answer: str, becomes: str = SAME) -> Calls:
+def unanswered(call: str, answer: str, becomes: str = SAME) -> Calls:
     return {call: (answer, becomes)}
 
 
@@ -48,97 +49,102 @@ CANCELLED_LATER, EXPIRED_LATER, FAILED_LATER = (
     f"PREVIEWED releasing {status}" for status in ("CANCELLED", "EXPIRED", "FAILED")
 )
 WITHDRAWN_LATER = "PROCESSING releasing CANCELLED"
-ASSIGNS = doubt("AssignRobots", "202 in_doubt", "PREVIEWED in_doubt")
-REFUSED_THEN_RELEASES = {**ASSIGNS, **doubt("ReleaseItems", "202 releasing", FAILED_LATER)}
-LETS_GO = doubt("ReleaseItems", "202 releasing", CANCELLED_LATER)
-WITHDRAWS = doubt("ReleaseItems", "202 releasing", WITHDRAWN_LATER)
-ASSIGNS_LATER, RELEASES_LATER = doubt("AssignRobots", "in doubt"), doubt("ReleaseItems", "in doubt")
-GIVES_UP = doubt("ReleaseItems", "in doubt", FAILED_LATER)
+ASSIGNS = unanswered("AssignRobots", "202 in_doubt", "PREVIEWED in_doubt")
+REFUSED_THEN_RELEASES = {**ASSIGNS, **unanswered("ReleaseItems", "202 releasing", FAILED_LATER)}
+RELEASES = unanswered("ReleaseItems", "202 releasing", CANCELLED_LATER)
+WITHDRAWS = unanswered("ReleaseItems", "202 releasing", WITHDRAWN_LATER)
+ASSIGNS_LATER, RELEASES_LATER = unanswered("AssignRobots", "in doubt"), unanswered("ReleaseItems", "in doubt")
+GIVES_UP = unanswered("ReleaseItems", "in doubt", FAILED_LATER)
 REFUSED_THEN_GIVES_UP = {**ASSIGNS_LATER, **GIVES_UP}
-SUPERSEDES = doubt("ReleaseItems", "kept", CANCELLED_LATER)
-ASKS_FIRST = doubt("GetOrder", "503 inventory_unavailable")
-LOOKS = doubt("GetOrder", "in doubt")
+SUPERSEDES = unanswered("ReleaseItems", "kept", CANCELLED_LATER)
+CHECKS_GET_ORDER = unanswered("GetOrder", "503 inventory_unavailable")
+GETS_ORDER = unanswered("GetOrder", "in doubt")
 
 
 def _replays(status: str) -> Cell:
-    return says(f"201 {status}", calls={"Quote": (f"201 {status}", SAME), "ReserveItems": (f"201 {status}", SAME)})
+    return expect(f"201 {status}", calls={"Quote": (f"201 {status}", SAME), "ReserveItems": (f"201 {status}", SAME)})
 
 
 MISMATCH = "422 idempotency_mismatch"
-DIFFERS = says(MISMATCH, calls={"Quote": (MISMATCH, SAME), "ReserveItems": (MISMATCH, SAME)})
-MADE = says(
+DIFFERS = expect(MISMATCH, calls={"Quote": (MISMATCH, SAME), "ReserveItems": (MISMATCH, SAME)})
+MADE = expect(
     "201 PREVIEWED",
     "PREVIEWED",
     {"Quote": ("503 pricing_unavailable", SAME), "ReserveItems": ("503 inventory_unavailable", SAME)},
 )
 IDLE = "idle idle_assigned idle_finished"
 OVERDUE = "overdue overdue_assigned"
-DOUBTFUL = "in_doubt in_doubt_overdue in_doubt_assigned in_doubt_started"
+IN_DOUBT = "in_doubt in_doubt_overdue in_doubt_assigned in_doubt_started"
 RELEASING_CANCELLED = "releasing_cancelled releasing_cancelled_released releasing_cancelled_started"
 RELEASING_EXPIRED = "releasing_expired releasing_expired_assigned"
 RELEASING_FAILED = "releasing_failed releasing_failed_assigned"
+RELEASING_DISPATCHED = "releasing_cancelled_started releasing_expired_assigned releasing_failed_assigned"
+RELEASING_UNDISPATCHED = "releasing_expired releasing_failed releasing_cancelled releasing_cancelled_released"
 RELEASING = f"{RELEASING_CANCELLED} {RELEASING_EXPIRED} {RELEASING_FAILED}"
-WITHDRAWING = "processing_releasing processing_releasing_started"
-BEGUN = "processing_started processing_finished processing_in_vain processing_kept"
-PROCESSING = f"processing processing_withdrawn {BEGUN}"
+BEING_WITHDRAWN = "processing_releasing processing_releasing_started"
+PICKING = "processing_started processing_finished processing_in_vain processing_kept"
+PROCESSING = f"processing processing_withdrawn {PICKING}"
 COMPLETED = "completed completed_short"
 CANCELLED = "cancelled cancelled_dispatched"
 ENDED = f"{COMPLETED} failed_dispatched failed {CANCELLED} expired"
 
-MISSING = says("404 order_not_found")
-NO_ROBOTS, GONE, TOO_LATE = says("409 no_robots"), says("410 hold_expired"), says("409 too_late_to_cancel")
+MISSING = expect("404 order_not_found")
+NO_ROBOTS, GONE, TOO_LATE = expect("409 no_robots"), expect("410 hold_expired"), expect("409 too_late_to_cancel")
 CONFIRMED_BEFORE: Final = {
     "nothing": MISSING,
     OVERDUE: GONE,
-    RELEASING_CANCELLED: says("409 order_cancelled"),
+    RELEASING_CANCELLED: expect("409 order_cancelled"),
     RELEASING_EXPIRED: GONE,
-    RELEASING_FAILED: says("202 releasing"),
-    f"{PROCESSING} {WITHDRAWING}": says("200 PROCESSING"),
-    COMPLETED: says("200 COMPLETED"),
-    "failed_dispatched": says("200 FAILED"),
+    RELEASING_FAILED: expect("202 releasing"),
+    f"{PROCESSING} {BEING_WITHDRAWN}": expect("200 PROCESSING"),
+    COMPLETED: expect("200 COMPLETED"),
+    "failed_dispatched": expect("200 FAILED"),
     "failed": NO_ROBOTS,
-    CANCELLED: says("409 order_cancelled"),
+    CANCELLED: expect("409 order_cancelled"),
     "expired": GONE,
 }
-NOTHING_OWED = says("nothing owed")
+NOTHING_OWED = expect("nothing owed")
 RELEASED_BY_SWEEPER: Final = {
-    "releasing_cancelled releasing_cancelled_released": says("CANCELLED", "CANCELLED", RELEASES_LATER, "nothing owed"),
-    "releasing_expired": says("EXPIRED", "EXPIRED", RELEASES_LATER, "nothing owed"),
-    "releasing_failed": says("FAILED", "FAILED", RELEASES_LATER, "nothing owed"),
-    "processing_releasing": says("CANCELLED", "CANCELLED", RELEASES_LATER, "nothing owed"),
-    "releasing_cancelled_started releasing_expired_assigned releasing_failed_assigned processing_releasing_started": says(
+    "releasing_cancelled releasing_cancelled_released": expect(
+        "CANCELLED", "CANCELLED", RELEASES_LATER, "nothing owed"
+    ),
+    "releasing_expired": expect("EXPIRED", "EXPIRED", RELEASES_LATER, "nothing owed"),
+    "releasing_failed": expect("FAILED", "FAILED", RELEASES_LATER, "nothing owed"),
+    "processing_releasing": expect("CANCELLED", "CANCELLED", RELEASES_LATER, "nothing owed"),
+    f"{RELEASING_DISPATCHED} processing_releasing_started": expect(
         "PROCESSING", "PROCESSING", RELEASES_LATER, "nothing owed"
     ),
     "*": NOTHING_OWED,
 }
 KNOWN: Final = {
-    COMPLETED: says("known COMPLETED"),
-    "failed failed_dispatched": says("known FAILED"),
-    CANCELLED: says("known CANCELLED"),
-    "expired": says("known EXPIRED"),
+    COMPLETED: expect("known COMPLETED"),
+    "failed failed_dispatched": expect("known FAILED"),
+    CANCELLED: expect("known CANCELLED"),
+    "expired": expect("known EXPIRED"),
     "nothing": MISSING,
-    "idle overdue": says("409 not_dispatched", calls=ASKS_FIRST),
-    f"in_doubt in_doubt_overdue processing_withdrawn releasing_expired releasing_failed {RELEASING_CANCELLED.rpartition(' ')[0]}": Never(
-        "inventory would be telling of an order that it has not: a signed lie, which K5 excludes"
+    "idle overdue": expect("409 not_dispatched", calls=CHECKS_GET_ORDER),
+    f"in_doubt in_doubt_overdue processing_withdrawn {RELEASING_UNDISPATCHED}": Impossible(
+        "a signed webhook for an order unknown to inventory: docs/PROTOCOL.md#what-a-peer-promises, K5, excludes it"
     ),
 }
-TAKEN_UNTOLD = "idle_assigned idle_finished overdue_assigned"
-TAKEN_TOLD = (
-    "in_doubt_assigned in_doubt_started releasing_cancelled_started releasing_expired_assigned releasing_failed_assigned"
-    f" processing {BEGUN} {WITHDRAWING}"
-)
+DISPATCHED_IDLE = "idle_assigned idle_finished overdue_assigned"
+DISPATCHED_KNOWN = f"in_doubt_assigned in_doubt_started {RELEASING_DISPATCHED} processing {PICKING} {BEING_WITHDRAWN}"
 
 
-def _told(status: str, row: str) -> dict[str, Cell | Never]:
+def _webhook_cells(status: str, row: str) -> dict[str, Cell | Impossible]:
     applied, known = f"applied {status}", f"known {status}"
-    return {**KNOWN, TAKEN_UNTOLD: says(applied, row, ASKS_FIRST, known), TAKEN_TOLD: says(applied, row, again=known)}
+    return {
+        **KNOWN,
+        DISPATCHED_IDLE: expect(applied, row, CHECKS_GET_ORDER, known),
+        DISPATCHED_KNOWN: expect(applied, row, again=known),
+    }
 
 
-ROWS: Final[dict[str, dict[str, Cell | Never]]] = {
+ROWS: Final[dict[str, dict[str, Cell | Impossible]]] = {
     "preview": {
         "nothing": MADE,
-        f"{IDLE} {OVERDUE} {DOUBTFUL} {RELEASING}": _replays("PREVIEWED"),
-        f"{PROCESSING} {WITHDRAWING}": _replays("PROCESSING"),
+        f"{IDLE} {OVERDUE} {IN_DOUBT} {RELEASING}": _replays("PREVIEWED"),
+        f"{PROCESSING} {BEING_WITHDRAWN}": _replays("PROCESSING"),
         COMPLETED: _replays("COMPLETED"),
         "failed failed_dispatched": _replays("FAILED"),
         CANCELLED: _replays("CANCELLED"),
@@ -146,86 +152,89 @@ ROWS: Final[dict[str, dict[str, Cell | Never]]] = {
     },
     "preview_another": {"nothing": MADE, "*": DIFFERS},
     "quota": {
-        "idle overdue": says("kept", "CANCELLED", SUPERSEDES),
-        TAKEN_UNTOLD: says("kept", "PROCESSING", SUPERSEDES),
-        "*": says("kept"),
+        "idle overdue": expect("kept", "CANCELLED", SUPERSEDES),
+        DISPATCHED_IDLE: expect("kept", "PROCESSING", SUPERSEDES),
+        "*": expect("kept"),
     },
-    "confirm": {**CONFIRMED_BEFORE, f"{IDLE} {DOUBTFUL}": says("200 PROCESSING", "PROCESSING", ASSIGNS)},
+    "confirm": {**CONFIRMED_BEFORE, f"{IDLE} {IN_DOUBT}": expect("200 PROCESSING", "PROCESSING", ASSIGNS)},
     "confirm_refused": {
         **CONFIRMED_BEFORE,
-        "idle in_doubt in_doubt_overdue": says("409 no_robots", "FAILED", REFUSED_THEN_RELEASES),
-        "idle_assigned idle_finished in_doubt_assigned in_doubt_started": says(
+        "idle in_doubt in_doubt_overdue": expect("409 no_robots", "FAILED", REFUSED_THEN_RELEASES),
+        "idle_assigned idle_finished in_doubt_assigned in_doubt_started": expect(
             "200 PROCESSING", "PROCESSING", REFUSED_THEN_RELEASES
         ),
     },
     "cancel": {
         "nothing": MISSING,
-        "idle idle_assigned in_doubt in_doubt_overdue in_doubt_assigned": says("200 CANCELLED", "CANCELLED", LETS_GO),
-        "idle_finished in_doubt_started": says("409 too_late_to_cancel", "PROCESSING", LETS_GO),
+        "idle idle_assigned in_doubt in_doubt_overdue in_doubt_assigned": expect(
+            "200 CANCELLED", "CANCELLED", RELEASES
+        ),
+        "idle_finished in_doubt_started": expect("409 too_late_to_cancel", "PROCESSING", RELEASES),
         OVERDUE: GONE,
-        f"{RELEASING} {WITHDRAWING}": says("202 releasing"),
-        "processing processing_withdrawn": says("200 CANCELLED", "CANCELLED", WITHDRAWS),
-        BEGUN: says("409 too_late_to_cancel", calls=WITHDRAWS),
+        f"{RELEASING} {BEING_WITHDRAWN}": expect("202 releasing"),
+        "processing processing_withdrawn": expect("200 CANCELLED", "CANCELLED", WITHDRAWS),
+        PICKING: expect("409 too_late_to_cancel", calls=WITHDRAWS),
         f"{COMPLETED} failed_dispatched failed": TOO_LATE,
-        CANCELLED: says("200 CANCELLED"),
+        CANCELLED: expect("200 CANCELLED"),
         "expired": GONE,
     },
     "expiry": {
         **RELEASED_BY_SWEEPER,
-        "overdue": says("EXPIRED", "EXPIRED", doubt("ReleaseItems", "in doubt", EXPIRED_LATER), "nothing owed"),
-        "overdue_assigned": says(
-            "PROCESSING", "PROCESSING", doubt("ReleaseItems", "in doubt", EXPIRED_LATER), "nothing owed"
+        "overdue": expect("EXPIRED", "EXPIRED", unanswered("ReleaseItems", "in doubt", EXPIRED_LATER), "nothing owed"),
+        "overdue_assigned": expect(
+            "PROCESSING", "PROCESSING", unanswered("ReleaseItems", "in doubt", EXPIRED_LATER), "nothing owed"
         ),
     },
-    "sweeping": {**RELEASED_BY_SWEEPER, DOUBTFUL: says("PROCESSING", "PROCESSING", ASSIGNS_LATER, "nothing owed")},
+    "sweeping": {**RELEASED_BY_SWEEPER, IN_DOUBT: expect("PROCESSING", "PROCESSING", ASSIGNS_LATER, "nothing owed")},
     "sweeping_refused": {
         **RELEASED_BY_SWEEPER,
-        "in_doubt in_doubt_overdue": says("FAILED", "FAILED", REFUSED_THEN_GIVES_UP, "nothing owed"),
-        "in_doubt_assigned in_doubt_started": says("PROCESSING", "PROCESSING", REFUSED_THEN_GIVES_UP, "nothing owed"),
+        "in_doubt in_doubt_overdue": expect("FAILED", "FAILED", REFUSED_THEN_GIVES_UP, "nothing owed"),
+        "in_doubt_assigned in_doubt_started": expect("PROCESSING", "PROCESSING", REFUSED_THEN_GIVES_UP, "nothing owed"),
     },
     "sweeping_impatient": {
         **RELEASED_BY_SWEEPER,
-        "in_doubt in_doubt_overdue": says("FAILED", "FAILED", GIVES_UP, "nothing owed"),
-        "in_doubt_assigned in_doubt_started": says("PROCESSING", "PROCESSING", GIVES_UP, "nothing owed"),
+        "in_doubt in_doubt_overdue": expect("FAILED", "FAILED", GIVES_UP, "nothing owed"),
+        "in_doubt_assigned in_doubt_started": expect("PROCESSING", "PROCESSING", GIVES_UP, "nothing owed"),
     },
     "reconciling": {
-        f"nothing {IDLE} {OVERDUE} {DOUBTFUL} {RELEASING} failed expired": Never(
-            "claimed as PROCESSING, from where no way leads here"
+        f"nothing {IDLE} {OVERDUE} {IN_DOUBT} {RELEASING} failed expired": Impossible(
+            "it was claimed as PROCESSING, from where no transition leads here"
         ),
-        "processing_finished": says("done", "COMPLETED PARTIAL", LOOKS),
-        "processing_in_vain": says("done", "FAILED", LOOKS),
-        "processing_withdrawn": says(
-            "done", "CANCELLED", {**LOOKS, **doubt("ReleaseItems", "in doubt", WITHDRAWN_LATER)}
+        "processing_finished": expect("done", "COMPLETED PARTIAL", GETS_ORDER),
+        "processing_in_vain": expect("done", "FAILED", GETS_ORDER),
+        "processing_withdrawn": expect(
+            "done", "CANCELLED", {**GETS_ORDER, **unanswered("ReleaseItems", "in doubt", WITHDRAWN_LATER)}
         ),
-        "cancelled_dispatched cancelled": says("done", calls={**LOOKS, **RELEASES_LATER}),
-        f"processing processing_started processing_kept {WITHDRAWING} {COMPLETED} failed_dispatched": says(
-            "done", calls=LOOKS
+        "cancelled_dispatched cancelled": expect("done", calls={**GETS_ORDER, **RELEASES_LATER}),
+        f"processing processing_started processing_kept {BEING_WITHDRAWN} {COMPLETED} failed_dispatched": expect(
+            "done", calls=GETS_ORDER
         ),
     },
-    "webhook_full": _told("COMPLETED", "COMPLETED FULL"),
-    "webhook_short": _told("COMPLETED", "COMPLETED PARTIAL"),
-    "webhook_failed": _told("FAILED", "FAILED"),
+    "webhook_full": _webhook_cells("COMPLETED", "COMPLETED FULL"),
+    "webhook_short": _webhook_cells("COMPLETED", "COMPLETED PARTIAL"),
+    "webhook_failed": _webhook_cells("FAILED", "FAILED"),
 }
 
 
-def _spread(step: str) -> dict[str, Cell | Never]:
-    """Each state with its cell; raises ValueError for one that stands in no row, in two, or is none."""
-    found: dict[str, Cell | Never] = {}
+def _spread(step: str) -> dict[str, Cell | Impossible]:
+    """Return the cell of each state; raises ValueError if a state has no cell or two, or does not exist."""
+    found: dict[str, Cell | Impossible] = {}
     for states, cell in ROWS[step].items():
         for state in states.split():
-            if state in found or (state != "*" and state not in MAKERS):
-                raise ValueError(f"{step}: {state} stands twice, or is no state")
+            if state in found or (state != "*" and state not in STATES):
+                raise ValueError(f"{step}: {state} has two cells, or is no state")
             found[state] = cell
     others = found.pop("*", None)
     if others is not None:
-        found |= {state: others for state in MAKERS if state not in found}
-    if missing := MAKERS.keys() - found.keys():
+        found |= {state: others for state in STATES if state not in found}
+    if missing := STATES.keys() - found.keys():
         raise ValueError(f"{step}: no cell for {sorted(missing)}")
     return found
 
 
-# What the slower of two may be told besides: the row between promise and answer, and "ask again, same call".
-MEANWHILE: Final = {
+# A second answer that the slower of two concurrent calls may get: the row between promise and answer, or a 503 to
+# retry.
+CONCURRENT_ANSWERS: Final = {
     "cancel": "202 releasing",
     "confirm_refused": "202 releasing",
     "webhook_full": "503 order_busy",
@@ -245,4 +254,4 @@ def cell_of(step: str, state: str) -> Cell:
 
 
 def row_after(state: str, becomes: str) -> str:
-    return becomes or word_of_state(state)
+    return becomes or expected_row_state(state)

@@ -1,4 +1,4 @@
-"""Accounts: every step in every state, twice in a row and twice at once."""
+"""Account actions: every step in every state, run twice in a row and twice at once."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from autogrocery.gateway.actions.log_in import Issuing, change_password, log_in, refresh
+from autogrocery.gateway.actions.change_password import change_password
+from autogrocery.gateway.actions.issue_tokens import TokenSettings
+from autogrocery.gateway.actions.log_in import log_in
+from autogrocery.gateway.actions.refresh import refresh
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import Kind
 from autogrocery.gateway.store import devices
 from autogrocery.kit.errors import Refused
 from autogrocery.kit.pg.db import Db, open_db
 from autogrocery.kit.process.clock import uuid7
-from autogrocery.kit.security.passwords import SMALLEST_COST, Passwords, open_passwords
+from autogrocery.kit.security.passwords import SMALLEST_COST, PasswordHasher, open_password_hasher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PASSWORD, NEW_PASSWORD = "correct horse battery", "a staple that is new"
-ISSUING = Issuing(b"devices-of-a-test-sign-with-this", b"robots-of-a-test-sign-with-this-", 900, 3_600)
+ISSUING = TokenSettings(b"devices-of-a-test-sign-with-this", b"robots-of-a-test-sign-with-this-", 900, 3_600)
 NO = "401 invalid_credentials"
-# what is said the first time, the second time, and by both at once in any order
+# the first and the second answer; run at once, both in any order
 ACCOUNT_CELLS: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("register", "unknown"): ("201", "409 device_taken"),
     ("register", "known"): ("409 device_taken", "409 device_taken"),
@@ -34,22 +37,22 @@ ACCOUNT_CELLS: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("log_in", "known"): ("200", "200"),
     ("log_in", "disabled"): (NO, NO),
     ("refresh", "unknown"): ("401 invalid_token", "401 invalid_token"),
-    ("refresh", "known"): ("200", "200"),  # a lost answer is forgiven for ten seconds
+    ("refresh", "known"): ("200", "200"),  # a lost answer may be repeated for ten seconds
     ("refresh", "disabled"): ("401 invalid_token", "401 invalid_token"),
     ("change_password", "unknown"): (NO, NO),
-    ("change_password", "known"): ("204", NO),  # the old one is wrong now
+    ("change_password", "known"): ("204", NO),  # the old password is wrong now
     ("change_password", "disabled"): ("204", NO),
 }
 
 
 class Registry(Struct):
     db: Db
-    passwords: Passwords
+    passwords: PasswordHasher
     device_id: str = ""
     user_id: int = 0
     token: str = "x" * 43
 
-    async def come_to(self, state: str) -> None:
+    async def reach(self, state: str) -> None:
         self.device_id = f"fridge-{uuid7().hex}"
         if state != "unknown":
             self.user_id = await register(self.db, self.passwords, self.device_id, PASSWORD)
@@ -59,7 +62,7 @@ class Registry(Struct):
         if state == "disabled":
             await devices.disable(self.db, self.device_id, Kind.DEVICE)
 
-    async def said(self, step: str) -> str:
+    async def answer_of(self, step: str) -> str:
         ports: tuple[Any, ...] = self.db, self.passwords
         try:
             match step:
@@ -84,9 +87,10 @@ class Registry(Struct):
         return count
 
     async def newest_tokens(self) -> list[int]:
-        """How many tokens of each family have not been replaced: one, or the family would never end."""
+        """Return by family how many tokens have not been replaced: one, or the family would never end."""
         rows = await self.db.rows(
-            "SELECT count(*) FILTER (WHERE replaced_at IS NULL) AS n FROM refresh_tokens WHERE user_id = $1 GROUP BY family",
+            "SELECT count(*) FILTER (WHERE replaced_at IS NULL) AS n FROM refresh_tokens"
+            " WHERE user_id = $1 GROUP BY family",
             self.user_id,
         )
         return [row["n"] for row in rows]
@@ -96,7 +100,7 @@ class Registry(Struct):
 async def opened(module_dsn: str) -> AsyncIterator[Registry]:
     async with (
         open_db(module_dsn, application="tests") as db,
-        open_passwords(SMALLEST_COST) as passwords,
+        open_password_hasher(SMALLEST_COST) as passwords,
     ):
         yield Registry(db, passwords)
 
@@ -108,12 +112,14 @@ async def registry(opened: Registry) -> Registry:
 
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize(("step", "state"), ACCOUNT_CELLS)
-async def test_an_account_step_twice(registry: Registry, step: str, state: str, *, at_once: bool) -> None:
-    await registry.come_to(state)
+async def test_an_account_step_run_twice_gives_the_listed_answers(
+    registry: Registry, step: str, state: str, *, at_once: bool
+) -> None:
+    await registry.reach(state)
     if at_once:
-        answers = await asyncio.gather(registry.said(step), registry.said(step))
+        answers = await asyncio.gather(registry.answer_of(step), registry.answer_of(step))
     else:
-        answers = [await registry.said(step), await registry.said(step)]
+        answers = [await registry.answer_of(step), await registry.answer_of(step)]
     expected = ACCOUNT_CELLS[step, state]
     assert (sorted(answers) if at_once else answers) == (sorted(expected) if at_once else list(expected))
     assert await registry.accounts() == (state != "unknown" or step == "register")

@@ -1,10 +1,9 @@
-"""The receipt of a completed order: one mail by its Message-ID, whatever the mail server says or keeps to itself."""
+"""The receipt of a completed order has one Message-ID, whatever the mail server answers or does not answer."""
 
 from __future__ import annotations
 
 import asyncio
-from email import message_from_bytes
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -13,9 +12,9 @@ from autogrocery.gateway.peers.mail import Mail
 from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from autogrocery.lab.ports import free_ports
-from tests.harness.mail_server import serve_postbox
-from tests.proofs.battery.stage import trace
-from tests.proofs.battery.states import MAKERS
+from tests.harness.mail_server import Mailbox, serve_smtp
+from tests.proofs.battery.environment import snapshot
+from tests.proofs.battery.states import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,100 +22,86 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.kit.pg.db import Row
-    from tests.harness.gateway_actions import House
+    from tests.harness.gateway_actions import GatewayActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-STATES: Final = ("completed", "completed_short")
-
-
-class Postbox:
-    """Takes mail; answers `says` after it has taken it or (`before`) instead of taking it."""
-
-    def __init__(self) -> None:
-        self.message_ids: list[str] = []
-        self.says = "250 OK"
-        self.before = True
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
-        if self.says.startswith("250") or not self.before:
-            self.message_ids.append(str(message_from_bytes(envelope.content)["Message-ID"]))
-        return self.says
+COMPLETED: Final = ("completed", "completed_short")
 
 
 @pytest.fixture
-def postbox() -> Iterator[tuple[Postbox, Mail]]:
-    box = Postbox()
-    with serve_postbox(box) as place:
-        yield box, Mail(f"smtp://{place}", None)  # type: ignore[arg-type]
+def mailbox() -> Iterator[tuple[Mailbox, Mail]]:
+    box = Mailbox()
+    with serve_smtp(box) as address:
+        yield box, Mail(f"smtp://{address}", None)  # type: ignore[arg-type]
 
 
-def relay(house: House, mail: Mail) -> Outbox:
+def relay(gateway: GatewayActions, mail: Mail) -> Outbox:
     async def deliver(row: Row) -> None:
-        await send_receipt(house.db, mail, row["order_id"], "mart-test")
+        await send_receipt(gateway.db, mail, row["order_id"], "mart-test")
 
-    return Outbox(house.db, "receipt_outbox", ("order_id",), deliver)
-
-
-async def finished(house: House, state: str) -> UUID:
-    await house.db.run("UPDATE smart_devices SET email = 'kitchen@home.example' WHERE id = $1", house.user_id)
-    return await MAKERS[state](house)
+    return Outbox(gateway.db, "receipt_outbox", ("order_id",), deliver)
 
 
-async def stands(house: House, order_id: UUID) -> str:
-    row = await house.db.row("SELECT * FROM receipt_outbox WHERE order_id = $1", order_id)
+async def finished_with_contact(gateway: GatewayActions, state: str) -> UUID:
+    await gateway.db.run("UPDATE smart_devices SET email = 'kitchen@home.example' WHERE id = $1", gateway.user_id)
+    return await STATES[state](gateway)
+
+
+async def outbox_state(gateway: GatewayActions, order_id: UUID) -> str:
+    row = await gateway.db.row("SELECT * FROM receipt_outbox WHERE order_id = $1", order_id)
     assert row is not None
     return "done" if row["done_at"] else "buried" if row["dead_at"] else "due"
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", COMPLETED)
 async def test_a_receipt_relayed_twice_is_one_mail(
-    house: House, postbox: tuple[Postbox, Mail], state: str, *, at_once: bool
+    gateway: GatewayActions, mailbox: tuple[Mailbox, Mail], state: str, *, at_once: bool
 ) -> None:
-    box, mail = postbox
-    order_id = await finished(house, state)
-    before = await trace(house, order_id)
+    box, mail = mailbox
+    order_id = await finished_with_contact(gateway, state)
+    before = await snapshot(gateway, order_id)
     if at_once:
-        await asyncio.gather(relay(house, mail).relay(), relay(house, mail).relay())
+        await asyncio.gather(relay(gateway, mail).relay(), relay(gateway, mail).relay())
     else:
-        await relay(house, mail).relay()
-        await relay(house, mail).relay()
-    assert (box.message_ids, await stands(house, order_id)) == ([f"<{order_id}@autogrocery.invalid>"], "done")
-    assert await trace(house, order_id) == before
+        await relay(gateway, mail).relay()
+        await relay(gateway, mail).relay()
+    assert (box.message_ids, await outbox_state(gateway, order_id)) == ([f"<{order_id}@autogrocery.invalid>"], "done")
+    assert await snapshot(gateway, order_id) == before
 
 
-@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("keeps_rejected", [False, True])
 @pytest.mark.parametrize(
-    ("says", "stood"),
+    ("reply", "state_after"),
     [("451 later", "due"), ("421 going down", "due"), ("552 full", "buried"), ("554 never", "buried")],
 )
-async def test_a_refused_receipt_waits_or_is_buried_and_costs_the_order_nothing(
-    house: House, postbox: tuple[Postbox, Mail], says: str, stood: str, *, before: bool
+async def test_a_refused_receipt_is_retried_or_buried_and_leaves_the_order_unchanged(
+    gateway: GatewayActions, mailbox: tuple[Mailbox, Mail], reply: str, state_after: str, *, keeps_rejected: bool
 ) -> None:
-    box, mail = postbox
-    box.says, box.before = says, before
-    order_id = await finished(house, "completed")
-    unchanged = await trace(house, order_id)
-    await relay(house, mail).relay()
-    assert await stands(house, order_id) == stood
-    box.says = "250 OK"
-    await _later(house, order_id, relay(house, mail))
-    assert await stands(house, order_id) == ("done" if stood == "due" else "buried")
+    box, mail = mailbox
+    box.reply, box.keeps_rejected = reply, keeps_rejected
+    order_id = await finished_with_contact(gateway, "completed")
+    unchanged = await snapshot(gateway, order_id)
+    await relay(gateway, mail).relay()
+    assert await outbox_state(gateway, order_id) == state_after
+    box.reply = "250 OK"
+    await _later(gateway, order_id, relay(gateway, mail))
+    assert await outbox_state(gateway, order_id) == ("done" if state_after == "due" else "buried")
     assert set(box.message_ids) <= {f"<{order_id}@autogrocery.invalid>"}
-    assert await trace(house, order_id) == unchanged
+    assert await snapshot(gateway, order_id) == unchanged
 
 
 @pytest.mark.parametrize("mode", [Mode.ERROR_BEFORE, Mode.EFFECT_THEN_ERROR])
-async def test_a_receipt_in_doubt_is_sent_again_as_the_same_mail(
-    house: House, postbox: tuple[Postbox, Mail], mode: Mode
+async def test_a_receipt_in_doubt_is_sent_again_with_the_same_message_id(
+    gateway: GatewayActions, mailbox: tuple[Mailbox, Mail], mode: Mode
 ) -> None:
-    box, mail = postbox
-    order_id = await finished(house, "completed")
+    box, mail = mailbox
+    order_id = await finished_with_contact(gateway, "completed")
     with arm(Fault("mail.send", mode)):
-        await relay(house, mail).relay()
-    assert await stands(house, order_id) == "due"
-    await _later(house, order_id, relay(house, mail))
-    assert await stands(house, order_id) == "done"
+        await relay(gateway, mail).relay()
+    assert await outbox_state(gateway, order_id) == "due"
+    await _later(gateway, order_id, relay(gateway, mail))
+    assert await outbox_state(gateway, order_id) == "done"
     assert len(box.message_ids) == (2 if mode is Mode.EFFECT_THEN_ERROR else 1)
     assert set(box.message_ids) == {f"<{order_id}@autogrocery.invalid>"}
 
@@ -125,17 +110,17 @@ def names(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
 
 
-async def _later(house: House, order_id: UUID, outbox: Outbox) -> None:
-    await house.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE order_id = $1", order_id)
+async def _later(gateway: GatewayActions, order_id: UUID, outbox: Outbox) -> None:
+    await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE order_id = $1", order_id)
     await outbox.relay()
 
 
-async def test_a_mail_server_that_is_not_there_is_asked_again(house: House, tmp_path: Path) -> None:
-    order_id = await finished(house, "completed")
+async def test_an_unreachable_mail_server_is_retried(gateway: GatewayActions, tmp_path: Path) -> None:
+    order_id = await finished_with_contact(gateway, "completed")
     (port,) = free_ports(1)
-    await relay(house, Mail(f"smtp://127.0.0.1:{port}", tmp_path)).relay()
-    assert await stands(house, order_id) == "due"
+    await relay(gateway, Mail(f"smtp://127.0.0.1:{port}", tmp_path)).relay()
+    assert await outbox_state(gateway, order_id) == "due"
     for _ in range(2):
-        await _later(house, order_id, relay(house, Mail("", tmp_path)))
+        await _later(gateway, order_id, relay(gateway, Mail("", tmp_path)))
         assert names(tmp_path) == [f"{order_id}.eml"]
-    assert await stands(house, order_id) == "done"
+    assert await outbox_state(gateway, order_id) == "done"

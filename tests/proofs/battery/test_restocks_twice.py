@@ -1,4 +1,4 @@
-"""Restocks: every step in every state, run twice, both at once, and with each of its calls unclear."""
+"""Restocks: every step in every state, run twice in a row and twice at once, and with each of its calls in doubt."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pytest_asyncio
 from msgspec import Struct
 
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
-from autogrocery.gateway.actions.take_in import take_in
+from autogrocery.gateway.actions.submit_restock import submit_restock
 from autogrocery.gateway.core.restock import RESTOCK_TERMINAL, Restock, RestockStatus
 from autogrocery.gateway.store import restocks
-from tests.harness.fake_depot import Depot, open_depot
 from tests.harness.fake_peers import RestockState
+from tests.harness.truck_actions import TruckActions, open_truck
+from tests.proofs.battery.environment import clear_faults
 from tests.proofs.battery.restock_table import (
     CELLS,
-    MAKERS,
+    STATES,
+    answer_of,
     cell_of,
+    expected_row_state,
     id_of,
     row_after,
-    said,
-    word,
-    word_of_state,
+    row_state,
 )
-from tests.proofs.battery.stage import calm
-from tests.proofs.battery.test_peers_unclear import NOT_OK
+from tests.proofs.battery.test_calls_in_doubt import NOT_OK
 
 if TYPE_CHECKING:
     import grpc
 
-    from tests.harness.gateway_actions import House
+    from tests.harness.gateway_actions import GatewayActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PRICING: Final = "UpdateStockMetrics"
@@ -41,79 +41,85 @@ ENDS: Final = {RestockState.RECEIVED: "RECEIVED", RestockState.REJECTED: "REJECT
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def depot(house: House) -> Depot:
-    return await open_depot(house)
+async def truck(gateway: GatewayActions) -> TruckActions:
+    return await open_truck(gateway)
 
 
-class Trace(Struct, frozen=True):
-    """All that a step may have changed: what must be the same after it is run again."""
+class Snapshot(Struct, frozen=True):
+    """Everything that a step may change; a repeated step must leave it equal."""
 
     row: Restock | None
     path: list[str]
-    told: list[str]
+    published: list[str]
     arrivals: int
 
 
-async def trace(depot: Depot) -> Trace:
-    order_id = id_of(depot)
-    row = await restocks.get(depot.house.db, order_id)
-    return Trace(
-        row, await depot.path(order_id), depot.told(order_id), depot.house.shelf.arrivals.get(str(order_id), 0)
+async def snapshot(truck: TruckActions) -> Snapshot:
+    order_id = id_of(truck)
+    row = await restocks.get(truck.gateway.db, order_id)
+    return Snapshot(
+        row,
+        await truck.path(order_id),
+        truck.published(order_id),
+        truck.gateway.fake_inventory.arrivals.get(str(order_id), 0),
     )
 
 
-async def settle(depot: Depot) -> None:
-    """Let the trouble go and the loops run: the restock must come to what inventory has of it, owe nothing, and all be told."""
-    house, order_id = depot.house, id_of(depot)
-    calm(house)
-    row = await restocks.get(house.db, order_id)
+async def check_final_state(truck: TruckActions) -> None:
+    """Clear the faults and run the loops: the restock must agree with inventory, owe nothing and have published every
+    change."""
+    gateway, order_id = truck.gateway, id_of(truck)
+    clear_faults(gateway)
+    row = await restocks.get(gateway.db, order_id)
     if row is None:
         return
-    row = await take_in(house.db, house.inventory, house.pricing, house.metrics, order_id)
+    row = await submit_restock(gateway.db, gateway.inventory, gateway.pricing, gateway.metrics, order_id)
     if row and row.status not in RESTOCK_TERMINAL:
-        await reconcile_restock(house.db, house.inventory, house.metrics, order_id)
-    found = await trace(depot)
+        await reconcile_restock(gateway.db, gateway.inventory, gateway.metrics, order_id)
+    found = await snapshot(truck)
     assert found.row is not None
-    state = house.shelf.restocks[str(order_id)]
+    state = gateway.fake_inventory.restocks[str(order_id)]
     assert (found.row.status, found.row.intent) == (ENDS.get(state, "RECEIVING"), None)
-    assert found.path == found.told
+    assert found.path == found.published
     assert len(found.path) == found.row.version
     counts = {line.goods.sku: (line.received, line.damaged) for line in found.row.lines}
-    seen = house.shelf.received.get(str(order_id), {})
+    seen = gateway.fake_inventory.received.get(str(order_id), {})
     assert {sku: count for sku, count in counts.items() if any(count)} == {k: v for k, v in seen.items() if any(v)}
 
 
 @pytest.mark.parametrize(("step", "state"), CELLS)
-async def test_a_step_run_twice_says_the_same(depot: Depot, step: str, state: str) -> None:
+async def test_a_step_run_twice_returns_the_same_and_changes_nothing(
+    truck: TruckActions, step: str, state: str
+) -> None:
     cell = cell_of(step, state)
-    await MAKERS[state](depot)
-    assert word((await trace(depot)).row) == word_of_state(state)
-    shelf, prices = depot.house.shelf, depot.house.prices
-    before = Counter(shelf.calls) + Counter(prices.calls)
-    assert await said(step, depot) == cell.says
-    assert Counter(shelf.calls) + Counter(prices.calls) - before == Counter(cell.calls.keys())
-    first = await trace(depot)
-    assert word(first.row) == row_after(state, cell.becomes)
-    assert await said(step, depot) == cell.again
-    assert await trace(depot) == first
-    await settle(depot)
+    await STATES[state](truck)
+    assert row_state((await snapshot(truck)).row) == expected_row_state(state)
+    fake_inventory, fake_pricing = truck.gateway.fake_inventory, truck.gateway.fake_pricing
+    before = Counter(fake_inventory.calls) + Counter(fake_pricing.calls)
+    assert await answer_of(step, truck) == cell.answer
+    assert Counter(fake_inventory.calls) + Counter(fake_pricing.calls) - before == Counter(cell.calls.keys())
+    first = await snapshot(truck)
+    assert row_state(first.row) == row_after(state, cell.becomes)
+    assert await answer_of(step, truck) == cell.again
+    assert await snapshot(truck) == first
+    await check_final_state(truck)
 
 
 @pytest.mark.parametrize(("step", "state"), CELLS)
-async def test_a_step_run_twice_at_once_ends_in_the_same_row(depot: Depot, step: str, state: str) -> None:
+async def test_a_step_run_twice_at_once_ends_in_the_same_row(truck: TruckActions, step: str, state: str) -> None:
     cell = cell_of(step, state)
-    await MAKERS[state](depot)
-    answers = await asyncio.gather(said(step, depot), said(step, depot))
-    assert cell.says in answers
-    assert set(answers) <= cell.answers | {cell.says}
-    found = await trace(depot)
-    assert word(found.row) == row_after(state, cell.becomes)
+    await STATES[state](truck)
+    answers = await asyncio.gather(answer_of(step, truck), answer_of(step, truck))
+    assert cell.answer in answers
+    assert set(answers) <= cell.answers | {cell.answer}
+    found = await snapshot(truck)
+    assert row_state(found.row) == row_after(state, cell.becomes)
     assert found.arrivals <= 1
-    await settle(depot)
+    await check_final_state(truck)
 
 
-def _troubled() -> list[tuple[str, str, str, Any, bool]]:
-    """Every call of every cell, before and after its effect, with one status after the other."""
+def _cases() -> list[tuple[str, str, str, Any, bool]]:
+    """Return every call of every cell, aborted before and after its effect, each with the next gRPC status."""
     statuses = itertools.cycle(NOT_OK)
     return [
         (step, state, call, next(statuses), after)
@@ -123,21 +129,21 @@ def _troubled() -> list[tuple[str, str, str, Any, bool]]:
     ]
 
 
-@pytest.mark.parametrize(("step", "state", "call", "status", "after_effect"), _troubled())
-async def test_no_clear_answer_is_in_doubt(
-    depot: Depot, step: str, state: str, call: str, status: grpc.StatusCode, *, after_effect: bool
+@pytest.mark.parametrize(("step", "state", "call", "status", "after_effect"), _cases())
+async def test_a_call_without_a_clear_reply_is_in_doubt(
+    truck: TruckActions, step: str, state: str, call: str, status: grpc.StatusCode, *, after_effect: bool
 ) -> None:
     cell = cell_of(step, state)
     answer, becomes = cell.calls[call]
-    await MAKERS[state](depot)
-    shelf, prices = depot.house.shelf, depot.house.prices
+    await STATES[state](truck)
+    fake_inventory, fake_pricing = truck.gateway.fake_inventory, truck.gateway.fake_pricing
     if call == PRICING:
-        prices.trouble, prices.after_effect = status, after_effect
+        fake_pricing.abort_with, fake_pricing.after_effect = status, after_effect
     else:
-        shelf.trouble, shelf.after_effect = {call: status}, after_effect
-    assert await said(step, depot) == answer
-    assert word((await trace(depot)).row) == row_after(state, becomes)
-    await settle(depot)
+        fake_inventory.abort_with, fake_inventory.after_effect = {call: status}, after_effect
+    assert await answer_of(step, truck) == answer
+    assert row_state((await snapshot(truck)).row) == row_after(state, becomes)
+    await check_final_state(truck)
 
 
 def _another(reply: Any) -> Any:
@@ -145,10 +151,10 @@ def _another(reply: Any) -> Any:
     return reply
 
 
-NONSENSE: Final = {"for another order": _another, "empty message": lambda reply: type(reply)()}
+INVALID: Final = {"for another order": _another, "empty message": lambda reply: type(reply)()}
 
 
-@pytest.mark.parametrize("bent", NONSENSE)
+@pytest.mark.parametrize("rewrite", INVALID)
 @pytest.mark.parametrize(
     ("step", "state", "call"),
     [
@@ -157,40 +163,44 @@ NONSENSE: Final = {"for another order": _another, "empty message": lambda reply:
         ("reconciling", "receiving", "GetRestock"),
     ],
 )
-async def test_nonsense_is_no_answer(depot: Depot, step: str, state: str, call: str, bent: str) -> None:
+async def test_an_invalid_reply_is_in_doubt(
+    truck: TruckActions, step: str, state: str, call: str, rewrite: str
+) -> None:
     answer, becomes = cell_of(step, state).calls[call]
-    await MAKERS[state](depot)
-    depot.house.shelf.bend[call] = NONSENSE[bent]
-    assert await said(step, depot) == answer
-    assert word((await trace(depot)).row) == row_after(state, becomes)
-    await settle(depot)
+    await STATES[state](truck)
+    truck.gateway.fake_inventory.rewrite_reply[call] = INVALID[rewrite]
+    assert await answer_of(step, truck) == answer
+    assert row_state((await snapshot(truck)).row) == row_after(state, becomes)
+    await check_final_state(truck)
 
 
 @pytest.mark.parametrize("change", [{"state": 99}, {"negative": True}])
-async def test_a_standing_that_the_contract_does_not_know_is_no_answer(depot: Depot, change: dict[str, Any]) -> None:
-    await MAKERS["receiving_some"](depot)
+async def test_a_restock_state_that_the_contract_does_not_have_is_in_doubt(
+    truck: TruckActions, change: dict[str, Any]
+) -> None:
+    await STATES["receiving_some"](truck)
 
-    def bend(reply: Any) -> Any:
+    def rewrite(reply: Any) -> Any:
         reply.state = change.get("state", reply.state)
         if "negative" in change:
             reply.items[0].received = -1
         return reply
 
-    depot.house.shelf.bend["GetRestock"] = bend
-    assert await said("reconciling", depot) == "in doubt"
-    await settle(depot)
+    truck.gateway.fake_inventory.rewrite_reply["GetRestock"] = rewrite
+    assert await answer_of("reconciling", truck) == "in doubt"
+    await check_final_state(truck)
 
 
-async def test_peers_that_never_answer_cost_their_deadlines_and_no_more(depot: Depot) -> None:
-    house = depot.house
-    other = await open_depot(house)
-    house.shelf.silent, house.shelf.after_effect = {"RestockItems"}, True
-    assert await asyncio.gather(*(said("restock", one) for one in (depot, other))) == ["202 in_doubt"] * 2
-    calm(house)
-    house.prices.silent = True
-    assert await said("sweeping", depot) == "in doubt"
-    row = await restocks.get(house.db, id_of(depot))
+async def test_peers_that_never_reply_are_in_doubt_at_their_deadlines(truck: TruckActions) -> None:
+    gateway = truck.gateway
+    other = await open_truck(gateway)
+    gateway.fake_inventory.silent, gateway.fake_inventory.after_effect = {"RestockItems"}, True
+    assert await asyncio.gather(*(answer_of("restock", one) for one in (truck, other))) == ["202 in_doubt"] * 2
+    clear_faults(gateway)
+    gateway.fake_pricing.silent = True
+    assert await answer_of("sweeping", truck) == "in doubt"
+    row = await restocks.get(gateway.db, id_of(truck))
     assert row is not None
     assert (row.status, row.intent) == (RestockStatus.RECEIVING, "PRICE")
-    for one in (depot, other):
-        await settle(one)
+    for one in (truck, other):
+        await check_final_state(one)

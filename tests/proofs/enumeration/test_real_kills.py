@@ -1,4 +1,4 @@
-"""A whole gateway ended by SIGKILL at every I/O point of an order's deeds, and another one started in its place."""
+"""A gateway process ended by SIGKILL at every I/O point of the order operations, and replaced by another."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.process.faults import Mode
 from autogrocery.lab.ports import free_ports
 from tests.harness import figures
-from tests.harness.running_gateway import CANCEL, CONFIRM, PREVIEW, Shop, environ, picked
-from tests.proofs.enumeration.breaking import points_of
-from tests.proofs.enumeration.deeds import Subject
-from tests.proofs.enumeration.orders import ORDERS, PICKED
-from tests.proofs.enumeration.plans import EVERYTHING
-from tests.proofs.enumeration.stage import Stage, open_stage
+from tests.harness.running_gateway import CANCEL, CONFIRM, PREVIEW, RunningGateway, environ, webhook_body
+from tests.harness.waiting import until
+from tests.proofs.enumeration.fault_plans import EVERYTHING
+from tests.proofs.enumeration.gateway_environment import GatewayEnvironment, open_gateway_environment
+from tests.proofs.enumeration.injection import record_points
+from tests.proofs.enumeration.order_scenarios import ORDERS, PICKED
+from tests.proofs.enumeration.scenario import Subject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.proofs.enumeration.breaking import Point
-    from tests.proofs.enumeration.deeds import Scenario
+    from tests.proofs.enumeration.injection import Point
+    from tests.proofs.enumeration.scenario import Scenario
 
-ANSWERS_WITHIN_S = 20.0
-KILLED = ("preview", "confirm", "cancel", "cancel while processing", "webhook")
-FOLLOWED_BY_A_REPEAT = (aiohttp.ClientConnectionError, TimeoutError)
+TIMEOUT_S = 20.0
+KILLED_SCENARIOS = ("preview", "confirm", "cancel", "cancel while processing", "webhook")
+RETRIED_ERRORS = (aiohttp.ClientConnectionError, TimeoutError)
 
 
-class Zygote:
-    """Starts gateways, and knows when one has ended."""
+class ForkServer:
+    """Client of the `fork_server` process: starts gateways and reports their ends."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -50,11 +51,11 @@ class Zygote:
     async def start(self, environment: dict[str, str]) -> int:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(environment).encode() + b"\n")
-        async with asyncio.timeout(ANSWERS_WITHIN_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return await self._started.get()
 
     async def has_ended(self, pid: int) -> None:
-        async with asyncio.timeout(ANSWERS_WITHIN_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await self._ended[pid].wait()
 
     def ended(self, pid: int) -> bool:
@@ -77,135 +78,149 @@ class Zygote:
         await self._reading
 
 
-class Street(Struct):
-    """The stage that outlives every gateway, and the address at which there is one most of the time."""
+class KillableGateway(Struct):
+    """The environment that outlives every gateway process, and the address that they listen on one after the other."""
 
-    stage: Stage
-    zygote: Zygote
-    shop: Shop
+    env: GatewayEnvironment
+    fork_server: ForkServer
+    gateway: RunningGateway
     environment: dict[str, str]
 
     async def open_gateway(self, faults: str = "") -> int:
-        pid = await self.zygote.start({**self.environment, "AUTOGROCERY_FAULTS": faults})
-        async with asyncio.timeout(ANSWERS_WITHIN_S):
-            while not await self._answers():
-                assert not self.zygote.ended(pid), f"killed before it was asked: {faults}"
-                await asyncio.sleep(0.02)
+        pid = await self.fork_server.start({**self.environment, "AUTOGROCERY_FAULTS": faults})
+
+        async def is_up() -> bool:
+            assert not self.fork_server.ended(pid), f"killed before the request: {faults}"
+            return await self._answers()
+
+        await until(is_up, TIMEOUT_S)
         return pid
 
     async def _answers(self) -> bool:
         try:
-            return (await self.shop.ask("GET", "/healthz")).status == 200
+            return (await self.gateway.request("GET", "/healthz")).status == 200
         except aiohttp.ClientConnectionError:
             return False
 
     async def kill(self, pid: int) -> None:
         os.kill(pid, 9)
-        await self.zygote.has_ended(pid)
+        await self.fork_server.has_ended(pid)
 
-    async def ask(self, name: str, one: Subject) -> int | None:
-        """Make the deed's call; the HTTP status, or None if the gateway died over it."""
-        token = self.shop.token(one.user_id, f"device-{one.user_id}")
-        order = {"order_id": str(one.order_id)}
+    async def ask(self, name: str, subject: Subject) -> int | None:
+        """Send the scenario's request; returns its status, or None if the gateway was killed during it."""
+        token = self.gateway.token(subject.user_id, f"device-{subject.user_id}")
+        order = {"order_id": str(subject.order_id)}
         items = {"items": [{"sku": "milk", "quantity": 2}, {"sku": "bread", "quantity": 3}]}
-        done = picked(
-            str(one.order_id),
+        done = webhook_body(
+            str(subject.order_id),
             items=[{"sku": sku, "picked": n} for sku, n in PICKED.items()],
             occurred_at="2026-01-01T00:00:00Z",
         )
         calls: dict[str, Callable[[], object]] = {
-            "preview": lambda: self.shop.ask("POST", PREVIEW, items, token=token, headers={"idempotency-key": one.key}),
-            "confirm": lambda: self.shop.ask("POST", CONFIRM, order, token=token),
-            "cancel": lambda: self.shop.ask("POST", CANCEL, order, token=token),
-            "cancel while processing": lambda: self.shop.ask("POST", CANCEL, order, token=token),
-            "webhook": lambda: self.shop.deliver(done, webhook_id=f"msg_{one.key}"),
+            "preview": lambda: self.gateway.request(
+                "POST", PREVIEW, items, token=token, headers={"idempotency-key": subject.key}
+            ),
+            "confirm": lambda: self.gateway.request("POST", CONFIRM, order, token=token),
+            "cancel": lambda: self.gateway.request("POST", CANCEL, order, token=token),
+            "cancel while processing": lambda: self.gateway.request("POST", CANCEL, order, token=token),
+            "webhook": lambda: self.gateway.send_webhook(done, webhook_id=f"msg_{subject.key}"),
         }
         try:
             return (await calls[name]()).status  # type: ignore[no-any-return, misc, attr-defined]
-        except FOLLOWED_BY_A_REPEAT:
+        except RETRIED_ERRORS:
             return None
 
 
 @asynccontextmanager
-async def open_street(dsn: str, folder: Path) -> AsyncIterator[Street]:
+async def open_killable_gateway(dsn: str, folder: Path) -> AsyncIterator[KillableGateway]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.proofs.enumeration.zygote",
+        "tests.proofs.enumeration.fork_server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[3],
         env={**os.environ, "GATEWAY_LOG": str(folder / "gateway.log")},
     )
-    zygote = Zygote(process)
+    fork_server = ForkServer(process)
     public, internal = free_ports(2)
-    timeout = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
         async with (
             open_db(dsn, application="tests") as db,
-            open_stage(db, folder) as stage,
+            open_gateway_environment(db, folder) as env,
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session,
         ):
-            shop = Shop(
-                f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}", db, stage.shelf, stage.prices, session
+            gateway = RunningGateway(
+                f"http://127.0.0.1:{public}",
+                f"http://127.0.0.1:{internal}",
+                db,
+                env.fake_inventory,
+                env.fake_pricing,
+                session,
             )
-            outside = {"SMTP_URL": stage.smtp_url, "SMS_URL": stage.provider.url}
-            yield Street(stage, zygote, shop, environ(dsn, stage.target, public, internal, **outside))
+            outside = {"SMTP_URL": env.smtp_url, "SMS_URL": env.provider.url}
+            yield KillableGateway(env, fork_server, gateway, environ(dsn, env.target, public, internal, **outside))
     finally:
-        await zygote.close()
+        await fork_server.close()
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", KILLED)
+@pytest.mark.parametrize("name", KILLED_SCENARIOS)
 async def test_a_gateway_killed_at_any_point_loses_nothing(gateway_dsn: str, tmp_path: Path, name: str) -> None:
     (scenario,) = [scenario for scenario in ORDERS if scenario.name == name]
-    async with open_street(gateway_dsn, tmp_path) as street:
-        stage = street.stage
+    async with open_killable_gateway(gateway_dsn, tmp_path) as killable:
+        env = killable.env
 
-        async def fresh() -> Subject:
+        async def new_subject() -> Subject:
             key = uuid7().hex
-            return Subject(await stage.device(f"device-{key}"), key)
+            return Subject(await env.device(f"device-{key}"), key)
 
-        wrong: list[str] = []
+        failures: list[str] = []
         kills = 0
-        points = await points_of(stage, scenario, await fresh())
-        await stage.sweep()  # else the next gateway passes these points on its own account
-        for point, mode, insists in plans(points):
+        points = await record_points(env, scenario, await new_subject())
+        await env.run_loops()  # otherwise the next gateway's own loops pass these points
+        for point, mode, retries in choose_faults(points):
             kills += 1
-            broken = f"{point.name}:{mode}:{point.nth}"
-            flaws = await kill(street, scenario, await fresh(), broken, insists=insists)
-            wrong += [f"{broken}, {'insists' if insists else 'walks away'}: {flaw}" for flaw in flaws]
-        figures.tell(deeds=1, points=len(points), kills=kills, violations=len(wrong))
-        assert not wrong, "\n".join(wrong)
+            injection = f"{point.name}:{mode}:{point.nth}"
+            violations = await kill(killable, scenario, await new_subject(), injection, retries=retries)
+            failures += [
+                f"{injection}, {'retries' if retries else 'gives up'}: {violation}" for violation in violations
+            ]
+        figures.record(operations=1, points=len(points), kills=kills, violations=len(failures))
+        assert not failures, "\n".join(failures)
 
 
-def plans(points: list[Point]) -> list[tuple[Point, Mode, bool]]:
-    """Before and after every point, with a caller that insists and one that walks away; in the short form one of the four."""
+def choose_faults(points: list[Point]) -> list[tuple[Point, Mode, bool]]:
+    """Return a kill before and after every point, with a caller that retries and with one that gives up; one of the
+    four in the short form."""
     every = list(itertools.product((Mode.KILL_BEFORE, Mode.KILL_AFTER), (True, False)))
     chosen = (every if EVERYTHING else [every[number % len(every)]] for number in range(len(points)))
-    return [(point, mode, insists) for point, some in zip(points, chosen, strict=True) for mode, insists in some]
+    return [(point, mode, retries) for point, some in zip(points, chosen, strict=True) for mode, retries in some]
 
 
-async def kill(street: Street, scenario: Scenario, one: Subject, fault: str, *, insists: bool) -> list[str]:
-    stage, wrong = street.stage, []
-    await scenario.prepare(stage, one)
-    pid = await street.open_gateway(fault)
-    status = await street.ask(scenario.name, one)
+async def kill(
+    killable: KillableGateway, scenario: Scenario, subject: Subject, fault: str, *, retries: bool
+) -> list[str]:
+    env, failures = killable.env, []
+    await scenario.prepare(env, subject)
+    pid = await killable.open_gateway(fault)
+    status = await killable.ask(scenario.name, subject)
     try:
-        await street.zygote.has_ended(pid)
+        await killable.fork_server.has_ended(pid)
     except TimeoutError:
-        await street.kill(pid)
+        await killable.kill(pid)
         return ["it was not killed"]
-    if insists:
-        pid = await street.open_gateway()
-        status = await street.ask(scenario.name, one)
-        wrong = [] if status in {200, 201, 202} else [f"the repeat was answered {status}"]
-        await street.kill(pid)
+    if retries:
+        pid = await killable.open_gateway()
+        status = await killable.ask(scenario.name, subject)
+        failures = [] if status in {200, 201, 202} else [f"the repeat was answered {status}"]
+        await killable.kill(pid)
     else:
-        await stage.time_passes(one)
-    await stage.restart()
+        await env.expire_quote(subject)
+    await env.restart()
     for _ in range(2):
-        await stage.sweep(one)
-    if owed := await stage.owed():
-        wrong.append(f"{owed} still owed")
-    return wrong + await stage.violations() + await scenario.rest(stage, one, insists)
+        await env.run_loops(subject)
+    if count_owed := await env.count_owed():
+        failures.append(f"{count_owed} still owed")
+    return failures + await env.violations() + await scenario.check(env, subject, retries)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.proofs.fault_proxy.stage import Stage, open_stage
+from tests.proofs.fault_proxy.environment import ProxiedGateway, open_proxied_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def open_stages(module_dsn: str) -> AsyncIterator[Stage]:
-    async with open_stage(module_dsn) as stage:
-        yield stage
+async def module_gateway(module_dsn: str) -> AsyncIterator[ProxiedGateway]:
+    async with open_proxied_gateway(module_dsn) as proxied:
+        yield proxied
 
 
 @pytest.fixture
-def stage(open_stages: Stage) -> Stage:
-    """The module's gateway, in calm weather."""
-    open_stages.calm()
-    return open_stages
+def proxied(module_gateway: ProxiedGateway) -> ProxiedGateway:
+    """The module's gateway, no fault set."""
+    module_gateway.clear_faults()
+    return module_gateway
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def device(stage: Stage) -> Device:
-    return await stage.shop.device()
+async def device(proxied: ProxiedGateway) -> Device:
+    return await proxied.gateway.device()

@@ -1,4 +1,5 @@
-"""One order, right whatever dies: every reachable world, and what becomes of it when a rule of PROTOCOL.md is dropped."""
+"""The protocol model: no reachable world violates an invariant, and omitting any rule of docs/PROTOCOL.md leads to a
+violation."""
 
 from __future__ import annotations
 
@@ -10,60 +11,68 @@ from itertools import product
 import pytest
 
 from autogrocery.gateway.core.order import EDGES, TERMINAL, Intent, Status
-from autogrocery.gateway.store import moves as sql
+from autogrocery.gateway.store import transitions as sql
 from autogrocery.gateway.store import writes
 from tests.harness import figures
-from tests.proofs.model import moves
+from tests.proofs.model import row_transitions
 from tests.proofs.model.explore import Explored, explore
-from tests.proofs.model.world import Drop, Setting
+from tests.proofs.model.world import Rule, Setting
 
-BOTH = ("a", "b")
+TWO_BASKETS = ("a", "b")
 POSSIBLE = {*product({Status.PREVIEWED}, (None, *Intent)), *product({Status.PROCESSING}, (None, Intent.RELEASE))} | {
-    *product(TERMINAL, (None,))  # what the database's CHECKs let stand
+    *product(TERMINAL, (None,))  # what the database's CHECKs allow
 }
 
-HOLDS = {
+CONFIGURATIONS = {
     "two late requests": (Setting(), 20_000),
-    "failover": (Setting(failover=True, late=1), 30_000),
-    "two baskets under one key": (Setting(baskets=BOTH, late=1), 45_000),
+    "failover": (Setting(failover=True, in_flight=1), 30_000),
+    "two baskets under one key": (Setting(baskets=TWO_BASKETS, in_flight=1), 45_000),
 }
 
-HARMS = {
-    Drop.UNGUARDED_UPDATE: "PROCESSING, but no robots have it",
-    Drop.WEBHOOK_FROM_ANY_STATUS: "COMPLETED, but to inventory it is HELD",
-    Drop.TERMINAL_BEFORE_ACK: "CANCELLED, but robots have it",
-    Drop.TOLD_BEFORE_ACK: "told EXPIRED, and now PROCESSING",
-    Drop.REFUSAL_INFERRED_FROM_ERROR: "told FAILED, and now",
-    Drop.RELEASE_INFERRED_FROM_ERROR: "CANCELLED, nothing owed, and the stock still held",
-    Drop.COMMIT_PROCESSING_BEFORE_CALL: "PROCESSING, but no robots have it: HELD",
-    Drop.PROMISE_NOT_WRITTEN: "a promised dispatch expired",
-    Drop.EXPIRY_IGNORES_PROMISE: "a promised dispatch expired",
-    Drop.RELEASE_AS_BY_PARAMETER: "told PROCESSING, and now EXPIRED",
-    Drop.NO_SWEEPER: "stuck for ever: row PREVIEWED/DISPATCH",
-    Drop.NO_EXPIRER: "stuck for ever",
-    Drop.NO_RECONCILER: "stuck for ever",
-    Drop.ASSIGN_NOT_IDEMPOTENT: "a second dispatch",
-    Drop.REGISTER_FORGOTTEN: "PROCESSING, but no robots have it: UNKNOWN",
-    Drop.NO_TOMBSTONE: "CANCELLED, nothing owed, and the stock still held",
-    Drop.RELEASE_REVOKES_STARTED: "CANCELLED, but robots have it",
-    Drop.PICK_WITHOUT_START: "CANCELLED, but robots have it",
-    Drop.ASSIGN_USES_THE_HOLD: "basket a was quoted, robots pick b",
-    Drop.NO_ITEMS_COMPARED: "basket b was quoted, robots pick a",
+VIOLATIONS = {
+    Rule.UNGUARDED_UPDATE: "PROCESSING, but no robots have it",
+    Rule.WEBHOOK_FROM_ANY_STATUS: "COMPLETED, but to inventory it is HELD",
+    Rule.TERMINAL_BEFORE_ACK: "CANCELLED, but robots have it",
+    Rule.TOLD_BEFORE_ACK: "the device saw EXPIRED, and now it is PROCESSING",
+    Rule.REFUSAL_INFERRED_FROM_ERROR: "the device saw FAILED, and now",
+    Rule.RELEASE_INFERRED_FROM_ERROR: "CANCELLED, nothing owed, and the stock still held",
+    Rule.COMMIT_PROCESSING_BEFORE_CALL: "PROCESSING, but no robots have it: HELD",
+    Rule.PROMISE_NOT_WRITTEN: "a promised dispatch expired",
+    Rule.EXPIRY_IGNORES_PROMISE: "a promised dispatch expired",
+    Rule.RELEASE_AS_BY_PARAMETER: "the device saw PROCESSING, and now it is EXPIRED",
+    Rule.NO_SWEEPER: "stuck for ever: row PREVIEWED/DISPATCH",
+    Rule.NO_EXPIRER: "stuck for ever",
+    Rule.NO_RECONCILER: "stuck for ever",
+    Rule.ASSIGN_NOT_IDEMPOTENT: "a second dispatch",
+    Rule.REGISTER_FORGOTTEN: "PROCESSING, but no robots have it: UNKNOWN",
+    Rule.NO_TOMBSTONE: "CANCELLED, nothing owed, and the stock still held",
+    Rule.RELEASE_REVOKES_STARTED: "CANCELLED, but robots have it",
+    Rule.PICK_WITHOUT_START: "CANCELLED, but robots have it",
+    Rule.ASSIGN_USES_THE_HOLD: "basket a was quoted, robots pick b",
+    Rule.NO_ITEMS_COMPARED: "basket b was quoted, robots pick a",
 }
-HARMLESS_ALONE = {Drop.RESERVE_IGNORES_ITEMS}
-NEEDS_TWO_BASKETS = {Drop.ASSIGN_USES_THE_HOLD, Drop.NO_ITEMS_COMPARED}
+HARMLESS_ALONE = {Rule.RESERVE_IGNORES_ITEMS}
+NEEDS_TWO_BASKETS = {Rule.ASSIGN_USES_THE_HOLD, Rule.NO_ITEMS_COMPARED}
 
 GUARDS = {
-    "mark dispatched": (writes.WRITE, {"to_status": "PROCESSING", "even_if_idle": True}, moves.MARK_DISPATCHED),
-    "promise dispatch": (sql.PROMISE_DISPATCH, {}, moves.PROMISE_DISPATCH),
-    "promise release": (sql.PROMISE_RELEASE, {"p2": "FAILED"}, moves.PROMISE_RELEASE),
-    "promise cancel": (sql.PROMISE_RELEASE, {"p2": "CANCELLED"}, moves.PROMISE_CANCEL),
-    "expire": (sql.PROMISE_RELEASE_IDLE, {"p2": "EXPIRED"}, moves.PROMISE_RELEASE_IDLE),
-    "supersede": (sql.PROMISE_RELEASE_IDLE, {"p2": "CANCELLED"}, moves.PROMISE_RELEASE_IDLE),
-    "mark released": (sql.MARK_RELEASED, {}, moves.MARK_RELEASED),
-    "mark unreleasable": (sql.MARK_UNRELEASABLE, {"p4": 1}, moves.MARK_UNRELEASABLE),
-    "finish": (writes.WRITE, {"to_status": "COMPLETED", "even_if_idle": False}, moves.FINISH),
-    "finish even if idle": (writes.WRITE, {"to_status": "FAILED", "even_if_idle": True}, moves.FINISH_EVEN_IF_IDLE),
+    "mark dispatched": (
+        writes.WRITE,
+        {"to_status": "PROCESSING", "even_if_idle": True},
+        row_transitions.MARK_DISPATCHED,
+    ),
+    "promise dispatch": (sql.PROMISE_DISPATCH, {}, row_transitions.PROMISE_DISPATCH),
+    "promise release": (sql.PROMISE_RELEASE, {"p2": "FAILED"}, row_transitions.PROMISE_RELEASE),
+    "promise cancel": (sql.PROMISE_RELEASE, {"p2": "CANCELLED"}, row_transitions.PROMISE_CANCEL),
+    "expire": (sql.PROMISE_RELEASE_IDLE, {"p2": "EXPIRED"}, row_transitions.PROMISE_RELEASE_IDLE),
+    "supersede": (sql.PROMISE_RELEASE_IDLE, {"p2": "CANCELLED"}, row_transitions.PROMISE_RELEASE_IDLE),
+    "mark released": (sql.MARK_RELEASED, {}, row_transitions.MARK_RELEASED),
+    "mark unreleasable": (sql.MARK_UNRELEASABLE, {"p4": 1}, row_transitions.MARK_UNRELEASABLE),
+    "finish": (writes.WRITE, {"to_status": "COMPLETED", "even_if_idle": False}, row_transitions.FINISH),
+    "finish even if idle": (
+        writes.WRITE,
+        {"to_status": "FAILED", "even_if_idle": True},
+        row_transitions.FINISH_EVEN_IF_IDLE,
+    ),
 }
 
 
@@ -72,34 +81,36 @@ def explored(setting: Setting) -> Explored:
     return explore(setting)
 
 
-@pytest.mark.parametrize(("setting", "at_least"), HOLDS.values(), ids=HOLDS)
-def test_the_protocol_holds(setting: Setting, at_least: int) -> None:
+@pytest.mark.parametrize(("setting", "at_least"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_no_reachable_world_violates_the_protocol(setting: Setting, at_least: int) -> None:
     found = explored(setting)
-    assert found.harm is None, str(found)
+    assert found.violation is None, str(found)
     assert found.worlds > at_least
-    figures.tell(worlds=found.worlds)
+    figures.record(worlds=found.worlds)
 
 
-@pytest.mark.parametrize("drop", HARMS, ids=lambda drop: drop.name.lower())
-def test_a_dropped_rule_is_caught(drop: Drop) -> None:
-    found = explore(Setting(drop=drop, late=1, baskets=BOTH if drop in NEEDS_TWO_BASKETS else ("a",)))
-    assert found.harm, f"nothing happens without: {drop}"
-    assert found.harm.startswith(HARMS[drop]), str(found)
+@pytest.mark.parametrize("omitted", VIOLATIONS, ids=lambda omitted: omitted.name.lower())
+def test_an_omitted_rule_leads_to_its_violation(omitted: Rule) -> None:
+    found = explore(
+        Setting(omitted=omitted, in_flight=1, baskets=TWO_BASKETS if omitted in NEEDS_TWO_BASKETS else ("a",))
+    )
+    assert found.violation, f"nothing happens without: {omitted}"
+    assert found.violation.startswith(VIOLATIONS[omitted]), str(found)
 
 
-def test_every_rule_is_dropped_once() -> None:
-    assert HARMS.keys() | HARMLESS_ALONE == set(Drop)
+def test_every_rule_is_omitted_once() -> None:
+    assert VIOLATIONS.keys() | HARMLESS_ALONE == set(Rule)
 
 
-def test_the_status_moves_along_every_edge_and_along_no_other() -> None:
+def test_the_status_takes_every_edge_and_no_other() -> None:
     assert explored(Setting()).edges == set(EDGES)
 
 
 @pytest.mark.parametrize(("statement", "arguments", "guard"), GUARDS.values(), ids=GUARDS)
-def test_the_guards_of_the_model_are_those_of_the_sql(
-    statement: str, arguments: dict[str, object], guard: moves.Guard
+def test_the_guards_of_the_model_equal_those_of_the_sql(
+    statement: str, arguments: dict[str, object], guard: row_transitions.Guard
 ) -> None:
-    """The WHERE itself is evaluated for every status and intent that a row may have, by the SQL engine at hand."""
+    """SQLite evaluates the WHERE of each statement for every status and intent that a row may have."""
     found = re.search(r"UPDATE grocery_orders.*?\n\s+WHERE (.*?)(?:RETURNING|\Z)", statement, re.DOTALL)
     assert found
     where = re.sub(r"\$(\d+)", r":p\1", re.sub(r"\b(o|w|was)\.", "", found[1]))
@@ -118,25 +129,27 @@ def test_the_guards_of_the_model_are_those_of_the_sql(
 
 
 def test_assign_saves_the_basket_when_reserve_does_not_compare() -> None:
-    """K4 stands alone: what Reserve lets through costs a soft lock, not an order."""
-    found = explore(Setting(drop=Drop.RESERVE_IGNORES_ITEMS, baskets=BOTH, late=0))
-    assert found.harm is None, str(found)
+    """K4 suffices: a Reserve that does not compare items misplaces a hold, not an order."""
+    found = explore(Setting(omitted=Rule.RESERVE_IGNORES_ITEMS, baskets=TWO_BASKETS, in_flight=0))
+    assert found.violation is None, str(found)
 
 
-def test_a_release_answer_counts_only_for_the_status_in_which_it_was_asked() -> None:
-    """Else two callers hear ALREADY_ASSIGNED to an expiry, and one commits it after a cancel has withdrawn the robots."""
-    found = explore(Setting(fenced=False, late=0))
-    assert found.harm == "PROCESSING, but no robots have it: RELEASED", str(found)
+def test_a_release_reply_counts_only_for_the_status_in_which_it_was_requested() -> None:
+    """Otherwise two callers get ALREADY_ASSIGNED for an expiry, and one commits it after a cancel has withdrawn the
+    robots."""
+    found = explore(Setting(fenced=False, in_flight=0))
+    assert found.violation == "PROCESSING, but no robots have it: RELEASED", str(found)
 
 
-def test_limit_a_lost_insert_and_another_basket_under_its_key_let_the_robots_pick_the_first() -> None:
-    """Only when the database loses an acknowledged insert and the first dispatch is still on its way after the hold lapsed."""
-    found = explore(Setting(failover=True, baskets=BOTH, late=1))
-    assert found.harm == "basket b was quoted, robots pick a", str(found)
+def test_limit_a_lost_insert_and_another_basket_under_its_key_dispatch_the_first_basket() -> None:
+    """It needs a lost acknowledged insert and a first dispatch that is still under way after its hold has lapsed."""
+    found = explore(Setting(failover=True, baskets=TWO_BASKETS, in_flight=1))
+    assert found.violation == "basket b was quoted, robots pick a", str(found)
     assert "failover: the last commit is lost" in found.trace
 
 
-def test_limit_a_confirm_refused_before_the_ack_may_have_been_overtaken() -> None:
-    """CONTRACT §2.1 refuses (410, 409) while another confirm's dispatch may still get through: the status is right, the word was not."""
-    found = explore(Setting(refusals_are_words=True, late=1))
-    assert found.harm == "told EXPIRED, and now PROCESSING", str(found)
+def test_limit_a_confirm_refused_before_the_acknowledgement_may_be_dispatched() -> None:
+    """docs/CONTRACT.md#confirm-and-cancel returns 410 or 409 while the dispatch of another confirm may still succeed:
+    the status is right, the refusal was not."""
+    found = explore(Setting(refusals_are_words=True, in_flight=1))
+    assert found.violation == "the device saw EXPIRED, and now it is PROCESSING", str(found)

@@ -1,4 +1,4 @@
-"""The nouns of the model: one order, the shelf it lives on, the two workers that look after it, and the network between."""
+"""The state of the model: one order's row, inventory's state of it, two gateway workers, and requests in flight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Register(StrEnum):
-    """Where inventory's register has the order; STARTED is ASSIGNED with a robot at work."""
+    """Inventory's state of the order; STARTED is ASSIGNED with a lease granted."""
 
     UNKNOWN = "UNKNOWN"
     HELD = "HELD"
@@ -27,13 +27,13 @@ class Register(StrEnum):
 LIVE = frozenset({Register.ASSIGNED, Register.STARTED, Register.COMPLETED, Register.FAILED})
 
 
-class Shelf(NamedTuple):
-    """Inventory's side: the register, the basket it has, and what really happened on the floor."""
+class InventoryState(NamedTuple):
+    """Inventory's state of the order, its basket, how often it was dispatched, and whether a robot picks."""
 
     register: Register = Register.UNKNOWN
     basket: str = ""
     dispatches: int = 0
-    picking: bool = False  # a robot has touched stock
+    picking: bool = False  # a robot has taken units
 
 
 class Row(NamedTuple):
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 class Verb(StrEnum):
-    """A call to inventory. GetOrder is none: it changes nothing, and what it says of a finished order stays true."""
+    """The calls to inventory with an effect. GetOrder has none; its reply about a finished order stays true."""
 
     RESERVE = "reserve"
     ASSIGN = "assign"
@@ -55,17 +55,17 @@ class Verb(StrEnum):
 
 
 class Call(NamedTuple):
-    """A request as it was sent; it says for ever what its sender knew then."""
+    """A request as it was sent, with what its sender knew at that time."""
 
     verb: Verb
     basket: str = ""
-    reason: str = ""  # of a release: "cancel", or any other
+    reason: str = ""  # of a release: "cancel" or another one
     release_as: str = ""
-    asked_in: str = ""  # the row's status when a release was sent, if answers are fenced by it
+    asked_in: str = ""  # the row's status when the release was sent, if its reply is fenced by it
 
 
 class Worker(NamedTuple):
-    """A request or a turn of a loop: idle, waiting for an answer ("" so far), or about to commit one ("yes" or "no")."""
+    """A request or a run of a loop: idle, waiting for a reply (""), or about to commit one ("yes" or "no")."""
 
     call: Call | tuple[()] = ()
     answer: str = ""
@@ -75,51 +75,53 @@ IDLE = Worker()
 
 
 class World(NamedTuple):
-    """Everything there is. `before` is what a failover would bring back: the row before the last commit, if any;
-    None once a failover has happened."""
+    """The state of the whole model.
+
+    `before` is the row that a failover restores, the one before the last commit, if any; None after the failover.
+    """
 
     row: Row | None = None
-    shelf: Shelf = Shelf()
+    inventory: InventoryState = InventoryState()
     workers: tuple[Worker, Worker] = (IDLE, IDLE)
-    late: tuple[Call, ...] = ()  # copies in the network that nobody waits for any more
-    told: Status | None = None  # the status last shown to the device
-    promised: bool = False  # the device was told 202: robots are on order
+    in_flight: tuple[Call, ...] = ()  # requests whose caller has given up
+    shown: Status | None = None  # the status that the device saw last
+    promised: bool = False  # a 202 was returned: the dispatch is promised
     before: tuple[Row | None, ...] | None = ()
 
 
-class By(StrEnum):
-    """Who takes a step. Only SYSTEM steps are sure to be taken some day."""
+class Actor(StrEnum):
+    """Who takes a step. Only SYSTEM steps are certain to be taken eventually."""
 
     SYSTEM = "system"
-    OTHERS = "others"  # the device, and webhooks, which may get lost
+    OTHERS = "others"  # the device, and webhooks, which may be lost
     FAULT = "fault"
 
 
 class Step(NamedTuple):
-    """One thing that may happen next, and the edges along which the status moved."""
+    """A possible next step, and the edges that the status takes."""
 
-    by: By
+    actor: Actor
     label: str
     world: World
     edges: tuple[tuple[Status, Fact], ...] = ()
 
 
-class Drop(StrEnum):
-    """A rule of PROTOCOL §1-4, to be left out: the mutants."""
+class Rule(StrEnum):
+    """A rule of docs/PROTOCOL.md that a mutant of the model omits."""
 
-    UNGUARDED_UPDATE = "§3.1 every UPDATE is guarded by (status, intent)"
-    WEBHOOK_FROM_ANY_STATUS = "§3.2 terminal states are absorbing; §1 an idle order's webhook is checked with GetOrder"
-    TERMINAL_BEFORE_ACK = "§3.3 terminal only after the release ack"
-    TOLD_BEFORE_ACK = "§1 a terminal word is told only after inventory has acknowledged"
-    REFUSAL_INFERRED_FROM_ERROR = "§3.4 no definite refusal is inferred from an error"
-    RELEASE_INFERRED_FROM_ERROR = "§3.4 no acknowledgement is inferred from an error either"
-    COMMIT_PROCESSING_BEFORE_CALL = "§1 PROCESSING always means: robots have been dispatched"
-    PROMISE_NOT_WRITTEN = "§1 a promise is written down when it is made"
-    EXPIRY_IGNORES_PROMISE = "§1 only rows with no intent expire"
-    RELEASE_AS_BY_PARAMETER = "§1 status = release_as, the column, never a parameter"
-    NO_SWEEPER = "§2 the sweeper makes the call that is owed"
-    NO_EXPIRER = "§2 the expirer releases idle quotes"
-    NO_RECONCILER = "§2 a lost webhook never matters"
+    UNGUARDED_UPDATE = "every UPDATE is guarded by (status, intent)"
+    WEBHOOK_FROM_ANY_STATUS = "terminal states are absorbing; an idle order's webhook is checked with GetOrder"
+    TERMINAL_BEFORE_ACK = "terminal only after the release ack"
+    TOLD_BEFORE_ACK = "a terminal status is returned only after inventory has acknowledged"
+    REFUSAL_INFERRED_FROM_ERROR = "no definite refusal is inferred from an error"
+    RELEASE_INFERRED_FROM_ERROR = "no acknowledgement is inferred from an error either"
+    COMMIT_PROCESSING_BEFORE_CALL = "PROCESSING always means: robots have been dispatched"
+    PROMISE_NOT_WRITTEN = "a promise is written down when it is made"
+    EXPIRY_IGNORES_PROMISE = "only rows with no intent expire"
+    RELEASE_AS_BY_PARAMETER = "status = release_as, the column, never a parameter"
+    NO_SWEEPER = "the sweeper makes the call that is owed"
+    NO_EXPIRER = "the expirer releases idle quotes"
+    NO_RECONCILER = "a lost webhook never matters"
     ASSIGN_NOT_IDEMPOTENT = "K1 Assign is idempotent"
     RESERVE_IGNORES_ITEMS = "K1 Reserve with other items says ITEMS_DIFFER"
     NO_ITEMS_COMPARED = "K1, K4 neither Reserve nor Assign takes one basket for another"
@@ -131,12 +133,14 @@ class Drop(StrEnum):
 
 
 class Setting(Struct, frozen=True):
-    """What may go wrong, and which rule is left out, if any."""
+    """Which faults may occur, and which rule is omitted, if any."""
 
     baskets: tuple[str, ...] = ("a",)
     failover: bool = False
-    refusals_are_words: bool = False  # hold a 409 order_cancelled and a 410 hold_expired against the order's later life
-    fenced: bool = True  # ALREADY_ASSIGNED is committed only in the status in which the release was sent
-    strict: bool = True  # PROCESSING without robots is harm even while the row remembers the cancel that withdrew them
-    late: int = 2
-    drop: Drop | None = None
+    refusals_are_words: bool = False  # whether a 409 order_cancelled or 410 hold_expired must stay true
+    fenced: bool = True  # whether ALREADY_ASSIGNED is committed only in the status in which the release was sent
+    strict: bool = (
+        True  # whether PROCESSING without robots is a violation even if the row has the cancel that withdrew them
+    )
+    in_flight: int = 2
+    omitted: Rule | None = None

@@ -1,18 +1,18 @@
-"""Bugs that such systems have had, planted into a copy of the product: each must make a check fail.
+"""Bugs that such systems have had, to be planted into a copy of the product: each must make a suite fail.
 
-`quick` is the test that catches it in a few seconds; `python -m tests.proofs.planted` asks every suite.
+`quick` is a test that catches the bug in a few seconds; `python -m tests.proofs.planted` runs every suite.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-EVERY_POINT = "tests/proofs/enumeration/test_every_point.py"
+EVERY_POINT = "tests/proofs/enumeration/test_gateway_points.py"
 KILLS = "tests/proofs/enumeration/test_real_kills.py"
 
 
 class Edit(Struct, frozen=True):
-    """Replaces text that stands in a file of src/autogrocery exactly once."""
+    """Replaces a text that occurs exactly once in a file of src/autogrocery."""
 
     file: str
     old: str
@@ -20,7 +20,7 @@ class Edit(Struct, frozen=True):
 
 
 class Bug(Struct, frozen=True):
-    """A rule broken, in words and in code."""
+    """A planted bug: its name, its edits, and the test that catches it."""
 
     name: str
     edits: tuple[Edit, ...]
@@ -52,13 +52,13 @@ TERMINAL_FIRST = (
     ),
     Edit(
         "gateway/actions/release.py",
-        "    return await orders.get(db, order.order_id) or order",
+        "    return await orders.get(store.db, order.order_id) or order",
         "    await inventory.release(order.order_id, order.release_as, order.release_cause)\n"
-        "    return await orders.get(db, order.order_id) or order",
+        "    return await orders.get(store.db, order.order_id) or order",
     ),
 )
 UNSORTED = (
-    Edit("gateway/core/quote.py", "for sku in sorted(wanted))", "for sku in wanted)"),
+    Edit("gateway/core/quote.py", "for sku in sorted(quantities))", "for sku in quantities)"),
     Edit("inventory/core/stock.py", "for sku in sorted(quantities))", "for sku in quantities)"),
     Edit(
         "inventory/store/holds.py",
@@ -88,10 +88,10 @@ ID_ABOVE_LAST = (
 WAIT_FOR = Edit(
     "gateway/actions/preview.py",
     "    made = await orders.add(\n"
-    "        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
+    "        store, order_id, request.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
     "    )\n",
     "    adding = orders.add(\n"
-    "        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
+    "        store, order_id, request.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number\n"
     "    )\n"
     "    try:\n"
     "        made = await asyncio.wait_for(adding, 0.03)\n"
@@ -102,8 +102,8 @@ WAIT_FOR = Edit(
 UNSHIELDED = (
     Edit(
         "kit/http/app.py",
-        "answer = await self._act(request, exchange)",
-        "answer = await self._until_gone(self._act(request, exchange), receive)",
+        "answer = await self._run_action(request, response)",
+        "answer = await self._until_gone(self._run_action(request, response), receive)",
     ),
     Edit(
         "kit/http/app.py",
@@ -123,8 +123,8 @@ UNSHIELDED = (
 BUGS = (
     Bug("an UPDATE without its guard", (UNGUARDED,), "tests/integration/gateway/orders/test_races_and_faults.py"),
     Bug("repeats known in memory only", IN_MEMORY_ONLY, f"{KILLS} -k preview"),
-    Bug("a terminal word before inventory's acknowledgement", TERMINAL_FIRST, f"{EVERY_POINT} -k 'expire and have'"),
-    Bug("stock locked in no order", UNSORTED, "tests/integration/inventory/test_two_processes_at_once.py -k crossing"),
+    Bug("a terminal status before inventory's acknowledgement", TERMINAL_FIRST, f"{EVERY_POINT} -k 'expire and have'"),
+    Bug("stock locked in no order", UNSORTED, "tests/integration/inventory/test_two_processes.py -k crossing"),
     Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/integration/gateway/orders/test_receipts.py"),
     Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k 'beyond and quota'"),
     Bug("work that ends when the client hangs up", UNSHIELDED, "tests/unit/kit/http/test_http_wire.py -k hangs_up"),

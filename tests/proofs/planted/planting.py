@@ -1,4 +1,4 @@
-"""Copy the product, put a bug in, and run tests against the copy."""
+"""Copy the product, plant a bug in the copy, and run tests against it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(autogrocery.__file__).parent
 ROOT = Path(__file__).parents[3]
-TESTS_FAILED = 1  # pytest's exit code; 2 and more: it could not run them, which proves nothing
+TESTS_FAILED = 1  # pytest's exit code; 2 and more mean that it could not run the tests
 
 
 def plant(bug: Bug, folder: Path) -> Path:
-    """Copy the product into `folder` and put the bug in; returns the path to import it from."""
+    """Copy the product into `folder` and plant the bug; returns the path to import the copy from."""
     copy = folder / "src" / "autogrocery"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for edit in bug.edits:

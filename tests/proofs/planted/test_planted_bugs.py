@@ -1,4 +1,4 @@
-"""The checks are worth something: each catches a bug that was planted for it."""
+"""Each planted bug fails the test that is meant to catch it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The memory database against PostgreSQL: random lists of the store's operations, the same answers, the same tables.
+"""The memory database against PostgreSQL: random lists of store operations must return the same and leave the same
+tables.
 
-PostgreSQL's now() and random() are functions of ours that stand before its own, so that both know the same instant. A list
-runs in a transaction that is rolled back. `python -m tests.proofs.simulation.differential --lists 5000` is the long run.
+Test functions shadow PostgreSQL's now() and random(), so that both databases use the same values. A list runs in a
+transaction that is rolled back. `python -m tests.proofs.simulation.differential --lists 5000` is the long form.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ from autogrocery.kit.pg.migrate import migrate
 from autogrocery.kit.process.log import configure
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from tests.harness.figures import tell
-from tests.harness.places import open_place
+from tests.harness.figures import record
+from tests.harness.homes import temporary_home
 from tests.proofs.simulation.memory_db import MemoryDb, name_of
-from tests.proofs.simulation.operations import USERS, Draw
-from tests.proofs.simulation.report import say_line
+from tests.proofs.simulation.operations import USERS, OperationSource
+from tests.proofs.simulation.report import print_line
 from tests.proofs.simulation.tables import BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator
 
-    from autogrocery.kit.pg.batch import Many
-    from autogrocery.kit.pg.db import Statements
+    from autogrocery.kit.pg.batch import BatchStatement
+    from autogrocery.kit.pg.db import DbConnection
     from tests.proofs.simulation.operations import Operation
     from tests.proofs.simulation.tables import Row
 
 T = TypeVar("T")
 LENGTH = 25
-SAY_EVERY = 250
-OUR_CLOCK = (
+PROGRESS_EVERY = 250
+TEST_CLOCK = (
     "CREATE SCHEMA sim",
     "CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE RETURN current_setting('sim.now')::timestamptz",
     "CREATE FUNCTION sim.random() RETURNS float8 LANGUAGE sql VOLATILE RETURN current_setting('sim.random')::float8",
@@ -69,9 +70,9 @@ TABLES = {
 
 
 class Edited:
-    """A database whose statements are changed on the way, to see that the comparison sees it."""
+    """A database whose statements are edited before they run, to show that the comparison notices."""
 
-    def __init__(self, inner: Statements, old: str, new: str) -> None:
+    def __init__(self, inner: DbConnection, old: str, new: str) -> None:
         self._inner = inner
         self._old = old
         self._new = new
@@ -85,16 +86,16 @@ class Edited:
     async def run(self, sql: str, *args: Any) -> int:
         return await self._inner.run(self._edited(sql), *args)
 
-    async def together(self, many: Many, point: str, row: Any, *lists: Any) -> Any:
+    async def run_batched(self, many: BatchStatement, point: str, row: Any, *lists: Any) -> Any:
         edited = msgspec.structs.replace(many, sql=self._edited(many.sql), alone=self._edited(many.alone))
-        return await self._inner.together(edited, point, row, *lists)
+        return await self._inner.run_batched(edited, point, row, *lists)
 
     def _edited(self, sql: str) -> str:
         return sql.replace(self._old, self._new)
 
 
 class Comparison:
-    """Runs lists on both; `ran` counts by statement how often it found rows, and how often none."""
+    """Runs lists on both databases; `ran` counts by statement how often it returned rows and how often none."""
 
     def __init__(self, edit: tuple[str, str] | None = None) -> None:
         self.edit = edit
@@ -102,17 +103,17 @@ class Comparison:
         self.refused: Counter[str] = Counter()
 
     async def prepare(self, db: Db) -> None:
-        """Put our clock before PostgreSQL's own, and add the devices."""
-        for statement in OUR_CLOCK:
+        """Install the test clock in front of PostgreSQL's, and add the devices."""
+        for statement in TEST_CLOCK:
             await db.rows(statement)
         for number in USERS:
             await db.rows(ADD_DEVICE, number, f"device-{number}", _email(number))
 
-    async def differ(self, connection: Statements, seed: int, length: int = LENGTH) -> str | None:
-        """Run the list of a seed on both; returns the first difference with the list up to it."""
+    async def differ(self, connection: DbConnection, seed: int, length: int = LENGTH) -> str | None:
+        """Run the list of a seed on both; returns the list up to the first difference, or None."""
         memory = self._memory()
         real: Any = Edited(connection, *self.edit) if self.edit else connection
-        draw, log = Draw(seed, BEGINNING), []
+        draw, log = OperationSource(seed, BEGINNING), []
         await connection.rows("SET search_path = sim, pg_catalog, public")
         await connection.rows("BEGIN")
         try:
@@ -139,7 +140,7 @@ class Comparison:
         return await self._outcome(operation.call(Counted(memory, self.ran)))
 
     async def _for_real(
-        self, connection: Statements, real: Any, operation: Operation, *, refused: bool
+        self, connection: DbConnection, real: Any, operation: Operation, *, refused: bool
     ) -> tuple[str, Any]:
         await connection.rows(SET_CLOCK, operation.at.isoformat(), str(operation.chance))
         if not refused:
@@ -157,7 +158,7 @@ class Comparison:
             self.refused[type(error).__name__] += 1
             return "refused", type(error).__name__
 
-    async def _tables_differ(self, connection: Statements, memory: MemoryDb, seed: int) -> str | None:
+    async def _tables_differ(self, connection: DbConnection, memory: MemoryDb, seed: int) -> str | None:
         for table, key in TABLES.items():
             theirs = [_plain(dict(row)) for row in await connection.rows(f"SELECT * FROM {table} ORDER BY {key}")]
             mine = [_plain(row) for row in _rows(memory, table)]
@@ -168,7 +169,7 @@ class Comparison:
 
 
 class Counted:
-    """The memory database, counting what it is asked."""
+    """The memory database, counting its statements."""
 
     def __init__(self, memory: MemoryDb, ran: Counter[tuple[str, bool]]) -> None:
         self._memory = memory
@@ -179,8 +180,8 @@ class Counted:
         self._ran[name_of(sql), bool(found)] += 1
         return found
 
-    async def together(self, many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
-        found = await self._memory.together(many, point, row, *lists)
+    async def run_batched(self, many: BatchStatement, point: str, row: Any, *lists: Any) -> list[Row]:
+        found = await self._memory.run_batched(many, point, row, *lists)
         self._ran[point, bool(found)] += 1
         return found
 
@@ -197,7 +198,7 @@ def _email(number: int) -> str | None:
 
 
 def _rows(memory: MemoryDb, table: str) -> list[Row]:
-    """Return a table's rows by its key."""
+    """Return a table's rows in the order of its key."""
     tables = memory.tables
     by_table: dict[str, Iterable[Row]] = {
         "grocery_orders": _by_key(tables.orders),
@@ -218,22 +219,22 @@ def _by_key(table: dict[Any, T]) -> Iterator[T]:
 
 
 def _plain(row: Row) -> Row:
-    """Return a row with values that compare: ids as numbers, robots as what they say."""
+    """Return a row with comparable values: ids as numbers, robots decoded."""
     plain = {name: value.int if isinstance(value, UUID) else value for name, value in sorted(row.items())}
     if robots := row.get("robots"):
         plain["robots"] = msgspec.json.decode(robots)
     return plain
 
 
-async def compare(db: Db, seeds: range, comparison: Comparison, *, say: bool = False) -> str | None:
+async def compare(db: Db, seeds: range, comparison: Comparison, *, show_progress: bool = False) -> str | None:
     """Run the lists of all seeds; returns the first difference."""
     started = time.perf_counter()
     async with db.connection() as connection:
         for count, seed in enumerate(seeds, 1):
             if difference := await comparison.differ(connection, seed):
                 return difference
-            if say and count % SAY_EVERY == 0:
-                say_line(f"{count} of {len(seeds)} lists, no difference, {time.perf_counter() - started:.0f} s")
+            if show_progress and count % PROGRESS_EVERY == 0:
+                print_line(f"{count} of {len(seeds)} lists, no difference, {time.perf_counter() - started:.0f} s")
     return None
 
 
@@ -242,12 +243,12 @@ async def _long_run(dsn: str, seeds: range) -> int:
     comparison = Comparison()
     async with open_db(dsn, application="differential") as db:
         await comparison.prepare(db)
-        difference = await compare(db, seeds, comparison, say=True)
+        difference = await compare(db, seeds, comparison, show_progress=True)
     for (name, found), count in sorted(comparison.ran.items()):
-        say_line(f"{count:>8}  {name} {'found rows' if found else 'found none'}")
-    say_line(f"refusals: {dict(comparison.refused)}")
-    tell(lists=len(seeds), operations=sum(comparison.ran.values()), differences=int(bool(difference)))
-    say_line(difference or f"{len(seeds)} lists of {LENGTH} operations: no difference")
+        print_line(f"{count:>8}  {name} {'found rows' if found else 'found none'}")
+    print_line(f"refusals: {dict(comparison.refused)}")
+    record(lists=len(seeds), operations=sum(comparison.ran.values()), differences=int(bool(difference)))
+    print_line(difference or f"{len(seeds)} lists of {LENGTH} operations: no difference")
     return int(bool(difference))
 
 
@@ -256,8 +257,8 @@ def main() -> int:
     parser.add_argument("--lists", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     args = parser.parse_args()
-    configure("differential", logging.CRITICAL)  # what is buried here is buried on purpose
-    with open_place() as home:
+    configure("differential", logging.CRITICAL)  # buried receipts are intended here
+    with temporary_home() as home:
         server = EmbeddedPostgres(home, find_binaries(os.environ))
         server.start()
         try:

@@ -1,4 +1,4 @@
-"""An event loop in which nothing waits: when nothing is ready the clock moves on to what is scheduled next."""
+"""An event loop on a virtual clock: when nothing is ready, the clock advances to the next timer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class DeadlockError(RuntimeError):
-    """Nothing is ready and nothing is scheduled: whoever still waits will wait for ever."""
+    """Nothing is ready and nothing is scheduled: the remaining tasks would wait for ever."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """asyncio's own loop on a virtual clock, without a socket, a thread or a real second."""
+    """asyncio's base loop on a virtual clock, without sockets, threads or real time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,17 +28,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Take the place of the selector: what it would sleep, the clock moves on."""
+        """Act as the selector: advance the clock by the time it would sleep."""
         if timeout is None:
             raise DeadlockError(f"at {self._now:.6f} s nothing is ready and nothing is scheduled")
         self._now += timeout
         return []
 
     def _process_events(self, event_list: list[Any]) -> None:
-        """No file descriptor, no event."""
+        """There are no file descriptors."""
 
     def _write_to_self(self) -> None:
-        """No other thread, nobody to be woken by."""
+        """There is no other thread that wakes this one."""
 
 
 def run(main: Coroutine[Any, Any, T], loop: VirtualLoop) -> T:
@@ -49,5 +49,5 @@ def run(main: Coroutine[Any, Any, T], loop: VirtualLoop) -> T:
         main.close()
         raise
     finally:
-        loop.set_exception_handler(lambda _loop, _context: None)  # what is left behind is thrown away with the loop
+        loop.set_exception_handler(lambda _loop, _context: None)  # tasks that are left are discarded with the loop
         loop.close()

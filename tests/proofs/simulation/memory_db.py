@@ -1,4 +1,4 @@
-"""PostgreSQL as the gateway's actions know it, in memory: each statement by its name, at once and as a whole."""
+"""The gateway's database in memory: each statement by its name, executed atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from autogrocery.kit.pg.batch import Many
+    from autogrocery.kit.pg.batch import BatchStatement
     from tests.proofs.simulation.tables import Row
 
 ATTENTION = "inventory gives no clear answer"
@@ -156,7 +156,7 @@ STATEMENTS: dict[str, Callable[..., list[Row]]] = {
 
 
 class MemoryDb:
-    """The tables behind the verbs of kit.pg.Db; `now` and `random` are the database's own, and settable."""
+    """The tables behind the interface of kit.pg.Db; `now` and `random` stand for the database's own."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.tables = Tables()
@@ -166,14 +166,13 @@ class MemoryDb:
         self.on_change: Callable[[Row | None, Row], None] = lambda _old, _new: None
 
     def execute(self, name: str, args: tuple[Any, ...], now: datetime) -> tuple[list[Row], Statement]:
-        """Run the statement of that name as of `now`; raises LookupError if nobody has taught it, and asyncpg's errors."""
-        deed = self.statements.get(name)
-        if deed is None:
-            raise LookupError(
-                f"the memory database does not know the statement {name!r}: teach it in tests/proofs/simulation"
-            )
+        """Run the statement of that name as of `now`; raises LookupError if it is not implemented, and asyncpg's
+        errors."""
+        function = self.statements.get(name)
+        if function is None:
+            raise LookupError(f"the memory database has no statement {name!r}: add it in tests/proofs/simulation")
         statement = Statement(self.tables, now, self.random)
-        answer = deed(statement, *args)
+        answer = function(statement, *args)
         statement.commit()
         for old, new in statement.moved:
             self.on_change(old, new)
@@ -182,7 +181,7 @@ class MemoryDb:
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         return self.execute(name_of(sql), args, self.now)[0]
 
-    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
+    async def run_batched(self, _many: BatchStatement, point: str, row: Any, *lists: Any) -> list[Row]:
         return self.execute(point, (row, *lists), self.now)[0]
 
     async def row(self, sql: str, *args: Any) -> Row | None:

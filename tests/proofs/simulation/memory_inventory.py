@@ -1,4 +1,5 @@
-"""Inventory in memory: a scarce shelf and robots that keep K1 to K5 by the real inventory's own decision tables."""
+"""Inventory in memory: scarce stock, and the decision tables of the reference inventory
+(docs/PROTOCOL.md#what-a-peer-promises)."""
 
 from __future__ import annotations
 
@@ -7,22 +8,32 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Robot, Status
-from autogrocery.gateway.peers.inventory import Hold, Refusal, Shortage, Standing, State
-from autogrocery.inventory.core.stock import OnAssign, OnRelease, OnReserve, on_assign, on_release, on_reserve
-from autogrocery.inventory.core.stock import Standing as Register
+from autogrocery.gateway.peers.inventory import Hold, OrderReport, OrderState, Refusal, Shortage
+from autogrocery.inventory.core.stock import (
+    AssignDecision,
+    ReleaseDecision,
+    ReserveDecision,
+    decide_assign,
+    decide_release,
+    decide_reserve,
+)
+from autogrocery.inventory.core.stock import RegisterEntry as Register
 from autogrocery.inventory.core.stock import State as InState
-from tests.proofs.simulation.drops import Drop
+from tests.proofs.simulation.omitted_rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Cause, Line
-    from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.core.quote import RequestedItem
     from tests.proofs.simulation.loop import VirtualLoop
 
 Items = dict[str, int]
-UNCHECKED = {Drop.PICK_WITHOUT_START, Drop.RELEASE_REVOKES_STARTED}  # robots then pick what was withdrawn
+PICKS_UNCHECKED = {
+    Rule.PICK_WITHOUT_START,
+    Rule.RELEASE_REVOKES_STARTED,
+}  # under these omissions robots pick withdrawn orders
 
 
 class Entry(Struct):
@@ -37,110 +48,111 @@ class Entry(Struct):
     picked: Items | None = None
 
 
-class Shelf:
-    """The register and the stock. `on_dispatch` is told of every new dispatch; `drop` is a rule it does without."""
+class MemoryInventory:
+    """The register and the stock. `on_dispatch` is called for every new dispatch; `omitted` is a rule that it does not
+    keep."""
 
-    def __init__(self, loop: VirtualLoop, stock: Items, drop: Drop | None = None) -> None:
+    def __init__(self, loop: VirtualLoop, stock: Items, omitted: Rule | None = None) -> None:
         self.loop = loop
         self.total = dict(stock)
         self.on_hand = dict(stock)
         self.register: dict[UUID, Entry] = {}
-        self.lost = dict.fromkeys(stock, 0)  # found missing by a robot
-        self.refused: set[UUID] = set()  # for want of stock or robots
-        self.robots_away = False
+        self.lost = dict.fromkeys(stock, 0)  # units not picked
+        self.refused: set[UUID] = set()  # orders refused for lack of stock or robots
+        self.no_robots = False
         self.on_dispatch: Callable[[UUID], object] = lambda _order_id: None
-        self.drop = drop
+        self.omitted = omitted
 
-    def reserve(self, order_id: UUID, wants: Sequence[Want], hold_s: float, *, partial: bool) -> Hold:
+    def reserve(self, order_id: UUID, wants: Sequence[RequestedItem], hold_s: float, *, partial: bool) -> Hold:
         wanted = {want.sku: want.quantity for want in wants}
         if wanted.keys() - self.on_hand.keys():
             return Hold({}, Refusal.UNKNOWN_SKU)
         entry = self._known(order_id)
         if entry is None:
             return self._take(order_id, wanted, hold_s, partial=partial)
-        match on_reserve(self._standing(entry, wanted), allow_partial=partial):
-            case OnReserve.REFUSE_RELEASED:
+        match decide_reserve(self._standing(entry, wanted), allow_partial=partial):
+            case ReserveDecision.REFUSE_RELEASED:
                 answer = Hold({}, Refusal.RELEASED)
-            case OnReserve.REFUSE_DIFFERENT:
+            case ReserveDecision.REFUSE_DIFFERENT:
                 answer = Hold({}, Refusal.ITEMS_DIFFER)
-            case OnReserve.RENEW:
+            case ReserveDecision.RENEW:
                 entry.until = max(entry.until, self.loop.time() + hold_s)
                 answer = self._again(entry, wanted)
-            case OnReserve.REPEAT:
+            case ReserveDecision.REPEAT:
                 answer = self._again(entry, wanted)
-            case OnReserve.RETAKE:
+            case ReserveDecision.HOLD_AGAIN:
                 answer = self._take(order_id, entry.items, hold_s, partial=False, requested=entry.requested)
-            case OnReserve.TAKE_ANEW:
+            case ReserveDecision.REPLACE_HOLD:
                 answer = self._take(order_id, wanted, hold_s, partial=partial)
         return answer
 
     def _again(self, entry: Entry, wanted: Items) -> Hold:
-        return Hold(dict(wanted if self.drop is Drop.NO_ITEMS_COMPARED else entry.items))
+        return Hold(dict(wanted if self.omitted is Rule.NO_ITEMS_COMPARED else entry.items))
 
     def assign(self, order_id: UUID, lines: Sequence[Line]) -> tuple[Robot, ...] | None:
         items = {line.sku: line.quantity for line in lines}
         entry = self._known(order_id)
         if entry is None:
             return self._dispatch(order_id, items)
-        match on_assign(self._standing(entry, items)):
-            case OnAssign.REFUSE_RELEASED | OnAssign.REFUSE_DIFFERENT:
+        match decide_assign(self._standing(entry, items)):
+            case AssignDecision.REFUSE_RELEASED | AssignDecision.REFUSE_DIFFERENT:
                 return None
-            case OnAssign.REPEAT:
-                entry.dispatches += self.drop is Drop.ASSIGN_NOT_IDEMPOTENT
+            case AssignDecision.REPEAT:
+                entry.dispatches += self.omitted is Rule.ASSIGN_NOT_IDEMPOTENT
                 return self._robots(order_id, entry)
-            case OnAssign.ALLOCATE if not self.robots_away:
+            case AssignDecision.ALLOCATE if not self.no_robots:
                 return self._robots(order_id, self._assigned(order_id, entry))
             case _:
                 return self._dispatch(order_id, items)
 
     def release(self, order_id: UUID, release_as: Status, _cause: Cause | None) -> bool:
         entry = self.register.setdefault(order_id, Entry(InState.LAPSED, {}, {}))
-        started = entry.started and self.drop is not Drop.RELEASE_REVOKES_STARTED
-        match on_release(entry.state, cancel=release_as is Status.CANCELLED, started=started):
-            case OnRelease.ALREADY_ASSIGNED:
+        started = entry.started and self.omitted is not Rule.RELEASE_REVOKES_STARTED
+        match decide_release(entry.state, cancel=release_as is Status.CANCELLED, started=started):
+            case ReleaseDecision.ALREADY_ASSIGNED:
                 return False
-            case OnRelease.RETURN_HELD | OnRelease.RETURN_ALLOCATED:
+            case ReleaseDecision.RETURN_HELD | ReleaseDecision.RETURN_ALLOCATED:
                 self._give_back(entry)
             case _:
                 pass
         entry.state = InState.RELEASED
         return True
 
-    def get(self, order_id: UUID) -> Standing:
+    def get(self, order_id: UUID) -> OrderReport:
         entry = self.register.get(order_id)
         if entry is None:
-            return Standing(State.UNKNOWN, {})
-        return Standing(State(entry.state.lower()), dict(entry.picked or {}))
+            return OrderReport(OrderState.UNKNOWN, {})
+        return OrderReport(OrderState(entry.state.lower()), dict(entry.picked or {}))
 
     def lapse(self) -> None:
-        """Give back the stock of holds past their time."""
+        """Return the stock of overdue holds."""
         for entry in self.register.values():
             if entry.state is InState.HELD and entry.until <= self.loop.time():
                 self._give_back(entry)
                 entry.state = InState.LAPSED
 
     def restart(self) -> None:
-        """A restart of inventory: nothing is forgotten."""
-        if self.drop is Drop.REGISTER_FORGOTTEN:
+        """Restart inventory: nothing is lost."""
+        if self.omitted is Rule.REGISTER_FORGOTTEN:
             for entry in self.register.values():
                 if entry.state in {InState.HELD, InState.ASSIGNED}:
                     self._give_back(entry)
             self.register.clear()
 
     def start(self, order_id: UUID) -> bool:
-        """A robot asks before it touches stock; False if the dispatch was withdrawn."""
+        """Grant a robot its lease; False if the dispatch was withdrawn."""
         entry = self.register.get(order_id)
         if entry is None:
             return False
         entry.started = entry.started or entry.state is InState.ASSIGNED
-        return entry.state is InState.ASSIGNED or self.drop is Drop.PICK_WITHOUT_START
+        return entry.state is InState.ASSIGNED or self.omitted is Rule.PICK_WITHOUT_START
 
     def finish(self, order_id: UUID, picked: Mapping[str, int]) -> None:
-        """The robots are done: what was not picked is missing."""
+        """End the picking; units that were not picked are lost."""
         entry = self.register.get(order_id)
         if entry is None:
             return
-        if entry.state is not InState.ASSIGNED and self.drop not in UNCHECKED:
+        if entry.state is not InState.ASSIGNED and self.omitted not in PICKS_UNCHECKED:
             return
         entry.picked = {sku: picked.get(sku, 0) for sku in entry.items}
         for sku, quantity in entry.items.items():
@@ -149,18 +161,18 @@ class Shelf:
 
     def _known(self, order_id: UUID) -> Entry | None:
         entry = self.register.get(order_id)
-        buried = entry is not None and entry.state is InState.RELEASED and self.drop is not Drop.NO_TOMBSTONE
+        buried = entry is not None and entry.state is InState.RELEASED and self.omitted is not Rule.NO_TOMBSTONE
         return entry if buried or (entry and entry.state is not InState.RELEASED) else None
 
     def _take(
         self, order_id: UUID, wanted: Items, hold_s: float, *, partial: bool, requested: Items | None = None
     ) -> Hold:
-        """Hold stock for an order that is new, or whose hold is replaced; a shortage leaves all as it was."""
+        """Hold stock for a new order, or replace its hold; a shortage changes nothing."""
         self.lapse()
         known = self.register.get(order_id)
         own = known.items if known and known.state is InState.HELD else {}
         free = {sku: self.on_hand[sku] + own.get(sku, 0) for sku in wanted}
-        if self.drop is Drop.ASSIGN_OVERSELLS and known and known.state is InState.LAPSED:
+        if self.omitted is Rule.ASSIGN_OVERSELLS and known and known.state is InState.LAPSED:
             free = dict(wanted)
         short = tuple(Shortage(sku, n, free[sku]) for sku, n in wanted.items() if free[sku] < n)
         granted = {sku: min(n, free[sku]) for sku, n in wanted.items() if free[sku]}
@@ -176,8 +188,8 @@ class Shelf:
         return Hold(dict(granted), None, short)
 
     def _dispatch(self, order_id: UUID, items: Items) -> tuple[Robot, ...] | None:
-        """Take the stock again, for these items, and assign; a refusal changes nothing."""
-        if self.robots_away or self._take(order_id, items, 60.0, partial=False).refusal:
+        """Take the stock for these items and assign; a refusal changes nothing."""
+        if self.no_robots or self._take(order_id, items, 60.0, partial=False).refusal:
             self.refused.add(order_id)
             return None
         return self._robots(order_id, self._assigned(order_id, self.register[order_id]))
@@ -192,7 +204,7 @@ class Shelf:
         return tuple(Robot(f"r-{sku}", "dairy", f"{order_id}-{sku}") for sku in entry.items)
 
     def _standing(self, entry: Entry, wanted: Items) -> Register:
-        alike = self.drop is Drop.NO_ITEMS_COMPARED
+        alike = self.omitted is Rule.NO_ITEMS_COMPARED
         live = entry.state is InState.HELD and entry.until > self.loop.time()
         return Register(entry.state, live, alike or entry.requested == wanted, alike or entry.items == wanted)
 

@@ -1,4 +1,5 @@
-"""Rules left out of the product itself, each in a scratch copy of it: `python -m tests.proofs.simulation.mutants` tries them all."""
+"""Rules omitted in a scratch copy of the product, one at a time: `python -m tests.proofs.simulation.mutants` tries them
+all."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tests.proofs.planted.bugs import ID_ABOVE_LAST, TERMINAL_FIRST, UNSORTED, WAIT_FOR, Edit
-from tests.proofs.simulation.report import say_line
+from tests.proofs.simulation.report import print_line
 
 ROOT = Path(__file__).parents[3]
 SEEDS = 300
@@ -27,7 +28,7 @@ IN_DOUBT = Edit(
 
 
 class Mutant(Struct, frozen=True):
-    """A rule of PROTOCOL §1-3, the edits that break it, and a word of what is found then."""
+    """A rule of docs/PROTOCOL.md, the edits that omit it, and a part of the violation that is found."""
 
     rule: str
     edits: tuple[Edit, ...]
@@ -35,9 +36,9 @@ class Mutant(Struct, frozen=True):
 
 
 MUTANTS = (
-    Mutant("§3.3 terminal only after the release ack", TERMINAL_FIRST, "a terminal word before the release"),
+    Mutant("terminal only after the release ack", TERMINAL_FIRST, "a terminal status before the release"),
     Mutant(
-        "§3.4 no refusal is inferred from an error",
+        "no refusal is inferred from an error",
         (
             IN_DOUBT,
             Edit(
@@ -49,7 +50,7 @@ MUTANTS = (
         "failed for want of robots",
     ),
     Mutant(
-        "§3.4 no acknowledgement is inferred from an error",
+        "no acknowledgement is inferred from an error",
         (
             Edit(
                 "gateway/actions/release.py",
@@ -58,36 +59,39 @@ MUTANTS = (
             ),
             Edit("gateway/actions/release.py", IN_DOUBT.old, IN_DOUBT.new),
         ),
-        "a terminal word before the release",
+        "a terminal status before the release",
     ),
     Mutant(
-        "§1 PROCESSING always means: robots have been dispatched",
+        "PROCESSING always means: robots have been dispatched",
         (
             Edit(
                 "gateway/actions/dispatch.py",
                 ASSIGN_CALL,
-                f"number = metrics.take()\n    change = await moves.mark_dispatched(db, order.order_id, (), number=number)\n    {ASSIGN_CALL}",
+                "number = metrics.reserve_numbers()\n"
+                "    dispatched = await transitions.mark_dispatched(store, order, (), number=number)\n"
+                f"    {ASSIGN_CALL}",
             ),
             Edit(
                 "gateway/actions/dispatch.py",
-                "    number = metrics.take()\n    change = await moves.mark_dispatched(db, order.order_id, robots, number=number)\n",
+                "    number = metrics.reserve_numbers()\n"
+                "    dispatched = await transitions.mark_dispatched(store, order, robots, number=number)\n",
                 "",
             ),
         ),
         "PROCESSING while no robots have it",
     ),
     Mutant(
-        "§1 a promise is written down when it is made",
-        (Edit("gateway/actions/confirm.py", "            await moves.promise_dispatch(db, order_id)\n", ""),),
+        "a promise is written down when it is made",
+        (Edit("gateway/actions/confirm.py", "            await transitions.promise_dispatch(store, order_id)\n", ""),),
         "was promised (202)",
     ),
     Mutant(
-        "§1 a terminal word is told only after inventory has acknowledged",
+        "a terminal status is returned only after inventory has acknowledged",
         (
             Edit(
                 "gateway/actions/cancel.py",
-                "return order, False",
-                "return msgspec.structs.replace(order, status=Status.CANCELLED), True",
+                "return CancelResult(order, in_doubt=True)",
+                "return CancelResult(msgspec.structs.replace(order, status=Status.CANCELLED), in_doubt=False)",
             ),
             Edit(
                 "gateway/actions/cancel.py",
@@ -98,51 +102,52 @@ MUTANTS = (
         "which it never was",
     ),
     Mutant(
-        "§1 a webhook about an idle order is believed only if GetOrder says so",
+        "a webhook about an idle order is believed only if GetOrder says so",
         (
             Edit(
                 "gateway/actions/complete.py",
-                "            await _require_dispatch(inventory, order_id)\n",
-                "            pass\n",
+                "        await _require_dispatch(inventory, order_id)\n",
+                "        pass\n",
             ),
         ),
         "COMPLETED, which inventory has not said",
     ),
-    Mutant("§2 the outbox is never read by id > last", ID_ABOVE_LAST, "receipt of"),
+    Mutant("the outbox is never read by id > last", ID_ABOVE_LAST, "receipt of"),
     Mutant(
-        "§2 a receipt is settled when it was sent",
+        "a receipt is settled when it was sent",
         (
             Edit(
                 "kit/pg/outbox.py",
                 "await self._deliver(row)",
-                "await self._db.together(self._settle, self._settled_at, key)\n            await self._deliver(row)",
+                "await self._db.run_batched(self._settle, self._settled_at, key)\n            await self._deliver(row)",
             ),
         ),
         "receipts were never sent",
     ),
-    Mutant("§3.5 no timeout around a COMMIT", (WAIT_FOR,), "failed for want of robots"),
-    Mutant("§3.7 SKUs are merged and sorted before anything", UNSORTED[:1], "was called another"),
+    Mutant("no timeout around a COMMIT", (WAIT_FOR,), "failed for want of robots"),
+    Mutant("SKUs are merged and sorted before anything", UNSORTED[:1], "was called another"),
     Mutant(
-        "§3.9 every change has its metric",
-        (Edit("gateway/actions/complete.py", "            await metrics.tell(changes)\n", ""),),
+        "every change has its metric",
+        (Edit("gateway/actions/complete.py", "    await metrics.publish(changes)\n", ""),),
         "was sent 0 times",
     ),
     Mutant(
-        "§3.9 a metric is sent after the commit, never before",
+        "a metric is sent after the commit, never before",
         (
             Edit(
                 "gateway/actions/dispatch.py",
-                "    number = metrics.take()\n",
-                "    number = metrics.take()\n"
-                "    early = moves.Change(order.order_id, order.version + 1, Status.PROCESSING, order.created_at, None, 0, 0, 0, number)\n"
-                "    await metrics.tell([early])\n",
+                "    number = metrics.reserve_numbers()\n",
+                "    number = metrics.reserve_numbers()\n"
+                "    early = transitions.StatusChange("
+                "order.order_id, order.version + 1, Status.PROCESSING, order.created_at, None, 0, 0, 0, number)\n"
+                "    await metrics.publish([early])\n",
             ),
-            Edit("gateway/actions/dispatch.py", "    await metrics.tell([change])\n", ""),
+            Edit("gateway/actions/dispatch.py", "    await metrics.publish([dispatched.change])\n", ""),
         ),
         "before its change was committed",
     ),
     Mutant(
-        "§1 a key names one order, now and at every retry",
+        "a key names one order, now and at every retry",
         (
             Edit("gateway/core/quote.py", 'return uuid5(ORDER_NAMES, f"{user_id}:{key}")', "return uuid4()"),
             Edit("gateway/core/quote.py", "from uuid import UUID, uuid5", "from uuid import UUID, uuid4"),
@@ -165,8 +170,8 @@ def plant(mutant: Mutant, folder: Path) -> Path:
     return folder
 
 
-def hunt(mutant: Mutant) -> subprocess.CompletedProcess[str]:
-    """Run seeds against a mutant until one finds something: exit code 1, and the story on stdout."""
+def run_mutant(mutant: Mutant) -> subprocess.CompletedProcess[str]:
+    """Run seeds against a mutant until one fails: exit code 1, with the report on stdout."""
     with tempfile.TemporaryDirectory() as folder:
         source = plant(mutant, Path(folder))
         command = [sys.executable, "-m", "tests.proofs.simulation", "--seeds", str(SEEDS), "--until-found"]
@@ -177,15 +182,15 @@ def hunt(mutant: Mutant) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Say which check found which mutant, in how many seconds."""
+    """Print which check found which mutant, and in how many seconds."""
     missed = 0
     for mutant in MUTANTS:
         started = time.perf_counter()
-        ended = hunt(mutant)
+        ended = run_mutant(mutant)
         lines = ended.stdout.splitlines()
         missed += ended.returncode != 1
         found = f"{lines[0]} {lines[1]}" if ended.returncode == 1 else f"NOT FOUND {ended.stderr[-200:]}"
-        say_line(f"{mutant.rule}\n    {found[:150]} ({time.perf_counter() - started:.1f} s)")
+        print_line(f"{mutant.rule}\n    {found[:150]} ({time.perf_counter() - started:.1f} s)")
     return missed
 
 

@@ -1,4 +1,4 @@
-"""What lies between a gateway and everything else: latency, loss, late and repeated requests, all drawn from the seed."""
+"""The network between a gateway and its ports: latency, loss, delayed and repeated requests, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from autogrocery.gateway.core.quote import Quote
-from autogrocery.gateway.peers.inventory import Hold, Standing
-from autogrocery.kit.process.faults import Killed
+from autogrocery.gateway.peers.inventory import Hold, OrderReport
+from autogrocery.kit.process.faults import SimulatedDeath
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 QUICK_S = (0.0, 0.0, 0.0, 0.001, 0.002, 0.01, 0.05, 0.2)
 SLOW_S = (0.0, 0.01, 0.05, 0.1, 0.3, 0.6)
-LATE_S = 1.5  # by which a request may outlive its caller's patience
+LATE_S = 1.5  # how long after its caller's deadline a request may arrive
 
 
-class Fate(StrEnum):
-    """What becomes of one call."""
+class CallOutcome(StrEnum):
+    """The outcome of one call."""
 
     WELL = "well"
     LOST = "error before the effect"
@@ -37,20 +37,21 @@ class Fate(StrEnum):
     KILLED_AFTER = "the process dies after the effect"
 
 
-KILLS = (Fate.KILLED_BEFORE, Fate.KILLED_AFTER)
-TROUBLES = (Fate.LOST, Fate.UNANSWERED, Fate.SWALLOWED, Fate.LATE)
+KILLS = (CallOutcome.KILLED_BEFORE, CallOutcome.KILLED_AFTER)
+FAULTS = (CallOutcome.LOST, CallOutcome.UNANSWERED, CallOutcome.SWALLOWED, CallOutcome.LATE)
 
 
-class Weather(Struct):
-    """The chance of each call to go wrong; `repeated` of a request to a peer to arrive twice; `slow` of a lock to be waited for.
+class FaultRates(Struct):
+    """Probabilities: `fault` of a call to fail, `repeated` of a request to arrive twice, `slow` of a lock to be waited
+    for.
 
-    Calls at a point in `focus` go wrong with a chance of their own, `focused`, and always in the way that stands there, if one does:
-    a run that breaks one thing again and again comes to where no other comes.
+    A call at a point in `focus` fails with the probability `focused`, in the listed way if there is one: a run that
+    breaks one point repeatedly reaches states that no other run reaches.
     """
 
-    trouble: float = 0.0
+    fault: float = 0.0
     kill: float = 0.0
-    focus: dict[str, Fate | None] = {}
+    focus: dict[str, CallOutcome | None] = {}
     focused: float = 0.0
     pauses_s: tuple[float, ...] = QUICK_S
     repeated: float = 0.0
@@ -58,7 +59,7 @@ class Weather(Struct):
 
 
 class Event(Struct, frozen=True, array_like=True):
-    """One line of the trace."""
+    """One event of the trace."""
 
     at: float
     who: str
@@ -70,8 +71,8 @@ class Event(Struct, frozen=True, array_like=True):
         return f"{self.at:12.6f} {self.who:<11} {self.what:<32} {self.order:<5} {self.result}"
 
 
-class Journal:
-    """The trace of a run. Orders are numbered as they appear, so that a random id changes nothing."""
+class Trace:
+    """The trace of a run. Orders are numbered by their appearance, so that random ids do not change it."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.events: list[Event] = []
@@ -88,106 +89,109 @@ class Journal:
         self.events.append(Event(self.loop.time(), who, what, self.name(order_id), str(result)))
 
 
-class Life:
-    """A process: what it calls after its death has no effect, and no answer reaches it."""
+class Process:
+    """The life of a process: once ended, its new calls have no effect and it receives no reply."""
 
-    def __init__(self, name: str, on_death: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, name: str, on_end: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self.alive = True
-        self._on_death = on_death
+        self._on_end = on_end
 
-    def die(self) -> None:
-        """End, if it lives."""
+    def kill(self) -> None:
+        """End the process unless it has ended."""
         if self.alive:
             self.alive = False
-            self._on_death()
+            self._on_end()
 
     def require(self) -> None:
         if not self.alive:
-            raise Killed
+            raise SimulatedDeath
 
 
 class Network:
-    """Carries every call; `away` names the ports that are down."""
+    """Carries every call; `down` is the set of unavailable ports."""
 
-    def __init__(self, loop: VirtualLoop, rng: Random, journal: Journal) -> None:
-        self.weather = Weather()
-        self.away: set[str] = set()
+    def __init__(self, loop: VirtualLoop, rng: Random, trace: Trace) -> None:
+        self.fault_rates = FaultRates()
+        self.down: set[str] = set()
         self.loop = loop
         self.rng = rng
-        self.journal = journal
+        self.trace = trace
 
     async def carry(
         self,
-        life: Life,
+        process: Process,
         point: str,
         order_id: Any,
         effect: Callable[[], T],
         *,
         deadline_s: float,
-        trouble: Callable[[str], Exception],
+        make_error: Callable[[str], Exception],
     ) -> T:
-        """Bring a call to its effect and the answer back, if the weather allows; raises `trouble` otherwise, and Killed."""
-        life.require()
-        fate = self._fate(point)
+        """Carry a call and its reply, subject to the faults; raises what `make_error` returns, or Killed."""
+        process.require()
+        call_outcome = self._fate(point)
         try:
             await self.pause()
-        except asyncio.CancelledError:  # whoever waited is gone; what was sent is on its way
-            if fate not in {Fate.LOST, Fate.SWALLOWED}:
-                self._later(life, point, order_id, effect)
+        except asyncio.CancelledError:  # the caller was cancelled; its request is in flight
+            if call_outcome not in {CallOutcome.LOST, CallOutcome.SWALLOWED}:
+                self._later(process, point, order_id, effect)
             raise
-        if fate is Fate.KILLED_BEFORE:
-            self.journal.note(life.name, point, order_id, fate)
-            life.die()
-            life.require()
-        if fate in {Fate.LOST, Fate.SWALLOWED, Fate.LATE}:
-            self.journal.note(life.name, point, order_id, fate)
-            if fate is not Fate.LOST:
+        if call_outcome is CallOutcome.KILLED_BEFORE:
+            self.trace.note(process.name, point, order_id, call_outcome)
+            process.kill()
+            process.require()
+        if call_outcome in {CallOutcome.LOST, CallOutcome.SWALLOWED, CallOutcome.LATE}:
+            self.trace.note(process.name, point, order_id, call_outcome)
+            if call_outcome is not CallOutcome.LOST:
                 await asyncio.sleep(deadline_s)
-            if fate is Fate.LATE:
-                self._later(life, point, order_id, effect)
-            life.require()
-            raise trouble(fate)
+            if call_outcome is CallOutcome.LATE:
+                self._later(process, point, order_id, effect)
+            process.require()
+            raise make_error(call_outcome)
         answer = effect()
-        self.journal.note(
-            life.name, point, order_id, _short(answer) if fate is Fate.WELL else f"{_short(answer)}, {fate}"
+        self.trace.note(
+            process.name,
+            point,
+            order_id,
+            _summary(answer) if call_outcome is CallOutcome.WELL else f"{_summary(answer)}, {call_outcome}",
         )
-        if fate is Fate.REPEATED:
-            self._later(life, point, order_id, effect)
-        if fate is Fate.KILLED_AFTER:
-            life.die()
+        if call_outcome is CallOutcome.REPEATED:
+            self._later(process, point, order_id, effect)
+        if call_outcome is CallOutcome.KILLED_AFTER:
+            process.kill()
         await self.pause()
-        life.require()
-        if fate is Fate.UNANSWERED:
-            raise trouble(fate)
+        process.require()
+        if call_outcome is CallOutcome.UNANSWERED:
+            raise make_error(call_outcome)
         return answer
 
     async def pause(self) -> None:
-        """Take a while, or only let others go first."""
-        await asyncio.sleep(self.rng.choice(self.weather.pauses_s))
+        """Wait a drawn time, at least until other ready tasks have run."""
+        await asyncio.sleep(self.rng.choice(self.fault_rates.pauses_s))
 
-    def _later(self, life: Life, point: str, order_id: Any, effect: Callable[[], Any]) -> None:
+    def _later(self, process: Process, point: str, order_id: Any, effect: Callable[[], Any]) -> None:
         def arrive() -> None:
-            self.journal.note(life.name, point, order_id, f"late: {_short(effect())}")
+            self.trace.note(process.name, point, order_id, f"late: {_summary(effect())}")
 
         self.loop.call_later(self.rng.uniform(0, LATE_S), arrive)
 
-    def _fate(self, point: str) -> Fate:
+    def _fate(self, point: str) -> CallOutcome:
         port = point.partition(".")[0]
-        if port in self.away:
-            return Fate.LOST if self.rng.random() < 0.7 else Fate.SWALLOWED
-        if self.rng.random() < self.weather.kill:
+        if port in self.down:
+            return CallOutcome.LOST if self.rng.random() < 0.7 else CallOutcome.SWALLOWED
+        if self.rng.random() < self.fault_rates.kill:
             return self.rng.choice(KILLS)
-        focus = self.weather.focus
-        if self.rng.random() < (self.weather.focused if point in focus else self.weather.trouble):
-            return focus.get(point) or self.rng.choice(TROUBLES)
-        if port == "inventory" and self.rng.random() < self.weather.repeated:
-            return Fate.REPEATED
-        return Fate.WELL
+        focus = self.fault_rates.focus
+        if self.rng.random() < (self.fault_rates.focused if point in focus else self.fault_rates.fault):
+            return focus.get(point) or self.rng.choice(FAULTS)
+        if port == "inventory" and self.rng.random() < self.fault_rates.repeated:
+            return CallOutcome.REPEATED
+        return CallOutcome.WELL
 
 
-def _short(answer: object) -> str:
-    """Return an answer as the trace shows it, without the ids that differ from run to run."""
+def _summary(answer: object) -> str:
+    """Return a reply for the trace, without ids that differ between runs."""
     match answer:
         case list() | tuple():
             said = f"{len(answer)} {'rows' if isinstance(answer, list) else 'robots'}"
@@ -195,7 +199,7 @@ def _short(answer: object) -> str:
             said = f"granted {dict(answer.granted)}"
         case Hold():
             said = f"refused: {answer.refusal}"
-        case Standing():
+        case OrderReport():
             said = f"{answer.state} {dict(answer.picked)}"
         case Quote():
             said = f"{len(answer.prices)} prices"

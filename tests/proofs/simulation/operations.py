@@ -1,4 +1,4 @@
-"""Random operations of the gateway's store: the same list of them can be run on any database."""
+"""Random operations of the gateway's store, which can be run on any database."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from autogrocery.gateway.core.order import Cause, Line, Outcome, Robot, Settlement, Status
-from autogrocery.gateway.store import due, inbox, metrics_log, moves, orders, receipts
-from autogrocery.gateway.store.moves import Delivery
-from autogrocery.gateway.store.orders import Number
+from autogrocery.gateway.core.order import Cause, Due, Line, Order, OrderResult, Outcome, Robot, Status, WebhookDelivery
+from autogrocery.gateway.core.status_change import MetricNumber
+from autogrocery.gateway.store import due, inbox, metrics_log, orders, receipts, transitions
+from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.kit.errors import Invalid, Unavailable
 from autogrocery.kit.pg.outbox import Outbox
+from tests.proofs.simulation.tables import BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,8 +31,13 @@ STRANGER = 99
 MISSING = UUID(int=1)
 
 
+def previewed(order_id: UUID) -> Order:
+    """An order to be dispatched, of which the statement reads the id only."""
+    return Order(order_id, USERS[0], Status.PREVIEWED, 1, "USD", 0, 0, (), BEGINNING, BEGINNING)
+
+
 class Operation(Struct, frozen=True):
-    """One call of the store: what it is, when, what random() says meanwhile, and the call itself on a database."""
+    """One call of the store: its name, the time, the value of random(), and the call itself."""
 
     name: str
     at: datetime
@@ -42,8 +48,8 @@ class Operation(Struct, frozen=True):
         return f"{self.at:%H:%M:%S.%f} {self.name}"
 
 
-class Draw:
-    """Draws operations from a seed, mostly about orders that exist."""
+class OperationSource:
+    """Draws operations from a seed, mostly on existing orders."""
 
     def __init__(self, seed: int, start: datetime) -> None:
         self.rng = random.Random(seed)
@@ -80,12 +86,12 @@ class Draw:
     def order_id(self) -> UUID:
         return self.rng.choice(self.known) if self.known and self.rng.random() < 0.95 else MISSING
 
-    def number(self, count: int = 1) -> Number:
+    def number(self, count: int = 1) -> MetricNumber:
         self._sequence += count
-        return Number(7, self._sequence)
+        return MetricNumber(7, self._sequence)
 
     def add(self) -> tuple[str, Any]:
-        self.now += timedelta(milliseconds=250)  # no two of the same instant: the order of equals is nobody's promise
+        self.now += timedelta(milliseconds=250)  # no two at the same time: the order of equal times is undefined
         again = bool(self.known) and self.rng.random() < 0.1
         order_id = self.rng.choice(self.known) if again else UUID(int=self.rng.getrandbits(128))
         skus = self.rng.sample(SKUS, self.rng.randint(1, 3))
@@ -101,41 +107,45 @@ class Draw:
             self.known.append(order_id)
             self.lines[order_id] = lines
         return f"add {order_id} of {user_id}", lambda db: orders.add(
-            db, order_id, user_id, "USD", lines, sha256=b"s" * 32, ttl_s=ttl_s, number=number
+            OrderStore(db), order_id, user_id, "USD", lines, sha256=b"s" * 32, ttl_s=ttl_s, number=number
         )
 
     def dispatch(self) -> tuple[str, Any]:
         order_id, number = self.order_id(), self.number()
         robots = (Robot("r1", "dairy", "a1"),)
-        return f"mark_dispatched {order_id}", lambda db: moves.mark_dispatched(db, order_id, robots, number=number)
+        return f"mark_dispatched {order_id}", lambda db: transitions.mark_dispatched(
+            OrderStore(db), previewed(order_id), robots, number=number
+        )
 
     def promise(self) -> tuple[str, Any]:
         order_id = self.order_id()
-        return f"promise_dispatch {order_id}", lambda db: moves.promise_dispatch(db, order_id)
+        return f"promise_dispatch {order_id}", lambda db: transitions.promise_dispatch(OrderStore(db), order_id)
 
     def release(self) -> tuple[str, Any]:
         order_id, release_as = (
             self.order_id(),
             self.rng.choice((Status.CANCELLED, Status.CANCELLED, Status.FAILED, Status.PROCESSING)),
         )
-        return f"promise_release {order_id} {release_as}", lambda db: moves.promise_release(
-            db, order_id, release_as, Cause.CANCELLED, lease_s=2.5
+        return f"promise_release {order_id} {release_as}", lambda db: transitions.promise_release(
+            OrderStore(db), order_id, release_as, Cause.CANCELLED, lease_s=2.5
         )
 
     def idle(self) -> tuple[str, Any]:
         order_id, release_as = self.order_id(), self.rng.choice((Status.EXPIRED, Status.EXPIRED, Status.CANCELLED))
-        return f"promise_release_idle {order_id} {release_as}", lambda db: moves.promise_release_idle(
-            db, order_id, release_as, Cause.HOLD_EXPIRED, lease_s=2.5
+        return f"promise_release_idle {order_id} {release_as}", lambda db: transitions.promise_release_idle(
+            OrderStore(db), order_id, release_as, Cause.HOLD_EXPIRED, lease_s=2.5
         )
 
     def released(self) -> tuple[str, Any]:
         order_id, number = self.order_id(), self.number()
-        return f"mark_released {order_id}", lambda db: moves.mark_released(db, order_id, number=number)
+        return f"mark_released {order_id}", lambda db: transitions.mark_released(
+            OrderStore(db), order_id, number=number
+        )
 
     def unreleasable(self) -> tuple[str, Any]:
         order_id, version, number = self.order_id(), self.rng.choice((1, 1, 2)), self.number()
-        return f"mark_unreleasable {order_id} {version}", lambda db: moves.mark_unreleasable(
-            db, order_id, version, number=number
+        return f"mark_unreleasable {order_id} {version}", lambda db: transitions.mark_unreleasable(
+            OrderStore(db), order_id, version, number=number
         )
 
     def finish(self) -> tuple[str, Any]:
@@ -144,20 +154,20 @@ class Draw:
         short = tuple((i, line.quantity - 1) for i, line in enumerate(lines, 1) if self.rng.random() < 0.3)
         missing = sum(line.unit_price_cents for i, line in enumerate(lines, 1) if i in dict(short))
         outcome = Outcome.PARTIAL if short else Outcome.FULL
-        settlement = Settlement(Status.COMPLETED, short, sum(line.total_cents for line in lines) - missing, outcome)
+        settlement = OrderResult(Status.COMPLETED, short, sum(line.total_cents for line in lines) - missing, outcome)
         kind = self.rng.random()
         if kind < 0.25:
-            settlement = Settlement(Status.FAILED, (), 0, None)
+            settlement = OrderResult(Status.FAILED, (), 0, None)
         elif kind < 0.4:
             settlement = msgspec.structs.replace(settlement, **self.rng.choice(WRONG))
         unremembered = (
             0.25 <= kind < 0.4 or self.rng.random() < 0.5
-        )  # which of two broken rules is told is nobody's promise
-        delivery = None if unremembered else Delivery(self.rng.choice(("w1", "w2")), b"b" * 32)
+        )  # which of two violated rules is reported is undefined
+        delivery = None if unremembered else WebhookDelivery(self.rng.choice(("w1", "w2")), b"b" * 32)
         robots = (Robot("r2", "bread", "a2"),) if self.rng.random() < 0.3 else None
         even = self.rng.random() < 0.2
-        return f"finish {order_id} {settlement.status} idle={even}", lambda db: moves.finish(
-            db, order_id, settlement, robots=robots, even_if_idle=even, delivery=delivery, number=number
+        return f"finish {order_id} {settlement.status} idle={even}", lambda db: transitions.finish(
+            OrderStore(db), order_id, settlement, robots=robots, even_if_idle=even, delivery=delivery, number=number
         )
 
     def claim(self) -> tuple[str, Any]:
@@ -178,12 +188,10 @@ class Draw:
 
     def remember(self) -> tuple[str, Any]:
         order_id, body = self.order_id(), self.rng.choice((b"b" * 32, b"c" * 32))
-        return f"remember {order_id}", lambda db: inbox.remember(db, order_id, Delivery("w1", body))
+        return f"remember {order_id}", lambda db: inbox.remember(db, order_id, WebhookDelivery("w1", body))
 
     def relay(self) -> tuple[str, Any]:
-        trouble = self.rng.choice(
-            (None, None, Unavailable("mail_unavailable", "later"), Invalid("bad_address", "never"))
-        )
+        error = self.rng.choice((None, None, Unavailable("mail_unavailable", "later"), Invalid("bad_address", "never")))
         give_up_s, seed = self.rng.choice((5.0, 86_400.0)), self.rng.random()
 
         async def call(db: Any) -> list[str]:
@@ -191,14 +199,14 @@ class Draw:
 
             async def deliver(row: Row) -> None:
                 tried.append(f"{row['order_id']} {row['attempts']} {await receipts.get_address(db, row['order_id'])}")
-                if trouble:
-                    raise trouble
+                if error:
+                    raise error
 
             random.seed(seed)  # the back-off's jitter
             await Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=give_up_s, batch=1).relay()
             return tried
 
-        return f"relay {trouble}", call
+        return f"relay {error}", call
 
     def read(self) -> tuple[str, Any]:
         order_id, user_id = self.order_id(), self.rng.choice(USERS)
@@ -218,7 +226,7 @@ class Draw:
 
     def page(self) -> tuple[str, Any]:
         user_id, status = self.rng.choice(USERS), self.rng.choice((None, Status.PREVIEWED, Status.COMPLETED))
-        before = (self.now, MISSING) if self.rng.random() < 0.5 else None
+        before = orders.PagePosition(self.now, MISSING) if self.rng.random() < 0.5 else None
         if self.rng.random() < 0.3:
             return "count", due.count
         return "list_of_device", lambda db: orders.list_of_device(db, user_id, status=status, before=before, limit=2)
@@ -237,8 +245,8 @@ WRONG: tuple[dict[str, Any], ...] = (
     {"short": ((1, 0), (1, 0))},
     {"status": Status.FAILED},
     {"status": Status.EXPIRED, "outcome": None},
-)  # of a settlement: what the tables' rules refuse
+)  # changes of a result that the constraints refuse
 
 
-async def _sorted(claiming: Awaitable[list[due.Due]]) -> list[due.Due]:
+async def _sorted(claiming: Awaitable[list[Due]]) -> list[Due]:
     return sorted(await claiming, key=lambda one: one.order_id)

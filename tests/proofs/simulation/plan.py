@@ -1,4 +1,4 @@
-"""What a seed makes of a run: how much is on the shelf, who comes, and what goes wrong when."""
+"""The plan of a run, drawn from its seed: stock, devices and faults."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from random import Random
 
 from msgspec import Struct
 
-from tests.proofs.simulation.network import QUICK_S, SLOW_S, TROUBLES, Fate, Weather
+from tests.proofs.simulation.network import FAULTS, QUICK_S, SLOW_S, CallOutcome, FaultRates
 
-TROUBLE = (0.0, 0.02, 0.06, 0.15)
+FAULT_RATES = (0.0, 0.02, 0.06, 0.15)
 FAULTS_END_S = 25.0
 POINTS = (
     "orders.add",
@@ -42,16 +42,20 @@ ENDINGS = (
 
 
 class Theme(Struct, frozen=True):
-    """What two runs in five are about: things that break together, and devices that walk into it."""
+    """A theme of two runs in five: faults that occur together, and the requests that meet them."""
 
-    focus: dict[str, Fate | None]
+    focus: dict[str, CallOutcome | None]
     endings: tuple[str, ...]
     slow_robots: bool = False
     long_outage: bool = False
 
 
 OVERTAKEN_EXPIRY = Theme(
-    {"orders.mark_dispatched": Fate.LOST, "orders.mark_unreleasable": Fate.LATE, "orders.mark_released": Fate.LOST},
+    {
+        "orders.mark_dispatched": CallOutcome.LOST,
+        "orders.mark_unreleasable": CallOutcome.LATE,
+        "orders.mark_released": CallOutcome.LOST,
+    },
     ("late regret",),
     slow_robots=True,
 )
@@ -63,7 +67,7 @@ THEMES = (
     Theme(
         {"orders.promise_release": None, "orders.promise_release_idle": None}, ("last second", "walk away", "cancel")
     ),
-    Theme({"inventory.assign": None, "inventory.release": Fate.UNANSWERED}, ("race", "regret")),
+    Theme({"inventory.assign": None, "inventory.release": CallOutcome.UNANSWERED}, ("race", "regret")),
     Theme({"orders.add": None}, ("confirm", "twice")),
     Theme({}, ("last second",)),
     Theme({}, ("confirm",), long_outage=True),
@@ -72,7 +76,7 @@ THEMES = (
 
 
 class Plan(Struct, frozen=True):
-    """One run, as drawn from its seed."""
+    """The plan of one run."""
 
     seed: int
     ttl_s: int
@@ -81,7 +85,7 @@ class Plan(Struct, frozen=True):
     reconcile_again_s: float
     devices: int
     stock: dict[str, int]
-    weather: Weather
+    fault_rates: FaultRates
     crashes: tuple[tuple[float, int], ...]  # when, which gateway
     outages: tuple[tuple[float, float, str], ...]  # from, until, which port
     no_robots: tuple[float, float]  # from, until
@@ -92,11 +96,11 @@ class Plan(Struct, frozen=True):
 
 
 def draw(seed: int) -> Plan:
-    """Draw a run."""
+    """Draw the plan of a seed."""
     rng = Random(seed)
     theme = rng.choice(THEMES) if rng.random() < 0.4 else None
-    weather = Weather(
-        trouble=rng.choice(TROUBLE),
+    fault_rates = FaultRates(
+        fault=rng.choice(FAULT_RATES),
         focus=theme.focus if theme else _some_focus(rng),
         focused=rng.choice((0.4, 0.85)),
         kill=rng.choice((0.0, 0.0, 0.01)),
@@ -125,7 +129,7 @@ def draw(seed: int) -> Plan:
         reconcile_again_s=rng.choice((2.0, 10.0)),
         devices=rng.choice((3, 4, 5)),
         stock={sku: 4 if long_outage else rng.choice((4, 6, 12)) for sku in SKUS},
-        weather=weather,
+        fault_rates=fault_rates,
         crashes=tuple(crashes),
         outages=outages,
         no_robots=(bare, min(FAULTS_END_S, bare + 6.0)),
@@ -136,5 +140,5 @@ def draw(seed: int) -> Plan:
     )
 
 
-def _some_focus(rng: Random) -> dict[str, Fate | None]:
-    return {point: rng.choice((None, None, *TROUBLES)) for point in rng.sample(POINTS, rng.choice((0, 1, 2)))}
+def _some_focus(rng: Random) -> dict[str, CallOutcome | None]:
+    return {point: rng.choice((None, None, *FAULTS)) for point in rng.sample(POINTS, rng.choice((0, 1, 2)))}

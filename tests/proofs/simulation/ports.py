@@ -1,4 +1,4 @@
-"""The ports of one gateway process, as its actions see them: real interfaces, memory behind, the network between."""
+"""The ports of one gateway process: the real interfaces, backed by memory, with the simulated network between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from autogrocery.contracts.analytics.metric import OrderMetric, decode
 from autogrocery.gateway.core.quote import Price, Quote
 from autogrocery.gateway.peers.mail import SENDER
 from autogrocery.kit.errors import InDoubt, Unavailable
-from autogrocery.kit.pg.recent import Recent
 from tests.proofs.simulation.memory_db import name_of
 
 if TYPE_CHECKING:
@@ -19,27 +18,27 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from autogrocery.gateway.core.order import Cause, Line, Robot, Status
-    from autogrocery.gateway.core.quote import Want
-    from autogrocery.gateway.peers.inventory import Hold, Standing
-    from autogrocery.kit.pg.batch import Many
+    from autogrocery.gateway.core.quote import RequestedItem
+    from autogrocery.gateway.peers.inventory import Hold, OrderReport
+    from autogrocery.kit.pg.batch import BatchStatement
     from tests.proofs.simulation.memory_db import MemoryDb
-    from tests.proofs.simulation.memory_inventory import Shelf
-    from tests.proofs.simulation.network import Life, Network
+    from tests.proofs.simulation.memory_inventory import MemoryInventory
+    from tests.proofs.simulation.network import Network, Process
     from tests.proofs.simulation.tables import Row
 
 T = TypeVar("T")
 DB_DEADLINE_S = 4.0
 PEER_DEADLINE_S = 2.0
 QUOTE_DEADLINE_S = 1.0
-OUTAGE_CALLS = 5  # failures in a row after which the first success is a recovery
+OUTAGE_CALLS = 5  # consecutive failures after which the next success counts as a recovery
 
 
-def _no_database(fate: str) -> Exception:
-    return Unavailable("database_unavailable", fate)
+def _no_database(call_outcome: str) -> Exception:
+    return Unavailable("database_unavailable", call_outcome)
 
 
 def _in_doubt(peer: str) -> Callable[[str], Exception]:
-    return lambda fate: InDoubt(peer, fate)
+    return lambda call_outcome: InDoubt(peer, call_outcome)
 
 
 def _order_in(args: Sequence[Any]) -> UUID | None:
@@ -47,42 +46,48 @@ def _order_in(args: Sequence[Any]) -> UUID | None:
 
 
 class DbPort:
-    """kit.pg.Db to the actions. `untold` collects the metrics whose commits nobody was told of."""
+    """Stands for kit.pg.Db. `unconfirmed_metrics` collects the metric numbers of commits whose reply was lost."""
 
     def __init__(
-        self, memory: MemoryDb, life: Life, network: Network, clock: Callable[[], Any], untold: set[tuple[int, int]]
+        self,
+        memory: MemoryDb,
+        process: Process,
+        network: Network,
+        clock: Callable[[], Any],
+        unconfirmed_metrics: set[tuple[int, int]],
     ) -> None:
-        self.recent: Recent[Any] = Recent()
         self._memory = memory
-        self._life = life
+        self._life = process
         self._network = network
         self._clock = clock
-        self._untold = untold
+        self._unconfirmed = unconfirmed_metrics
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
-        """One statement, one commit."""
+        """Run one statement, which is one commit."""
         return await self._statement(name_of(sql), args, _order_in(args))
 
-    async def together(self, _many: Many, point: str, row: Any, *lists: Any) -> list[Row]:
-        """One order's share of a statement; what others share in it at the same time is theirs alone."""
+    async def run_batched(self, _many: BatchStatement, point: str, row: Any, *lists: Any) -> list[Row]:
+        """Run one item of a batched statement as a statement of its own."""
         return await self._statement(point, (row, *lists), _order_in(row))
 
     async def _statement(self, name: str, args: tuple[Any, ...], order_id: UUID | None) -> list[Row]:
-        """Run it. `now()` is its arrival, though it may wait for a lock before it takes effect."""
+        """Run the statement. `now()` is the time of its arrival, even if it waits for a lock before its effect."""
         network = self._network
         now = self._clock()
-        if network.rng.random() < network.weather.slow:
+        if network.rng.random() < network.fault_rates.slow:
             await network.pause()
         numbers: list[tuple[int, int]] = []
 
         def effect() -> list[Row]:
             answer, statement = self._memory.execute(name, args, now)
             numbers.extend(statement.numbers)
-            self._untold.update(numbers)
+            self._unconfirmed.update(numbers)
             return answer
 
-        found = await network.carry(self._life, name, order_id, effect, deadline_s=DB_DEADLINE_S, trouble=_no_database)
-        self._untold.difference_update(numbers)
+        found = await network.carry(
+            self._life, name, order_id, effect, deadline_s=DB_DEADLINE_S, make_error=_no_database
+        )
+        self._unconfirmed.difference_update(numbers)
         return found
 
     async def row(self, sql: str, *args: Any) -> Row | None:
@@ -94,7 +99,7 @@ class DbPort:
 
 
 class PeerState:
-    """What the loops and /readyz know of a peer."""
+    """The peer state that the loops and /readyz read."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -110,16 +115,18 @@ class PeerState:
 
 
 class InventoryPort:
-    """peers.inventory.Inventory to the actions."""
+    """Stands for peers.inventory.Inventory."""
 
-    def __init__(self, shelf: Shelf, life: Life, network: Network) -> None:
+    def __init__(self, inventory: MemoryInventory, process: Process, network: Network) -> None:
         self.peer = PeerState("inventory")
-        self._shelf = shelf
-        self._life = life
+        self._shelf = inventory
+        self._life = process
         self._network = network
 
-    async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
-        """As the real port: a hold that does not answer the question is no answer."""
+    async def reserve(
+        self, order_id: UUID, wants: Sequence[RequestedItem], *, hold_s: int, allow_partial: bool
+    ) -> Hold:
+        """Reserve; as in the real port, an invalid hold is in doubt."""
         hold = await self._call(
             "reserve", order_id, lambda: self._shelf.reserve(order_id, wants, hold_s, partial=allow_partial)
         )
@@ -135,7 +142,7 @@ class InventoryPort:
     async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:
         return await self._call("release", order_id, lambda: self._shelf.release(order_id, release_as, cause))
 
-    async def get_order(self, order_id: UUID) -> Standing:
+    async def get_order(self, order_id: UUID) -> OrderReport:
         return await self._call("get", order_id, lambda: self._shelf.get(order_id))
 
     async def _call(self, verb: str, order_id: UUID, effect: Callable[[], T]) -> T:
@@ -146,7 +153,7 @@ class InventoryPort:
                 order_id,
                 effect,
                 deadline_s=PEER_DEADLINE_S,
-                trouble=_in_doubt("inventory"),
+                make_error=_in_doubt("inventory"),
             )
         except InDoubt:
             self.peer.note(ok=False)
@@ -156,38 +163,38 @@ class InventoryPort:
 
 
 class PricingPort:
-    """peers.pricing.Pricing to the actions."""
+    """Stands for peers.pricing.Pricing."""
 
-    def __init__(self, prices: dict[str, int], life: Life, network: Network) -> None:
+    def __init__(self, prices: dict[str, int], process: Process, network: Network) -> None:
         self._prices = prices
-        self._life = life
+        self._life = process
         self._network = network
 
-    async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
+    async def quote(self, order_id: UUID, wants: Sequence[RequestedItem]) -> Quote:
         def effect() -> Quote:
             known = {want.sku: Price(want.sku, self._prices[want.sku]) for want in wants if want.sku in self._prices}
             return Quote("USD", known, tuple(want.sku for want in wants if want.sku not in known))
 
         return await self._network.carry(
-            self._life, "pricing.quote", order_id, effect, deadline_s=QUOTE_DEADLINE_S, trouble=_in_doubt("pricing")
+            self._life, "pricing.quote", order_id, effect, deadline_s=QUOTE_DEADLINE_S, make_error=_in_doubt("pricing")
         )
 
 
 class Sent(Struct, frozen=True):
-    """A metric as it left, and whether what it tells was committed by then."""
+    """A published metric, and whether its change was committed by then."""
 
     metric: OrderMetric
     committed: bool
 
 
 class PublisherPort:
-    """kit.bus.Publisher to Metrics."""
+    """Stands for kit.bus.Publisher."""
 
-    def __init__(self, memory: MemoryDb, life: Life, sent: list[Sent]) -> None:
+    def __init__(self, memory: MemoryDb, process: Process, sent: list[Sent]) -> None:
         self.sent = 0
         self.dropped = 0
         self._memory = memory
-        self._life = life
+        self._life = process
         self._sent = sent
 
     async def publish(self, *frames: bytes) -> bool:
@@ -199,21 +206,21 @@ class PublisherPort:
 
 
 class MailPort:
-    """peers.mail.Mail to the receipts' relay: `delivered` keeps each Message-ID as often as it came."""
+    """Stands for peers.mail.Mail: `delivered` keeps the Message-ID of each delivery."""
 
-    def __init__(self, delivered: list[str], life: Life, network: Network) -> None:
+    def __init__(self, delivered: list[str], process: Process, network: Network) -> None:
         self.sender = SENDER
         self._delivered = delivered
-        self._life = life
+        self._life = process
         self._network = network
 
     async def send(self, mail: EmailMessage, name: str) -> None:
         def effect() -> None:
             self._delivered.append(str(mail["Message-ID"]))
 
-        def trouble(fate: str) -> Exception:
-            return Unavailable("mail_unavailable", fate)
+        def make_error(call_outcome: str) -> Exception:
+            return Unavailable("mail_unavailable", call_outcome)
 
         await self._network.carry(
-            self._life, "mail.send", UUID(name), effect, deadline_s=PEER_DEADLINE_S, trouble=trouble
+            self._life, "mail.send", UUID(name), effect, deadline_s=PEER_DEADLINE_S, make_error=make_error
         )

@@ -1,4 +1,4 @@
-"""What each statement of the gateway does to the tables, by the name in its first line: orders and their moves."""
+"""The effect of each statement on orders, by the name in its first line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from autogrocery.gateway.store.writes import Asked
+    from autogrocery.gateway.store.writes import WriteRow
     from tests.proofs.simulation.tables import Row, Statement
 
 MINUTE_S = 60.0
@@ -18,12 +18,12 @@ MOVED = ("order_id", "version", "confirmed_at", "total_cents", "item_count", "li
 
 
 def text(value: object) -> str | None:
-    """Return an enum's word as the plain text that a column holds."""
+    """Return an enum's value as the text that a column holds."""
     return None if value is None else str(value)
 
 
 def moved(s: Statement, row: Row, *more: str) -> list[Row]:
-    """Return what a move answers: the columns of its RETURNING, and when."""
+    """Return the columns that a status change returns (RETURNING)."""
     return [{**{name: row[name] for name in (*MOVED, *more)}, "at": s.now}]
 
 
@@ -103,7 +103,7 @@ def list_events(s: Statement, order_id: UUID, after: int) -> list[Row]:
     return [history[version] for version in sorted(history) if version > after]
 
 
-def add(s: Statement, asked: Asked, lines: list[Any], _short: list[Any]) -> list[Row]:
+def add(s: Statement, asked: WriteRow, lines: list[Any], _summary: list[Any]) -> list[Row]:
     if asked.order_id in s.tables.orders:
         return []
     until = s.later(asked.ttl_s or 0)
@@ -149,14 +149,14 @@ def add(s: Statement, asked: Asked, lines: list[Any], _short: list[Any]) -> list
     ]
 
 
-def mark_dispatched(s: Statement, asked: Asked, *_lists: Any) -> list[Row]:
+def mark_dispatched(s: Statement, asked: WriteRow, *_lists: Any) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     if old is None or old["status"] != "PREVIEWED" or old["intent"] not in {None, "DISPATCH"}:
         return []
     return dispatched(s, old, asked)
 
 
-def dispatched(s: Statement, old: Row, asked: Asked) -> list[Row]:
+def dispatched(s: Statement, old: Row, asked: WriteRow) -> list[Row]:
     new = s.change(
         old,
         status="PROCESSING",
@@ -263,7 +263,7 @@ def mark_unreleasable(s: Statement, order_id: UUID, epoch: int, sequence: int, v
     return [{**moved(s, new)[0], "first": True}]
 
 
-def finish(s: Statement, asked: Asked, _lines: list[Any], short: list[Any]) -> list[Row]:
+def finish(s: Statement, asked: WriteRow, _lines: list[Any], short: list[Any]) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     if old is None:
         return []
@@ -271,7 +271,7 @@ def finish(s: Statement, asked: Asked, _lines: list[Any], short: list[Any]) -> l
     return finished(s, old, asked, short) if overtaken or old["status"] == "PROCESSING" else []
 
 
-def finished(s: Statement, old: Row, asked: Asked, short: list[Any]) -> list[Row]:
+def finished(s: Statement, old: Row, asked: WriteRow, short: list[Any]) -> list[Row]:
     status, total, sequence = text(asked.to_status), asked.total_cents, asked.sequence
     order_id, first = old["order_id"], old["status"] == "PREVIEWED"
     new = s.change(
@@ -315,8 +315,8 @@ def finished(s: Statement, old: Row, asked: Asked, short: list[Any]) -> list[Row
 
 
 ORDERS: dict[str, Callable[..., list[dict[str, Any]]]] = {
-    f"orders.{deed.__name__}": deed
-    for deed in (
+    f"orders.{function.__name__}": function
+    for function in (
         get,
         get_of_device,
         list_of_device,

@@ -1,4 +1,5 @@
-"""The gateway's tables in memory, with the rules of 0002_orders.sql: a statement is checked, then written as a whole."""
+"""The gateway's tables in memory with the constraints of 0002_orders.sql; a statement is checked, then written
+atomically."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ STEPS: Final = frozenset((start.value, end.value) for (start, _), end in EDGES.i
 ENDS: Final = frozenset(status.value for status in TERMINAL)
 STATUSES: Final = frozenset(status.value for status in Status)
 RELEASE_AS: Final = {"PREVIEWED": {"CANCELLED", "EXPIRED", "FAILED"}, "PROCESSING": {"CANCELLED"}}
-OVERTAKEN: Final = frozenset({"COMPLETED", "FAILED"})  # what a webhook makes of an order that is still PREVIEWED
+OVERTAKEN: Final = frozenset({"COMPLETED", "FAILED"})  # the statuses that a webhook sets on a PREVIEWED order
 
-# The CHECKs by name, each as in SQL: true, or not known, is well.
+# The CHECKs by name; as in SQL, true and unknown pass.
 CHECKS: Final[dict[str, Callable[[Row], bool]]] = {
     "status_is_known": lambda o: o["status"] in STATUSES,
     "intent_is_known": lambda o: o["intent"] in {None, "DISPATCH", "RELEASE"},
@@ -61,22 +62,22 @@ class Tables:
         self.receipts: dict[UUID, Row] = {}
 
     def knows(self, metric: OrderMetric) -> bool:
-        """Whether what a metric tells is committed, under the metric's own number."""
+        """Whether the change of a metric is committed under the metric's number."""
         change = self.history.get(UUID(metric.order_id), {}).get(metric.version)
         return change is not None and (change["epoch"], change["sequence"]) == (metric.epoch, metric.sequence)
 
 
 class Statement:
-    """One statement under way: reads see what was before it, writes are kept until `commit`."""
+    """One statement: reads see the tables before it, writes are buffered until `commit`."""
 
     def __init__(self, tables: Tables, now: datetime, random: Callable[[], float]) -> None:
         self.tables = tables
         self.now = now
         self.random = random
         self._writes: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._orphans: list[str] = []  # references to nothing, which PostgreSQL looks for when the statement is through
+        self._orphans: list[str] = []  # dangling references, which PostgreSQL checks at the end of the statement
         self.moved: list[tuple[Row | None, Row]] = []
-        self.numbers: list[tuple[int, int]] = []  # of the metrics that will tell what is written
+        self.numbers: list[tuple[int, int]] = []  # the metric numbers of the written changes
 
     def later(self, seconds: float) -> datetime:
         """`now() + seconds * interval '1 second'`."""
@@ -106,7 +107,7 @@ class Statement:
         self.moved.append((None, order))
 
     def change(self, old: Row, **changes: Any) -> Row:
-        """UPDATE one order; raises what the edge trigger and the CHECKs raise."""
+        """UPDATE one order; raises the errors of the edge trigger and of the CHECKs."""
         new = {**old, **changes}
         if not _is_a_step(old, new):
             raise asyncpg.IntegrityConstraintViolationError("the edge table has no such step")
@@ -193,5 +194,5 @@ def _is_a_step(old: Row, new: Row) -> bool:
         return bool(new["status"] == old["status"] and old["finished_at"] is None)
     if grown == 1:
         return (old["status"], new["status"]) in STEPS
-    webhook = old["status"] == "PREVIEWED" and new["status"] in OVERTAKEN and new["dispatched_at"] is not None
-    return grown == 2 and webhook
+    send_webhook_once = old["status"] == "PREVIEWED" and new["status"] in OVERTAKEN and new["dispatched_at"] is not None
+    return grown == 2 and send_webhook_once

@@ -1,4 +1,4 @@
-"""The memory database answers as PostgreSQL does, whatever it is asked in whatever order."""
+"""The memory database returns what PostgreSQL returns, for random lists of operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autogrocery.gateway.store import due, inbox, metrics_log, moves, orders, receipts
+from autogrocery.gateway.store import due, inbox, metrics_log, orders, receipts, transitions
 from autogrocery.kit.pg.db import point_of
 from tests.proofs.simulation.differential import Comparison, compare
 from tests.proofs.simulation.memory_db import STATEMENTS
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 LISTS = int(os.environ.get("SIMULATION_LISTS", "200"))
-# Which no action on an order uses.
+# Statements that no action on an order uses.
 OF_NO_ORDER = {
     "metrics_log.list_epochs",
     "metrics_log.list_changes",
@@ -27,7 +27,7 @@ OF_NO_ORDER = {
     "restock_inbox.get",
     "restock_inbox.remember",
 }
-SHARED = {"orders.read"}  # taught by the names of its items
+SHARED = {"orders.read"}  # implemented by the names of its items
 
 EDITS = {
     "mark_dispatched without its guard": (
@@ -59,7 +59,7 @@ EDITS = {
 }
 
 
-async def test_memory_and_postgres_answer_alike(gateway_db: Db) -> None:
+async def test_memory_and_postgres_return_the_same(gateway_db: Db) -> None:
     comparison = Comparison()
     await comparison.prepare(gateway_db)
     difference = await compare(gateway_db, range(LISTS), comparison)
@@ -76,8 +76,8 @@ async def test_a_changed_statement_is_a_difference(gateway_db: Db, edit: tuple[s
     assert await compare(gateway_db, range(200), comparison)
 
 
-def test_every_statement_of_the_orders_store_is_taught() -> None:
-    modules = (orders, moves, due, inbox, receipts, metrics_log)
+def test_every_statement_of_the_orders_store_is_implemented() -> None:
+    modules = (orders, transitions, due, inbox, receipts, metrics_log)
     texts = [text for module in modules for text in vars(module).values() if isinstance(text, str)]
     named = {point_of(text) for text in texts if text.lstrip().startswith("-- ")} - {"{point}"}
     assert named - OF_NO_ORDER - SHARED - STATEMENTS.keys() == set()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -13,30 +12,29 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from tests.harness.places import open_place
+from tests.harness.homes import temporary_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 90.0
 
 
 class Network(Struct, frozen=True):
-    """A network that runs: the environment of a terminal beside it, and its addresses."""
+    """A running network: the environment for commands beside it, and the addresses of the gateway's listeners."""
 
     environ: dict[str, str]
     public: str
     internal: str
 
-    def placed(self, text: str) -> str:
-        """Return the text with this run's addresses in place of the documented ones."""
+    def with_addresses(self, text: str) -> str:
+        """Return the text with the documented addresses replaced by those of this run."""
         return text.replace("http://127.0.0.1:5050", self.public).replace("http://127.0.0.1:5051", self.internal)
 
     def run(self, script: str, *, deadline_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run a script of a document as a person would, ended at its first failure."""
+        """Run a page's shell script against this network; it stops at the first command that fails."""
         return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self.placed(script)],
+            ["bash", "-euo", "pipefail", "-c", self.with_addresses(script)],
             env=self.environ,
             capture_output=True,
             text=True,
@@ -46,19 +44,14 @@ class Network(Struct, frozen=True):
         )
 
 
-def blocks(document: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
-    with open_place() as home:
+    with temporary_home() as home:
         yield from _running(home)
 
 
 def _running(home: Path) -> Iterator[Network]:
-    ears = home / "ears"
+    ready_socket = home / "ready_socket"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {
         **os.environ,
@@ -68,12 +61,12 @@ def _running(home: Path) -> Iterator[Network]:
         "COLUMNS": "200",
     }
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-        ready.bind(str(ears))
+        ready.bind(str(ready_socket))
         ready.settimeout(DEADLINE_S)
         with (home / "up.log").open("wb") as log:
             running = subprocess.Popen(
                 [sys.executable, "-m", "autogrocery", "up", "--ports", "auto"],
-                env={**environ, "NOTIFY_SOCKET": str(ears)},
+                env={**environ, "NOTIFY_SOCKET": str(ready_socket)},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

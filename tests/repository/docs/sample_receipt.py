@@ -1,4 +1,4 @@
-"""The receipt that the README shows: `python -m tests.repository.docs.sample_receipt` prints it, and a test compares."""
+"""Print the receipt that docs/TOUR.md shows: `python -m tests.repository.docs.sample_receipt`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from autogrocery.gateway.core.order import Fact, Line, Order, Status, settle
-from autogrocery.gateway.core.receipt import receipt
+from autogrocery.gateway.core.order import Fact, Line, Order, Status, compute_result
+from autogrocery.gateway.core.receipt import render_receipt
 
 AT = datetime(2026, 11, 27, 17, 0, 12, tzinfo=UTC)
 LINES = (
@@ -20,12 +20,12 @@ PICKED = {"1029743": 2, "1082185": 6, "995242": 1}
 
 
 def sample() -> str:
-    """Return the text of a PARTIAL order's receipt: of three loaves the shelf had one."""
+    """Return the receipt of a PARTIAL order as text: one of three loaves was picked."""
     quoted = sum(line.total_cents for line in LINES)
     order = Order(
         UUID("019ac5b2-7d10-7c3a-9b58-0f1d2c3b4a59"), 1, Status.PROCESSING, 2, "USD", quoted, quoted, LINES, AT, AT
     )
-    end = settle(order, Fact.PICKED, PICKED)
+    end = compute_result(order, Fact.PICKED, PICKED)
     lines = tuple(replace(line, picked=PICKED[line.sku]) for line in LINES)
     finished = replace(
         order,
@@ -37,7 +37,7 @@ def sample() -> str:
         confirmed_at=AT.replace(minute=1),
         finished_at=AT.replace(minute=4),
     )
-    return receipt(finished, "mart-1").text
+    return render_receipt(finished, "mart-1").text
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from .conftest import ROOT, blocks
+from tests.repository.markdown import blocks
+from tests.repository.tracked import ROOT
+
 from .sample_receipt import sample
 
 
-def test_the_receipt_in_the_readme_is_what_a_gateway_writes() -> None:
-    """If it is not, `python -m tests.repository.docs.sample_receipt` prints what it should be."""
-    assert sample() in blocks(ROOT / "README.md", "text")
+def test_receipt_in_the_tour_is_the_text_that_a_gateway_writes() -> None:
+    """If it differs, `python -m tests.repository.docs.sample_receipt` prints the right one."""
+    assert sample() in blocks(ROOT / "docs" / "TOUR.md", "text")

@@ -1,4 +1,4 @@
-"""The tables of RELIABILITY are those that the last run of each proof recorded."""
+"""The tables of docs/RELIABILITY.md show the figures that the last run of each proof recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from tests.proofs.prove_all import BEGIN, END, PAGE, RECORD, render
 
 
-def test_the_figures_are_the_recorded_ones() -> None:
+def test_figures_of_the_page_equal_the_record_and_all_proofs_hold() -> None:
     record = json.loads(RECORD.read_text())
     figures = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
     assert figures.strip() == render(record["parts"], record["caught"])

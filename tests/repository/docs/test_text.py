@@ -8,32 +8,28 @@ from urllib.parse import unquote
 
 import pytest
 
-from .conftest import ROOT
+from tests.repository.markdown import anchors, rows
+from tests.repository.tracked import ROOT, tracked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [path for path in tracked() if path.suffix == ".md"]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 DECISION = ("Context", "Decision", "Consequences", "Alternatives")
-SCREEN_LINES = 50
-
-
-def anchors(document: Path) -> set[str]:
-    """Return the names under which GitHub finds the headings of a document."""
-    headings = HEADING.findall(document.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+SCREEN_LINES = 40
+README_LINES = 150
+GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
 
 
 def source() -> str:
-    """Return all that a glossary may name: code, SQL and wire formats."""
+    """Return the text that a glossary may name: code, SQL and wire formats."""
     kinds = ("*.py", "*.sql", "*.proto", "*.fbs")
     return "\n".join(path.read_text(encoding="utf-8") for kind in kinds for path in (ROOT / "src").rglob(kind))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_relative_links_lead_somewhere(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_to_a_file_and_a_heading(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
         if "://" in link:
             continue
@@ -46,28 +42,22 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
 
 def test_every_name_of_the_glossary_is_in_the_source() -> None:
     text = source() + (ROOT / "docs" / "SETTINGS.md").read_text(encoding="utf-8")
-    rows = [
-        line
-        for line in (ROOT / "docs" / "GLOSSARY.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| ")
-    ]
-    names = {name for row in rows[2:] for name in re.findall(r"`([^`]+)`", row)}
+    names = {name for row in rows(GLOSSARY) for name in re.findall(r"`([^`]+)`", row)}
     assert len(names) > 40
     assert [name for name in sorted(names - {"audit.sql"}) if not re.search(rf"\b{re.escape(name)}\b", text)] == []
 
 
 def test_the_glossary_is_sorted() -> None:
-    rows = [
-        line
-        for line in (ROOT / "docs" / "GLOSSARY.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| ")
-    ]
-    words = [row.split("|")[1].strip() for row in rows[2:]]
+    words = [row.split("|")[1].strip() for row in rows(GLOSSARY)]
     assert words == sorted(words)
 
 
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= README_LINES
+
+
 @pytest.mark.parametrize("document", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda path: path.name)
-def test_a_decision_says_all_four_things_on_one_screen(document: Path) -> None:
+def test_a_decision_has_its_four_parts_on_one_screen(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.startswith(f"# {document.name[:4]} ")
     assert [part for part in DECISION if f"**{part}.**" not in text] == []

@@ -89,7 +89,7 @@ def in_ushorts(metric: OrderMetric) -> OrderMetric:
 
 
 def built(metric: OrderMetric, fields: int = 12) -> bytes:
-    """Write a metric with the official builder, as a publisher that knows only the first `fields` of the schema."""
+    """Write a metric with the official builder, as a publisher whose schema has only the first `fields`."""
     builder = flatbuffers.Builder(0)
     strings = {
         0: builder.CreateString(metric.order_id),
@@ -127,8 +127,8 @@ def test_generated_reader_reads_back_every_field(metric: OrderMetric) -> None:
 
 @given(METRIC_OF_ANY_DOUBLE)
 def test_generated_reader_reads_back_every_double(metric: OrderMetric) -> None:
-    told = struct.pack("<d", as_read(encode(metric)).duration_seconds)
-    assert told == struct.pack("<d", metric.duration_seconds)
+    packed = struct.pack("<d", as_read(encode(metric)).duration_seconds)
+    assert packed == struct.pack("<d", metric.duration_seconds)
 
 
 @given(METRIC)
@@ -142,26 +142,26 @@ def test_decode_reads_the_official_builder(metric: OrderMetric) -> None:
     assert decode(built(metric)) == metric
 
 
-def test_decode_reads_a_publisher_that_knows_only_the_first_four_fields() -> None:
+def test_decode_reads_metric_with_first_four_fields_only() -> None:
     assert decode(built(ONE, fields=4)) == OrderMetric(ONE.order_id, ONE.status, ONE.duration_seconds, ONE.timestamp)
 
 
-def test_bytes_of_one_message_never_change() -> None:
+def test_encode_matches_golden_bytes() -> None:
     assert encode(ONE).hex() == GOLDEN
 
 
 @settings(max_examples=500)
 @given(METRIC, st.data())
-def test_a_message_cut_short_is_refused(metric: OrderMetric, data: st.DataObject) -> None:
+def test_truncated_message_raises_value_error(metric: OrderMetric, data: st.DataObject) -> None:
     whole = encode(metric)
-    text_ends_at = len(whole) - 8 + len(metric.store_id.encode()) % 4  # behind it only the last string's filling
+    text_ends_at = len(whole) - 8 + len(metric.store_id.encode()) % 4  # after it, only padding of the last string
     with pytest.raises(ValueError, match=r"."):
         decode(whole[: data.draw(st.integers(0, min(text_ends_at, len(whole) - 4)))])
 
 
 @settings(max_examples=1_000)
 @given(st.binary(max_size=300))
-def test_garbage_is_refused_or_read_within_its_bounds(garbage: bytes) -> None:
+def test_random_bytes_raise_value_error_or_are_readable(garbage: bytes) -> None:
     try:
         decode(garbage)
     except ValueError:
@@ -171,7 +171,7 @@ def test_garbage_is_refused_or_read_within_its_bounds(garbage: bytes) -> None:
 
 @settings(max_examples=1_000)
 @given(METRIC, st.lists(st.tuples(st.integers(0, 399), st.integers(0, 255)), min_size=1, max_size=4))
-def test_flipped_bytes_never_crash_the_reader(metric: OrderMetric, flips: list[tuple[int, int]]) -> None:
+def test_flipped_bytes_raise_value_error_or_are_readable(metric: OrderMetric, flips: list[tuple[int, int]]) -> None:
     buffer = bytearray(encode(metric))
     for at, value in flips:
         buffer[at % len(buffer)] = value
@@ -184,33 +184,33 @@ def test_flipped_bytes_never_crash_the_reader(metric: OrderMetric, flips: list[t
 
 @pytest.mark.parametrize("at", [0, 32, 36, 88, 92, 104])
 @pytest.mark.parametrize("value", [1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 10_000])
-def test_an_offset_or_length_that_leads_out_is_refused(at: int, value: int) -> None:
+def test_offset_or_length_out_of_bounds_raises_value_error(at: int, value: int) -> None:
     buffer = bytearray(encode(ONE))
     struct.pack_into("<I", buffer, at, value)
     with pytest.raises(ValueError, match=r"."):
         decode(bytes(buffer))
 
 
-def test_a_message_beyond_any_metric_is_refused() -> None:
+def test_oversized_message_raises_value_error() -> None:
     with pytest.raises(ValueError, match="length"):
         decode(encode(ONE) + bytes(1 << 16))
 
 
 @pytest.mark.parametrize("duration_seconds", [float("nan"), float("inf"), -1.0])
-def test_a_duration_that_is_no_span_is_refused(duration_seconds: float) -> None:
+def test_negative_or_non_finite_duration_raises_value_error(duration_seconds: float) -> None:
     with pytest.raises(ValueError, match="duration"):
         decode(encode(msgspec.structs.replace(ONE, duration_seconds=duration_seconds)))
 
 
 @pytest.mark.parametrize(
-    "flaw", [{"sequence": -1}, {"epoch": 1 << 64}, {"version": -1}, {"item_count": -1}, {"store_id": "\ud800"}]
+    "invalid", [{"sequence": -1}, {"epoch": 1 << 64}, {"version": -1}, {"item_count": -1}, {"store_id": "\ud800"}]
 )
-def test_what_the_schema_has_no_room_for_is_a_value_error(flaw: dict[str, object]) -> None:
+def test_value_outside_schema_range_raises_value_error(invalid: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        encode(msgspec.structs.replace(ONE, **flaw))
+        encode(msgspec.structs.replace(ONE, **invalid))
 
 
-def test_the_flatbuffers_compiler_reads_the_message(tmp_path: Path) -> None:
+def test_flatc_decodes_encoded_message(tmp_path: Path) -> None:
     metric = msgspec.structs.replace(ONE, epoch=(1 << 64) - 1, store_id="märt-🛒")
     (tmp_path / "one.bin").write_bytes(encode(metric))
     schema = files(v1) / "order_metric.fbs"

@@ -1,4 +1,4 @@
-"""SMS_URL: what it may say, and that its password stays out of every message."""
+"""SMS_URL: its valid forms, and that its password stays out of every message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from autogrocery.gateway.peers.sms import read_url
+from autogrocery.gateway.peers.sms import parse_sms_url
 from autogrocery.kit.process.settings import SettingsError
 
 
@@ -30,8 +30,8 @@ from autogrocery.kit.process.settings import SettingsError
         ("http://[::1]:9/send?from=+15550100", "http://[::1]:9/send", "+15550100"),
     ],
 )
-def test_a_provider_is_read(url: str, target: str, sender: str) -> None:
-    provider = read_url(url)
+def test_sms_url_is_parsed(url: str, target: str, sender: str) -> None:
+    provider = parse_sms_url(url)
     assert (provider.url, provider.sender) == (target, sender)
 
 
@@ -51,13 +51,13 @@ def test_a_provider_is_read(url: str, target: str, sender: str) -> None:
         "https://u:secret-7@[::1/?from=+15550100",
     ],
 )
-def test_a_malformed_one_stops_the_start_and_shows_no_password(url: str) -> None:
+def test_malformed_sms_url_stops_the_start_without_showing_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="SMS_URL") as refused:
-        read_url(url)
+        parse_sms_url(url)
     assert "secret-7" not in str(refused.value)
 
 
-def test_a_gateway_loads_no_http_client_before_a_provider_is_set() -> None:
+def test_gateway_does_not_import_aiohttp_without_a_provider() -> None:
     """It would be a quarter of what a start takes, and so of what every restart costs."""
     look = "import sys, autogrocery.gateway.app; print('aiohttp' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

@@ -24,22 +24,22 @@ BASKETS = st.lists(
 
 
 @given(BASKETS, PRODUCTS)
-def test_a_quote_is_the_sum_of_its_lines_in_the_baskets_order(basket: list[price.Line], list_: dict[str, int]) -> None:
+def test_quote_total_is_the_sum_of_its_lines_in_basket_order(basket: list[price.Line], list_: dict[str, int]) -> None:
     products = {sku: price.Product(sku, sku, "bread", cents, "USD") for sku, cents in list_.items()}
-    told = price.quote(basket, products)
-    assert told.total_cents == sum(list_.get(line.sku, 0) * line.quantity for line in basket)
-    assert [line.sku for line in told.lines] == [line.sku for line in basket if line.sku in list_]
-    assert list(told.unknown_skus) == [line.sku for line in basket if line.sku not in list_]
+    quote = price.quote(basket, products)
+    assert quote.total_cents == sum(list_.get(line.sku, 0) * line.quantity for line in basket)
+    assert [line.sku for line in quote.lines] == [line.sku for line in basket if line.sku in list_]
+    assert list(quote.unknown_skus) == [line.sku for line in basket if line.sku not in list_]
 
 
-def test_the_dearest_basket_fits_an_int64() -> None:
+def test_largest_quote_fits_an_int64() -> None:
     basket = [price.Line(str(number), price.MAX_QUANTITY) for number in range(price.MAX_LINES)]
     products = {line.sku: price.Product(line.sku, "", "bread", price.MAX_PRICE_CENTS, "USD") for line in basket}
     assert price.quote(basket, products).total_cents < 1 << 63
 
 
 @given(st.integers(0, 10**12), st.integers(0, 1_000))
-def test_the_margin_is_rounded_up_exactly(cost: int, margin: int) -> None:
+def test_price_is_cost_plus_margin_rounded_up(cost: int, margin: int) -> None:
     assert price.price_cents(cost, margin) == ceil(Fraction(cost) * Fraction(100 + margin, 100))
 
 
@@ -54,6 +54,6 @@ def test_the_margin_is_rounded_up_exactly(cost: int, margin: int) -> None:
         [price.Line(str(number), 1) for number in range(101)],
     ],
 )
-def test_a_basket_out_of_bounds_is_refused(lines: list[price.Line]) -> None:
+def test_basket_out_of_bounds_raises_invalid(lines: list[price.Line]) -> None:
     with pytest.raises(Invalid):
         price.check_lines(lines)

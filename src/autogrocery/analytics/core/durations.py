@@ -1,4 +1,4 @@
-"""Durations in logarithmic buckets: memory is fixed and a quantile is off by less than 1.6 % of its value."""
+"""Durations in logarithmic buckets: memory is fixed, and a quantile's error is below 1.6 % of its value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 SUB_BITS: Final = 5  # 32 buckets to each doubling: their width is at most 1/32 of their lower bound
 SUBS: Final = 1 << SUB_BITS
-MAX_MS: Final = (1 << 32) - 1  # 49 days; what is longer counts as that
+MAX_MS: Final = (1 << 32) - 1  # 49 days; a longer duration counts as this
 BUCKETS: Final = (32 - SUB_BITS + 1) * SUBS
 
 
@@ -24,7 +24,7 @@ class Durations:
         self.count += 1
 
     def quantile_ms(self, share: float) -> float | None:
-        """Return the duration, in milliseconds, that `share` of all do not exceed: the middle of its bucket; None for none."""
+        """Return the duration in ms that `share` of all do not exceed (the middle of its bucket); None without any."""
         rank = max(ceil(share * self.count), 1)
         for index, count in enumerate(self._buckets):
             rank -= count

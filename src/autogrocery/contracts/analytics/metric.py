@@ -1,7 +1,7 @@
-"""OrderMetric on the wire: written through a fixed FlatBuffers layout, read only after every offset was checked.
+"""OrderMetric as a FlatBuffer: written with a fixed layout, read only after every offset was verified.
 
-The official builder takes tens of microseconds a table because it lays out anything; this table never changes shape, so
-its vtable is a constant and only values and three strings are filled in. What comes out is ordinary FlatBuffers.
+The official builder takes tens of microseconds a table, because it computes a layout; this table has one shape, so its
+vtable is a constant and only the values and three strings are filled in. The result is a standard FlatBuffer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_COUNT: Final = 0xFFFF
 _VTABLE_AT: Final = 4
 _TABLE_AT: Final = 32
 _STRINGS_AT: Final = 104
-_ORDER_ID, _STATUS, _STORE_ID = 4, 56, 60  # where the table keeps the references to its strings
+_ORDER_ID, _STATUS, _STORE_ID = 4, 56, 60  # offsets of the table's references to its strings
 _FIELDS: Final = (_ORDER_ID, _STATUS, 8, 16, 24, 32, 40, 48, 68, 70, _STORE_ID, 64)  # by field number, as in the schema
 _SIZES: Final = (4, 4, 8, 8, 8, 8, 8, 8, 2, 2, 4, 4)
 _STRINGS: Final = ((0, True), (1, True), (10, False))  # field number, required
@@ -35,8 +35,8 @@ _I32: Final = struct.Struct("<i").unpack_from
 class OrderMetric(Struct, frozen=True):
     """One status change of one order; (order_id, version) is its identity, (epoch, sequence) its place in the stream.
 
-    `duration_seconds` runs from confirm to a terminal status, else 0. `timestamp` is in Unix seconds, `occurred_at_us` in
-    Unix microseconds. A sequence of 0 means that the publisher does not number its messages.
+    `duration_seconds` is the time from confirm to a terminal status, else 0. `timestamp` is in Unix seconds,
+    `occurred_at_us` in Unix microseconds. Sequence 0 means that the publisher does not number its messages.
     """
 
     order_id: str
@@ -54,12 +54,12 @@ class OrderMetric(Struct, frozen=True):
 
 
 def encode(metric: OrderMetric) -> bytes:
-    """Return the metric as FlatBuffers; counts above 65,535 are told as 65,535 (the schema's ushort).
+    """Return the metric as a FlatBuffer; counts above 65,535 are written as 65,535 (the schema's ushort).
 
-    Raises ValueError for a number the schema has no room for, or text that is not UTF-8.
+    Raises ValueError for a number outside the schema's range, or text that can't be UTF-8.
     """
     order_id, status, store_id = metric.order_id.encode(), metric.status.encode(), metric.store_id.encode()
-    # A string is its length (4), its bytes and a NUL, filled up to a multiple of 4.
+    # A string is its length (4 bytes), its bytes and a NUL, padded to a multiple of 4.
     status_at = _STRINGS_AT + (len(order_id) + 8 & ~3)
     store_at = status_at + (len(status) + 8 & ~3)
     buffer = bytearray(store_at + (len(store_id) + 8 & ~3))
@@ -96,18 +96,18 @@ def _put(buffer: bytearray, at: int, text: bytes) -> None:
 
 
 def decode(buffer: bytes) -> OrderMetric:
-    """Return the metric in `buffer`, written by any FlatBuffers builder with this schema or an older or newer one.
+    """Return the metric in `buffer`, written by any FlatBuffers builder with this schema, an older or a newer one.
 
-    Raises ValueError for anything else: cut short, offsets that lead out of it, text that is not UTF-8, a duration that is
-    negative or not a number.
+    Raises ValueError for anything else: a truncated buffer, an offset out of bounds, text that is not UTF-8, a duration
+    that is negative or not finite.
     """
     _verify(buffer)
-    from autogrocery.contracts.analytics.v1.order_metric_generated import OrderMetric as Reader  # noqa: PLC0415 - loads numpy if there
+    from autogrocery.contracts.analytics.v1.order_metric_generated import OrderMetric as Reader  # noqa: PLC0415 - loads numpy
 
     table = Reader.GetRootAs(buffer)  # type: ignore[no-untyped-call]  # generated
     duration_seconds = table.DurationSeconds()
     if not (math.isfinite(duration_seconds) and duration_seconds >= 0):
-        raise ValueError("the duration is not a span of time")
+        raise ValueError("the duration is negative or not finite")
     return OrderMetric(
         order_id=table.OrderId().decode(),
         status=table.Status().decode(),
@@ -125,10 +125,10 @@ def decode(buffer: bytes) -> OrderMetric:
 
 
 def _verify(buffer: bytes) -> None:
-    """Follow every offset the reader will follow, as the C++ verifier does: the Python reader itself checks nothing."""
+    """Check every offset that the reader will follow, as the C++ verifier does: the Python reader checks none."""
     size = len(buffer)
     if not MIN_BYTES <= size <= MAX_BYTES:
-        raise ValueError("the length is not that of a metric")
+        raise ValueError("the length is outside that of a metric")
     table_at = _U32(buffer)[0]
     _within(table_at, 4, 4, size)
     vtable_at = table_at - _I32(buffer, table_at)[0]
@@ -137,7 +137,7 @@ def _verify(buffer: bytes) -> None:
     _within(vtable_at, max(vtable_size, 4), 2, size)
     _within(table_at, max(table_size, 4), 4, size)
     if vtable_size % 2:
-        raise ValueError("the vtable is cut in a field")
+        raise ValueError("the vtable ends within a field")
     known = min((vtable_size - 4) // 2, len(_SIZES))
     offsets = [_U16(buffer, vtable_at + 4 + 2 * number)[0] for number in range(known)]
     for offset, width in zip(offsets, _SIZES, strict=False):
@@ -148,7 +148,7 @@ def _verify(buffer: bytes) -> None:
         if offset:
             _verify_string(buffer, table_at + offset)
         elif required:
-            raise ValueError("a field that every metric has is missing")
+            raise ValueError("a required field is missing")
 
 
 def _verify_string(buffer: bytes, reference_at: int) -> None:
@@ -162,4 +162,4 @@ def _verify_string(buffer: bytes, reference_at: int) -> None:
 
 def _within(at: int, width: int, alignment: int, end: int) -> None:
     if at < 0 or at % alignment or at + width > end:
-        raise ValueError("an offset leads out of the message")
+        raise ValueError("an offset is out of bounds or misaligned")

@@ -1,7 +1,8 @@
-"""OrderBroadcast on the wire: the task that is announced to the robots of one class, as a FlatBuffer.
+"""OrderBroadcast as a FlatBuffer: the task that is announced to the robots of one class.
 
-Written by hand: the schema is fixed and the library's builder costs tens of µs a table. Every table here has one of two
-vtables, and all that a table points to lies behind it, so the buffer is written front to back. Read with the generated code.
+The writer is hand-written: the schema is fixed, and the library's builder costs tens of µs a table. Every table has one
+of two vtables, and everything that a table refers to follows it, so the buffer is written front to back. Reading uses
+the generated code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ ITEM_BYTES = 16
 
 
 class TaskItem(Struct, frozen=True):
-    """One line of a task and where it lies."""
+    """One line of a task, and the aisle of its product."""
 
     sku: str
     quantity: int
@@ -29,7 +30,7 @@ class TaskItem(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """What is announced: `order_type` is PICK or PUTAWAY."""
+    """The announced task; `order_type` is PICK or PUTAWAY."""
 
     order_id: str
     order_type: str
@@ -39,7 +40,7 @@ class Task(Struct, frozen=True):
 
 
 class _Strings:
-    """The strings at the buffer's end, each kept once."""
+    """The strings at the end of the buffer, each stored once."""
 
     def __init__(self, start: int) -> None:
         self.encoded = bytearray()
@@ -81,8 +82,8 @@ def encode(task: Task) -> bytes:
 
 
 def decode(payload: bytes) -> Task:
-    """Read a payload; raises ValueError on bytes that are no such table."""
-    from autogrocery.contracts.robots.v1.pick_task_generated import OrderBroadcast  # noqa: PLC0415 - loads numpy if there
+    """Return the task in `payload`; raises ValueError if it is not an OrderBroadcast."""
+    from autogrocery.contracts.robots.v1.pick_task_generated import OrderBroadcast  # noqa: PLC0415 - loads numpy
 
     try:
         table = OrderBroadcast.GetRootAs(payload, 0)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Audit: ask the database whether every invariant of PROTOCOL §5 holds."""
+"""Audit: check in the database that every invariant of docs/PROTOCOL.md#rules holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.store import receipts
-from autogrocery.kit.pg.audit import Invariant, violations
+from autogrocery.kit.pg.audit import InvariantResult, violations
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
@@ -16,17 +16,17 @@ PACKAGE = "autogrocery.gateway.store"
 
 
 class AuditOut(Struct, frozen=True):
-    """Every invariant with the number of rows that violate it, and a few of them.
+    """Every invariant with the number of rows that violate it, and a few of those rows.
 
-    `dead_letters` counts receipts and alerts that were given up: no violation, but somebody should look.
+    `dead_letters` counts receipts and alerts that were given up: not a violation, but an operator should look.
     """
 
     clean: bool
-    invariants: list[Invariant]
+    invariants: list[InvariantResult]
     dead_letters: dict[str, int]
 
 
 async def audit(db: Db) -> AuditOut:
-    """Run every query of audit.sql; clean if none returns a row. Raises Unavailable."""
+    """Run every query of audit.sql; `clean` if none returns a row. Raises Unavailable."""
     found = await violations(db, PACKAGE)
     return AuditOut(not any(invariant.violations for invariant in found), found, await receipts.count_dead(db))

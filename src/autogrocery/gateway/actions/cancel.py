@@ -1,12 +1,14 @@
-"""Cancel: the device does not want it any more, and robots may have it already."""
+"""Cancel: release the device's order, unless robots have started on it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.actions.release import LEASE_S, release
-from autogrocery.gateway.core.order import Cause, Next, Order, Status, not_found, on_cancel, too_late
-from autogrocery.gateway.store import hints, moves, orders
+from msgspec import Struct
+
+from autogrocery.gateway.actions.release import RELEASE_LEASE_S, release
+from autogrocery.gateway.core.order import Cause, Decision, Order, Status, not_found, on_cancel, too_late
+from autogrocery.gateway.store import orders, transitions
 from autogrocery.kit.errors import InDoubt, Unavailable
 
 if TYPE_CHECKING:
@@ -14,32 +16,41 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg.db import Db
+    from autogrocery.gateway.store.order_store import OrderStore
 
-TURNS = 4  # how often somebody else may be faster
+MAX_ATTEMPTS = 4  # each one means that another caller has changed the order meanwhile
 
 
-async def cancel(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID) -> tuple[Order, bool]:
-    """Release the device's order as CANCELLED; returns it, and whether it is settled (200) or still releasing (202).
+class CancelResult(Struct, frozen=True):
+    """The order after a cancel; `in_doubt`: a call to inventory is still owed (202), else all is done (200)."""
 
-    Raises what CONTRACT §2.1 answers, and Unavailable.
+    order: Order
+    in_doubt: bool
+
+
+async def cancel(
+    store: OrderStore, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID
+) -> CancelResult:
+    """Release the device's order as CANCELLED.
+
+    In doubt: the intent is committed, and the sweeper makes the call again. Raises NotFound, Conflict and Gone as in
+    docs/CONTRACT.md#confirm-and-cancel, and Unavailable.
     """
-    order = await orders.get_of_device(db, order_id, user_id)
+    order = await orders.get_of_device(store.db, order_id, user_id)
     if order is None:
         raise not_found()
-    for _ in range(TURNS):
-        if on_cancel(order) is not Next.ACT:
-            return order, on_cancel(order) is Next.DONE
-        hints.forget(db, order_id)
-        await moves.promise_release(db, order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=LEASE_S)
-        order = await orders.get(db, order_id) or order
+    for _ in range(MAX_ATTEMPTS):
+        if (decision := on_cancel(order)) is not Decision.ACT:
+            return CancelResult(order, in_doubt=decision is not Decision.DONE)
+        await transitions.promise_release(store, order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=RELEASE_LEASE_S)
+        order = await orders.get(store.db, order_id) or order
         if not order.releasing:
-            continue  # somebody was faster, and is done: by the table, from this fresh read
+            continue  # another caller was first, and has finished: decide again from this fresh read
         asked_as = order.release_as
         try:
-            order = await release(db, inventory, metrics, order)
+            order = await release(store, inventory, metrics, order)
         except InDoubt:
-            return order, False
+            return CancelResult(order, in_doubt=True)
         if asked_as is Status.CANCELLED and order.status is Status.PROCESSING and not order.releasing:
-            raise too_late()  # what was asked for an expiry says nothing of a cancel
+            raise too_late()  # an answer to an expiry would decide nothing for a cancel
     raise Unavailable("order_busy", "the order changed again and again")

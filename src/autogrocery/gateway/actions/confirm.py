@@ -1,12 +1,14 @@
-"""Confirm: the device wants what was quoted."""
+"""Confirm: dispatch the robots for a quote that the device accepts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from autogrocery.gateway.actions.dispatch import dispatch
-from autogrocery.gateway.core.order import Next, Order, Status, not_found, on_confirm
-from autogrocery.gateway.store import hints, moves, orders
+from autogrocery.gateway.core.order import Decision, Order, Status, not_found, on_confirm
+from autogrocery.gateway.store import orders, transitions
 from autogrocery.kit.errors import InDoubt
 
 if TYPE_CHECKING:
@@ -14,26 +16,35 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg.db import Db
+    from autogrocery.gateway.store.order_store import OrderStore
 
 
-async def confirm(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID) -> tuple[Order, bool]:
-    """Dispatch the device's order; returns it, and whether it is settled (200) or still in doubt (202).
+class ConfirmResult(Struct, frozen=True):
+    """The order after a confirm; `in_doubt`: a call to inventory is still owed (202), else all is done (200)."""
 
-    In doubt means: the promise is committed, the sweeper keeps it. Raises what CONTRACT §2.1 answers, and Unavailable.
+    order: Order
+    in_doubt: bool
+
+
+async def confirm(
+    store: OrderStore, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID
+) -> ConfirmResult:
+    """Dispatch the device's order.
+
+    In doubt: the intent is committed, and the sweeper makes the call again. Raises NotFound, Conflict and Gone as in
+    docs/CONTRACT.md#confirm-and-cancel, and Unavailable.
     """
-    order = hints.recall(db, order_id)
+    order = store.cache.get(order_id)
     if order is None or order.user_id != user_id or order.status is not Status.PREVIEWED:
-        order = await orders.get_of_device(db, order_id, user_id)
+        order = await orders.get_of_device(store.db, order_id, user_id)
     if order is None:
         raise not_found()
-    if on_confirm(order) is Next.ACT:
+    if on_confirm(order) is Decision.ACT:
         try:
-            order = await dispatch(db, inventory, metrics, order)
+            order = await dispatch(store, inventory, metrics, order)
         except InDoubt:
-            hints.forget(db, order_id)
-            await moves.promise_dispatch(db, order_id)
-            order = await orders.get(db, order_id)
-            if order is None:  # a failover has lost the row that was remembered here
+            await transitions.promise_dispatch(store, order_id)
+            order = await orders.get(store.db, order_id)
+            if order is None:  # a failover has lost the row that the cache still had
                 raise not_found() from None
-    return order, on_confirm(order) is Next.DONE
+    return ConfirmResult(order, in_doubt=on_confirm(order) is not Decision.DONE)

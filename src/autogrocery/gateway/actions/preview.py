@@ -1,4 +1,4 @@
-"""Preview: price a basket and lock its stock softly. The order's id comes first, so that a retry names the same order."""
+"""Preview: price a basket and hold its stock. The order's id comes first, so that a retry names the same order."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.actions.expire import release_idle
-from autogrocery.gateway.core.order import Cause, Status
-from autogrocery.gateway.core.quote import fingerprint, lines_of, merge, order_id_of
+from autogrocery.gateway.core.order import Cause, Order, Status
+from autogrocery.gateway.core.quote import LineError, RequestedItem, fingerprint, lines_of, merge, order_id_of
+from autogrocery.gateway.core.status_change import StatusChange
 from autogrocery.gateway.peers.inventory import Refusal
-from autogrocery.gateway.store import hints, orders
-from autogrocery.gateway.store.moves import Change
-from autogrocery.kit.errors import Conflict, Flaw, InDoubt, Invalid, Unavailable
+from autogrocery.gateway.store import orders
+from autogrocery.kit.errors import Conflict, InDoubt, Invalid, Unavailable
 from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.process.log import log
 
@@ -21,58 +21,74 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from uuid import UUID
 
-    from autogrocery.gateway.core.order import Order
-    from autogrocery.gateway.core.quote import Quote, Want
+    from autogrocery.gateway.core.quote import Quote
     from autogrocery.gateway.peers.inventory import Hold, Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
-    from autogrocery.kit.pg.db import Db
+    from autogrocery.gateway.store.order_store import OrderStore
 
-GRACE_S = 30  # for which inventory holds longer than the quote lasts, so that a last-second confirm finds its stock
+GRACE_S = 30  # by which inventory's hold outlasts the quote, so that a confirm in the last second finds its stock
 
 
-class Basket(Struct, frozen=True):
-    """What a device asks for, under the key by which it will ask again."""
+class PreviewRequest(Struct, frozen=True):
+    """A basket, merged and sorted by SKU, and the Idempotency-Key under which the device repeats the request."""
 
     user_id: int
-    wants: tuple[Want, ...]
+    items: tuple[RequestedItem, ...]
     allow_partial: bool
     key: str | None
 
 
-def basket(user_id: int, items: Iterable[Want], *, allow_partial: bool, key: str | None) -> Basket:
-    """Merge and sort a request's lines; raises Invalid(invalid_request)."""
-    return Basket(user_id, merge(items), allow_partial, key)
+class PreviewResult(Struct, frozen=True):
+    """`replayed`: the key had named this order before, and nothing was written."""
+
+    order: Order
+    replayed: bool
+
+
+class PeerAnswers(Struct, frozen=True):
+    """Pricing's and inventory's answers to one request."""
+
+    quote: Quote
+    hold: Hold
+
+
+def preview_request(
+    user_id: int, items: Iterable[RequestedItem], *, allow_partial: bool, key: str | None
+) -> PreviewRequest:
+    """Merge and sort a request's items; raises Invalid(invalid_request)."""
+    return PreviewRequest(user_id, merge(items), allow_partial, key)
 
 
 async def preview(
-    db: Db, inventory: Inventory, pricing: Pricing, metrics: Metrics, asked: Basket, *, ttl_s: int
-) -> tuple[Order, bool]:
-    """Return a new PREVIEWED order, or the one that the key has named before and True.
+    store: OrderStore, inventory: Inventory, pricing: Pricing, metrics: Metrics, request: PreviewRequest, *, ttl_s: int
+) -> PreviewResult:
+    """Return a new PREVIEWED order, or the one that the key has named before.
 
-    Raises Invalid(unknown_sku, idempotency_mismatch), Conflict(insufficient_stock, key_used) and Unavailable; a hold whose
-    order was not written is not released by a call, which would leave a tombstone: it lapses.
+    Raises Invalid(unknown_sku, idempotency_mismatch), Conflict(insufficient_stock, key_used) and Unavailable. A hold
+    whose order was not written expires by itself: a release would leave a tombstone, and the retry would be refused.
     """
-    order_id = order_id_of(asked.user_id, asked.key) if asked.key else uuid7()
-    sha256 = fingerprint(asked.wants, allow_partial=asked.allow_partial)
+    order_id = order_id_of(request.user_id, request.key) if request.key else uuid7()
+    sha256 = fingerprint(request.items, allow_partial=request.allow_partial)
     try:
-        quote, hold = await _ask(db, inventory, pricing, metrics, asked, order_id, hold_s=ttl_s + GRACE_S)
+        answers = await _ask_peers(store, inventory, pricing, metrics, request, order_id, hold_s=ttl_s + GRACE_S)
+        quote, hold = answers.quote, answers.hold
         _require_hold(quote, hold)
     except (Invalid, Conflict, Unavailable):
-        if asked.key and (known := await _replay(db, asked, order_id, sha256)):
-            return known, True
+        if request.key and (known := await _find_replayed(store, request, order_id, sha256)):
+            return PreviewResult(known, replayed=True)
         raise
-    lines = lines_of(asked.wants, quote, hold.granted)
-    number, until_s = metrics.take(), hints.now_s() + ttl_s
+    lines = lines_of(request.items, quote, hold.granted)
+    number = metrics.reserve_numbers()
     made = await orders.add(
-        db, order_id, asked.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number
+        store, order_id, request.user_id, quote.currency, lines, sha256=sha256, ttl_s=ttl_s, number=number
     )
     if made is None:
-        known = await _replay(db, asked, order_id, sha256)
+        known = await _find_replayed(store, request, order_id, sha256)
         if known is None:
             raise Unavailable("order_busy", "the order is being written")
-        return known, True
-    change = Change(
+        return PreviewResult(known, replayed=True)
+    change = StatusChange(
         order_id,
         1,
         Status.PREVIEWED,
@@ -83,42 +99,47 @@ async def preview(
         len(lines),
         number,
     )
-    hints.keep(db, made, until_s)
-    await metrics.tell([change])
+    await metrics.publish([change])
     log.debug("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
-    return made, False
+    return PreviewResult(made, replayed=False)
 
 
-async def _ask(
-    db: Db,
+async def _ask_peers(
+    store: OrderStore,
     inventory: Inventory,
     pricing: Pricing,
     metrics: Metrics,
-    asked: Basket,
+    request: PreviewRequest,
     order_id: UUID,
     *,
     hold_s: int,
-) -> tuple[Quote, Hold]:
-    """Ask both peers together; on a shortage let go of the device's own older quotes for those SKUs, once, and ask again."""
+) -> PeerAnswers:
+    """Ask pricing and inventory concurrently.
+
+    On a shortage, release the device's own older previews of those SKUs, once, and ask inventory again.
+    """
+    items, allow_partial = request.items, request.allow_partial
     try:
-        quote, hold = await _both(
-            pricing.quote(order_id, asked.wants),
-            inventory.reserve(order_id, asked.wants, hold_s=hold_s, allow_partial=asked.allow_partial),
+        answers = await _both(
+            pricing.quote(order_id, items),
+            inventory.reserve(order_id, items, hold_s=hold_s, allow_partial=allow_partial),
         )
-        if hold.refusal is not Refusal.SHORTAGE or quote.unknown_skus:
-            return quote, hold
-        older = await orders.list_holding(db, asked.user_id, order_id, [short.sku for short in hold.shortages])
-        for one in older:  # if one is in doubt, so is the shortage
-            await release_idle(db, inventory, metrics, one, Status.CANCELLED, Cause.SUPERSEDED)
+        if answers.hold.refusal is not Refusal.SHORTAGE or answers.quote.unknown_skus:
+            return answers
+        short_skus = [short.sku for short in answers.hold.shortages]
+        older = await orders.list_holding(store.db, request.user_id, order_id, short_skus)
+        for one in older:  # if one release is in doubt, so is the shortage
+            await release_idle(store, inventory, metrics, one, Status.CANCELLED, Cause.SUPERSEDED)
         if older:
-            hold = await inventory.reserve(order_id, asked.wants, hold_s=hold_s, allow_partial=asked.allow_partial)
+            again = await inventory.reserve(order_id, items, hold_s=hold_s, allow_partial=allow_partial)
+            return PeerAnswers(answers.quote, again)
     except InDoubt as doubt:
         raise Unavailable(f"{doubt.peer}_unavailable", f"{doubt.peer} gave no clear answer: ask again") from doubt
-    return quote, hold
+    return answers
 
 
-async def _both(quoting: Awaitable[Quote], reserving: Awaitable[Hold]) -> tuple[Quote, Hold]:
-    """Wait for both, whatever becomes of either; then raise the first trouble, if any."""
+async def _both(quoting: Awaitable[Quote], reserving: Awaitable[Hold]) -> PeerAnswers:
+    """Wait until both have ended, even if one fails; then return their results or raise the first error."""
     asked = asyncio.ensure_future(quoting)
     try:
         hold = await reserving
@@ -126,19 +147,20 @@ async def _both(quoting: Awaitable[Quote], reserving: Awaitable[Hold]) -> tuple[
         await asyncio.wait([asked])
         asked.result()
         raise
-    return await asked, hold
+    return PeerAnswers(await asked, hold)
 
 
 def _require_hold(quote: Quote, hold: Hold) -> None:
-    """Turn what the peers refuse into what the device is told; an unknown SKU comes before any shortage."""
+    """Raise the error that the device gets for a peer's refusal; an unknown SKU comes before any shortage."""
     unknown = quote.unknown_skus
     if unknown or hold.refusal is Refusal.UNKNOWN_SKU:
-        flaws = tuple(Flaw(pointer="/items", sku=sku, detail="there is no such product") for sku in unknown)
+        flaws = tuple(LineError(pointer="/items", sku=sku, detail="there is no such product") for sku in unknown)
         raise Invalid("unknown_sku", "a product of this basket does not exist", errors=flaws)
     match hold.refusal:
         case Refusal.SHORTAGE:
             flaws = tuple(
-                Flaw(sku=short.sku, requested=short.requested, available=short.available) for short in hold.shortages
+                LineError(sku=short.sku, requested=short.requested, available=short.available)
+                for short in hold.shortages
             )
             raise Conflict("insufficient_stock", "there is not enough on the shelf", errors=flaws)
         case Refusal.ITEMS_DIFFER:
@@ -147,23 +169,23 @@ def _require_hold(quote: Quote, hold: Hold) -> None:
             raise Conflict("key_used", "this Idempotency-Key belongs to an order that was let go: take a new key")
 
 
-async def _replay(db: Db, asked: Basket, order_id: UUID, sha256: bytes) -> Order | None:
-    """Return the order that the key has named before, None if it never came to be; raises Invalid(idempotency_mismatch)."""
-    known = await orders.get_of_device(db, order_id, asked.user_id)
+async def _find_replayed(store: OrderStore, request: PreviewRequest, order_id: UUID, sha256: bytes) -> Order | None:
+    """Return the order that the key has named before, None if there is none; raises Invalid(idempotency_mismatch)."""
+    known = await orders.get_of_device(store.db, order_id, request.user_id)
     if known and known.request_sha256 != sha256:
         raise Invalid("idempotency_mismatch", "this Idempotency-Key came with another basket before")
     return known
 
 
-def may_hoard(db: Db, order: Order) -> bool:
-    """Say whether a device that has this new quote may have others that are idle, so that its quota must be looked up."""
-    return hints.may_hoard(db, order.user_id, order.order_id)
+async def enforce_preview_quota(
+    store: OrderStore, inventory: Inventory, metrics: Metrics, user_id: int, *, max_live: int
+) -> None:
+    """Release the device's idle previews beyond its newest `max_live`, so that no device holds stock without buying.
 
-
-async def keep_quota(db: Db, inventory: Inventory, metrics: Metrics, user_id: int, *, max_live: int) -> None:
-    """Release the device's idle previews beyond its newest `max_live`, so that nobody hoards the shelf. Best effort."""
-    for order_id in await orders.list_idle_beyond(db, user_id, max_live):
+    A release in doubt is left to the sweeper. Raises Unavailable.
+    """
+    for order_id in await orders.list_idle_beyond(store.db, user_id, max_live):
         try:
-            await release_idle(db, inventory, metrics, order_id, Status.CANCELLED, Cause.SUPERSEDED)
+            await release_idle(store, inventory, metrics, order_id, Status.CANCELLED, Cause.SUPERSEDED)
         except InDoubt:
-            continue  # the sweeper goes on
+            continue

@@ -1,4 +1,4 @@
-"""Reconcile: robots have had an order for too long without news. Ask inventory; a lost webhook never matters."""
+"""Reconcile: ask inventory about an order that is PROCESSING for too long, in case its webhook was lost."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autogrocery.gateway.actions.complete import complete
-from autogrocery.gateway.actions.release import LEASE_S, release
+from autogrocery.gateway.actions.release import RELEASE_LEASE_S, release
 from autogrocery.gateway.core.order import Cause, Fact, Intent, Status
-from autogrocery.gateway.peers.inventory import State
-from autogrocery.gateway.store import due, moves, orders
+from autogrocery.gateway.peers.inventory import OrderState
+from autogrocery.gateway.store import due, orders, transitions
 from autogrocery.kit.errors import Invalid
 from autogrocery.kit.process.log import log
 
@@ -19,47 +19,37 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.kit.pg.db import Db
+    from autogrocery.gateway.store.order_store import OrderStore
 
-FACTS = {State.COMPLETED: Fact.PICKED, State.FAILED: Fact.NOTHING_PICKED}
+FACTS = {OrderState.COMPLETED: Fact.PICKED, OrderState.FAILED: Fact.NOTHING_PICKED}
 
 
-async def reconcile(
-    db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID, *, alert_completed: bool = False
-) -> None:
-    """Bring a PROCESSING order to what inventory says, by the webhook's own code; a contradiction asks for attention.
+async def reconcile(store: OrderStore, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
+    """Bring a PROCESSING order to inventory's state of it, by the webhook's own code; flag it on a contradiction.
 
-    Raises InDoubt and Unavailable: claimed again later.
+    Raises InDoubt and Unavailable: the order is claimed again later.
     """
-    standing = await inventory.get_order(order_id)
-    if standing.state in FACTS:
+    report = await inventory.get_order(order_id)
+    if report.state in FACTS:
         try:
-            await complete(
-                db,
-                inventory,
-                metrics,
-                order_id,
-                FACTS[standing.state],
-                picked=standing.picked or None,
-                alert_completed=alert_completed,
-            )
+            await complete(store, inventory, metrics, order_id, FACTS[report.state], picked=report.picked or None)
         except Invalid:
-            log.error("order_contradicted", order_id=str(order_id), state=standing.state)
-            await due.flag(db, order_id, "inventory says that robots picked what is not in this order")
+            log.error("order_contradicted", order_id=str(order_id), state=report.state)
+            await due.flag(store.db, order_id, "inventory says that robots picked what is not in this order")
             return
-        log.info("order_reconciled", order_id=str(order_id), state=standing.state)
-    elif standing.state is State.RELEASED and await _was_cancelled(db, inventory, metrics, order_id):
-        log.info("order_reconciled", order_id=str(order_id), state=standing.state)
-    elif standing.state is not State.ASSIGNED:
-        log.error("order_contradicted", order_id=str(order_id), state=standing.state)
-        await due.flag(db, order_id, f"robots have it, but inventory says {standing.state}")
+        log.info("order_reconciled", order_id=str(order_id), state=report.state)
+    elif report.state is OrderState.RELEASED and await _repeat_cancel(store, inventory, metrics, order_id):
+        log.info("order_reconciled", order_id=str(order_id), state=report.state)
+    elif report.state is not OrderState.ASSIGNED:
+        log.error("order_contradicted", order_id=str(order_id), state=report.state)
+        await due.flag(store.db, order_id, f"robots have it, but inventory says {report.state}")
 
 
-async def _was_cancelled(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> bool:
-    """Repeat the release of an order whose row remembers a cancel; False if it remembers none: then nobody guesses."""
-    order = await orders.get(db, order_id)
+async def _repeat_cancel(store: OrderStore, inventory: Inventory, metrics: Metrics, order_id: UUID) -> bool:
+    """Repeat the release of an order whose row records a cancel; False if it records none: no cancel is guessed."""
+    order = await orders.get(store.db, order_id)
     if order is None or order.release_as is not Status.CANCELLED:
         return False
-    await moves.promise_release(db, order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=LEASE_S)
-    await release(db, inventory, metrics, msgspec.structs.replace(order, intent=Intent.RELEASE))
+    await transitions.promise_release(store, order_id, Status.CANCELLED, Cause.CANCELLED, lease_s=RELEASE_LEASE_S)
+    await release(store, inventory, metrics, msgspec.structs.replace(order, intent=Intent.RELEASE))
     return True

@@ -1,4 +1,4 @@
-"""Reconcile a restock: inventory has had it for a while without news. Ask; a lost webhook never matters."""
+"""Reconcile a restock: ask inventory about one that is RECEIVING for too long, in case its webhook was lost."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ FACTS = {
 
 
 async def reconcile_restock(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
-    """Bring a RECEIVING restock to what inventory says, by the webhook's own code; a contradiction asks for attention.
+    """Bring a RECEIVING restock to inventory's state of it, by the webhook's own code; flag it on a contradiction.
 
-    Raises InDoubt and Unavailable: claimed again later.
+    Raises InDoubt and Unavailable: the restock is claimed again later.
     """
-    standing = await inventory.get_restock(order_id)
-    if standing.state not in FACTS:
-        log.error("restock_contradicted", order_id=str(order_id), state=standing.state)
-        await due_restocks.flag(db, order_id, f"inventory has accepted it, but says {standing.state}")
+    report = await inventory.get_restock(order_id)
+    if report.state not in FACTS:
+        log.error("restock_contradicted", order_id=str(order_id), state=report.state)
+        await due_restocks.flag(db, order_id, f"inventory has accepted it, but says {report.state}")
         return
     try:
-        await update_restock(db, metrics, order_id, FACTS[standing.state], standing.counts)
+        await update_restock(db, metrics, order_id, FACTS[report.state], report.counts)
     except Invalid:
-        log.error("restock_contradicted", order_id=str(order_id), state=standing.state)
+        log.error("restock_contradicted", order_id=str(order_id), state=report.state)
         await due_restocks.flag(db, order_id, "inventory counts what is not on this manifest")

@@ -1,21 +1,21 @@
-"""Register: a device makes itself known."""
+"""Register: add an account to the registry."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import Kind, require_new, require_supplier_of_truck, taken
+from autogrocery.gateway.core.account import Kind, device_taken, require_new_account, require_supplier_of_truck
 from autogrocery.gateway.store import devices
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.security.passwords import Passwords
+    from autogrocery.kit.security.passwords import PasswordHasher
 
 
 async def register(
     db: Db,
-    passwords: Passwords,
+    passwords: PasswordHasher,
     device_id: str,
     password: str,
     *,
@@ -26,11 +26,14 @@ async def register(
     supplier_id: str | None = None,
     supplier_name: str | None = None,
 ) -> int:
-    """Add an account and return its user id. Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable."""
-    require_new(password, email=email, phone=phone)
+    """Add an account and return its user id.
+
+    Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable.
+    """
+    require_new_account(password, email=email, phone=phone)
     require_supplier_of_truck(kind, supplier_id)
     if await devices.get(db, device_id):
-        raise taken()
+        raise device_taken()
     hashed = await passwords.hash(password)
     user_id = await devices.add(
         db,
@@ -44,6 +47,6 @@ async def register(
         supplier_name=supplier_name,
     )
     if user_id is None:
-        raise taken()
+        raise device_taken()
     log.info("account_added", user_id=user_id, kind=kind)
     return user_id

@@ -1,4 +1,4 @@
-"""Send the alert of an order that ended: the deed behind one outbox row."""
+"""Send the SMS alert of an order that ended: the delivery of one outbox row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.core.account import PHONE_PATTERN
-from autogrocery.gateway.core.alert import WANTED, Occasion, QuietHours, alert_text
+from autogrocery.gateway.core.alert import EVENTS_BY_PREFERENCE, AlertEvent, QuietHours, alert_text
 from autogrocery.gateway.store import alerts, orders
 from autogrocery.kit.errors import Invalid
 from autogrocery.kit.pg.outbox import NotBefore
@@ -21,29 +21,30 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 
-class Manners(Struct, frozen=True):
-    """How much of this a telephone bears: quiet hours, if any, and so many alerts in 24 hours."""
+class AlertLimits(Struct, frozen=True):
+    """When and how often a device gets alerts: quiet hours, if any, and a cap for 24 hours."""
 
     quiet: QuietHours | None = None
     cap_per_day: int = 5
 
 
 async def send_alert(
-    db: Db, sms: Sms, order_id: UUID, occasion: Occasion, *, store_id: str, manners: Manners, at: datetime
+    db: Db, sms: Sms, order_id: UUID, event: AlertEvent, *, store_id: str, limits: AlertLimits, at: datetime
 ) -> str | None:
-    """Tell the order's device at the instant `at`; sent twice it is the same alert by its key.
+    """Send the alert to the order's device; `at` is the current time. Sent twice, both have the same idempotency key.
 
-    Returns why nothing was sent, else None. Raises NotBefore in quiet hours, Invalid for never, Unavailable for later.
+    Returns None, or why nothing was sent. Raises NotBefore in quiet hours, Invalid if it can never be sent, Unavailable
+    if it can be sent later.
     """
-    if manners.quiet and (left_s := manners.quiet.left_s(at)):
-        raise NotBefore("quiet_hours", "nobody's telephone rings now", retry_after_s=left_s)
-    addressee, order = await alerts.get_addressee(db, order_id, occasion), await orders.get(db, order_id)
-    if addressee is None or order is None or addressee.phone is None:
+    if limits.quiet and (remaining_s := limits.quiet.remaining_s(at)):
+        raise NotBefore("quiet_hours", "no alerts are sent in quiet hours", retry_after_s=remaining_s)
+    recipient, order = await alerts.get_recipient(db, order_id, event), await orders.get(db, order_id)
+    if recipient is None or order is None or recipient.phone is None:
         return "no_phone"
-    if occasion not in WANTED[addressee.alerts]:
+    if event not in EVENTS_BY_PREFERENCE[recipient.alerts]:
         return "opted_out"
-    if not re.search(PHONE_PATTERN, addressee.phone):
-        raise Invalid("bad_phone", "the registry's telephone number is none")
-    if not await alerts.admit(db, order_id, occasion, manners.cap_per_day):
+    if not re.search(PHONE_PATTERN, recipient.phone):
+        raise Invalid("bad_phone", "the registry's telephone number is malformed")
+    if not await alerts.admit(db, order_id, event, limits.cap_per_day):
         return "capped"
-    return await sms.send(addressee.phone, alert_text(order, occasion, store_id), key=f"{order_id}-{occasion.lower()}")
+    return await sms.send(recipient.phone, alert_text(order, event, store_id), key=f"{order_id}-{event.lower()}")

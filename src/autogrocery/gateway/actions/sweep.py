@@ -1,4 +1,4 @@
-"""Sweep: make the call that an order still owes inventory. The same functions as the request's, with nobody waiting."""
+"""Sweep: make the call that an order still owes inventory, with the functions that a request uses."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from autogrocery.gateway.core.order import Cause, Intent
 from autogrocery.gateway.store import orders
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.core.order import Order
+    from autogrocery.gateway.core.order import Due, Order
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
-    from autogrocery.gateway.store.due import Due
-    from autogrocery.kit.pg.db import Db
+    from autogrocery.gateway.store.order_store import OrderStore
 
 
-async def sweep(db: Db, inventory: Inventory, metrics: Metrics, due: Due, *, patience_s: float) -> Order | None:
-    """Dispatch or release, as the row's intent says; a dispatch owed for longer than `patience_s` is given up.
+async def sweep(
+    store: OrderStore, inventory: Inventory, metrics: Metrics, due: Due, *, give_up_after_s: float
+) -> Order | None:
+    """Dispatch or release, as the row's intent says; a dispatch owed for longer than `give_up_after_s` fails the order.
 
-    Returns the order, or None if it owed nothing any more. Raises InDoubt and Unavailable: claimed again later.
+    Returns the order, or None if it owes nothing any more. Raises InDoubt and Unavailable: the order is claimed again
+    later.
     """
-    order = await orders.get(db, due.order_id)
+    order = await orders.get(store.db, due.order_id)
     if order is None or order.intent is None:
         return None
     if order.intent is Intent.RELEASE:
-        return await release(db, inventory, metrics, order)
-    if due.owed_s > patience_s:
-        return await give_up(db, inventory, metrics, order, Cause.PATIENCE_OVER)
-    return await dispatch(db, inventory, metrics, order)
+        return await release(store, inventory, metrics, order)
+    if due.owed_s > give_up_after_s:
+        return await give_up(store, inventory, metrics, order, Cause.DISPATCH_TIMED_OUT)
+    return await dispatch(store, inventory, metrics, order)

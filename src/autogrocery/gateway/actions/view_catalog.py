@@ -1,4 +1,4 @@
-"""The catalog: pricing's list, with what inventory has of it."""
+"""Read the catalog: pricing's products, with inventory's available quantities."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 async def view_catalog(inventory: Inventory, pricing: Pricing, query: CatalogQuery) -> CatalogOut:
-    """Return a page of products by name or SKU. Raises Unavailable without pricing; without inventory, `available` is null."""
+    """Return a page of products by name or SKU; `available` is null if inventory does not answer.
+
+    Raises Unavailable if pricing does not answer.
+    """
     try:
-        products, next_cursor = await pricing.list_products(query.q, query.cursor, query.limit)
+        page = await pricing.list_products(query.q, query.cursor, query.limit)
     except InDoubt as doubt:
         raise Unavailable("pricing_unavailable", "pricing gave no clear answer: ask again") from doubt
     try:
-        levels = await inventory.check_availability([product.sku for product in products]) if products else {}
+        levels = await inventory.check_availability([product.sku for product in page.products]) if page.products else {}
     except InDoubt:
         levels = None
     return CatalogOut(
@@ -31,7 +34,7 @@ async def view_catalog(inventory: Inventory, pricing: Pricing, query: CatalogQue
                 found.unit_price_cents,
                 None if levels is None else levels.get(found.sku, 0),
             )
-            for found in products
+            for found in page.products
         ],
-        next_cursor or None,
+        page.next_cursor or None,
     )

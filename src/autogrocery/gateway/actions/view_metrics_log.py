@@ -1,4 +1,4 @@
-"""The metrics log: what a reader of frames asks for when numbers are missing."""
+"""View the metrics log: the committed metrics, from which a subscriber fills gaps in its sequence numbers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from msgspec import Meta, Struct
 
 from autogrocery.gateway.peers.metrics import metric_of
 from autogrocery.gateway.store import metrics_log
-from autogrocery.kit.errors import Flaw, Invalid
+from autogrocery.kit.errors import FieldError, Invalid
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 
 class MetricsLogQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing: list the epochs. `epoch` and `after`: what was written in that epoch after that number."""
+    """Without `epoch`: list the epochs. With it: the metrics of that epoch whose sequence number is above `after`."""
 
     epoch: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
     after: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 async def view_metrics_log(db: Db, store_id: str, query: MetricsLogQuery) -> dict[str, Any]:
-    """Return the epochs, or a page of one: metrics, void numbers, and the number up to which all is final."""
+    """Return the epochs, or a page of one: metrics, void numbers, and the number up to which the page is final.
+
+    Raises Invalid(invalid_request) for `after` without `epoch`, and Unavailable.
+    """
     if query.epoch is None:
         if query.after:
-            flaw = Flaw(pointer="/epoch", detail="after goes with an epoch")
+            flaw = FieldError(pointer="/epoch", detail="after goes with an epoch")
             raise Invalid("invalid_request", "the query is incomplete", errors=(flaw,))
         return {"epochs": await metrics_log.list_epochs(db)}
     page = await metrics_log.page(db, query.epoch, query.after)

@@ -1,4 +1,4 @@
-"""What a truck may see of its supplier's restocks."""
+"""Read a restock of the truck's supplier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: who there is, what each may do, what they may call themselves. Pure."""
+"""Accounts: their kinds, scopes and limits of registration, and the rotation of refresh tokens. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from autogrocery.gateway.core.alert import Alerts
-from autogrocery.kit.errors import Conflict, Flaw, Invalid
+from autogrocery.gateway.core.alert import AlertPreference
+from autogrocery.kit.errors import Conflict, FieldError, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
-MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further, and nothing is cut silently
+MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further; a longer password is refused, not truncated
 MAX_SUPPLIER_ID: Final = 100
-FORGIVEN_S: Final = 10.0  # for which a token whose answer got lost may be shown again
+REUSE_GRACE_S: Final = 10.0  # how long a replaced refresh token is accepted again: its answer may have been lost
 EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
-DEVICE_ID_PATTERN: Final = r"^[\x21-\x7e]+(?!\n)$"  # the end, to Python and to readers of the OpenAPI document alike
+DEVICE_ID_PATTERN: Final = (
+    r"^[\x21-\x7e]+(?!\n)$"  # the end of the text in Python as in ECMAScript, where OpenAPI's readers run it
+)
 PHONE_PATTERN: Final = r"^\+[1-9][0-9]{6,14}(?!\n)$"  # E.164
 
 
 class Kind(StrEnum):
-    """Who an account is."""
+    """The kind of an account."""
 
     DEVICE = "device"
     TRUCK = "truck"
@@ -30,7 +32,7 @@ class Kind(StrEnum):
 
 
 class Audience(StrEnum):
-    """Whom a token is for."""
+    """The `aud` claim: which process accepts a token."""
 
     ORDERING = "ordering"
     OPS = "ops"
@@ -54,7 +56,7 @@ DeviceId = Annotated[str, Meta(min_length=1, max_length=100, pattern=DEVICE_ID_P
 
 
 class Account(Struct, frozen=True):
-    """A row of the registry. `password` is the bcrypt hash."""
+    """A row of the registry. `password` is the bcrypt hash; `own_scopes` replace the scopes of the kind."""
 
     user_id: int
     device_id: str
@@ -65,13 +67,13 @@ class Account(Struct, frozen=True):
     email: str | None = None
     phone: str | None = None
     disabled: bool = False
-    supplier_id: str | None = None  # of a truck: for whom it restocks
+    supplier_id: str | None = None  # of a truck: whose goods it delivers
     supplier_name: str | None = None
-    alerts: Alerts = Alerts.TROUBLE
+    alerts: AlertPreference = AlertPreference.TROUBLE
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What this account may do: its own scopes, else those of its kind."""
+        """The account's own scopes, or else those of its kind."""
         if self.own_scopes is not None:
             return self.own_scopes
         if self.kind is Kind.ROBOT:
@@ -80,15 +82,18 @@ class Account(Struct, frozen=True):
 
 
 class Rotation(StrEnum):
-    """What becomes of a refresh token that is shown."""
+    """What the gateway does with a refresh token that is presented."""
 
     RENEW = "renew"
-    REVOKE = "revoke"
+    REVOKE = "revoke"  # the whole family
     REFUSE = "refuse"
 
 
-class Shown(Struct, frozen=True):
-    """A refresh token as the database knows it; `current_parent` is the token that the family's newest was given for."""
+class PresentedToken(Struct, frozen=True):
+    """A presented refresh token as the database has it.
+
+    `token` is its SHA-256, `current_parent` that of the token which the newest of the family replaced.
+    """
 
     token: bytes
     live: bool  # neither expired nor revoked, and its account not disabled
@@ -96,13 +101,17 @@ class Shown(Struct, frozen=True):
     current_parent: bytes | None
 
 
-def rotate(shown: Shown) -> Rotation:
-    """Decide: the newest is renewed; the one before it too, for ten seconds (a lost answer); an older one is theft."""
-    if not shown.live:
+def decide_rotation(presented: PresentedToken) -> Rotation:
+    """Decide what to do with a presented refresh token.
+
+    The newest of a family is renewed. So is the one before it for REUSE_GRACE_S seconds, because the answer to its
+    exchange may have been lost. An older one was stolen: the family is revoked.
+    """
+    if not presented.live:
         return Rotation.REFUSE
-    if shown.replaced_for_s is None:
+    if presented.replaced_for_s is None:
         return Rotation.RENEW
-    if shown.current_parent == shown.token and shown.replaced_for_s <= FORGIVEN_S:
+    if presented.current_parent == presented.token and presented.replaced_for_s <= REUSE_GRACE_S:
         return Rotation.RENEW
     return Rotation.REVOKE
 
@@ -111,50 +120,52 @@ def require_password(password: str, pointer: str = "/password") -> None:
     """Raise Invalid(invalid_request) unless a new password is 12..72 bytes of UTF-8 without NUL."""
     plain = password.encode("utf-8", "surrogatepass")
     if not MIN_PASSWORD_BYTES <= len(plain) <= MAX_PASSWORD_BYTES or b"\0" in plain:
-        flaw = Flaw(pointer=pointer, detail=f"{MIN_PASSWORD_BYTES}..{MAX_PASSWORD_BYTES} bytes of UTF-8 without NUL")
+        flaw = FieldError(
+            pointer=pointer, detail=f"{MIN_PASSWORD_BYTES}..{MAX_PASSWORD_BYTES} bytes of UTF-8 without NUL"
+        )
         raise Invalid("invalid_request", "the password can't be taken", errors=(flaw,))
 
 
 def require_email(email: str | None) -> None:
-    """Raise Invalid(invalid_request) unless it is absent or may be an address."""
+    """Raise Invalid(invalid_request) unless the address is None or has the form name@domain."""
     if email is not None and not EMAIL.fullmatch(email):
         raise Invalid(
             "invalid_request",
             "the e-mail address can't be taken",
-            errors=(Flaw(pointer="/email", detail="expected name@domain"),),
+            errors=(FieldError(pointer="/email", detail="expected name@domain"),),
         )
 
 
 def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
-    """Raise Invalid(invalid_request) unless a truck, and nobody else, has a supplier of 1..100 printable characters."""
-    fits = supplier_id is None or (
+    """Raise Invalid(invalid_request) unless trucks, and only trucks, have a supplier of 1..100 printable characters."""
+    valid = supplier_id is None or (
         0 < len(supplier_id) <= MAX_SUPPLIER_ID and supplier_id.isprintable() and supplier_id.strip()
     )
-    if not fits or (kind is Kind.TRUCK) != (supplier_id is not None):
+    if not valid or (kind is Kind.TRUCK) != (supplier_id is not None):
         raise Invalid(
             "invalid_request",
             "the supplier can't be taken",
-            errors=(Flaw(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),),
+            errors=(FieldError(pointer="/supplier_id", detail="a truck has one, of 1..100 printable characters"),),
         )
 
 
 def require_phone(phone: str | None) -> None:
-    """Raise Invalid(invalid_request) unless it is absent or a number by E.164, `+` and 7 to 15 digits."""
+    """Raise Invalid(invalid_request) unless the number is None or E.164: `+` and 7 to 15 digits."""
     if phone is not None and not re.search(PHONE_PATTERN, phone):
         raise Invalid(
             "invalid_request",
             "the telephone number can't be taken",
-            errors=(Flaw(pointer="/phone", detail="expected E.164, as +15550100123"),),
+            errors=(FieldError(pointer="/phone", detail="expected E.164, as +15550100123"),),
         )
 
 
-def require_new(password: str, *, email: str | None, phone: str | None) -> None:
-    """Raise Invalid(invalid_request) unless an account can be made with these."""
+def require_new_account(password: str, *, email: str | None, phone: str | None) -> None:
+    """Raise Invalid(invalid_request) unless password, e-mail address and telephone number are acceptable."""
     require_password(password)
     require_email(email)
     require_phone(phone)
 
 
-def taken() -> Conflict:
-    """The refusal of a device id that somebody has."""
+def device_taken() -> Conflict:
+    """Return the refusal of a device id that is registered already."""
     return Conflict("device_taken", "this device id is registered already")

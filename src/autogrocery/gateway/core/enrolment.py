@@ -1,4 +1,4 @@
-"""Enrolment codes: what an operator hands out, and a person types on a new device. Pure but for the dice."""
+"""Enrolment codes: an operator hands one out, a person types it on a new device. Pure, except for random codes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
-LETTERS: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that looks or sounds like another
+ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no two characters look or sound alike
 GROUPS: Final = 4
-GROUP: Final = 4  # 78 bits: more than anybody guesses at a few a second, so that a plain hash keeps them
+GROUP_LENGTH: Final = 4  # 16 characters are 78 bits: too many to guess, so that an unsalted hash protects them
 MAX_CODE: Final = 64
 
 
 class EnrolmentCode(Struct, frozen=True):
-    """A row of the table; the code itself was told once."""
+    """A code as the database has it: its digest only; the code itself was shown once, when it was made."""
 
     code_id: int
     uses: int
@@ -28,10 +28,10 @@ class EnrolmentCode(Struct, frozen=True):
 
 def new_code() -> str:
     """Return a code such as 7KQD-23MX-ABCD-WXYZ."""
-    return "-".join("".join(secrets.choice(LETTERS) for _ in range(GROUP)) for _ in range(GROUPS))
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP_LENGTH)) for _ in range(GROUPS))
 
 
 def digest_of(code: str) -> bytes:
-    """Return what the database knows of a code, however its groups and letters were typed."""
+    """Return the digest under which a code is stored; case, hyphens and blanks do not matter."""
     plain = code.upper().replace("-", "").replace(" ", "")
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).digest()

@@ -1,11 +1,11 @@
-"""Money as people write it. Pure."""
+"""Amounts of money as text. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# ISO 4217, list one: the currencies that have not two minor digits.
-WHOLE: Final = (
+# ISO 4217, list one: the currencies whose number of minor digits is not two.
+WITHOUT_MINOR_DIGITS: Final = (
     "BIF",
     "CLP",
     "DJF",
@@ -25,14 +25,14 @@ WHOLE: Final = (
     "XPF",
 )
 MINOR_DIGITS: Final = {
-    **dict.fromkeys(WHOLE, 0),
+    **dict.fromkeys(WITHOUT_MINOR_DIGITS, 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
     **dict.fromkeys(("CLF", "UYW"), 4),
 }
 
 
-def money(cents: int, currency: str) -> str:
-    """Return an amount of minor units as people write it, `12.34 USD`."""
+def format_amount(cents: int, currency: str) -> str:
+    """Return an amount in minor units as text, such as `12.34 USD`; `currency` is its ISO 4217 code."""
     digits = MINOR_DIGITS.get(currency, 2)
     whole, rest = divmod(cents, 10**digits)
     return f"{whole}.{rest:0{digits}} {currency}" if digits else f"{whole} {currency}"

@@ -1,4 +1,4 @@
-"""One order: what it is, what may happen to it, and what its owner is told. Pure: the rest of the gateway obeys this page."""
+"""One order: its statuses, the facts that move it between them, and what a confirm or a cancel does in each. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from uuid import UUID  # noqa: TC003
 
 from msgspec import Struct
 
-from autogrocery.kit.errors import Conflict, Flaw, Gone, Invalid, NotFound
+from autogrocery.kit.errors import Conflict, FieldError, Gone, Invalid, NotFound
 
 
 class Status(StrEnum):
-    """The seed's three words and the three ways not to be completed; the last four are terminal."""
+    """The seed's three statuses, and three ways to end without being completed; the last four are terminal."""
 
     PREVIEWED = "PREVIEWED"
     PROCESSING = "PROCESSING"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 class Fact(StrEnum):
-    """What became known: an answer of inventory, never a guess from an error."""
+    """What moves an order: an answer of inventory, never a conclusion from an error."""
 
     DISPATCHED = "dispatched"
     PICKED = "picked"
@@ -36,12 +36,15 @@ class Fact(StrEnum):
 
 
 class Intent(StrEnum):
-    """The one call still owed to inventory."""
+    """The one call that is still owed to inventory."""
 
     DISPATCH = "DISPATCH"
     RELEASE = "RELEASE"
 
 
+# Every status change there is. `compute_result` reads it; docs/STATES.md is generated from it. The edge table and the
+# trigger of migration 0002, the guards of store/transitions.py and store/writes.py, and the decisions below repeat
+# it: tests/unit/gateway/test_order_edges.py compares each of them with it.
 EDGES: Final = {
     (Status.PREVIEWED, Fact.DISPATCHED): Status.PROCESSING,
     (Status.PREVIEWED, Fact.RELEASED_ON_CANCEL): Status.CANCELLED,
@@ -55,14 +58,14 @@ TERMINAL: Final = frozenset(Status) - {start for start, _ in EDGES}
 
 
 class Outcome(StrEnum):
-    """Of a COMPLETED order."""
+    """Whether a COMPLETED order was picked whole."""
 
     FULL = "FULL"
     PARTIAL = "PARTIAL"
 
 
 class Dispatch(StrEnum):
-    """What is known of the robots, as the owner sees it."""
+    """What the order's device sees of the robots."""
 
     IN_DOUBT = "in_doubt"
     RELEASING = "releasing"
@@ -70,7 +73,7 @@ class Dispatch(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a status changed, for the history."""
+    """Why a status changed, in the history."""
 
     PREVIEWED = "previewed"
     DISPATCHED = "dispatched"
@@ -80,7 +83,7 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"
     HOLD_EXPIRED = "hold_expired"
     NO_ROBOTS = "no_robots"
-    PATIENCE_OVER = "patience_over"
+    DISPATCH_TIMED_OUT = "patience_over"
 
 
 class Line(Struct, frozen=True):
@@ -100,7 +103,7 @@ class Line(Struct, frozen=True):
 
 
 class Robot(Struct, frozen=True):
-    """A robot that has a share of the order."""
+    """A robot that picks a part of the order."""
 
     robot_id: str
     robot_class: str
@@ -108,7 +111,10 @@ class Robot(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """A row of grocery_orders with its lines. `overdue`: past `expires_at` by the database's clock when it was read."""
+    """A row of grocery_orders with its lines.
+
+    `overdue`: `expires_at` had passed by the database's clock when the row was read.
+    """
 
     order_id: UUID
     user_id: int
@@ -133,12 +139,12 @@ class Order(Struct, frozen=True):
 
     @property
     def releasing(self) -> bool:
-        """A release is owed to inventory."""
+        """Return whether a release is owed to inventory."""
         return self.intent is Intent.RELEASE
 
     @property
     def dispatch(self) -> Dispatch | None:
-        """What the owner is told of the robots."""
+        """Return what the order's device sees of the robots."""
         if self.releasing:
             return Dispatch.RELEASING
         if self.intent is Intent.DISPATCH:
@@ -150,44 +156,58 @@ class Order(Struct, frozen=True):
         return None
 
 
-class Next(StrEnum):
-    """What a request does with an order, by the table of CONTRACT §2.1."""
+class WebhookDelivery(Struct, frozen=True):
+    """One delivery of a webhook, as the inbox stores it: a repeat has the same id and the same body."""
+
+    webhook_id: str
+    body_sha256: bytes
+
+
+class Due(Struct, frozen=True):
+    """An order or a restock that a loop has claimed, and for how many seconds its intent has been owed."""
+
+    order_id: UUID
+    owed_s: float
+
+
+class Decision(StrEnum):
+    """What a confirm or a cancel does with an order (docs/CONTRACT.md#confirm-and-cancel)."""
 
     ACT = "act"  # call inventory
     DONE = "done"  # 200
     WAIT = "wait"  # 202
 
 
-def on_confirm(order: Order) -> Next:
+def on_confirm(order: Order) -> Decision:
     """Decide a confirm; raises Conflict(order_cancelled, no_robots) or Gone(hold_expired)."""
     match order.status:
         case Status.PREVIEWED if order.releasing:
             if order.release_as is Status.FAILED:
-                return Next.WAIT
+                return Decision.WAIT
             raise _ended(order.release_as)
         case Status.PREVIEWED if order.overdue and order.intent is None:
             raise _ended(Status.EXPIRED)
         case Status.PREVIEWED:
-            return Next.ACT
+            return Decision.ACT
         case Status.PROCESSING | Status.COMPLETED:
-            return Next.DONE
+            return Decision.DONE
         case Status.FAILED if order.dispatched_at:
-            return Next.DONE
+            return Decision.DONE
         case _:
             raise _ended(order.status)
 
 
-def on_cancel(order: Order) -> Next:
+def on_cancel(order: Order) -> Decision:
     """Decide a cancel; raises Conflict(too_late_to_cancel) or Gone(hold_expired)."""
     match order.status:
         case Status.PREVIEWED | Status.PROCESSING if order.releasing:
-            return Next.WAIT
+            return Decision.WAIT
         case Status.PREVIEWED if order.overdue and order.intent is None:
             raise _ended(Status.EXPIRED)
         case Status.PREVIEWED | Status.PROCESSING:
-            return Next.ACT
+            return Decision.ACT
         case Status.CANCELLED:
-            return Next.DONE
+            return Decision.DONE
         case Status.EXPIRED:
             raise _ended(Status.EXPIRED)
         case _:
@@ -195,12 +215,12 @@ def on_cancel(order: Order) -> Next:
 
 
 def not_found() -> NotFound:
-    """The one answer for an order that is missing and for one of another device."""
+    """Return the error for a missing order, and for one of another device: both get the same answer."""
     return NotFound("order_not_found", "this device has no such order")
 
 
 def too_late() -> Conflict:
-    """The refusal of a cancel that the robots have overtaken."""
+    """Return the error for a cancel that comes after robots have started."""
     return Conflict("too_late_to_cancel", "the robots have this order already")
 
 
@@ -212,8 +232,8 @@ def _ended(status: Status | None) -> Conflict | Gone:
     return Conflict("no_robots", "no robots can pick this order")
 
 
-class Settlement(Struct, frozen=True):
-    """What a finished order comes to: what was picked of which line, and what is charged."""
+class OrderResult(Struct, frozen=True):
+    """How a finished order ends: its status, what was picked short, and what is charged."""
 
     status: Status
     short: tuple[tuple[int, int], ...]  # (line_no, picked), only where less was picked than granted
@@ -221,21 +241,21 @@ class Settlement(Struct, frozen=True):
     outcome: Outcome | None
 
 
-def settle(order: Order, fact: Fact, picked: Mapping[str, int] | None) -> Settlement:
-    """Return what `fact` (PICKED or NOTHING_PICKED) makes of the order; `picked` None means everything.
+def compute_result(order: Order, fact: Fact, picked: Mapping[str, int] | None) -> OrderResult:
+    """Return how the order ends by `fact` (PICKED or NOTHING_PICKED); `picked` counts by SKU, None means everything.
 
     A line that `picked` does not name was not picked. Raises Invalid if more was picked than granted, or another SKU.
     """
     status = EDGES[Status.PROCESSING, fact]
     if status is Status.FAILED:
-        return Settlement(status, (), 0, None)
+        return OrderResult(status, (), 0, None)
     granted = {line.sku: line.quantity for line in order.lines}
     counts = granted if picked is None else {sku: picked.get(sku, 0) for sku in granted}
     if picked and (picked.keys() - granted.keys() or any(not 0 <= counts[sku] <= granted[sku] for sku in granted)):
-        flaw = Flaw(pointer="/items", detail="what was picked is not among what was ordered")
+        flaw = FieldError(pointer="/items", detail="what was picked is not among what was ordered")
         raise Invalid("invalid_request", "the counts do not fit the order", errors=(flaw,))
     short = tuple(
         (number, counts[line.sku]) for number, line in enumerate(order.lines, 1) if counts[line.sku] < line.quantity
     )
     total_cents = sum(line.unit_price_cents * counts[line.sku] for line in order.lines)
-    return Settlement(status, short, total_cents, Outcome.PARTIAL if short else Outcome.FULL)
+    return OrderResult(status, short, total_cents, Outcome.PARTIAL if short else Outcome.FULL)

@@ -1,4 +1,4 @@
-"""One delivery of a truck: what it is, what may happen to it, what is refused. Pure, as order.py is for orders."""
+"""One restock: its statuses, the facts that move it between them, and which manifests are refused. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Dispatch
-from autogrocery.kit.errors import Conflict, Denied, Flaw, Invalid, NotFound
+from autogrocery.gateway.core.quote import LineError
+from autogrocery.kit.errors import Conflict, Denied, FieldError, Invalid, NotFound
 
 MAX_LINES: Final = 500  # of short names; a body of 64 KiB ends the longer ones before
 MAX_QUANTITY: Final = 1_000_000
 MAX_UNIT_COST_CENTS: Final = (
     10**9
 )  # times MAX_QUANTITY of each of MAX_LINES is below 2^63, and any margin keeps it a price
-SHELF_LIFE: Final = timedelta(days=30 * 365)  # nothing on a shelf is older, or keeps for longer
-TIME_ZONES: Final = timedelta(days=1)  # what was made today is made tomorrow somewhere east of us
+SHELF_LIFE: Final = timedelta(days=30 * 365)  # no product is older, or keeps for longer
+TIME_ZONES: Final = timedelta(days=1)  # today's goods carry tomorrow's date in a time zone to the east
 MANIFESTS: Final = UUID(
     "3f0f4a0e-52a7-5d0c-8a52-2b6a5e8f6c31"
 )  # the namespace in which (supplier, manifest) names a restock
@@ -29,7 +30,7 @@ KEYS: Final = UUID("b2f3c6d8-7a41-5e7b-9c55-0d1d6f1a4c92")  # the one in which (
 
 
 class RestockStatus(StrEnum):
-    """Announced by a truck, on its way to the shelf, and the two ways to end."""
+    """Announced by a truck, accepted by inventory, and the two ways to end."""
 
     ANNOUNCED = "ANNOUNCED"
     RECEIVING = "RECEIVING"
@@ -38,15 +39,18 @@ class RestockStatus(StrEnum):
 
 
 class RestockFact(StrEnum):
-    """What became known: an answer or a webhook of inventory, never a guess from an error. Also the cause in the history."""
+    """What moves a restock: an answer or a webhook of inventory, never a conclusion from an error.
+
+    It is also the cause in the history.
+    """
 
     ACCEPTED = "accepted"
     SHELVED = "shelved"
     REFUSED = "refused"
 
 
-class Owed(StrEnum):
-    """The one call that is owed: to inventory, and once that has accepted, to pricing."""
+class RestockIntent(StrEnum):
+    """The one call that is still owed: RESTOCK to inventory, and once that has accepted, PRICE to pricing."""
 
     RESTOCK = "RESTOCK"
     PRICE = "PRICE"
@@ -62,7 +66,7 @@ RESTOCK_TERMINAL: Final = frozenset(RestockStatus) - {start for start, _ in REST
 
 
 class Step(Struct, frozen=True):
-    """One status change, and what brought it about."""
+    """One status change, and the fact that made it."""
 
     start: RestockStatus
     end: RestockStatus
@@ -70,9 +74,9 @@ class Step(Struct, frozen=True):
 
 
 def steps_of(status: RestockStatus, fact: RestockFact) -> tuple[Step, ...]:
-    """Return the changes that a fact makes: none if it is no news.
+    """Return the changes that a fact makes; none if the status has it already.
 
-    Inventory's last word may overtake its answer: then an ANNOUNCED delivery was accepted and put away in one breath.
+    Inventory's webhook may overtake its answer: then an ANNOUNCED restock makes two changes, through RECEIVING.
     """
     if (status, fact) in RESTOCK_EDGES:
         return (Step(status, RESTOCK_EDGES[status, fact], fact),)
@@ -95,7 +99,7 @@ class Goods(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """What a truck says it brings; `manifest_no` None: the supplier does not number them."""
+    """What a truck delivers, as it announces it; `manifest_no` None: the supplier does not number manifests."""
 
     supplier_id: str
     supplier_name: str
@@ -112,12 +116,12 @@ class RestockLine(Struct, frozen=True):
 
     @property
     def short(self) -> int:
-        """How much of what was announced has not come (yet)."""
+        """Return how much of what was announced has not come (yet)."""
         return max(self.goods.quantity - self.received, 0)
 
     @property
     def over(self) -> int:
-        """How much more came than was announced."""
+        """Return how much more came than was announced."""
         return max(self.received - self.goods.quantity, 0)
 
 
@@ -134,63 +138,67 @@ class Restock(Struct, frozen=True):
     lines: tuple[RestockLine, ...]
     created_at: datetime
     request_sha256: bytes
-    intent: Owed | None = None
+    intent: RestockIntent | None = None
     refusal: str | None = None
     accepted_at: datetime | None = None
     finished_at: datetime | None = None
 
     @property
     def dispatch(self) -> Dispatch | None:
-        """What the truck is told of inventory: in doubt until it has answered."""
-        if self.intent is Owed.RESTOCK:
+        """Return what the truck sees of inventory's answer: in doubt until there is one."""
+        if self.intent is RestockIntent.RESTOCK:
             return Dispatch.IN_DOUBT
         return Dispatch.DISPATCHED if self.accepted_at else None
 
 
-def is_settled(restock: Restock) -> bool:
-    """Say whether inventory has answered (200, 201) or not yet (202); raises Conflict(restock_refused) if it said no."""
+def is_answered(restock: Restock) -> bool:
+    """Return whether inventory has answered (200, 201) or not yet (202); raises Conflict(restock_refused)."""
     if restock.status is RestockStatus.REJECTED and restock.accepted_at is None:
         raise Conflict("restock_refused", f"inventory refuses this delivery: {restock.refusal or 'no reason given'}")
-    return restock.intent is not Owed.RESTOCK
+    return restock.intent is not RestockIntent.RESTOCK
 
 
 def not_found() -> NotFound:
-    """The one answer for a restock that is missing and for one of another supplier."""
+    """Return the error for a missing restock, and for one of another supplier: both get the same answer."""
     return NotFound("order_not_found", "this supplier has no such restock order")
 
 
 def restock_id_of(user_id: int, manifest: Manifest, key: str | None) -> UUID:
-    """Return the restock that the supplier's manifest names, else the truck's key; raises Invalid(idempotency_key_required)."""
+    """Return the restock's id, from the supplier's manifest, else from the truck's key.
+
+    Raises Invalid(idempotency_key_required) if there is neither.
+    """
     if manifest.manifest_no is not None:
         return uuid5(MANIFESTS, f"{manifest.supplier_id}\0{manifest.manifest_no}")
     if key is not None:
         return uuid5(KEYS, f"{user_id}\0{key}")
-    flaw = Flaw(pointer="/manifest_no", detail="send one, or an Idempotency-Key")
-    raise Invalid("idempotency_key_required", "without a manifest_no a repeat could not be told apart", errors=(flaw,))
+    flaw = FieldError(pointer="/manifest_no", detail="send one, or an Idempotency-Key")
+    raise Invalid("idempotency_key_required", "without a manifest_no a repeat could not be recognised", errors=(flaw,))
 
 
 def fingerprint(manifest: Manifest) -> bytes:
-    """Return the SHA-256 of a manifest: equal for the same one however its JSON was written and its lines were ordered."""
-    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(manifest, goods=in_order(manifest)))).digest()
+    """Return the SHA-256 of a manifest: equal for the same one however its JSON and its lines are ordered."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(manifest, goods=sorted_goods(manifest)))).digest()
 
 
-def in_order(manifest: Manifest) -> tuple[Goods, ...]:
-    """Return the goods sorted by SKU, as rows and stock are locked."""
+def sorted_goods(manifest: Manifest) -> tuple[Goods, ...]:
+    """Return the goods sorted by SKU: the order in which rows and stock are locked."""
     return tuple(sorted(manifest.goods, key=lambda goods: goods.sku))
 
 
 def require_supplier(supplier_id: str | None, manifest: Manifest) -> None:
-    """Raise Denied(foreign_supplier) unless the truck is bound to the manifest's supplier (`supplier_id`, None: to nobody)."""
+    """Raise Denied(foreign_supplier) unless the truck's `supplier_id` (None: it has none) is the manifest's."""
     if supplier_id != manifest.supplier_id:
         raise Denied("foreign_supplier", "this truck does not restock for that supplier")
 
 
 def require_manifest(manifest: Manifest, today: date) -> None:
-    """Raise Invalid for a manifest that can't be put on shelves, with a pointer to every line at fault.
+    """Raise Invalid for a manifest that can't be shelved, with a pointer to every line at fault.
 
-    invalid_request: a text that can't be printed. duplicate_sku: a SKU in two lines; they could be two lots, and counts are
-    told by SKU, so the second lot goes on a manifest of its own. invalid_dates: made after it expires, in the future, or
-    absurdly long ago or ahead. expired_goods: `expiry_date` is not after `today`, the present date in UTC.
+    invalid_request: a text that can't be printed. duplicate_sku: a SKU in two lines; they could be two lots, and
+    counts are reported by SKU, so the second lot goes on a manifest of its own. invalid_dates: made after it expires,
+    in the future, or absurdly long ago or ahead. expired_goods: `expiry_date` is not after `today`, the present date
+    in UTC.
     """
     texts = {
         "/supplier_id": manifest.supplier_id,
@@ -226,9 +234,9 @@ def require_manifest(manifest: Manifest, today: date) -> None:
 
 
 def require_counts(restock: Restock, counts: Mapping[str, tuple[int, int]]) -> None:
-    """Raise Invalid if counts (received, damaged) are told of a SKU that this restock has not."""
+    """Raise Invalid if `counts` (received, damaged) has a SKU that is not on this restock's manifest."""
     if foreign := counts.keys() - {line.goods.sku for line in restock.lines}:
-        flaws = tuple(Flaw(pointer="/items", sku=sku, detail="is not on the manifest") for sku in sorted(foreign))
+        flaws = tuple(LineError(pointer="/items", sku=sku, detail="is not on the manifest") for sku in sorted(foreign))
         raise Invalid("invalid_request", "the counts do not fit the restock", errors=flaws)
 
 
@@ -242,4 +250,4 @@ def _refuse_lines(code: str, detail: str, field: str, lines: Sequence[int]) -> N
 
 def _refuse(code: str, detail: str, pointers: Sequence[str]) -> None:
     if pointers:
-        raise Invalid(code, detail, errors=tuple(Flaw(pointer=pointer) for pointer in pointers))
+        raise Invalid(code, detail, errors=tuple(FieldError(pointer=pointer) for pointer in pointers))

@@ -1,4 +1,4 @@
-"""Inventory, as the gateway sees it: core types in, answers out, `InDoubt` for everything that is no clear answer."""
+"""Inventory's gRPC client: core types in, answers out, `InDoubt` for everything that is no clear answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from autogrocery.gateway.core.order import Line
-    from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods, Restock
 
 CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/Converse"
@@ -34,7 +34,7 @@ CALL_TIMEOUT_S = 2.0
 
 
 class Shortage(Struct, frozen=True):
-    """Less is available than was asked for."""
+    """A SKU of which less is available than was requested."""
 
     sku: str
     requested: int
@@ -58,8 +58,8 @@ class Hold(Struct, frozen=True):
     shortages: tuple[Shortage, ...] = ()
 
 
-class State(StrEnum):
-    """What inventory knows of an order."""
+class OrderState(StrEnum):
+    """The states of an order at inventory."""
 
     UNKNOWN = "unknown"
     HELD = "held"
@@ -70,20 +70,20 @@ class State(StrEnum):
     RELEASED = "released"
 
 
-class Standing(Struct, frozen=True):
-    """Inventory's answer to "what of this order?"; `picked` counts by SKU once it is finished."""
+class OrderReport(Struct, frozen=True):
+    """Inventory's state of an order; `picked` counts by SKU once it is finished."""
 
-    state: State
+    state: OrderState
     picked: Mapping[str, int]
 
     @property
     def assigned(self) -> bool:
-        """Robots have it, or have had it."""
-        return self.state in {State.ASSIGNED, State.COMPLETED, State.FAILED}
+        """Return whether robots have the order, or have had it."""
+        return self.state in {OrderState.ASSIGNED, OrderState.COMPLETED, OrderState.FAILED}
 
 
 class RestockState(StrEnum):
-    """What inventory knows of a restock."""
+    """The states of a restock at inventory."""
 
     UNKNOWN = "unknown"
     RECEIVING = "receiving"
@@ -91,14 +91,14 @@ class RestockState(StrEnum):
     REJECTED = "rejected"
 
 
-class RestockStanding(Struct, frozen=True):
-    """Inventory's answer to "what of this restock?"; totals (received, damaged) by SKU."""
+class RestockReport(Struct, frozen=True):
+    """Inventory's state of a restock; `counts` has the totals (received, damaged) by SKU."""
 
     state: RestockState
     counts: Mapping[str, tuple[int, int]]
 
 
-MAX_REFUSAL = 200  # characters of inventory's words that are kept
+MAX_REFUSAL_CHARS = 200  # of the reason for a refusal, as it is stored
 REFUSALS = {
     wire.SHORTAGE: Refusal.SHORTAGE,
     wire.RELEASED: Refusal.RELEASED,
@@ -106,13 +106,13 @@ REFUSALS = {
     wire.UNKNOWN_SKU: Refusal.UNKNOWN_SKU,
 }
 STATES = {
-    wire.GetOrderResponse.UNKNOWN: State.UNKNOWN,
-    wire.GetOrderResponse.HELD: State.HELD,
-    wire.GetOrderResponse.LAPSED: State.LAPSED,
-    wire.GetOrderResponse.ASSIGNED: State.ASSIGNED,
-    wire.GetOrderResponse.COMPLETED: State.COMPLETED,
-    wire.GetOrderResponse.FAILED: State.FAILED,
-    wire.GetOrderResponse.RELEASED: State.RELEASED,
+    wire.GetOrderResponse.UNKNOWN: OrderState.UNKNOWN,
+    wire.GetOrderResponse.HELD: OrderState.HELD,
+    wire.GetOrderResponse.LAPSED: OrderState.LAPSED,
+    wire.GetOrderResponse.ASSIGNED: OrderState.ASSIGNED,
+    wire.GetOrderResponse.COMPLETED: OrderState.COMPLETED,
+    wire.GetOrderResponse.FAILED: OrderState.FAILED,
+    wire.GetOrderResponse.RELEASED: OrderState.RELEASED,
 }
 RESTOCK_STATES = {
     wire.GetRestockResponse.UNKNOWN: RestockState.UNKNOWN,
@@ -124,9 +124,9 @@ REASONS = {Status.CANCELLED: wire.CANCEL, Status.EXPIRED: wire.EXPIRE, Status.FA
 
 
 class Inventory:
-    """The calls of PROTOCOL §1, each with its deadline; every method raises InDoubt if there is no clear answer.
+    """The calls of docs/PROTOCOL.md#deadlines; every method raises InDoubt if there is no clear answer.
 
-    They share one stream if inventory knows that form, unless `streams` is False; else each is a call of its own.
+    Calls share one stream if inventory supports that, unless `streams` is False; else each is a unary call.
     """
 
     def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
@@ -138,27 +138,29 @@ class Inventory:
         self._release_items = method_of(stream, "release_items", stub.ReleaseItems)
         self._get_order = method_of(stream, "get_order", stub.GetOrder)
         self._check_availability = method_of(stream, "check_availability", stub.CheckAvailability)
-        self._restock_items, self._get_restock = stub.RestockItems, stub.GetRestock  # too few for the stream
+        self._restock_items, self._get_restock = stub.RestockItems, stub.GetRestock  # too rare for the stream
 
-    async def reserve(self, order_id: UUID, wants: Sequence[Want], *, hold_s: int, allow_partial: bool) -> Hold:
-        """Hold stock softly for `hold_s` seconds from now."""
+    async def reserve(
+        self, order_id: UUID, items: Sequence[RequestedItem], *, hold_s: int, allow_partial: bool
+    ) -> Hold:
+        """Hold stock for `hold_s` seconds from now."""
         asked = str(order_id)
         request = wire.ReserveItemsRequest(
-            order_id=asked, items=_items(wants), hold_seconds=hold_s, allow_partial=allow_partial
+            order_id=asked, items=_items(items), hold_seconds=hold_s, allow_partial=allow_partial
         )
         reply: wire.ReserveItemsResponse = await self.peer.call(
             self._reserve_items, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
         )
         self._check(asked, reply.order_id)
         if reply.success:
-            return Hold(self._granted(wants, reply, allow_partial=allow_partial))
+            return Hold(self._granted(items, reply, allow_partial=allow_partial))
         if reply.refusal not in REFUSALS:
             raise InDoubt(self.peer.name, "refused for no reason that the contract knows")
         shortages = tuple(Shortage(short.sku, short.requested, short.available) for short in reply.shortages)
         return Hold({}, REFUSALS[reply.refusal], shortages)
 
     async def assign_robots(self, order_id: UUID, lines: Sequence[Line]) -> tuple[Robot, ...] | None:
-        """Send the robots for these lines, once however often it is asked; None if inventory refuses."""
+        """Assign robots to these lines; idempotent by the order's id. None if inventory refuses."""
         asked = str(order_id)
         request = wire.RobotRequest(order_id=asked, items=_items(lines))
         reply: wire.RobotResponse = await self.peer.call(
@@ -170,7 +172,7 @@ class Inventory:
         return tuple(Robot(share.robot_id, share.robot_class, share.assignment_id) for share in reply.assignments)
 
     async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:
-        """Let go of stock, or of robots that have not started if a cancel asks; False: they have it for ever."""
+        """Release held stock, or for a cancel robots that have not started; False if robots keep the order."""
         reason = wire.SUPERSEDED if cause is Cause.SUPERSEDED else REASONS[release_as]
         asked = str(order_id)
         request = wire.ReleaseItemsRequest(order_id=asked, reason=reason)
@@ -185,8 +187,8 @@ class Inventory:
                 return False
         raise InDoubt(self.peer.name, "a release without a result")
 
-    async def get_order(self, order_id: UUID) -> Standing:
-        """Ask what inventory knows of an order."""
+    async def get_order(self, order_id: UUID) -> OrderReport:
+        """Return inventory's state of an order."""
         asked = str(order_id)
         reply: wire.GetOrderResponse = await self.peer.call(
             self._get_order,
@@ -197,7 +199,7 @@ class Inventory:
         self._check(asked, reply.order_id)
         if reply.state not in STATES:
             raise InDoubt(self.peer.name, "a state that the contract does not know")
-        return Standing(STATES[reply.state], {item.sku: item.picked for item in reply.items})
+        return OrderReport(STATES[reply.state], {item.sku: item.picked for item in reply.items})
 
     async def check_availability(self, skus: Sequence[str]) -> dict[str, int]:
         """Return what is available now, by SKU; an SKU that inventory does not know is missing."""
@@ -210,7 +212,7 @@ class Inventory:
         return {level.sku: level.available for level in reply.items}
 
     async def restock_items(self, restock: Restock) -> str | None:
-        """Hand a delivery over, once however often it is asked; returns why inventory refuses it, None if it does not."""
+        """Submit a delivery; idempotent by the restock's id. Returns the reason for a refusal, None if accepted."""
         asked = str(restock.order_id)
         request = wire.RestockRequest(
             order_id=asked, supplier_id=restock.supplier_id, items=[_restock_item(line.goods) for line in restock.lines]
@@ -221,8 +223,8 @@ class Inventory:
         self._check(asked, reply.order_id)
         return None if reply.success else _printable(reply.message) or "no reason given"
 
-    async def get_restock(self, order_id: UUID) -> RestockStanding:
-        """Ask what inventory knows of a restock."""
+    async def get_restock(self, order_id: UUID) -> RestockReport:
+        """Return inventory's state of a restock."""
         asked = str(order_id)
         reply: wire.GetRestockResponse = await self.peer.call(
             self._get_restock,
@@ -234,17 +236,17 @@ class Inventory:
         counts = {item.sku: (item.received, item.damaged) for item in reply.items}
         if reply.state not in RESTOCK_STATES or any(min(count) < 0 for count in counts.values()):
             raise InDoubt(self.peer.name, "a state or a count that the contract does not know")
-        return RestockStanding(RESTOCK_STATES[reply.state], counts)
+        return RestockReport(RESTOCK_STATES[reply.state], counts)
 
     def _granted(
-        self, wants: Sequence[Want], reply: wire.ReserveItemsResponse, *, allow_partial: bool
+        self, items: Sequence[RequestedItem], reply: wire.ReserveItemsResponse, *, allow_partial: bool
     ) -> dict[str, int]:
-        """Return what is held, if it answers the question: all of it, or some of it where that was asked for."""
-        asked = {want.sku: want.quantity for want in wants}
+        """Return what is held by SKU: all that was requested, or less if `allow_partial`; else raises InDoubt."""
+        asked = {item.sku: item.quantity for item in items}
         granted = {item.sku: item.quantity for item in reply.items if item.quantity}
         fits = granted and granted.keys() <= asked.keys() and all(0 < n <= asked[sku] for sku, n in granted.items())
         if not fits or (granted != asked and not allow_partial):
-            raise InDoubt(self.peer.name, "a hold that does not answer the question")
+            raise InDoubt(self.peer.name, "a hold that does not answer the request")
         return granted
 
     def _check(self, asked: str, answered: str) -> None:
@@ -252,7 +254,7 @@ class Inventory:
             raise InDoubt(self.peer.name, "answered for another order")
 
 
-def _items(lines: Iterable[Line | Want]) -> list[wire.Item]:
+def _items(lines: Iterable[Line | RequestedItem]) -> list[wire.Item]:
     return [wire.Item(sku=line.sku, quantity=line.quantity) for line in lines]
 
 
@@ -275,5 +277,5 @@ def _midnight(day: date) -> Timestamp:
     return at
 
 
-def _printable(words: str) -> str:
-    return "".join(letter for letter in words[:MAX_REFUSAL] if letter.isprintable()).strip()
+def _printable(text: str) -> str:
+    return "".join(character for character in text[:MAX_REFUSAL_CHARS] if character.isprintable()).strip()

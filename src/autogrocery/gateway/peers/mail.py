@@ -1,4 +1,4 @@
-"""Mail: over SMTP, or as .eml files while no server is set. It never touches an order."""
+"""Mail: over SMTP, or as .eml files if SMTP_URL is unset. A failure to send never changes an order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autogrocery.kit.errors import Invalid, Unavailable
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.links import SAME_MACHINE
+from autogrocery.kit.security.transport import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.receipt import Receipt
 
-TIMEOUT_S = 10.0  # for each step of the conversation
+TIMEOUT_S = 10.0  # for each SMTP command
 QUIT_S = 1.0
-DEADLINE_S = 20.0  # for all of it; below the lease of an outbox row, so that nobody sends it beside us
-PERMANENT = 500  # RFC 5321 §4.2.1: a reply of 5yz says never
+DEADLINE_S = 20.0  # for the whole transaction; below an outbox row's lease, so that no other gateway sends it too
+PERMANENT = 500  # RFC 5321 §4.2.1: a 5yz reply is permanent
 SENDER = "receipts@autogrocery.invalid"
 
 
-def address(text: str) -> Address:
-    """Return one mail address; raises ValueError if `text` is none, or more than one."""
+def parse_address(text: str) -> Address:
+    """Parse a mail address; raises ValueError unless `text` is exactly one."""
     if not EMAIL.fullmatch(text):
         raise ValueError("not one address")
     try:
@@ -47,21 +47,23 @@ def address(text: str) -> Address:
         raise ValueError("not one address") from None
 
 
-def message(to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER) -> EmailMessage:
-    """Return a mail of text and HTML, the same bytes whenever it is made; raises Invalid(bad_address) if `to` is no address.
+def receipt_mail(to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER) -> EmailMessage:
+    """Return a mail of text and HTML; the same arguments make the same bytes.
 
-    `name` is of letters, digits and hyphens, and no other mail's: it is the Message-ID's and the MIME boundary's.
+    Raises Invalid(bad_address) for a bad `to`.
+
+    `name` must be unique among mails, of letters, digits and hyphens: Message-ID and MIME boundary contain it.
     """
     mail = EmailMessage(policy=SMTP)
     try:
-        mail["From"], mail["To"] = address(sender), address(to)
+        mail["From"], mail["To"] = parse_address(sender), parse_address(to)
     except ValueError:
-        raise Invalid("bad_address", "the registry's address is none") from None
+        raise Invalid("bad_address", "the registry's e-mail address is malformed") from None
     mail["Subject"] = receipt.subject
     mail["Message-ID"] = f"<{name}@{sender.rpartition('@')[2]}>"
     if at is not None:
         mail["Date"] = at
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: nobody's holiday notice is sent back
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: suppresses automatic replies, such as holiday notices
     mail.set_content(receipt.text, charset="utf-8", cte="quoted-printable")
     mail.add_alternative(receipt.html, subtype="html", charset="utf-8", cte="quoted-printable")
     mail.set_boundary(f"=_{name}")  # RFC 2045 §6.7: quoted-printable never holds "=_"
@@ -69,7 +71,7 @@ def message(to: str, receipt: Receipt, *, name: str, at: datetime | None, sender
 
 
 class Mail:
-    """Sends to the server of `url`, or writes into `folder` if there is none."""
+    """Sends mails to the SMTP server of `url`, or writes them into `folder` if `url` is empty."""
 
     def __init__(
         self,
@@ -80,7 +82,10 @@ class Mail:
         deadline_s: float = DEADLINE_S,
         tls: SSLContext | None = None,
     ) -> None:
-        """Send as `sender`; `tls` is what a server's certificate is judged by, if not by this machine's authorities."""
+        """Send as `sender`. `tls` verifies the server's certificate; None uses this machine's authorities.
+
+        Raises SettingsError for a malformed `url` or `sender`.
+        """
         parts = urlsplit(url)
         try:
             known = not url or (parts.scheme in {"smtp", "smtps"} and bool(parts.hostname))
@@ -90,7 +95,7 @@ class Mail:
         if not known:
             raise SettingsError("SMTP_URL is malformed: expected smtp://host:port or smtps://host:port")
         try:
-            address(sender).addr_spec.encode("ascii")
+            parse_address(sender).addr_spec.encode("ascii")
         except ValueError:
             raise SettingsError("RECEIPT_FROM is malformed: expected name@domain") from None
         self.sender = sender
@@ -100,23 +105,27 @@ class Mail:
         self._tls = tls
 
     async def send(self, mail: EmailMessage, name: str) -> None:
-        """Hand over one mail, named for the file; raises Invalid for never and Unavailable for later."""
+        """Send one mail; `name` is its file's name without a server.
+
+        Raises Invalid if the server will never accept it, Unavailable if it may accept it later.
+        """
         if self._parts is None:
             await faults.through("mail.write", lambda: asyncio.to_thread(self._write, mail, name))
             return
         try:
             async with asyncio.timeout(self._deadline_s):
-                await faults.through("mail.send", lambda: self._deliver(mail))
+                await faults.through("mail.send", lambda: self._send_by_smtp(mail))
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:
             code = error.recipients[0].code if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error.code
             if code >= PERMANENT:
                 raise Invalid("mail_refused", f"the server answered {code}") from error
             raise Unavailable("mail_deferred", f"the server answered {code}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            # A 5yz to greeting, login or sender is about this gateway, not about this mail: a person will mend it.
+            # A 5yz reply to greeting, login or sender is about this gateway, not about this mail, so it is worth a
+            # retry.
             raise Unavailable("mail_unavailable", type(error).__name__) from error
 
-    async def _deliver(self, mail: EmailMessage) -> None:
+    async def _send_by_smtp(self, mail: EmailMessage) -> None:
         assert self._parts is not None
         client = aiosmtplib.SMTP(
             hostname=self._parts.hostname,
@@ -124,28 +133,31 @@ class Mail:
             username=unquote(self._parts.username) if self._parts.username else None,
             password=unquote(self._parts.password) if self._parts.password else None,
             use_tls=self._parts.scheme == "smtps",
-            start_tls=self._starts_tls(self._parts),
+            start_tls=self._start_tls(self._parts),
             tls_context=self._tls,
             timeout=TIMEOUT_S,
         )
         try:
             await client.connect()
             await client.send_message(mail)
-            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):  # it is taken, whatever becomes of this
+            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):  # the server has accepted the mail already
                 async with asyncio.timeout(QUIT_S):
                     await client.quit()
         finally:
             client.close()
 
     @staticmethod
-    def _starts_tls(parts: SplitResult) -> bool | None:
-        """None is: if the server offers it. A password leaves this machine under TLS only, whoever strips the offer."""
+    def _start_tls(parts: SplitResult) -> bool | None:
+        """Return whether to require STARTTLS; None is if the server offers it.
+
+        It is required before a password leaves this machine, so that an attacker who strips the offer gets none.
+        """
         if parts.scheme == "smtps":
             return False
-        return True if parts.username and parts.hostname not in SAME_MACHINE else None
+        return True if parts.username and parts.hostname not in LOOPBACK_HOSTS else None
 
     def _write(self, mail: EmailMessage, name: str) -> None:
-        """Write whole or not at all; writing again replaces the same file."""
+        """Write the file atomically, replacing one of the same name."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{name}.eml"
         part = path.with_suffix(".part")
@@ -156,8 +168,11 @@ class Mail:
 
 @asynccontextmanager
 async def open_mail(url: str, home: str, sender: str) -> AsyncIterator[Mail]:
-    """Open the way that SMTP_URL says; raises SettingsError if it or RECEIPT_FROM is malformed."""
+    """Return a Mail for SMTP_URL; without one, mails are files in `home`/receipts.
+
+    Raises SettingsError if SMTP_URL or RECEIPT_FROM is malformed.
+    """
     folder = Path(home or ".") / "receipts"
     if not url:
-        log.info("receipts_go_to_files", folder=str(folder))
+        log.info("smtp_server_not_set", folder=str(folder))
     yield Mail(url, folder, sender=sender)

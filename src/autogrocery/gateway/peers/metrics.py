@@ -1,4 +1,4 @@
-"""Metrics: one FlatBuffers frame for each status change, sent after its commit and never waited for."""
+"""Metrics: one FlatBuffers frame for each status change, published after its commit without waiting for subscribers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from prometheus_client import Counter
 from autogrocery.contracts.analytics.metric import OrderMetric, encode
 from autogrocery.gateway.core.order import TERMINAL, Status
 from autogrocery.gateway.core.restock import RESTOCK_TERMINAL, RestockStatus
-from autogrocery.gateway.store.orders import Number
+from autogrocery.gateway.core.status_change import MetricNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from autogrocery.gateway.store.moves import Change
+    from autogrocery.gateway.core.status_change import StatusChange
     from autogrocery.kit.bus import Publisher
 
 U16_MAX = 0xFFFF
@@ -24,8 +24,8 @@ CHANGES = Counter("order_status_changes", "Status changes committed by this proc
 CHANGES_TO = {status.value: CHANGES.labels(status.value) for status in (*Status, *RestockStatus)}
 
 
-def metric_of(change: Change, store_id: str) -> OrderMetric:
-    """Return what analytics is told of a change; the duration runs from confirm, or a truck's announcement, to the end."""
+def metric_of(change: StatusChange, store_id: str) -> OrderMetric:
+    """Return the metric of a change; its duration runs from the confirm, or the truck's announcement, to the end."""
     at_s = change.at.timestamp()
     seconds = (change.at - change.confirmed_at).total_seconds() if change.confirmed_at else 0.0
     return OrderMetric(
@@ -45,30 +45,33 @@ def metric_of(change: Change, store_id: str) -> OrderMetric:
 
 
 class Metrics:
-    """One run of this publisher: it gives out numbers 1, 2, 3… and sends what was committed under them."""
+    """One run of the publisher: it reserves the numbers 1, 2, 3… and publishes what was committed under them."""
 
-    def __init__(self, publisher: Publisher, store_id: str) -> None:
+    def __init__(
+        self, publisher: Publisher, store_id: str, encode_metric: Callable[[OrderMetric], bytes] = encode
+    ) -> None:
         self.epoch = time.time_ns() // 1_000
         self.store_id = store_id
         self._publisher = publisher
-        self._taken = 0
+        self._encode = encode_metric
+        self._reserved = 0
 
-    def take(self, count: int = 1) -> Number:
-        """Take the next `count` numbers; returns the last of them. Numbers of a failed write are void."""
-        self._taken += count
-        return Number(self.epoch, self._taken)
+    def reserve_numbers(self, count: int = 1) -> MetricNumber:
+        """Reserve the next `count` numbers and return the last of them; the numbers of a failed write are void."""
+        self._reserved += count
+        return MetricNumber(self.epoch, self._reserved)
 
-    async def tell(self, changes: Iterable[Change]) -> None:
-        """Send what was committed; what ZeroMQ can't take is counted and found in the metrics log."""
+    async def publish(self, changes: Iterable[StatusChange]) -> None:
+        """Publish committed changes; a frame that ZeroMQ does not take is counted, and stays in the metrics log."""
         for change in changes:
             CHANGES_TO[change.to_status].inc()
-            await self._publisher.publish(encode(metric_of(change, self.store_id)))
+            await self._publisher.publish(self._encode(metric_of(change, self.store_id)))
 
-    def figures(self) -> dict[str, int]:
-        """Return this run's epoch, the last number taken, and how many frames were sent and dropped."""
+    def counters(self) -> dict[str, int]:
+        """Return this run's epoch, the last number reserved, and how many frames were sent and dropped."""
         return {
             "epoch": self.epoch,
-            "taken": self._taken,
+            "taken": self._reserved,
             "sent": self._publisher.sent,
             "dropped": self._publisher.dropped,
         }

@@ -1,4 +1,4 @@
-"""Pricing, as the gateway sees it."""
+"""Pricing's gRPC client: core types in, answers out, `InDoubt` for everything that is no clear answer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from autogrocery.gateway.core.quote import Want
+    from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods
 
 CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['PricingService'].full_name}/Converse"
 TIMEOUT_S = 1.0
-UPDATE_TIMEOUT_S = 2.0  # nobody waits for it but a truck
+UPDATE_TIMEOUT_S = 2.0  # no device waits for it, only a truck
 MAX_PRICE_CENTS = 10**12  # a hundred lines of 999 at that price are still a bigint
 
 
@@ -38,14 +38,21 @@ class Product(Struct, frozen=True):
     unit_price_cents: int
 
 
-def _makes_sense(price: Price) -> bool:
+class ProductPage(Struct, frozen=True):
+    """Some products, and the cursor of the next page; empty: this is the last one."""
+
+    products: list[Product]
+    next_cursor: str
+
+
+def _is_valid(price: Price) -> bool:
     return 0 <= price.unit_price_cents <= MAX_PRICE_CENTS and "\0" not in price.name
 
 
 class Pricing:
     """Quotes and the price list; every method raises InDoubt if there is no clear answer.
 
-    They share one stream if pricing knows that form, unless `streams` is False; else each is a call of its own.
+    Calls share one stream if pricing supports that, unless `streams` is False; else each is a unary call.
     """
 
     def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
@@ -54,25 +61,25 @@ class Pricing:
         stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
         self._quote = method_of(stream, "quote", stub.Quote)
         self._list_products = method_of(stream, "list_products", stub.ListProducts)
-        self._update_stock_metrics = stub.UpdateStockMetrics  # too few for the stream
+        self._update_stock_metrics = stub.UpdateStockMetrics  # too rare for the stream
 
-    async def quote(self, order_id: UUID, wants: Sequence[Want]) -> Quote:
+    async def quote(self, order_id: UUID, items: Sequence[RequestedItem]) -> Quote:
         """Price a basket."""
         asked = str(order_id)
         request = wire.QuoteRequest(
-            order_id=asked, items=[wire.Item(sku=want.sku, quantity=want.quantity) for want in wants]
+            order_id=asked, items=[wire.Item(sku=item.sku, quantity=item.quantity) for item in items]
         )
         reply: wire.QuoteResponse = await self.peer.call(
             self._quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
         )
         prices = {line.sku: Price(line.name, line.unit_price_cents) for line in reply.lines}
-        missing = {want.sku for want in wants} - prices.keys() - set(reply.unknown_skus)
-        if reply.order_id != asked or missing or not all(map(_makes_sense, prices.values())):
-            raise InDoubt(self.peer.name, "a quote that does not answer the question")
+        missing = {item.sku for item in items} - prices.keys() - set(reply.unknown_skus)
+        if reply.order_id != asked or missing or not all(map(_is_valid, prices.values())):
+            raise InDoubt(self.peer.name, "a quote that does not answer the request")
         return Quote(reply.currency, prices, tuple(reply.unknown_skus))
 
-    async def list_products(self, query: str, cursor: str, limit: int) -> tuple[list[Product], str]:
-        """Return a page of products by name or SKU, and the cursor of the next one (empty: the last)."""
+    async def list_products(self, query: str, cursor: str, limit: int) -> ProductPage:
+        """Return a page of products by name or SKU."""
         reply: wire.ListProductsResponse = await self.peer.call(
             self._list_products,
             wire.ListProductsRequest(query=query, cursor=cursor, limit=limit),
@@ -80,10 +87,10 @@ class Pricing:
             point="pricing.list_products",
         )
         found = [Product(item.sku, item.name, item.aisle_type, item.unit_price_cents) for item in reply.products]
-        return found, reply.next_cursor
+        return ProductPage(found, reply.next_cursor)
 
     async def update_stock_metrics(self, goods: Sequence[Goods]) -> None:
-        """Tell what came at which cost: pricing makes prices of it, and products that it does not know yet."""
+        """Report what was delivered at which cost: pricing derives prices from it, and adds new products."""
         updates = [
             wire.StockMetric(
                 sku=one.sku,

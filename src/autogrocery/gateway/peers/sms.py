@@ -1,4 +1,4 @@
-"""SMS: by a provider's HTTP API, or a line in the log while none is set. It never touches an order."""
+"""SMS: through a provider's HTTP API, or a log line if SMS_URL is unset. A failure to send never changes an order."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from autogrocery.kit.pg.outbox import NotBefore
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.links import SAME_MACHINE
+from autogrocery.kit.security.transport import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from autogrocery.gateway.peers.sms_http import Http
+    from autogrocery.gateway.peers.sms_http import FormClient
 
-TIMEOUT_S = 10.0  # well below the lease of an outbox row, so that nobody sends it beside us
+TIMEOUT_S = 10.0  # well below an outbox row's lease, so that no other gateway sends it too
 MAX_RETRY_AFTER_S = 3_600.0
 ACCEPTED = range(200, 300)
 REFUSED = range(400, 500)
-ASK_AGAIN = frozenset(
-    {401, 403, 407, 408, 409, 423, 425, 429}
-)  # about this gateway or this moment, not about this alert
+# These are about this gateway or this moment, not about this alert.
+RETRYABLE = frozenset({401, 403, 407, 408, 409, 423, 425, 429})
 SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11}")  # E.164, a short code, a name (3GPP TS 23.040)
 EXPECTED = (
     "SMS_URL is malformed: expected twilio://ACCOUNT_SID:TOKEN@HOST?from=+… or https://USER:PASSWORD@HOST/PATH?from=+…"
@@ -37,40 +36,46 @@ EXPECTED = (
 KEY_HEADER = "Idempotency-Key"
 
 
-class Provider(Struct, frozen=True):
-    """Where to post to, as whom, and the number that people see."""
+class SmsProvider(Struct, frozen=True):
+    """The URL to post to, the Authorization header, and the sender that recipients see."""
 
     url: str
     authorization: str | None
     sender: str
 
 
-def read_url(url: str) -> Provider:
-    """Read SMS_URL; raises SettingsError if it is malformed, or would send its password in the clear to another machine."""
+def parse_sms_url(url: str) -> SmsProvider:
+    """Parse SMS_URL.
+
+    Raises SettingsError if it is malformed, or would send its password to another machine without TLS.
+    """
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         raise SettingsError(EXPECTED) from None
     host, user = parts.hostname or "", unquote(parts.username or "")
-    name, _, sender = parts.query.partition("=")
-    sender = unquote(sender)
-    wants = {"twilio": bool(user and parts.password), "https": True, "http": host in SAME_MACHINE}
-    if not (host and wants.get(parts.scheme) and name == "from" and SENDER.fullmatch(sender)):
+    parameter, _, encoded = parts.query.partition("=")
+    sender = unquote(encoded)
+    allowed = {"twilio": bool(user and parts.password), "https": True, "http": host in LOOPBACK_HOSTS}
+    if not (host and allowed.get(parts.scheme) and parameter == "from" and SENDER.fullmatch(sender)):
         raise SettingsError(EXPECTED)
     netloc = (f"[{host}]" if ":" in host else host) + port
     target = f"{parts.scheme}://{netloc}{parts.path}"
     if parts.scheme == "twilio":
         target = f"https://{netloc}/2010-04-01/Accounts/{quote(user, safe='')}/Messages.json"
-    pair = f"{user}:{unquote(parts.password or '')}"
-    return Provider(target, f"Basic {base64.b64encode(pair.encode()).decode()}" if user else None, sender)
+    credentials = f"{user}:{unquote(parts.password or '')}"
+    return SmsProvider(target, f"Basic {base64.b64encode(credentials.encode()).decode()}" if user else None, sender)
 
 
 class Sms:
-    """Posts the form of Twilio's Messages resource: `To`, `From`, `Body`; without a provider it logs that an alert was due."""
+    """Posts the form of Twilio's Messages resource: `To`, `From`, `Body`.
+
+    Without a provider it logs the alert's key.
+    """
 
     def __init__(
-        self, provider: Provider | None = None, http: Http | None = None, *, timeout_s: float = TIMEOUT_S
+        self, provider: SmsProvider | None = None, http: FormClient | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         """Post through `http` to a `provider`, both or neither."""
         self._provider = provider
@@ -78,9 +83,10 @@ class Sms:
         self._timeout_s = timeout_s
 
     async def send(self, to: str, text: str, *, key: str) -> str | None:
-        """Hand over one alert; the provider may tell a repeat by its `key`. Returns "logged" if there is no provider.
+        """Send one SMS; `key` is its idempotency key. Returns None, or "logged" if there is no provider.
 
-        Raises Invalid for never and Unavailable for later, NotBefore if the provider says when. None of them names a number.
+        Raises Invalid if the provider will never accept it, Unavailable if it may accept it later, NotBefore if it says
+        when. Their texts contain no telephone number.
         """
         if self._provider is None or self._http is None:
             return await faults.through("sms.log", lambda: _log(key))
@@ -91,39 +97,41 @@ class Sms:
             headers["Authorization"] = provider.authorization
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, told = await faults.through("sms.send", lambda: http.post(provider.url, form, headers))
+                response = await faults.through("sms.send", lambda: http.post(provider.url, form, headers))
         except (OSError, TimeoutError) as error:
             raise Unavailable(
                 "sms_unavailable", type(error).__name__
             ) from None  # the cause's text may hold the address
-        if status in ACCEPTED:
+        if response.status in ACCEPTED:
             return None
-        if status in REFUSED and status not in ASK_AGAIN:
-            raise Invalid("sms_refused", f"the provider answered {status}")
-        if (retry_after := _seconds(told)) is not None:
-            raise NotBefore(f"sms_deferred_{status}", "the provider says when", retry_after_s=retry_after)
-        raise Unavailable(f"sms_deferred_{status}", f"the provider answered {status}")
+        if response.status in REFUSED and response.status not in RETRYABLE:
+            raise Invalid("sms_refused", f"the provider answered {response.status}")
+        if (retry_after := _delay_s(response.retry_after)) is not None:
+            raise NotBefore(
+                f"sms_deferred_{response.status}", "the provider said when to retry", retry_after_s=retry_after
+            )
+        raise Unavailable(f"sms_deferred_{response.status}", f"the provider answered {response.status}")
 
 
-def _seconds(retry_after: str) -> float | None:
-    """Return Retry-After, at most an hour; None if it is absent or a date, which our backoff replaces."""
+def _delay_s(retry_after: str) -> float | None:
+    """Return Retry-After in seconds, at most an hour; None if it is absent or a date: the outbox's back-off applies."""
     return min(float(retry_after), MAX_RETRY_AFTER_S) if re.fullmatch(r"[0-9]{1,9}", retry_after, re.ASCII) else None
 
 
 async def _log(key: str) -> str:
-    log.info("alert_was_due", alert=key)
+    log.info("alert_not_sent_no_provider", alert=key)
     return "logged"
 
 
 @asynccontextmanager
 async def open_sms(url: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Sms]:
-    """Open the way that SMS_URL says; raises SettingsError if it is malformed."""
+    """Return an Sms for SMS_URL; raises SettingsError if it is malformed."""
     if not url:
-        log.info("alerts_go_to_the_log")
+        log.info("sms_provider_not_set")
         yield Sms()
         return
-    from autogrocery.gateway.peers.sms_http import open_http  # noqa: PLC0415 - see there
+    from autogrocery.gateway.peers.sms_http import open_http  # noqa: PLC0415 - imports aiohttp, which is slow to load
 
-    provider = read_url(url)
+    provider = parse_sms_url(url)
     async with open_http() as http:
         yield Sms(provider, http, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""How often one caller may ask, by what it asks for."""
+"""Rate limits of the routes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.kit.security.rates import Limit
+from autogrocery.kit.security.rate_limit import RateLimit
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.settings import Rates
+    from autogrocery.gateway.settings import RateSettings
 
 
-class Limits(Struct, frozen=True):
-    """The limits of one listener (PROTOCOL §6): each counts for itself."""
+class RateLimits(Struct, frozen=True):
+    """The rate limits of one listener, by what a route is about; each counts separately."""
 
-    orders: Limit
-    restocks: Limit
-    logins: Limit
-    registrations: Limit
+    orders: RateLimit
+    restocks: RateLimit
+    logins: RateLimit
+    registrations: RateLimit
 
 
-def limits_of(rates: Rates) -> Limits:
-    """Return fresh limits: nobody has asked yet."""
-    return Limits(
-        Limit("orders", rate_per_s=rates.rate_orders_per_s, burst=rates.rate_orders_burst, per_device=True),
-        Limit("restocks", rate_per_s=rates.rate_restocks_per_s, burst=rates.rate_restocks_burst, per_device=True),
-        Limit("logins", rate_per_s=rates.rate_logins_per_s, burst=rates.rate_logins_burst),
-        Limit("registrations", rate_per_s=rates.rate_registrations_per_s, burst=rates.rate_registrations_burst),
+def make_rate_limits(settings: RateSettings) -> RateLimits:
+    """Return new rate limits with full buckets."""
+    return RateLimits(
+        RateLimit(
+            "orders", rate_per_s=settings.rate_orders_per_s, burst=settings.rate_orders_burst, per_principal=True
+        ),
+        RateLimit(
+            "restocks", rate_per_s=settings.rate_restocks_per_s, burst=settings.rate_restocks_burst, per_principal=True
+        ),
+        RateLimit("logins", rate_per_s=settings.rate_logins_per_s, burst=settings.rate_logins_burst),
+        RateLimit(
+            "registrations", rate_per_s=settings.rate_registrations_per_s, burst=settings.rate_registrations_burst
+        ),
     )

@@ -1,8 +1,7 @@
-"""What a request starts: the table of the public doors for orders, and the few lines between each row and its action."""
+"""The public routes for orders and products, and the few lines between each route and its action."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,10 +10,10 @@ from autogrocery.gateway.actions import view_orders
 from autogrocery.gateway.actions.cancel import cancel
 from autogrocery.gateway.actions.confirm import confirm
 from autogrocery.gateway.actions.follow_order import follow_order
-from autogrocery.gateway.actions.preview import basket, keep_quota, may_hoard, preview
+from autogrocery.gateway.actions.preview import enforce_preview_quota, preview, preview_request
 from autogrocery.gateway.actions.view_catalog import view_catalog
 from autogrocery.gateway.core.order import not_found
-from autogrocery.gateway.core.quote import Want
+from autogrocery.gateway.core.quote import RequestedItem
 from autogrocery.gateway.wire.orders import (
     CatalogOut,
     CatalogQuery,
@@ -33,30 +32,22 @@ from autogrocery.kit.process.log import log
 if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Order
     from autogrocery.gateway.deps import Deps
-    from autogrocery.gateway.routes.limits import Limits
+    from autogrocery.gateway.routes.limits import RateLimits
+    from autogrocery.kit.security.rate_limit import RateLimit
 
 RETRY_AFTER_S = 1
+MAX_QUOTA_CHECKS = 64
 
 
-def order_routes(deps: Deps, limits: Limits) -> list[Route]:
-    """Return the rows of CONTRACT §2 about orders and products."""
-    limit = limits.orders
-    reads = partial(Route, "GET", scope="orders:read", limit=limit)
+def order_routes(deps: Deps, limits: RateLimits) -> list[Route]:
+    """Return the routes for orders and products (docs/CONTRACT.md#public-rest)."""
+    return [*_write_routes(deps, limits.orders), *_read_routes(deps, limits.orders)]
+
+
+def _write_routes(deps: Deps, limit: RateLimit) -> list[Route]:
     writes = partial(Route, "POST", scope="orders:write", limit=limit)
-    orders, one = "/api/client/orders", "/api/client/orders/{order_id}"
     bind = partial(partial, deps=deps)
     return [
-        Route(
-            "GET",
-            "/api/client/catalog",
-            bind(_catalog),
-            scope="catalog:read",
-            limit=limit,
-            query=CatalogQuery,
-            answer=CatalogOut,
-            summary="Products by name or SKU, with price and what is available",
-            errors=("503 pricing_unavailable",),
-        ),
         writes(
             "/api/client/order/preview",
             bind(_preview),
@@ -64,7 +55,7 @@ def order_routes(deps: Deps, limits: Limits) -> list[Route]:
             answer=OrderOut,
             status=201,
             keyed=True,
-            begins=True,
+            sheddable=True,
             summary="Price a basket and lock its stock until expires_at",
             errors=(
                 "409 insufficient_stock",
@@ -93,6 +84,25 @@ def order_routes(deps: Deps, limits: Limits) -> list[Route]:
             summary="Let go of an order that is not being picked yet; idempotent by the state of the order",
             errors=("404 order_not_found", "409 too_late_to_cancel", "410 hold_expired"),
         ),
+    ]
+
+
+def _read_routes(deps: Deps, limit: RateLimit) -> list[Route]:
+    reads = partial(Route, "GET", scope="orders:read", limit=limit)
+    orders, one = "/api/client/orders", "/api/client/orders/{order_id}"
+    bind = partial(partial, deps=deps)
+    return [
+        Route(
+            "GET",
+            "/api/client/catalog",
+            bind(_catalog),
+            scope="catalog:read",
+            limit=limit,
+            query=CatalogQuery,
+            answer=CatalogOut,
+            summary="Products by name or SKU, with price and what is available",
+            errors=("503 pricing_unavailable",),
+        ),
         reads(orders, bind(_orders), query=OrdersQuery, answer=OrdersOut, summary="The device's orders, newest first"),
         reads(
             f"{orders}/last",
@@ -108,7 +118,7 @@ def order_routes(deps: Deps, limits: Limits) -> list[Route]:
             answer=EventsOut,
             also=(204,),
             errors=("404 order_not_found",),
-            summary="Its history; with Accept: text/event-stream as it happens, 204 once it has ended and all is told",
+            summary="Its history; with Accept: text/event-stream as it happens, 204 once all of it was sent",
         ),
     ]
 
@@ -120,28 +130,31 @@ async def _catalog(request: Request, *, deps: Deps) -> CatalogOut:
 async def _preview(request: Request, *, deps: Deps) -> Answer:
     user_id = request.caller.user_id
     body: PreviewIn = request.body
-    asked = basket(
+    wanted = preview_request(
         user_id,
-        [Want(item.sku, item.quantity) for item in body.items],
+        [RequestedItem(item.sku, item.quantity) for item in body.items],
         allow_partial=body.allow_partial,
         key=request.idempotency_key,
     )
-    order, replayed = await preview(
-        deps.db, deps.inventory, deps.pricing, deps.metrics, asked, ttl_s=deps.settings.preview_ttl_s
+    done = await preview(
+        deps.orders, deps.inventory, deps.pricing, deps.metrics, wanted, ttl_s=deps.settings.preview_ttl_s
     )
-    if not replayed:
-        _after_the_answer(deps, order)
-    return Answer(order_out(order), headers=(("Idempotency-Replayed", "true"),) if replayed else ())
+    if done.replayed:
+        return Answer(order_out(done.order), headers=(("Idempotency-Replayed", "true"),))
+    _start_quota_check(deps, user_id, done.order.order_id)
+    return Answer(order_out(done.order))
 
 
 async def _confirm(request: Request, *, deps: Deps) -> Answer:
     order_id = request.body.order_id
-    return _settled(*await confirm(deps.db, deps.inventory, deps.metrics, request.caller.user_id, order_id))
+    done = await confirm(deps.orders, deps.inventory, deps.metrics, request.caller.user_id, order_id)
+    return _order_answer(done.order, in_doubt=done.in_doubt)
 
 
 async def _cancel(request: Request, *, deps: Deps) -> Answer:
     order_id = request.body.order_id
-    return _settled(*await cancel(deps.db, deps.inventory, deps.metrics, request.caller.user_id, order_id))
+    done = await cancel(deps.orders, deps.inventory, deps.metrics, request.caller.user_id, order_id)
+    return _order_answer(done.order, in_doubt=done.in_doubt)
 
 
 async def _orders(request: Request, *, deps: Deps) -> OrdersOut:
@@ -160,11 +173,11 @@ async def _events(request: Request, *, deps: Deps) -> Answer:
     user_id, order_id = request.caller.user_id, _order_id(request)
     seen = request.header("last-event-id") or ""
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 6 else 0  # noqa: PLR2004 - versions are few
-    history, ended = await view_orders.view_events(deps.db, user_id, order_id, after)
+    page = await view_orders.view_events(deps.db, user_id, order_id, after)
     if "text/event-stream" not in request.accept:
-        return Answer(history)
-    if ended and not history.data:
-        return Answer(status=204)  # to an EventSource: don't ask again
+        return Answer(page.events)
+    if page.ended and not page.events.data:
+        return Answer(status=204)  # an EventSource then does not reconnect
     return Answer(media="text/event-stream", stream=follow_order(deps.db, user_id, order_id, after))
 
 
@@ -179,30 +192,24 @@ def _order_id(request: Request) -> UUID:
     return found
 
 
-def _settled(order: Order, settled: bool) -> Answer:  # noqa: FBT001 - unpacked from the action's answer
-    """Answer 200, or 202 with where and when to look again."""
-    if settled:
+def _order_answer(order: Order, *, in_doubt: bool) -> Answer:
+    """Answer 200, or 202 with where and when to ask again."""
+    if not in_doubt:
         return Answer(order_out(order))
     headers = (("Location", f"/api/client/orders/{order.order_id}"), ("Retry-After", str(RETRY_AFTER_S)))
     return Answer(order_out(order), status=202, headers=headers)
 
 
-_afterwards: set[asyncio.Task[None]] = set()
-MAX_AFTERWARDS = 64
+def _start_quota_check(deps: Deps, user_id: int, order_id: UUID) -> None:
+    """Enforce the device's preview quota in the background, unless MAX_QUOTA_CHECKS tasks are running already."""
+    if deps.orders.cache.may_exceed_quota(user_id, order_id) and len(deps.background) < MAX_QUOTA_CHECKS:
+        deps.background.start(_check_quota(deps, user_id))
 
 
-def _after_the_answer(deps: Deps, order: Order) -> None:
-    """Keep the device's quota without making it wait; best effort, and skipped while much of it is under way."""
-    user_id = order.user_id
-    if not may_hoard(deps.db, order) or len(_afterwards) >= MAX_AFTERWARDS:
-        return
-
-    async def quota() -> None:
-        try:
-            await keep_quota(deps.db, deps.inventory, deps.metrics, user_id, max_live=deps.settings.max_live_previews)
-        except Unavailable as trouble:
-            log.info("quota_skipped", reason=trouble.code)
-
-    task = asyncio.get_running_loop().create_task(quota())
-    _afterwards.add(task)
-    task.add_done_callback(_afterwards.discard)
+async def _check_quota(deps: Deps, user_id: int) -> None:
+    try:
+        await enforce_preview_quota(
+            deps.orders, deps.inventory, deps.metrics, user_id, max_live=deps.settings.max_live_previews
+        )
+    except Unavailable as trouble:
+        log.info("quota_skipped", reason=trouble.code)

@@ -1,4 +1,4 @@
-"""What trucks start: the rows of CONTRACT §2 about restocks. Their login and refresh stand with those of all accounts."""
+"""The public routes for trucks' restocks. Their login and refresh are among the routes for accounts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.restock import restock
 from autogrocery.gateway.actions.view_restock import view_restock
-from autogrocery.gateway.core.restock import is_settled
+from autogrocery.gateway.core.restock import is_answered
 from autogrocery.gateway.wire.restocks import RestockIn, RestockOut, RestockQuery, manifest_of, restock_out
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import Deps
-    from autogrocery.gateway.routes.limits import Limits
+    from autogrocery.gateway.routes.limits import RateLimits
 
 RETRY_AFTER_S = 1
 STATUS = "/api/truck/restock/status"
 
 
-def truck_routes(deps: Deps, limits: Limits) -> list[Route]:
-    """Return the doors for deliveries."""
+def truck_routes(deps: Deps, limits: RateLimits) -> list[Route]:
+    """Return the routes for restocks (docs/CONTRACT.md#public-rest)."""
     limit = limits.restocks
     return [
         Route(
@@ -34,7 +34,10 @@ def truck_routes(deps: Deps, limits: Limits) -> list[Route]:
             status=201,
             also=(200, 202),
             keyed=True,
-            summary="Announce a delivery and hand it over; 200 if it was announced before, 202 while inventory's answer is unclear",
+            summary=(
+                "Announce a delivery and hand it over; "
+                "200 if it was announced before, 202 while inventory's answer is unclear"
+            ),
             errors=(
                 "403 foreign_supplier",
                 "404 order_not_found",
@@ -63,16 +66,17 @@ def truck_routes(deps: Deps, limits: Limits) -> list[Route]:
 
 
 async def _restock(request: Request, *, deps: Deps) -> Answer:
-    """Answer 201, 200 to a repeat, or 202 with where and when to look again."""
+    """Answer 201, 200 to a repeat, or 202 with where and when to ask again."""
     key = request.idempotency_key
-    found, replayed = await restock(
+    done = await restock(
         deps.db, deps.inventory, deps.pricing, deps.metrics, request.caller.user_id, manifest_of(request.body), key
     )
-    headers: tuple[tuple[str, str], ...] = (("Idempotency-Replayed", "true"),) if replayed and key else ()
-    if is_settled(found):
-        return Answer(restock_out(found), status=200 if replayed else 201, headers=headers)
+    found = restock_out(done.restock)
+    headers: tuple[tuple[str, str], ...] = (("Idempotency-Replayed", "true"),) if done.replayed and key else ()
+    if is_answered(done.restock):
+        return Answer(found, status=200 if done.replayed else 201, headers=headers)
     where = (("Location", f"{STATUS}?order_id={found.order_id}"), ("Retry-After", str(RETRY_AFTER_S)))
-    return Answer(restock_out(found), status=202, headers=headers + where)
+    return Answer(found, status=202, headers=headers + where)
 
 
 async def _status(request: Request, *, deps: Deps) -> RestockOut:

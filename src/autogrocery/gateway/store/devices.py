@@ -1,18 +1,18 @@
-"""The registry: smart_devices."""
+"""The registry of accounts, table smart_devices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.account import Account, Kind
-from autogrocery.gateway.core.alert import Alerts
+from autogrocery.gateway.core.alert import AlertPreference
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db, Row
 
 COLUMNS = (
-    "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled, supplier_id,"
-    " supplier_name, alerts"
+    "id, device_id, password, kind, robot_class, scopes, email, phone, disabled_at IS NOT NULL AS disabled,"
+    " supplier_id, supplier_name, alerts"
 )
 
 ADD = """
@@ -34,7 +34,7 @@ async def add(
     supplier_id: str | None = None,
     supplier_name: str | None = None,
 ) -> int | None:
-    """Write a new account with its bcrypt hash; returns its user id, None if the device id is taken."""
+    """Add an account; `password` is the bcrypt hash. Returns its user id, None if the device id is taken."""
     row = await db.row(ADD, device_id, password, email, phone, kind, robot_class, supplier_id, supplier_name)
     return row["id"] if row else None
 
@@ -43,7 +43,7 @@ GET = f"-- devices.get\nSELECT {COLUMNS} FROM smart_devices WHERE device_id = $1
 
 
 async def get(db: Db, device_id: str) -> Account | None:
-    """Return the account of a device id."""
+    """Return the account with this device id, None if there is none."""
     row = await db.row(GET, device_id)
     return _account(row) if row else None
 
@@ -52,7 +52,7 @@ GET_BY_ID = f"-- devices.get_by_id\nSELECT {COLUMNS} FROM smart_devices WHERE id
 
 
 async def get_by_id(db: Db, user_id: int) -> Account | None:
-    """Return the account of a user id."""
+    """Return the account with this user id, None if there is none."""
     row = await db.row(GET_BY_ID, user_id)
     return _account(row) if row else None
 
@@ -83,7 +83,7 @@ SELECT id FROM closed
 
 
 async def disable(db: Db, device_id: str, kind: Kind) -> bool:
-    """Shut an account out: no login, no refresh, and within 60 s no token. False if there is none."""
+    """Disable an account: no login, no refresh, and within 60 s no access token. False if there is no such account."""
     return await db.row(DISABLE, device_id, kind) is not None
 
 
@@ -91,7 +91,7 @@ REHASH = "-- devices.rehash\nUPDATE smart_devices SET password = $3 WHERE id = $
 
 
 async def rehash(db: Db, user_id: int, old: str, new: str) -> None:
-    """Replace a hash by one of the same password at a higher cost, unless the password changed meanwhile."""
+    """Replace a hash with one of the same password at a higher cost, unless the password changed meanwhile."""
     await db.run(REHASH, user_id, old, new)
 
 
@@ -104,7 +104,7 @@ SELECT id FROM changed
 
 
 async def change_password(db: Db, user_id: int, old: str, new: str) -> bool:
-    """Replace the hash and revoke every refresh token; False if the password changed meanwhile."""
+    """Replace the hash and revoke all refresh tokens of the account; False if the hash is not `old` any more."""
     return await db.row(REPLACE_HASH, user_id, old, new) is not None
 
 
@@ -115,8 +115,8 @@ UPDATE smart_devices SET alerts = $2, alerts_off_at = CASE WHEN $2 = 'none' THEN
 """
 
 
-async def set_alerts(db: Db, user_id: int, alerts: Alerts) -> bool:
-    """Write down what a device wants to hear of; False if there is no such account."""
+async def set_alerts(db: Db, user_id: int, alerts: AlertPreference) -> bool:
+    """Set which alerts a device gets; False if there is no such account."""
     return await db.run(SET_ALERTS, user_id, alerts) == 1
 
 
@@ -133,5 +133,5 @@ def _account(row: Row) -> Account:
         row["disabled"],
         row["supplier_id"],
         row["supplier_name"],
-        Alerts(row["alerts"]),
+        AlertPreference(row["alerts"]),
     )

@@ -1,23 +1,26 @@
-"""What the clock owes: orders whose `due_at` has come, claimed with SKIP LOCKED.
+"""Orders whose `due_at` has passed: the loops claim them with SKIP LOCKED.
 
-The claim moves `due_at` on, which is a lease: it saves two gateways the same work and carries no safety. Back-off
-(PROTOCOL §2): full jitter under min(5 s, 0.25 s * 2^attempts), after ten minutes under 60 s; the RPC deadline comes on top.
+The claim moves `due_at` on, which is a lease: it saves two gateways the same work, and correctness does not depend on
+it. Back-off (docs/PROTOCOL.md#loops): full jitter below min(5 s, 0.25 s * 2^attempts), after ten minutes below 60 s,
+added to the lease.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-from msgspec import Struct
+from autogrocery.gateway.core.order import Due
+from autogrocery.gateway.store.orders import plain_uuid
+from autogrocery.gateway.store.template import fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from autogrocery.kit.pg.db import Db, Row
 
-BATCH = 64
-LEASE_S = 2.5  # a call's deadline and a little
+BATCH = 64  # rows of one claim
+LEASE_S = 2.5  # longer than a call's deadline of 2 s
 ATTENTION_AFTER = 10  # attempts
 
 CLAIM = """
@@ -38,25 +41,28 @@ SILENT_BACKOFF = "$3::float8 * (0.8 + 0.4 * random())"
 
 
 def attention(why: str) -> str:
-    """Return what asks for a person's attention once a call was tried ATTENTION_AFTER times."""
+    """Return the SET clause that flags a row for an operator once its call was tried ATTENTION_AFTER times."""
     return f", attention = CASE WHEN o.attempts + 1 >= {ATTENTION_AFTER} THEN '{why}' END"
 
 
-CLAIM_OWED = CLAIM.format(
+CLAIM_OWED = fill(
+    CLAIM,
     point="due.claim_owed",
     table="grocery_orders",
     condition="intent IS NOT NULL",
     backoff=BACKOFF,
     also=attention("inventory gives no clear answer"),
 )
-CLAIM_EXPIRED = CLAIM.format(
+CLAIM_EXPIRED = fill(
+    CLAIM,
     point="due.claim_expired",
     table="grocery_orders",
     condition="status = 'PREVIEWED' AND intent IS NULL AND expires_at <= now()",
     backoff="random()",
     also="",
 )
-CLAIM_SILENT = CLAIM.format(
+CLAIM_SILENT = fill(
+    CLAIM,
     point="due.claim_silent",
     table="grocery_orders",
     condition="status = 'PROCESSING' AND intent IS NULL",
@@ -65,31 +71,24 @@ CLAIM_SILENT = CLAIM.format(
 )
 
 
-class Due(Struct, frozen=True):
-    """An order to look at, and for how many seconds its intent has been owed."""
-
-    order_id: UUID
-    owed_s: float
-
-
 async def claim_owed(db: Db) -> list[Due]:
     """Claim orders that owe inventory a call."""
     return found_due(await db.rows(CLAIM_OWED, BATCH, LEASE_S))
 
 
 async def claim_expired(db: Db) -> list[Due]:
-    """Claim idle quotes whose time is over."""
+    """Claim PREVIEWED orders without an intent whose `expires_at` has passed."""
     return found_due(await db.rows(CLAIM_EXPIRED, BATCH, LEASE_S))
 
 
 async def claim_silent(db: Db, again_after_s: float) -> list[Due]:
-    """Claim orders that robots have had for longer than they should; looked at again after `again_after_s` ± 20 %."""
+    """Claim PROCESSING orders without news for too long; each is due again after `again_after_s` ± 20 %."""
     return found_due(await db.rows(CLAIM_SILENT, BATCH, LEASE_S, again_after_s))
 
 
 def found_due(rows: Sequence[Row]) -> list[Due]:
-    """Return what a claim has found."""
-    return [Due(UUID(int=row["order_id"].int), row["owed_s"]) for row in rows]
+    """Return the rows of a claim as Due."""
+    return [Due(plain_uuid(row["order_id"]), row["owed_s"]) for row in rows]
 
 
 HASTEN = """
@@ -97,11 +96,11 @@ HASTEN = """
 UPDATE {table} SET due_at = now() + random() * interval '1 second'
  WHERE due_at > now() + interval '1 second' AND intent IS NOT NULL
 """
-HASTEN_ORDERS = HASTEN.format(point="due.hasten", table="grocery_orders")
+HASTEN_ORDERS = fill(HASTEN, point="due.hasten", table="grocery_orders")
 
 
 async def hasten(db: Db) -> int:
-    """Inventory is back: make all it is owed due, spread over a second. Returns how many orders that is."""
+    """Make every owed call due within a second, because inventory answers again. Returns how many orders that is."""
     return await db.run(HASTEN_ORDERS)
 
 
@@ -109,23 +108,24 @@ FLAG = """
 -- {point}
 UPDATE {table} SET attention = $2 WHERE order_id = $1 AND finished_at IS NULL
 """
-FLAG_ORDER = FLAG.format(point="due.flag", table="grocery_orders")
+FLAG_ORDER = fill(FLAG, point="due.flag", table="grocery_orders")
 
 
 async def flag(db: Db, order_id: UUID, why: str) -> None:
-    """Ask for a person's attention; the order itself stays as it is."""
+    """Flag the order for an operator; its status and intent stay as they are."""
     await db.run(FLAG_ORDER, order_id, why)
 
 
 COUNT = """
 -- due.count
 SELECT count(*) FILTER (WHERE intent IS NOT NULL) AS owed, count(*) FILTER (WHERE attention IS NOT NULL) AS attention,
-       count(*) FILTER (WHERE status = 'PREVIEWED') AS previewed, count(*) FILTER (WHERE status = 'PROCESSING') AS processing
+       count(*) FILTER (WHERE status = 'PREVIEWED') AS previewed,
+       count(*) FILTER (WHERE status = 'PROCESSING') AS processing
   FROM grocery_orders WHERE due_at IS NOT NULL
 """
 
 
 async def count(db: Db) -> dict[str, int]:
-    """Return how many living orders there are, by what they wait for."""
+    """Return the number of orders that are not terminal, by what they wait for."""
     row = await db.row(COUNT)
     return dict(row.items()) if row else {}

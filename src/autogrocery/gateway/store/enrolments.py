@@ -1,8 +1,10 @@
-"""Enrolment codes, and the devices that are let in by them."""
+"""Enrolment codes, and the registration of devices with them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from autogrocery.gateway.core.enrolment import EnrolmentCode
 
@@ -19,23 +21,30 @@ VALUES ($1, $2, $2, now() + make_interval(days => $3)) RETURNING code_id
 
 
 async def add(db: Db, code: bytes, uses: int, days: int) -> int:
-    """Write the digest of a code that lets in `uses` devices within `days` days; returns its id."""
+    """Store the digest of a code that registers `uses` devices within `days` days; returns its id."""
     row = await db.row(ADD, code, uses, days)
     assert row is not None
-    number: int = row["code_id"]
-    return number
+    code_id: int = row["code_id"]
+    return code_id
 
 
 IS_GOOD = f"-- enrolments.is_good\nSELECT 1 FROM enrolment_codes WHERE code_sha256 = $1 AND {GOOD}"
 
 
 async def is_good(db: Db, code: bytes) -> bool:
-    """Say whether a code would let in a device now."""
+    """Return whether the code with this digest can register a device now."""
     return await db.row(IS_GOOD, code) is not None
 
 
-# The row of the code is locked first, so that of two devices with its last use one waits, and then finds it spent. It is
-# counted down only if the device was written: a name that is taken spends nothing.
+class Enrolled(Struct, frozen=True):
+    """The result of an enrolment. `user_id` is None if the device id is taken or the code is not good."""
+
+    user_id: int | None
+    code_is_good: bool
+
+
+# The code's row is locked first, so that of two devices with its last use one waits and then finds no use left. A use
+# is counted only if the device was inserted: a device id that is taken costs none.
 ENROL = f"""
 -- enrolments.enrol
 WITH code AS (SELECT code_id FROM enrolment_codes WHERE code_sha256 = $1 AND {GOOD} FOR UPDATE),
@@ -49,14 +58,11 @@ SELECT (SELECT id FROM added) AS user_id, EXISTS (SELECT 1 FROM code) AS good
 
 async def enrol(
     db: Db, code: bytes, device_id: str, password: str, *, email: str | None, phone: str | None
-) -> tuple[int | None, bool]:
-    """Write a device with its bcrypt hash and spend one use of a code, both or neither.
-
-    Returns its user id, None if the device id is taken or the code is not good; and whether the code is good.
-    """
+) -> Enrolled:
+    """Add a device with its bcrypt hash and use the code once, both or neither."""
     row = await db.row(ENROL, code, device_id, password, email, phone)
     assert row is not None
-    return row["user_id"], row["good"]
+    return Enrolled(row["user_id"], row["good"])
 
 
 LIST = """
@@ -80,5 +86,5 @@ UPDATE enrolment_codes SET revoked_at = coalesce(revoked_at, now()) WHERE code_i
 
 
 async def revoke(db: Db, code_id: int) -> bool:
-    """End a code; False if there is none."""
+    """Revoke a code; False if there is none with this id."""
     return await db.row(REVOKE, code_id) is not None

@@ -1,4 +1,4 @@
-"""The metrics as the database knows them: what a reader asks for when frames are missing."""
+"""The metrics log: every status change by its metric's number, for a subscriber that missed frames."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.core.restock import RestockStatus
-from autogrocery.gateway.store.moves import Change
-from autogrocery.gateway.store.orders import Number
+from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 PAGE = 5_000
-FINAL_AFTER_S = 10  # a younger number may still be written: statement and lock timeouts are far below
+FINAL_AFTER_S = 10  # a younger number may still be written; statement and lock timeouts are far below
 
 ADD_EPOCH = """
 -- metrics_log.add_epoch
@@ -24,12 +23,12 @@ INSERT INTO metric_epochs (epoch) VALUES ($1) ON CONFLICT DO NOTHING
 
 
 async def add_epoch(db: Db, epoch: int) -> None:
-    """Make this run of this publisher known to readers."""
+    """Store the epoch of this run of this publisher, so that subscribers can list it."""
     await db.run(ADD_EPOCH, epoch)
 
 
 class Epoch(Struct, frozen=True):
-    """One run of one publisher, and the last number that it has written."""
+    """One run of one publisher, and the last number that was committed in it."""
 
     epoch: int
     last_sequence: int
@@ -39,7 +38,8 @@ LIST_EPOCHS = """
 -- metrics_log.list_epochs
 SELECT e.epoch, greatest(
          coalesce((SELECT h.sequence FROM order_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0),
-         coalesce((SELECT h.sequence FROM restock_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0))
+         coalesce((SELECT h.sequence FROM restock_history h WHERE h.epoch = e.epoch
+                    ORDER BY h.sequence DESC LIMIT 1), 0))
        AS last_sequence
   FROM metric_epochs e WHERE e.started_at > now() - interval '7 days' ORDER BY e.started_at
 """
@@ -51,9 +51,9 @@ async def list_epochs(db: Db) -> list[Epoch]:
 
 
 class Page(Struct, frozen=True):
-    """Changes after a number, the numbers between them that never were, and up to where all is settled."""
+    """Changes after a number, the void numbers between them, and the number after which to ask next."""
 
-    changes: list[Change]
+    changes: list[StatusChange]
     void: list[int]
     next_after: int
 
@@ -61,8 +61,10 @@ class Page(Struct, frozen=True):
 LIST_CHANGES = """
 -- metrics_log.list_changes
 SELECT c.*, c.at < now() - $4 * interval '1 second' AS final FROM (
-  (SELECT false AS restock, h.order_id, h.version, h.to_status, h.at, h.sequence, o.confirmed_at, o.item_count, o.line_count,
-          CASE WHEN h.to_status IN ('PREVIEWED', 'PROCESSING') THEN o.quoted_total_cents ELSE o.total_cents END AS total_cents
+  (SELECT false AS restock, h.order_id, h.version, h.to_status, h.at, h.sequence,
+          o.confirmed_at, o.item_count, o.line_count,
+          CASE WHEN h.to_status IN ('PREVIEWED', 'PROCESSING') THEN o.quoted_total_cents ELSE o.total_cents END
+            AS total_cents
      FROM order_history h JOIN grocery_orders o USING (order_id)
     WHERE h.epoch = $1 AND h.sequence > $2 ORDER BY h.sequence LIMIT $3)
   UNION ALL
@@ -76,12 +78,12 @@ SELECT c.*, c.at < now() - $4 * interval '1 second' AS final FROM (
 async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTER_S) -> Page:
     """Return up to PAGE changes of `epoch` numbered above `after`.
 
-    A number that is missing below a written one which is older than `final_after_s` was taken even earlier, so its write has
-    failed: it is void.
+    A number is void if it is missing below a committed one that is older than `final_after_s`: it was reserved even
+    earlier, so its write has failed.
     """
     rows = await db.rows(LIST_CHANGES, epoch, after, PAGE, final_after_s)
     changes = [
-        Change(
+        StatusChange(
             row["order_id"],
             row["version"],
             (RestockStatus if row["restock"] else Status)(row["to_status"]),
@@ -90,18 +92,18 @@ async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTE
             row["total_cents"],
             row["item_count"],
             row["line_count"],
-            Number(epoch, row["sequence"]),
+            MetricNumber(epoch, row["sequence"]),
         )
         for row in rows
     ]
-    settled = max((row["sequence"] for row in rows if row["final"]), default=after)
+    final = max((row["sequence"] for row in rows if row["final"]), default=after)
     void: list[int] = []
     next_after = expected = after
     for change in changes:
         sequence = change.number.sequence
         missing = range(expected + 1, sequence)
-        void.extend(number for number in missing if number < settled)
-        if missing and sequence > settled:
+        void.extend(number for number in missing if number < final)
+        if missing and sequence > final:
             break
         next_after = expected = sequence
     return Page(changes, void, next_after)

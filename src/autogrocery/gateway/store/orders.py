@@ -1,29 +1,25 @@
-"""Orders as rows: read one, read a page, add one."""
+"""Orders as rows: read one, read a page, add one. How a row changes later is in transitions.py."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Intent, Line, Order, Outcome, Robot, Status
-from autogrocery.gateway.store.writes import Asked, write
-from autogrocery.kit.pg.batch import Many
+from autogrocery.gateway.store.order_store import now_s
+from autogrocery.gateway.store.writes import NewOrder, write
+from autogrocery.kit.pg.batch import BatchStatement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from autogrocery.gateway.core.status_change import MetricNumber
+    from autogrocery.gateway.store.order_store import OrderStore
     from autogrocery.kit.pg.db import Db, Row
-
-
-class Number(Struct, frozen=True):
-    """The metric that will tell a change: taken before the write, stored by the write, void if the write fails."""
-
-    epoch: int
-    sequence: int
 
 
 COLUMNS = """
@@ -35,7 +31,8 @@ LINES = """
 SELECT array_agg(l.sku ORDER BY l.line_no) AS skus, array_agg(l.name ORDER BY l.line_no) AS names,
        array_agg(l.quantity ORDER BY l.line_no) AS quantities, array_agg(l.requested ORDER BY l.line_no) AS requested,
        array_agg(l.unit_price_cents ORDER BY l.line_no) AS prices,
-       array_agg(CASE WHEN o.status = 'COMPLETED' THEN coalesce(s.picked, l.quantity) WHEN o.status = 'FAILED' THEN 0 END
+       array_agg(CASE WHEN o.status = 'COMPLETED' THEN coalesce(s.picked, l.quantity)
+                      WHEN o.status = 'FAILED' THEN 0 END
                  ORDER BY l.line_no) AS picked
   FROM order_lines l LEFT JOIN short_picks s USING (order_id, line_no) WHERE l.order_id = o.order_id
 """
@@ -47,19 +44,26 @@ SELECT {COLUMNS}, lines.*
   JOIN grocery_orders o ON o.order_id = a.order_id AND (a.user_id IS NULL OR o.user_id = a.user_id),
        LATERAL ({LINES}) lines
 """  # noqa: S608 - made of the constants above
-READ_TOGETHER = Many(READ, (2,))
+READ_BATCH = BatchStatement(READ, (2,))
 
 
 async def get(db: Db, order_id: UUID) -> Order | None:
-    """Return the order, whoever's it is."""
-    found = await db.together(READ_TOGETHER, "orders.get", (order_id, None))
+    """Return the order, of any device."""
+    found = await db.run_batched(READ_BATCH, "orders.get", (order_id, None))
     return _order(found[0]) if found else None
 
 
 async def get_of_device(db: Db, order_id: UUID, user_id: int) -> Order | None:
-    """Return the device's order; another device's does not exist."""
-    found = await db.together(READ_TOGETHER, "orders.get_of_device", (order_id, user_id))
+    """Return the order if it belongs to the device; None also for another device's."""
+    found = await db.run_batched(READ_BATCH, "orders.get_of_device", (order_id, user_id))
     return _order(found[0]) if found else None
+
+
+class PagePosition(NamedTuple):
+    """The last order of a page: the next page has the orders before it in (created_at, order_id)."""
+
+    created_at: datetime
+    order_id: UUID
 
 
 LIST_OF_DEVICE = f"""
@@ -74,7 +78,7 @@ SELECT {COLUMNS}, lines.* FROM (
 
 
 async def list_of_device(
-    db: Db, user_id: int, *, status: Status | None, before: tuple[datetime, UUID] | None, limit: int
+    db: Db, user_id: int, *, status: Status | None, before: PagePosition | None, limit: int
 ) -> list[Order]:
     """Return up to `limit` orders, newest first, older than the position `before`."""
     at, order_id = before or (None, None)
@@ -91,11 +95,11 @@ SELECT o.order_id FROM grocery_orders o
 
 
 async def list_holding(db: Db, user_id: int, other_than: UUID, skus: Sequence[str]) -> list[UUID]:
-    """Return the device's own previews, idle or being released, that hold one of `skus`, oldest first, at most ten."""
+    """Return the device's previews, idle or being released, that hold one of `skus`: oldest first, at most ten."""
     return [plain_uuid(row["order_id"]) for row in await db.rows(LIST_HOLDING, user_id, other_than, list(skus))]
 
 
-# OFFSET takes no column: how many a device may keep is the same for all.
+# OFFSET takes no column, so it takes the first item's `keep`: the quota is the same for every device.
 LIST_IDLE_BEYOND = """
 -- orders.list_idle_beyond
 SELECT a.user_id, idle.order_id
@@ -105,17 +109,17 @@ SELECT a.user_id, idle.order_id
                    AND created_at > now() - interval '1 day'
                  ORDER BY created_at DESC OFFSET ($2::int[])[1] LIMIT 10) idle
 """
-IDLE_BEYOND = Many(LIST_IDLE_BEYOND, (2,))
+IDLE_BEYOND_BATCH = BatchStatement(LIST_IDLE_BEYOND, (2,))
 
 
 async def list_idle_beyond(db: Db, user_id: int, keep: int) -> list[UUID]:
     """Return the device's idle previews other than its newest `keep`, at most ten."""
-    found = await db.together(IDLE_BEYOND, "orders.list_idle_beyond", (user_id, keep))
+    found = await db.run_batched(IDLE_BEYOND_BATCH, "orders.list_idle_beyond", (user_id, keep))
     return [plain_uuid(row["order_id"]) for row in found]
 
 
 async def add(
-    db: Db,
+    store: OrderStore,
     order_id: UUID,
     user_id: int,
     currency: str,
@@ -123,36 +127,17 @@ async def add(
     *,
     sha256: bytes,
     ttl_s: float,
-    number: Number,
+    number: MetricNumber,
 ) -> Order | None:
     """Write a new PREVIEWED order with its lines and its history; None if that id is taken."""
     total_cents = sum(line.total_cents for line in lines)
-    rows = await write(
-        db,
-        "orders.add",
-        Asked(
-            order_id,
-            Status.PREVIEWED,
-            Cause.PREVIEWED,
-            number.epoch,
-            number.sequence,
-            user_id,
-            currency,
-            total_cents,
-            len(lines),
-            sum(line.quantity for line in lines),
-            sha256,
-            ttl_s,
-        ),
-        lines=[
-            (order_id, line_no, line.sku, line.name, line.requested, line.quantity, line.unit_price_cents)
-            for line_no, line in enumerate(lines, 1)
-        ],
-    )
+    valid_until_s = now_s() + ttl_s
+    new = NewOrder(order_id, user_id, currency, lines, total_cents, sha256, ttl_s, number)
+    rows = await write(store.db, "orders.add", new)
     if not rows:
         return None
     row = rows[0]
-    return Order(
+    order = Order(
         order_id,
         user_id,
         Status.PREVIEWED,
@@ -165,9 +150,11 @@ async def add(
         row["expires_at"],
         request_sha256=sha256,
     )
+    store.cache.put(order, valid_until_s)
+    return order
 
 
-class Event(Struct, frozen=True):
+class OrderEvent(Struct, frozen=True):
     """One status change of an order."""
 
     version: int
@@ -179,14 +166,15 @@ class Event(Struct, frozen=True):
 
 LIST_EVENTS = """
 -- orders.list_events
-SELECT version, from_status, to_status, cause, at FROM order_history WHERE order_id = $1 AND version > $2 ORDER BY version
+SELECT version, from_status, to_status, cause, at FROM order_history
+ WHERE order_id = $1 AND version > $2 ORDER BY version
 """
 
 
-async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[Event]:
+async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[OrderEvent]:
     """Return the order's history from version `after` + 1 on."""
     return [
-        Event(
+        OrderEvent(
             row["version"],
             Status(row["from_status"]) if row["from_status"] else None,
             Status(row["to_status"]),
@@ -198,7 +186,7 @@ async def list_events(db: Db, order_id: UUID, after: int = 0) -> list[Event]:
 
 
 def plain_uuid(found: UUID) -> UUID:
-    """Return a plain UUID for the driver's own kind."""
+    """Return a plain uuid.UUID for an instance of asyncpg's subclass."""
     return UUID(int=found.int)
 
 

@@ -1,4 +1,4 @@
-"""Receipts: where each goes, how each stands, and how a dead one is tried anew."""
+"""The outbox of receipts: addresses, delivery states, and the replay of dead letters."""
 
 from __future__ import annotations
 
@@ -25,29 +25,33 @@ async def get_address(db: Db, order_id: UUID) -> str | None:
     return row["email"] if row else None
 
 
-class Letter(Struct, frozen=True):
-    """How the receipt of an order stands: `done`, `dead` or `due`; `why` is the last trouble, or why nothing was sent."""
+class ReceiptState(Struct, frozen=True):
+    """The delivery state of an order's receipt.
+
+    `state` is `done`, `dead` or `due`; `reason` is the last error, or why nothing was sent; `at` is when it got that
+    state, or when the next attempt is due.
+    """
 
     order_id: UUID
-    standing: str
+    state: str
     attempts: int
-    why: str | None
+    reason: str | None
     at: datetime
 
 
 LIST = """
 -- receipts.list
 SELECT order_id, attempts, last_error, coalesce(done_at, dead_at, next_attempt_at) AS at,
-       CASE WHEN done_at IS NOT NULL THEN 'done' WHEN dead_at IS NOT NULL THEN 'dead' ELSE 'due' END AS standing
+       CASE WHEN done_at IS NOT NULL THEN 'done' WHEN dead_at IS NOT NULL THEN 'dead' ELSE 'due' END AS state
   FROM receipt_outbox WHERE NOT $1 OR (dead_at IS NOT NULL AND done_at IS NULL)
  ORDER BY created_at DESC, order_id LIMIT $2
 """
 
 
-async def list_letters(db: Db, *, dead_only: bool, limit: int) -> list[Letter]:
+async def list_receipts(db: Db, *, dead_only: bool, limit: int) -> list[ReceiptState]:
     """Return up to `limit` receipts, newest first."""
     return [
-        Letter(row["order_id"], row["standing"], row["attempts"], row["last_error"], row["at"])
+        ReceiptState(row["order_id"], row["state"], row["attempts"], row["last_error"], row["at"])
         for row in await db.rows(LIST, dead_only, limit)
     ]
 
@@ -59,11 +63,11 @@ SELECT order_id FROM receipt_outbox WHERE done_at IS NOT NULL
 
 
 async def list_done(db: Db) -> list[UUID]:
-    """Return the orders with whose receipt nothing is left to do."""
+    """Return the orders whose receipt was sent or needs none."""
     return [row["order_id"] for row in await db.rows(LIST_DONE)]
 
 
-# The 24 hours in which temporary answers are borne begin anew.
+# created_at starts the 24 hours again in which temporary failures are retried.
 REPLAY = """
 -- receipts.replay
 UPDATE receipt_outbox SET dead_at = NULL, last_error = NULL, attempts = 0, created_at = now(), next_attempt_at = now()
@@ -72,7 +76,10 @@ UPDATE receipt_outbox SET dead_at = NULL, last_error = NULL, attempts = 0, creat
 
 
 async def replay(db: Db, only: Sequence[UUID] | None = None) -> int:
-    """Make dead receipts due again, all or those of `only`; returns how many. One that was sent is never dead."""
+    """Make dead receipts due again, all or those of the orders `only`; returns how many.
+
+    A receipt that was sent is never dead.
+    """
     return await db.run(REPLAY, list(only) if only is not None else None)
 
 
@@ -84,6 +91,6 @@ SELECT (SELECT count(*) FROM receipt_outbox WHERE dead_at IS NOT NULL AND done_a
 
 
 async def count_dead(db: Db) -> dict[str, int]:
-    """Return how many receipts and alerts were given up; it reads both outboxes whole."""
+    """Return how many receipts and alerts are dead letters. Scans both outboxes."""
     row = await db.row(COUNT_DEAD)
     return dict(row.items()) if row else {}

@@ -1,17 +1,17 @@
-"""Refresh tokens: rows that know a token's hash only."""
+"""Refresh tokens, stored as SHA-256 only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import Rotation, Shown, rotate
+from autogrocery.gateway.core.account import PresentedToken, Rotation, decide_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
     from autogrocery.gateway.core.account import Kind
-    from autogrocery.kit.pg.db import Db, Statements
+    from autogrocery.kit.pg.db import Db, DbConnection
 
 ADD = """
 -- refresh_tokens.add
@@ -21,7 +21,7 @@ VALUES ($1, $2, $3, now() + $4 * interval '1 second', $5)
 
 
 async def add(db: Db, token: bytes, family: UUID, user_id: int, *, ttl_s: int) -> None:
-    """Begin a family with its first token (SHA-256)."""
+    """Add the first token (SHA-256) of a new family, valid for `ttl_s` seconds."""
     await db.run(ADD, token, family, user_id, ttl_s, None)
 
 
@@ -48,10 +48,10 @@ UPDATE refresh_tokens SET revoked_at = now() WHERE family = $1 AND revoked_at IS
 
 
 async def exchange(db: Db, token: bytes, fresh: bytes, kinds: Collection[Kind], *, ttl_s: int) -> int | None:
-    """Replace `token` by `fresh` (both SHA-256) as core/account.py decides, in one transaction under the account's lock.
+    """Replace `token` with `fresh` (both SHA-256), if `decide_rotation` says so.
 
-    Returns the user id, None if the token is refused; one that was stolen takes its whole family with it. The token of an
-    account of another kind is refused before anything happens to it.
+    One transaction under the account's lock. Returns the user id, None if the token is refused. A stolen token revokes
+    its whole family. The token of an account that is not of `kinds` is refused and stays as it is.
     """
     async with db.transaction() as tx:
         if await tx.row(LOCK, token, list(kinds)) is None:
@@ -59,10 +59,10 @@ async def exchange(db: Db, token: bytes, fresh: bytes, kinds: Collection[Kind], 
         return await _exchange(tx, token, fresh, ttl_s)
 
 
-async def _exchange(tx: Statements, token: bytes, fresh: bytes, ttl_s: int) -> int | None:
+async def _exchange(tx: DbConnection, token: bytes, fresh: bytes, ttl_s: int) -> int | None:
     row = await tx.row(GET, token)
     assert row is not None
-    match rotate(Shown(token, row["live"], row["replaced_for_s"], row["current_parent"])):
+    match decide_rotation(PresentedToken(token, row["live"], row["replaced_for_s"], row["current_parent"])):
         case Rotation.RENEW:
             await tx.run(REPLACE, row["family"])
             await tx.run(ADD, fresh, row["family"], row["user_id"], ttl_s, token)
@@ -73,9 +73,11 @@ async def _exchange(tx: Statements, token: bytes, fresh: bytes, ttl_s: int) -> i
     return None
 
 
-FORGET = "-- refresh_tokens.forget\nDELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day'"
+DELETE_EXPIRED = (
+    "-- refresh_tokens.delete_expired\nDELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day'"
+)
 
 
-async def forget_expired(db: Db) -> int:
-    """Delete tokens that expired a day ago; returns how many."""
-    return await db.run(FORGET)
+async def delete_expired(db: Db) -> int:
+    """Delete tokens that expired more than a day ago; returns how many."""
+    return await db.run(DELETE_EXPIRED)

@@ -1,4 +1,4 @@
-"""Restocks as rows: add one, read one, and every way a row changes. Each WHERE repeats the core's decision."""
+"""Restocks as rows: add one, read one, and every change of one. Each WHERE is the guard that RESTOCK_EDGES asks for."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.gateway.core.restock import Goods, Owed, Restock, RestockLine, RestockStatus, in_order, steps_of
-from autogrocery.gateway.store.moves import Change
-from autogrocery.gateway.store.orders import Number, plain_uuid
+from autogrocery.gateway.core.restock import (
+    Goods,
+    Restock,
+    RestockIntent,
+    RestockLine,
+    RestockStatus,
+    sorted_goods,
+    steps_of,
+)
+from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
+from autogrocery.gateway.store.orders import plain_uuid
+from autogrocery.gateway.store.template import fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from autogrocery.gateway.core.order import WebhookDelivery
     from autogrocery.gateway.core.restock import Manifest, RestockFact, Step
-    from autogrocery.gateway.store.moves import Delivery
     from autogrocery.kit.pg.db import Db, Row
 
-LEASE_S = 2.5  # for which the sweeper leaves a fresh promise to the request that made it
+LEASE_S = 2.5  # for which the sweeper leaves a fresh intent to the request that set it
 
 ADD = """
 -- restocks.add
 WITH made AS (
-  INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, manifest_no, idempotency_key, request_sha256,
+  INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, manifest_no,
+                              idempotency_key, request_sha256,
                               line_count, item_count, due_at)
   VALUES ($1, $2, $3, $4, $5, $6, $7, cardinality($11::text[]), (SELECT sum(n) FROM unnest($14::int[]) n),
           now() + $8 * interval '1 second')
@@ -42,13 +52,13 @@ SELECT * FROM made
 
 
 async def add(
-    db: Db, order_id: UUID, user_id: int, manifest: Manifest, *, key: str | None, sha256: bytes, number: Number
-) -> Change | None:
+    db: Db, order_id: UUID, user_id: int, manifest: Manifest, *, key: str | None, sha256: bytes, number: MetricNumber
+) -> StatusChange | None:
     """Write an ANNOUNCED restock with its lines and its history; None if its id, manifest or key is taken.
 
-    It owes inventory the call; the sweeper leaves that to the caller for LEASE_S seconds.
+    It has the RESTOCK intent; the sweeper leaves the call to the caller for LEASE_S seconds.
     """
-    goods = in_order(manifest)
+    goods = sorted_goods(manifest)
     columns = [[getattr(one, field) for one in goods] for field in Goods.__struct_fields__]
     row = await db.row(
         ADD,
@@ -76,32 +86,34 @@ SELECT r.order_id, r.user_id, r.supplier_id, r.supplier_name, r.manifest_no, r.s
        LATERAL (SELECT array_agg(l.sku ORDER BY l.line_no) AS skus, array_agg(l.name ORDER BY l.line_no) AS names,
                        array_agg(l.aisle_type ORDER BY l.line_no) AS aisles,
                        array_agg(l.quantity ORDER BY l.line_no) AS quantities,
-                       array_agg(l.mfd_date ORDER BY l.line_no) AS made, array_agg(l.expiry_date ORDER BY l.line_no) AS expire,
+                       array_agg(l.mfd_date ORDER BY l.line_no) AS made,
+                       array_agg(l.expiry_date ORDER BY l.line_no) AS expire,
                        array_agg(l.unit_cost_cents ORDER BY l.line_no) AS costs,
-                       array_agg(l.received ORDER BY l.line_no) AS received, array_agg(l.damaged ORDER BY l.line_no) AS damaged
+                       array_agg(l.received ORDER BY l.line_no) AS received,
+                       array_agg(l.damaged ORDER BY l.line_no) AS damaged
                   FROM restock_lines l WHERE l.order_id = r.order_id) lines
  WHERE {condition}
 """
-GET = "-- restocks.get" + READ.format(join="", condition="r.order_id = $1")
+GET = "-- restocks.get" + fill(READ, join="", condition="r.order_id = $1")
 
 
 async def get(db: Db, order_id: UUID) -> Restock | None:
-    """Return the restock, whoever's it is."""
+    """Return the restock, of any supplier."""
     row = await db.row(GET, order_id)
     return _restock(row) if row else None
 
 
 OF_SUPPLIER = "JOIN smart_devices d ON d.id = $2 AND d.kind = 'truck' AND d.supplier_id = r.supplier_id"
-GET_OF_TRUCK = "-- restocks.get_of_truck" + READ.format(join=OF_SUPPLIER, condition="r.order_id = $1")
+GET_OF_TRUCK = "-- restocks.get_of_truck" + fill(READ, join=OF_SUPPLIER, condition="r.order_id = $1")
 
 
 async def get_of_truck(db: Db, order_id: UUID, user_id: int) -> Restock | None:
-    """Return a restock of the truck's supplier; another supplier's does not exist."""
+    """Return the restock if it belongs to the truck's supplier; None also for another supplier's."""
     row = await db.row(GET_OF_TRUCK, order_id, user_id)
     return _restock(row) if row else None
 
 
-GET_OF_KEY = "-- restocks.get_of_key" + READ.format(join="", condition="r.user_id = $1 AND r.idempotency_key = $2")
+GET_OF_KEY = "-- restocks.get_of_key" + fill(READ, join="", condition="r.user_id = $1 AND r.idempotency_key = $2")
 
 
 async def get_of_key(db: Db, user_id: int, key: str) -> Restock | None:
@@ -110,10 +122,10 @@ async def get_of_key(db: Db, user_id: int, key: str) -> Restock | None:
     return _restock(row) if row else None
 
 
-# A delivery that the inbox knows changes nothing. What was owed to inventory becomes the price owed to pricing, unless inventory
-# refused; a price that is still owed stays owed whatever becomes of the goods.
-MOVE = """
--- restocks.move
+# A webhook that the inbox has already changes nothing. The RESTOCK intent becomes PRICE, unless inventory refused; a
+# PRICE intent stays, even if the goods are refused later.
+APPLY_FACT = """
+-- restocks.apply_fact
 WITH was AS (
   SELECT order_id FROM restock_orders WHERE order_id = $1 AND status = $2 AND finished_at IS NULL FOR NO KEY UPDATE),
 heard AS (
@@ -133,7 +145,8 @@ moved AS (
          intent_at = CASE WHEN r.intent = 'RESTOCK' THEN CASE WHEN $3 <> 'REJECTED' THEN now() END ELSE r.intent_at END,
          accepted_at = CASE WHEN r.intent = 'RESTOCK' AND $3 <> 'REJECTED' THEN now() ELSE r.accepted_at END,
          finished_at = CASE WHEN $3 <> 'RECEIVING' THEN now() END, attempts = 0, attention = NULL,
-         due_at = CASE WHEN r.intent = 'RESTOCK' THEN CASE WHEN $3 <> 'REJECTED' THEN now() + $10 * interval '1 second' END
+         due_at = CASE WHEN r.intent = 'RESTOCK'
+                            THEN CASE WHEN $3 <> 'REJECTED' THEN now() + $10 * interval '1 second' END
                        WHEN r.intent = 'PRICE' THEN r.due_at
                        WHEN $3 = 'RECEIVING' THEN now() + interval '1 minute' END
     FROM news WHERE r.order_id = news.order_id
@@ -147,33 +160,34 @@ SELECT m.*, now() AS at, EXISTS (SELECT FROM counted) AS counted FROM moved m
 """
 
 
-class News(Struct, frozen=True):
-    """What came of a move: the status changes, and whether a count grew."""
+class AppliedFact(Struct, frozen=True):
+    """The status changes that a fact made, and whether a count grew."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[StatusChange, ...]
     counted: bool
 
 
-async def move(
+async def apply_fact(
     db: Db,
     restock: Restock,
     fact: RestockFact,
     *,
-    number: Number,
+    number: MetricNumber,
     counts: Mapping[str, tuple[int, int]] | None = None,
     refusal: str | None = None,
-    delivery: Delivery | None = None,
-) -> News | None:
-    """Commit what a fact makes of a living restock, with the totals (received, damaged) by SKU and the inbox.
+    delivery: WebhookDelivery | None = None,
+) -> AppliedFact | None:
+    """Commit the changes that a fact makes of a restock that has not ended, with the totals (received, damaged) by SKU.
 
-    `number` must leave as many before it free as there are changes, see `steps_of`. None: somebody was faster, the restock has
-    ended, or the delivery came before.
+    `number` is the last of as many reserved numbers as there are changes, see `steps_of`. `delivery` goes to the
+    inbox in the same commit. Returns None if another caller was first, the restock has ended, or the delivery came
+    before.
     """
     steps = steps_of(restock.status, fact)
     skus = list(counts or {})
     sequences = range(number.sequence - len(steps) + 1, number.sequence + 1)
     row = await db.row(
-        MOVE,
+        APPLY_FACT,
         restock.order_id,
         restock.status,
         steps[-1].end if steps else restock.status,
@@ -192,7 +206,7 @@ async def move(
     )
     if row is None:
         return None
-    return News(_changes(restock.order_id, steps, row, number, sequences), row["counted"])
+    return AppliedFact(_changes(restock.order_id, steps, row, number, sequences), row["counted"])
 
 
 MARK_PRICED = """
@@ -205,11 +219,11 @@ UPDATE restock_orders
 
 
 async def mark_priced(db: Db, order_id: UUID) -> bool:
-    """Pricing has acknowledged; False if somebody was faster."""
+    """Clear the PRICE intent, because pricing has acknowledged; False if another caller was first."""
     return await db.run(MARK_PRICED, order_id) == 1
 
 
-class Event(Struct, frozen=True):
+class RestockEvent(Struct, frozen=True):
     """One status change of a restock."""
 
     version: int
@@ -225,10 +239,10 @@ SELECT version, from_status, to_status, cause, at FROM restock_history WHERE ord
 """
 
 
-async def list_events(db: Db, order_id: UUID) -> list[Event]:
+async def list_events(db: Db, order_id: UUID) -> list[RestockEvent]:
     """Return the restock's history, oldest first."""
     return [
-        Event(
+        RestockEvent(
             row["version"],
             RestockStatus(row["from_status"]) if row["from_status"] else None,
             RestockStatus(row["to_status"]),
@@ -239,16 +253,22 @@ async def list_events(db: Db, order_id: UUID) -> list[Event]:
     ]
 
 
-def _changes(order_id: UUID, steps: Sequence[Step], row: Row, number: Number, sequences: range) -> tuple[Change, ...]:
+def _changes(
+    order_id: UUID, steps: Sequence[Step], row: Row, number: MetricNumber, sequences: range
+) -> tuple[StatusChange, ...]:
     first = row["version"] - len(steps) + 1
     return tuple(
-        _change(order_id, first + at, step.end, row["at"], row, Number(number.epoch, sequence))
+        _change(order_id, first + at, step.end, row["at"], row, MetricNumber(number.epoch, sequence))
         for at, (step, sequence) in enumerate(zip(steps, sequences, strict=True))
     )
 
 
-def _change(order_id: UUID, version: int, status: RestockStatus, at: datetime, row: Row, number: Number) -> Change:
-    return Change(order_id, version, status, at, row["created_at"], 0, row["item_count"], row["line_count"], number)
+def _change(
+    order_id: UUID, version: int, status: RestockStatus, at: datetime, row: Row, number: MetricNumber
+) -> StatusChange:
+    return StatusChange(
+        order_id, version, status, at, row["created_at"], 0, row["item_count"], row["line_count"], number
+    )
 
 
 def _restock(row: Row) -> Restock:
@@ -266,7 +286,7 @@ def _restock(row: Row) -> Restock:
         lines=tuple(map(RestockLine, goods, row["received"], row["damaged"])),
         created_at=row["created_at"],
         request_sha256=row["request_sha256"],
-        intent=Owed(row["intent"]) if row["intent"] else None,
+        intent=RestockIntent(row["intent"]) if row["intent"] else None,
         refusal=row["refusal"],
         accepted_at=row["accepted_at"],
         finished_at=row["finished_at"],

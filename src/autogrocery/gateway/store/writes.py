@@ -1,23 +1,36 @@
-"""The one statement of an order's happy path: what is previewed, dispatched and finished at the same time is one commit."""
+"""The statement of an order's happy path: concurrent previews, dispatches and finishes share one commit.
+
+A write is one of three typed inputs: NewOrder, DispatchedOrder, FinishedOrder. Each becomes an item of the same
+batch: a `WriteRow`, the order's lines (NewOrder only) and the lines that were picked short (FinishedOrder only).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from autogrocery.kit.pg.batch import Many
+import msgspec
+from msgspec import Struct
+
+from autogrocery.gateway.core.order import Cause, Status
+from autogrocery.gateway.store.template import fill
+from autogrocery.kit.pg.batch import BatchStatement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from autogrocery.gateway.core.order import Line, OrderResult, Robot, WebhookDelivery
+    from autogrocery.gateway.core.status_change import MetricNumber
+    from autogrocery.kit.pg.batch import Item
     from autogrocery.kit.pg.db import Db, Row
 
 
-class Asked(NamedTuple):
-    """One order's share, in the order of the statement's first columns. `to_status` says what is asked.
+class WriteRow(NamedTuple):
+    """The statement's first sixteen parameters, one order's share of each. Only the typed inputs below fill it in.
 
-    PREVIEWED adds the order. PROCESSING is a dispatch, COMPLETED and FAILED finish it; both are guarded by status and intent.
-    An order that is finished from PREVIEWED makes two changes: `sequence` and the one before it are theirs.
+    `to_status` selects the write: PREVIEWED inserts the order, PROCESSING dispatches it, COMPLETED and FAILED finish
+    it. `total_cents` is the quote of a new order and the charge of a finished one; `sha256` is of the preview's
+    request or of the webhook's body.
     """
 
     order_id: UUID
@@ -30,7 +43,7 @@ class Asked(NamedTuple):
     total_cents: int | None = None
     line_count: int | None = None
     item_count: int | None = None
-    sha256: bytes | None = None  # of the basket, or of the webhook
+    sha256: bytes | None = None
     ttl_s: float | None = None
     robots: str | None = None
     outcome: str | None = None
@@ -38,19 +51,112 @@ class Asked(NamedTuple):
     webhook_id: str | None = None
 
 
+class NewOrder(Struct, frozen=True):
+    """Insert a PREVIEWED order; `request_sha256` distinguishes a repeat from another request under its key."""
+
+    order_id: UUID
+    user_id: int
+    currency: str
+    lines: Sequence[Line]
+    total_cents: int
+    request_sha256: bytes
+    ttl_s: float
+    number: MetricNumber
+
+    def item(self) -> Item:
+        """Return the item of the batch."""
+        row = WriteRow(
+            self.order_id,
+            Status.PREVIEWED,
+            Cause.PREVIEWED,
+            self.number.epoch,
+            self.number.sequence,
+            self.user_id,
+            self.currency,
+            self.total_cents,
+            len(self.lines),
+            sum(line.quantity for line in self.lines),
+            self.request_sha256,
+            self.ttl_s,
+        )
+        lines = [
+            (self.order_id, line_no, line.sku, line.name, line.requested, line.quantity, line.unit_price_cents)
+            for line_no, line in enumerate(self.lines, 1)
+        ]
+        return row, lines, ()
+
+
+class DispatchedOrder(Struct, frozen=True):
+    """Move an order from PREVIEWED, idle or with a DISPATCH intent, to PROCESSING."""
+
+    order_id: UUID
+    robots: Sequence[Robot]
+    number: MetricNumber
+
+    def item(self) -> Item:
+        """Return the item of the batch."""
+        row = WriteRow(
+            self.order_id,
+            Status.PROCESSING,
+            Cause.DISPATCHED,
+            self.number.epoch,
+            self.number.sequence,
+            robots=_json(self.robots),
+        )
+        return row, (), ()
+
+
+class FinishedOrder(Struct, frozen=True):
+    """Move an order from PROCESSING, or PREVIEWED with an intent (`even_if_idle`: or without), to COMPLETED or FAILED.
+
+    An order that is finished from PREVIEWED makes two changes: `number` and the one before it are theirs.
+    """
+
+    order_id: UUID
+    result: OrderResult
+    robots: Sequence[Robot] | None
+    even_if_idle: bool
+    delivery: WebhookDelivery | None
+    number: MetricNumber
+
+    def item(self) -> Item:
+        """Return the item of the batch."""
+        result, delivery = self.result, self.delivery
+        row = WriteRow(
+            self.order_id,
+            result.status,
+            Cause.PICKED if result.status is Status.COMPLETED else Cause.NOTHING_PICKED,
+            self.number.epoch,
+            self.number.sequence,
+            total_cents=result.total_cents,
+            sha256=delivery.body_sha256 if delivery else None,
+            robots=_json(self.robots) if self.robots else None,
+            outcome=result.outcome,
+            even_if_idle=self.even_if_idle,
+            webhook_id=delivery.webhook_id if delivery else None,
+        )
+        return row, (), [(self.order_id, line_no, picked) for line_no, picked in result.short]
+
+
+def _json(robots: Sequence[Robot]) -> str:
+    return msgspec.json.encode(robots).decode()
+
+
 LINE_COLUMNS = 7  # order_id, line_no, sku, name, requested, quantity, unit_price_cents
 SHORT_COLUMNS = 3  # order_id, line_no, picked
 
-# `was` locks the rows, passing over those that somebody else holds, and knows the status from which each one goes; what it
-# has seen is answered with a row of version 0. IS TRUE makes of IN a hash table, not a join: on these connections
-# the planner has nested loops only. The receipt of a device without an address is done when it is written.
-WRITE = """
--- orders.write
+# `was` locks the rows, skips those that another transaction has locked, and holds the status from which each one
+# moves; every row that it has seen is returned with version 0, so that the batch knows which orders were skipped. IS
+# TRUE makes a hash table of IN, not a join: on these connections the planner has nested loops only. The receipt of a
+# device without an e-mail address is done when it is written.
+WRITE_TEMPLATE = """
+-- {point}
 WITH asked AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[], $8::bigint[],
-                       $9::int[], $10::int[], $11::bytea[], $12::float8[], $13::jsonb[], $14::text[], $15::bool[], $16::text[])
-    AS a (order_id, to_status, cause, epoch, sequence, user_id, currency, total_cents, line_count, item_count, sha256, ttl_s,
-          robots, outcome, even_if_idle, webhook_id)),
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::text[],
+                       $8::bigint[], $9::int[], $10::int[], $11::bytea[], $12::float8[], $13::jsonb[], $14::text[],
+                       $15::bool[], $16::text[])
+    AS a (order_id, to_status, cause, epoch, sequence, user_id, currency, total_cents, line_count, item_count, sha256,
+          ttl_s, robots, outcome, even_if_idle, webhook_id)),
 made AS (
   INSERT INTO grocery_orders (order_id, user_id, currency, quoted_total_cents, total_cents, line_count, item_count,
                               request_sha256, expires_at, due_at)
@@ -66,7 +172,7 @@ lines AS (
    WHERE (l.order_id IN (SELECT order_id FROM made)) IS TRUE),
 was AS MATERIALIZED (
   SELECT a.*, o.status AS from_status FROM asked a JOIN grocery_orders o ON o.order_id = a.order_id
-   WHERE a.to_status <> 'PREVIEWED' ORDER BY a.order_id FOR NO KEY UPDATE OF o SKIP LOCKED),
+   WHERE a.to_status <> 'PREVIEWED' ORDER BY a.order_id FOR NO KEY UPDATE OF o{skip_locked}),
 moved AS (
   UPDATE grocery_orders o
      SET status = w.to_status, intent = NULL, intent_at = NULL, attention = NULL, robots = coalesce(w.robots, o.robots),
@@ -81,8 +187,8 @@ moved AS (
      AND CASE w.to_status
          WHEN 'PROCESSING' THEN o.status = 'PREVIEWED' AND (o.intent IS NULL OR o.intent = 'DISPATCH')
          ELSE o.status = 'PROCESSING' OR (o.status = 'PREVIEWED' AND (o.intent IS NOT NULL OR w.even_if_idle)) END
-  RETURNING o.order_id, o.user_id, o.version, o.confirmed_at, o.quoted_total_cents, o.total_cents, o.item_count, o.line_count,
-            w.from_status, w.to_status, w.outcome, w.cause, w.epoch, w.sequence, w.webhook_id, w.sha256),
+  RETURNING o.order_id, o.user_id, o.version, o.confirmed_at, o.quoted_total_cents, o.total_cents, o.item_count,
+            o.line_count, w.from_status, w.to_status, w.outcome, w.cause, w.epoch, w.sequence, w.webhook_id, w.sha256),
 steps AS (
   SELECT order_id, version - 1 AS version, 'PREVIEWED' AS from_status, 'PROCESSING' AS to_status, 'dispatched' AS cause,
          epoch, sequence - 1 AS sequence, confirmed_at, quoted_total_cents AS total_cents, item_count, line_count
@@ -104,10 +210,11 @@ receipt AS (
   INSERT INTO receipt_outbox (order_id, done_at)
   SELECT m.order_id, CASE WHEN d.email IS NULL THEN now() END
     FROM moved m JOIN smart_devices d ON d.id = m.user_id WHERE m.to_status = 'COMPLETED'),
-remembered AS (
+{alert}remembered AS (
   INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256)
   SELECT order_id, webhook_id, sha256 FROM moved WHERE webhook_id IS NOT NULL)
-SELECT order_id, 1 AS version, 'PREVIEWED' AS to_status, created_at AS at, expires_at, NULL::timestamptz AS confirmed_at,
+SELECT order_id, 1 AS version, 'PREVIEWED' AS to_status, created_at AS at, expires_at,
+       NULL::timestamptz AS confirmed_at,
        total_cents, item_count, line_count, NULL::bigint AS sequence FROM made
 UNION ALL
 SELECT order_id, version, to_status, now(), NULL, confirmed_at, total_cents, item_count, line_count, sequence FROM steps
@@ -115,35 +222,39 @@ UNION ALL
 SELECT order_id, 0, from_status, now(), NULL, NULL, NULL, NULL, NULL, NULL FROM was
  ORDER BY version
 """
-# Most orders end well and owe nobody an alert: those that may owe one have a statement of their own, so the rest pay nothing.
-ALERT = """
-alert AS (
+# Most orders end well and owe no alert. Those that may owe one have a statement of their own, so that the rest pay
+# nothing.
+ALERT = """alert AS (
   INSERT INTO alert_outbox (order_id, event, user_id)
-  SELECT m.order_id, CASE WHEN m.to_status = 'FAILED' THEN 'FAILED' WHEN m.outcome = 'PARTIAL' THEN 'PARTIAL' ELSE 'COMPLETED' END,
+  SELECT m.order_id,
+         CASE WHEN m.to_status = 'FAILED' THEN 'FAILED' WHEN m.outcome = 'PARTIAL' THEN 'PARTIAL' ELSE 'COMPLETED' END,
          m.user_id
     FROM moved m JOIN smart_devices d ON d.id = m.user_id
    WHERE d.phone IS NOT NULL
      AND (d.alerts = 'all' OR (d.alerts = 'trouble' AND (m.to_status = 'FAILED' OR m.outcome = 'PARTIAL')))),
 """
-WRITE_ALERTING = WRITE.replace("orders.write", "orders.write_alerting").replace(
-    "\nremembered AS (", ALERT + "remembered AS ("
-)
-SHAPE = len(Asked._fields), LINE_COLUMNS, SHORT_COLUMNS
-TOGETHER = Many(WRITE, SHAPE, alone=WRITE.replace(" SKIP LOCKED", ""))
-ALERTING = Many(WRITE_ALERTING, SHAPE, alone=WRITE_ALERTING.replace(" SKIP LOCKED", ""))
+SHAPE = len(WriteRow._fields), LINE_COLUMNS, SHORT_COLUMNS
+
+
+def _batch(point: str, alert: str) -> BatchStatement:
+    """Return the statement for many orders, and its form for a single one, which waits for a locked row."""
+    return BatchStatement(
+        fill(WRITE_TEMPLATE, point=point, alert=alert, skip_locked=" SKIP LOCKED"),
+        SHAPE,
+        alone=fill(WRITE_TEMPLATE, point=point, alert=alert, skip_locked=""),
+    )
+
+
+WRITE_BATCH = _batch("orders.write", alert="")
+WRITE_ALERTING_BATCH = _batch("orders.write_alerting", alert=ALERT)
+WRITE = WRITE_BATCH.sql
 
 
 async def write(
-    db: Db,
-    point: str,
-    asked: Asked,
-    *,
-    lines: Sequence[Sequence[object]] = (),
-    short: Sequence[Sequence[object]] = (),
-    many: Many = TOGETHER,
+    db: Db, point: str, order: NewOrder | DispatchedOrder | FinishedOrder, batch: BatchStatement = WRITE_BATCH
 ) -> Sequence[Row]:
-    """Return the changes that came of it in their order, none if the id is taken or the row does not allow it any more.
+    """Return the status changes that were made, in their order; none if the id is taken or the row's guard refuses.
 
-    `many` is TOGETHER, or ALERTING for an end that its device may want to hear of.
+    `point` is the fault point of this order's write. `batch` is WRITE_ALERTING_BATCH for an end that may owe an alert.
     """
-    return [row for row in await db.together(many, point, asked, lines, short) if row["version"]]
+    return [row for row in await db.run_batched(batch, point, *order.item()) if row["version"]]

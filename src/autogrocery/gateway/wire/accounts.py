@@ -1,4 +1,4 @@
-"""What accounts send and are told: the JSON of CONTRACT §2, field for field."""
+"""JSON of the accounts' requests and responses, as docs/CONTRACT.md#public-rest defines it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
-from autogrocery.gateway.core.alert import Alerts  # noqa: TC001 - msgspec reads the annotations
+from autogrocery.gateway.core.alert import AlertPreference  # noqa: TC001 - msgspec reads the annotations
 from autogrocery.gateway.core.enrolment import MAX_CODE
 
 
 class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """A new device."""
+    """A device to register."""
 
     device_id: DeviceId
-    password: str  # judged in bytes, which a schema can't say
+    password: str  # limited in bytes, which JSON Schema can't express
     email: Annotated[str, Meta(min_length=3, max_length=255)] | None = None
     phone: Annotated[str, Meta(pattern=PHONE_PATTERN)] | None = None
-    enrolment_code: Annotated[str, Meta(max_length=MAX_CODE)] | None = None  # read where REGISTRATION is "code"
+    enrolment_code: Annotated[str, Meta(max_length=MAX_CODE)] | None = None  # used if REGISTRATION is "code"
 
 
 class RegisteredOut(Struct, frozen=True):
-    """The new device's ids."""
+    """The registered device's ids."""
 
     device_id: str
     user_id: int
 
 
 class LoginIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who logs in. Neither is judged here: too long is answered like wrong."""
+    """Credentials. Their lengths are not validated: one that is too long gets the same answer as a wrong one."""
 
     device_id: str
     password: str
 
 
 class TokensOut(Struct, frozen=True):
-    """An access token for `expires_in` seconds, and the refresh token for the next."""
+    """An access token, valid for `expires_in` seconds, and the refresh token that gets the next one."""
 
     access_token: str
     refresh_token: str
@@ -45,16 +45,16 @@ class TokensOut(Struct, frozen=True):
 
 
 class PasswordIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """The old password and the new one."""
+    """The current password and the new one."""
 
     password: str
     new_password: str
 
 
 class AlertsIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the device wants to hear of by SMS: `none`, `trouble` (short and failed orders), or `all` of its orders' ends."""
+    """For which ends of its orders a device gets an SMS: `none`, `trouble` (partial and failed orders), or `all`."""
 
-    alerts: Alerts
+    alerts: AlertPreference
 
 
 class MeOut(Struct, frozen=True):
@@ -67,4 +67,4 @@ class MeOut(Struct, frozen=True):
     phone: str | None
     robot_class: str | None
     scopes: tuple[str, ...]
-    alerts: Alerts
+    alerts: AlertPreference

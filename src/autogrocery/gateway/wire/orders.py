@@ -1,4 +1,4 @@
-"""What devices send about orders and what they are told: the JSON of CONTRACT §2, field for field."""
+"""The JSON of devices' requests about orders and of the responses, field for field (docs/CONTRACT.md#order-json)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Cursor = Annotated[str, Meta(max_length=200)]
 
 
 class ItemIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """So many of one product."""
+    """A quantity of one product."""
 
     sku: Sku
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
@@ -130,7 +130,7 @@ class CatalogQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def order_out(order: Order) -> OrderOut:
-    """Return the order as CONTRACT §2 shows it."""
+    """Return the JSON of an order (docs/CONTRACT.md#order-json)."""
     return OrderOut(
         order.order_id,
         order.status,

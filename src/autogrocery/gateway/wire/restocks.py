@@ -1,4 +1,4 @@
-"""What trucks send and are told: the JSON of CONTRACT §2, field for field."""
+"""The JSON of trucks' requests and responses, field for field (docs/CONTRACT.md#public-rest)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class RestockIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RestockLineOut(Struct, frozen=True):
-    """One line: totals so far. `received` came, `damaged` of it can't be sold, `short` has not come (yet), `over` came beyond `quantity`."""
+    """One line with its totals so far.
+
+    `received` came, `damaged` of it can't be sold, `short` has not come (yet), `over` came beyond `quantity`.
+    """
 
     sku: str
     name: str
@@ -85,7 +88,7 @@ class RestockAppliedOut(Struct, frozen=True):
 
 
 def manifest_of(body: RestockIn) -> Manifest:
-    """Return what the truck has sent."""
+    """Return the manifest in a truck's request."""
     goods = tuple(
         Goods(
             item.sku, item.name, item.aisle_type, item.quantity, item.mfd_date, item.expiry_date, item.unit_cost_cents
@@ -96,7 +99,7 @@ def manifest_of(body: RestockIn) -> Manifest:
 
 
 def restock_out(restock: Restock) -> RestockOut:
-    """Return the restock as CONTRACT §2.1 shows it."""
+    """Return the JSON of a restock."""
     items = tuple(
         RestockLineOut(
             line.goods.sku,

@@ -1,4 +1,4 @@
-"""Say what can be bought."""
+"""Return the free stock of SKUs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ MAX_SKUS = 1_000
 
 
 async def check_availability(db: Db, skus: Sequence[str]) -> list[Line]:
-    """Return what is free of each known SKU, sorted; unknown ones are left out. Raises Invalid beyond 1,000 SKUs."""
+    """Return the free units of each known SKU, sorted; unknown ones are left out.
+
+    Raises Invalid for more than 1,000 SKUs or a malformed one.
+    """
     if len(skus) > MAX_SKUS or not all(map(is_sku, skus)):
-        raise Invalid("invalid_skus", f"asks for more than {MAX_SKUS} SKUs, or for what is none")
-    return await holds.available(db, sorted(set(skus)))
+        raise Invalid("invalid_skus", f"asks for more than {MAX_SKUS} SKUs, or for a malformed one")
+    return await holds.list_available(db, sorted(set(skus)))

@@ -1,4 +1,4 @@
-"""Say where an order stands."""
+"""Return an order's state."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from autogrocery.inventory.store import orders
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.inventory.store.orders import Told
+    from autogrocery.inventory.core.picking import OrderProgress
     from autogrocery.kit.pg.db import Db
 
 
-async def get_order(db: Db, order_id: UUID) -> Told | None:
-    """Return the committed truth about an order (K5); None if it was never heard of."""
+async def get_order(db: Db, order_id: UUID) -> OrderProgress | None:
+    """Return an order's committed state and picks; None if unknown (K5, docs/PROTOCOL.md#what-a-peer-promises)."""
     return await orders.get(db, order_id)

@@ -1,4 +1,4 @@
-"""Say how far a delivery has come."""
+"""Return a restock order's state and totals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from autogrocery.inventory.store import restocks
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.inventory.store.restocks import Restock
+    from autogrocery.inventory.core.putaway import RestockProgress
     from autogrocery.kit.pg.db import Db
 
 
-async def get_restock(db: Db, order_id: UUID) -> Restock | None:
-    """Return the committed truth about a delivery, with its totals so far (K5); None if it was never heard of."""
+async def get_restock(db: Db, order_id: UUID) -> RestockProgress | None:
+    """Return a restock order's committed state and totals; None if unknown.
+
+    This is K5 of docs/PROTOCOL.md#what-a-peer-promises.
+    """
     return await restocks.get(db, order_id)

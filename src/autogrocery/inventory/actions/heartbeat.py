@@ -1,4 +1,4 @@
-"""Keep a robot's leases alive."""
+"""Renew a robot's leases."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ MAX_FENCES = 1_000
 
 
 async def heartbeat(db: Db, robot_id: str, fences: Sequence[int], *, lease_s: float) -> list[int]:
-    """Renew the leases named by `fences` for `lease_s` seconds; return those the robot has no longer, in order."""
+    """Renew the leases named by `fences` for `lease_s` seconds; return the fences the robot has lost, sorted.
+
+    Raises Invalid for more than 1,000 fences.
+    """
     if len(fences) > MAX_FENCES:
         raise Invalid("invalid_fences", f"names more than {MAX_FENCES} leases")
-    unknown = set(fences) - await robots.beat(db, robot_id, fences, lease_s=lease_s)
-    if unknown:
-        unknown -= await putaways.beat(db, robot_id, unknown, lease_s=lease_s)
-    return sorted(unknown)
+    lost = set(fences) - await robots.renew_leases(db, robot_id, fences, lease_s=lease_s)
+    if lost:
+        lost -= await putaways.renew_leases(db, robot_id, lost, lease_s=lease_s)
+    return sorted(lost)

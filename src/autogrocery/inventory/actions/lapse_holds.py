@@ -1,4 +1,4 @@
-"""Give back what nobody confirmed."""
+"""Return the stock of expired holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def lapse_holds(db: Db) -> bool:
-    """Return one batch of overdue holds to the shelf; True if there may be more."""
+    """Free the stock of one batch of expired holds; True if there may be more."""
     lapsed = await holds.lapse(db)
     if lapsed:
         log.info("holds_lapsed", orders=lapsed)

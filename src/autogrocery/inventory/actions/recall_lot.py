@@ -1,11 +1,13 @@
-"""Call a lot back."""
+"""Recall a lot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.actions.settle_lots import tell_left
-from autogrocery.inventory.store import lots, recalls
+from msgspec import Struct
+
+from autogrocery.inventory.actions.write_off_lots import log_removals
+from autogrocery.inventory.store import recalls
 from autogrocery.kit.errors import NotFound
 
 if TYPE_CHECKING:
@@ -14,18 +16,21 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 
-async def recall_lot(db: Db, lot: str) -> tuple[Lot, tuple[Recipient, ...]]:
-    """Take what is left of a lot from the shelf, for good, and return the lot and who got of it. Raises NotFound.
+class RecallResult(Struct, frozen=True):
+    """The recalled lot, and the orders that got units of it."""
 
-    Free units leave at once. Units that are promised and no other lot covers stay, and no report on them counts as picked.
+    lot: Lot
+    recipients: tuple[Recipient, ...]
+
+
+async def recall_lot(db: Db, lot: str) -> RecallResult:
+    """Take a lot off sale for good; return the lot and its recipients. Raises NotFound for an unknown lot.
+
+    Free units leave the shelf at once. Promised units that no other lot covers stay, and no report counts them as
+    picked.
     """
-    known = await recalls.get(db, lot)
-    if known is None:
+    found = await recalls.get(db, lot)
+    if found is None:
         raise NotFound("lot_not_found", "there is no such lot")
-    async with db.transaction() as tx:
-        await lots.lock(tx, [known.sku])
-        left = await lots.settle(tx, [known.sku])  # what was picked before was picked from it
-        await recalls.mark(tx, known.sku, lot)
-        left += await lots.settle(tx, [known.sku])
-    tell_left(left)
-    return await recalls.get(db, lot) or known, await recalls.recipients(db, known.sku, lot)
+    log_removals(await recalls.recall(db, found.sku, lot))
+    return RecallResult(await recalls.get(db, lot) or found, await recalls.list_recipients(db, found.sku, lot))

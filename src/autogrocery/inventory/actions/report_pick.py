@@ -1,13 +1,12 @@
-"""Take a robot's word on an assignment."""
+"""Record a robot's report on an assignment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.actions.settle_lots import tell_left
-from autogrocery.inventory.core.lots import beside_off_sale
-from autogrocery.inventory.core.picking import Receipt, too_late
-from autogrocery.inventory.store import lots, picks
+from autogrocery.inventory.actions.write_off_lots import log_removals
+from autogrocery.inventory.core.picking import Acknowledgement, late_acknowledgement
+from autogrocery.inventory.store import picks
 from autogrocery.kit.errors import Invalid
 from autogrocery.kit.process.log import log
 
@@ -15,49 +14,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from autogrocery.inventory.core.picking import Report
-    from autogrocery.inventory.store.picks import Closed
     from autogrocery.kit.pg.db import Db
 
 
-async def report_pick(db: Db, report: Report, classes: Collection[str], on_finished: Callable[[], None]) -> Receipt:
-    """Close the assignment; the order's last one closes the order and owes the gateway a webhook, in the same commit.
+async def report_pick(
+    db: Db, report: Report, classes: Collection[str], on_finished: Callable[[], None]
+) -> Acknowledgement:
+    """Close the assignment; the last one of an order closes the order and enqueues its webhook in the same commit.
 
-    The first report under the assignment's last lease counts, later ones are DUPLICATE; under an older lease, or
-    another robot's, STALE_FENCE. Raises Denied for an assignment that is of none of `classes`, Invalid for counts that the
-    assignment does not have, NotFound for no assignment.
+    The first report under the current lease is ACCEPTED, later ones are DUPLICATE; a report under an older or another
+    robot's lease is STALE_FENCE. `on_finished` is called when the order is closed. Raises Denied for an assignment
+    whose class is not in `classes`, Invalid for counts that do not fit the assignment, NotFound for an unknown
+    assignment.
     """
-    closed = await picks.report(db, report, classes)
-    refused = None
+    closed = await picks.close(db, report, classes)
+    late = None
     if closed is None:
-        refused = await _refused(db, report, classes)
-        closed = None if refused else await _report_beside_off_sale(db, report, classes)
+        late = await _acknowledge_late(db, report, classes)
+        if late is None:
+            result = await picks.close_with_write_off(db, report, classes)
+            closed = result.closed
+            log_removals(result.removals)
     if closed is not None:
         if closed.is_short:
             log.warning("shelf_was_short", order_id=str(closed.order_id), assignment_id=str(report.assignment_id))
         if closed.finished:
             log.info("order_picked", order_id=str(closed.order_id))
             on_finished()
-        return Receipt.ACCEPTED
-    refused = refused or await _refused(db, report, classes)  # perhaps by another of the same moment
-    if refused is None:
+        return Acknowledgement.ACCEPTED
+    late = late or await _acknowledge_late(db, report, classes)  # a concurrent report may have closed it meanwhile
+    if late is None:
         raise Invalid("invalid_items", "counts more than the assignment has, or a SKU it does not have")
-    return refused
+    return late
 
 
-async def _refused(db: Db, report: Report, classes: Collection[str]) -> Receipt | None:
-    """Say why nothing more can be reported on the assignment under this lease; None if it can."""
-    return too_late(await picks.last(db, report.assignment_id), report.robot_id, report.fence, classes)
-
-
-async def _report_beside_off_sale(db: Db, report: Report, classes: Collection[str]) -> Closed | None:
-    """Report with the lots settled before, so that nothing of an expired or recalled one counts as picked, and after."""
-    async with db.transaction() as tx:
-        skus = await picks.lock(tx, report)
-        if not skus:
-            return None
-        left = await lots.settle(tx, skus)
-        counted, off_sale = beside_off_sale(report, await picks.shelf(tx, report.assignment_id))
-        closed = await picks.report(tx, counted, classes, off_sale)
-        left += await lots.settle(tx, skus)
-    tell_left(left)
-    return closed
+async def _acknowledge_late(db: Db, report: Report, classes: Collection[str]) -> Acknowledgement | None:
+    """Return how to acknowledge a report that comes too late; None if its lease is still current."""
+    last = await picks.get_last_lease(db, report.assignment_id)
+    return late_acknowledgement(last, report.robot_id, report.fence, classes)

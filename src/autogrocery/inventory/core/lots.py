@@ -1,4 +1,4 @@
-"""Lots: how they are called, and what a robot may have picked beside units that are to be sold no longer."""
+"""Lots: their codes, and which picks count when expired or recalled units are on the shelf."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.core.picking import Report
 
-DIGITS = 12  # 48 bits: among a million lots a mistyped code is another lot's once in 280 million times
+DIGITS = 12  # 48 bits: among a million lots, a mistyped code is another lot's with probability 1 in 280 million
 GROUP = 4
 
 
-def lot_of(restock_id: UUID, sku: str) -> str:
-    """Return the code of what a delivery brought of a SKU: always the same, and nothing one can mistype into another lot."""
+def lot_code(restock_id: UUID, sku: str) -> str:
+    """Return the code of the lot of a SKU in a restock order: 12 hexadecimal digits, the same on every call."""
     return uuid5(restock_id, sku).hex[:DIGITS].upper()
 
 
-def shown(lot: str) -> str:
-    """Return a lot's code as people read it, `3F9A-01BC-77DE`."""
+def format_lot(lot: str) -> str:
+    """Return a lot's code in groups of four, `3F9A-01BC-77DE`."""
     return "-".join(lot[at : at + GROUP] for at in range(0, len(lot), GROUP))
 
 
-def typed(text: str) -> str | None:
-    """Read a lot's code as people type it, with or without dashes and capitals; None if it can't be one."""
+def parse_lot(text: str) -> str | None:
+    """Read a lot's code as typed, with or without dashes, in either case; None if it is malformed."""
     lot = text.strip().replace("-", "").upper()
     return lot if len(lot) == DIGITS and all(digit in "0123456789ABCDEF" for digit in lot) else None
 
 
-class Shelf(Struct, frozen=True):
-    """A line of an assignment. Of the units of its SKU on the shelf, promised or free, `good` may be sold, `off_sale` not."""
+class LineStock(Struct, frozen=True):
+    """A line of an assignment; of its SKU, `good` units on the shelf are on sale and `off_sale` units are not."""
 
     sku: str
     quantity: int
@@ -45,18 +45,25 @@ class Shelf(Struct, frozen=True):
     off_sale: int
 
 
-def beside_off_sale(report: Report, shelf: Iterable[Shelf]) -> tuple[Report, dict[str, int]]:
-    """Return the report as it counts, and how many units of each line are left lying because they are off sale.
+class SellableReport(Struct, frozen=True):
+    """A report that counts only sellable units as picked; `off_sale` are the units of each SKU left on the shelf."""
 
-    No more than the good units can have been picked, whatever the robot says: what it has beyond them must not be sold. What
-    it did not find is what was off sale, first. A count that the line does not have stays, for the statement to refuse.
+    report: Report
+    off_sale: dict[str, int]
+
+
+def exclude_off_sale(report: Report, lines: Iterable[LineStock]) -> SellableReport:
+    """Return the report with at most the good units of each line counted as picked.
+
+    A robot may report more than the good units: those beyond them are expired or recalled and must not be sold. Missing
+    units are attributed to the units off sale first. A count beyond the line's quantity is kept, for the SQL to refuse.
     """
-    said = {pick.sku: pick.picked for pick in report.picks}
-    left_lying = {}
-    for line in shelf:
-        picked = said.get(line.sku, line.quantity if report.outcome is Outcome.PICKED else 0)
+    picked_by_sku = {pick.sku: pick.picked for pick in report.picks}
+    off_sale = {}
+    for line in lines:
+        picked = picked_by_sku.get(line.sku, line.quantity if report.outcome is Outcome.PICKED else 0)
         if picked <= line.quantity:
-            said[line.sku] = min(picked, line.good)
-            left_lying[line.sku] = min(line.quantity - said[line.sku], line.off_sale)
-    picks = tuple(Pick(sku, picked) for sku, picked in sorted(said.items()))
-    return replace(report, picks=picks), left_lying
+            picked_by_sku[line.sku] = min(picked, line.good)
+            off_sale[line.sku] = min(line.quantity - picked_by_sku[line.sku], line.off_sale)
+    picks = tuple(Pick(sku, picked) for sku, picked in sorted(picked_by_sku.items()))
+    return SellableReport(replace(report, picks=picks), off_sale)

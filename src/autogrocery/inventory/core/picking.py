@@ -1,4 +1,4 @@
-"""Robots and their assignments: who works on what, and what came of it."""
+"""Assignments of orders to robots, and the robots' reports on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.inventory.core.stock import Line, is_sku
+from autogrocery.inventory.core.stock import Line, State, is_sku
 from autogrocery.kit.errors import Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from autogrocery.inventory.core.putaway import Count
+    from autogrocery.inventory.core.putaway import ReceivedCount
 
 
 class OrderType(StrEnum):
@@ -26,7 +26,10 @@ class OrderType(StrEnum):
 
 
 class Assignment(Struct, frozen=True):
-    """One robot's share of an order, or of a delivery: its lines of one aisle. A putaway is no robot's in particular."""
+    """One robot's share of an order or a restock order: its lines of one aisle.
+
+    `robot_id` is empty for a putaway: any robot of the class may start it.
+    """
 
     assignment_id: UUID
     robot_id: str
@@ -36,34 +39,41 @@ class Assignment(Struct, frozen=True):
     order_type: OrderType = OrderType.PICK
 
 
-class Dispatched(Struct, frozen=True):
-    """The answer to a dispatch: the assignments, or why there are none."""
+class DispatchResult(Struct, frozen=True):
+    """The assignments of a dispatch, or the reason why it was refused."""
 
     assignments: tuple[Assignment, ...] = ()
     refused: str | None = None
 
 
-class Lease(Struct, frozen=True):
-    """A robot's right to work on an assignment until `until`; `fence` names it and grows with each new holder.
+class OrderProgress(Struct, frozen=True):
+    """An order's state in the register, and the picks reported so far."""
 
-    `counts` is what was reported of a putaway before.
+    state: State
+    picks: tuple[Pick, ...]
+
+
+class Lease(Struct, frozen=True):
+    """A robot's right to work on an assignment until `until`; `fence` identifies it and grows with each new holder.
+
+    `counts` are the totals reported so far, of a putaway only.
     """
 
     fence: int
     until: datetime
-    counts: tuple[Count, ...] = ()
+    counts: tuple[ReceivedCount, ...] = ()
 
 
 class Outcome(StrEnum):
-    """How an assignment ended: all there; not all on the shelf; the robot gave up and the rest still stands there."""
+    """How a pick ended: PICKED, all of it; SHORT, units were missing; FAILED, the robot gave up and left the rest."""
 
     PICKED = "PICKED"
     SHORT = "SHORT"
     FAILED = "FAILED"
 
 
-class Receipt(StrEnum):
-    """What became of a report."""
+class Acknowledgement(StrEnum):
+    """How a robot's report is answered."""
 
     ACCEPTED = "ACCEPTED"
     DUPLICATE = "DUPLICATE"
@@ -71,14 +81,14 @@ class Receipt(StrEnum):
 
 
 class Pick(Struct, frozen=True):
-    """How many of one SKU were picked."""
+    """How many units of one SKU were picked."""
 
     sku: str
     picked: int
 
 
 class Report(Struct, frozen=True):
-    """A robot's last word on an assignment. A SKU it does not mention was picked in full (PICKED) or not at all."""
+    """A robot's final report on an assignment. A SKU that `picks` omits was picked in full (PICKED) or not at all."""
 
     assignment_id: UUID
     robot_id: str
@@ -88,18 +98,18 @@ class Report(Struct, frozen=True):
     picks: tuple[Pick, ...]
 
 
-def checked(picks: Iterable[Pick]) -> tuple[Pick, ...]:
-    """Return the picks sorted by SKU; raises Invalid for a negative count or a SKU that stands twice."""
+def check_picks(picks: Iterable[Pick]) -> tuple[Pick, ...]:
+    """Return the picks sorted by SKU. Raises Invalid for a negative count, a malformed SKU, or a SKU given twice."""
     ordered = tuple(sorted(picks, key=lambda pick: pick.sku))
     if len({pick.sku for pick in ordered}) != len(ordered):
-        raise Invalid("invalid_items", "a SKU stands twice")
+        raise Invalid("invalid_items", "a SKU is given twice")
     if any(pick.picked < 0 or not is_sku(pick.sku) for pick in ordered):
-        raise Invalid("invalid_items", "a count is negative, or a SKU is none")
+        raise Invalid("invalid_items", "a count is negative, or a SKU is malformed")
     return ordered
 
 
-class Last(Struct, frozen=True):
-    """The lease an assignment was last given, whether it has been reported on under it, and the class it wants."""
+class LastLease(Struct, frozen=True):
+    """An assignment's class, its newest lease, and whether it was reported on under that lease."""
 
     reported: bool
     holder: str | None
@@ -107,20 +117,22 @@ class Last(Struct, frozen=True):
     robot_class: str
 
 
-def of_another_class(wanted: str) -> Denied:
-    """The refusal of a robot of another class."""
+def wrong_class_error(wanted: str) -> Denied:
+    """Return the error for a robot of another class than `wanted`."""
     return Denied("insufficient_scope", f"the assignment is for robots of class {wanted}")
 
 
-def too_late(last: Last | None, robot_id: str, fence: int, classes: Collection[str]) -> Receipt | None:
-    """Say why nothing more can be reported on an assignment, or a putaway, under this lease; None if it can.
+def late_acknowledgement(
+    last: LastLease | None, robot_id: str, fence: int, classes: Collection[str]
+) -> Acknowledgement | None:
+    """Return how to acknowledge a report that comes too late under this lease; None if the lease is still current.
 
-    Raises NotFound if there is none such, Denied if it is of none of `classes`.
+    Serves picks and putaways. Raises NotFound if there is no such assignment, Denied if its class is not in `classes`.
     """
     if last is None:
         raise NotFound("assignment_not_found", "there is no such assignment")
     if last.robot_class not in classes:
-        raise of_another_class(last.robot_class)
+        raise wrong_class_error(last.robot_class)
     if (last.fence, last.holder) != (fence, robot_id):
-        return Receipt.STALE_FENCE
-    return Receipt.DUPLICATE if last.reported else None
+        return Acknowledgement.STALE_FENCE
+    return Acknowledgement.DUPLICATE if last.reported else None

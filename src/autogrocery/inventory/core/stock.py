@@ -1,4 +1,7 @@
-"""Lines, the register's states, and what each call does to an order in each of them. Pure: no clock, no socket."""
+"""Order lines, the states of an order in inventory's register, and what each call does in each state. Pure.
+
+K1 to K5 are the promises in docs/PROTOCOL.md#what-a-peer-promises.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from uuid import uuid5
 
 from msgspec import Struct
 
-from autogrocery.kit.errors import Flaw, Invalid
+from autogrocery.kit.errors import FieldError, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,14 +27,14 @@ AISLES = ("bread", "dairy", "meat", "produce", "party")
 
 
 class Line(Struct, frozen=True):
-    """One SKU and how many of it."""
+    """A SKU and its quantity."""
 
     sku: str
     quantity: int
 
 
 class State(StrEnum):
-    """Where an order stands in the register. COMPLETED, FAILED and RELEASED are final."""
+    """An order's state in the register. COMPLETED, FAILED and RELEASED are final."""
 
     HELD = "HELD"
     LAPSED = "LAPSED"
@@ -50,8 +53,11 @@ class Refusal(StrEnum):
     UNKNOWN_SKU = "UNKNOWN_SKU"
 
 
-class Found(Struct, frozen=True):
-    """What the shelf says to one requested line: `available` is None for an unknown SKU, `quantity` what would be granted."""
+class LineAvailability(Struct, frozen=True):
+    """What is available for one requested line.
+
+    `available` is None for an unknown SKU; `quantity` is what would be granted.
+    """
 
     sku: str
     requested: int
@@ -59,160 +65,165 @@ class Found(Struct, frozen=True):
     quantity: int
 
 
-class Reserved(Struct, frozen=True):
-    """The answer to a reservation: the granted lines until `expires_at`, or a refusal with the lines that fell short."""
+class ReserveResult(Struct, frozen=True):
+    """The lines granted to a reservation until `expires_at`, or its refusal with the lines that caused it."""
 
     lines: tuple[Line, ...] = ()
     expires_at: datetime | None = None
     refusal: Refusal | None = None
-    short: tuple[Found, ...] = ()
+    shortages: tuple[LineAvailability, ...] = ()
 
 
-class Standing(Struct, frozen=True):
-    """An order as its locked register row says. `live` is False for a hold past its expiry."""
+class RegisterEntry(Struct, frozen=True):
+    """An order's locked register row, compared with the lines of a call.
+
+    `live` is False for a hold past its expiry. `same_request` and `same_grant` say that the call's lines are those
+    first requested, and those granted.
+    """
 
     state: State
     live: bool
-    requested_alike: bool
-    granted_alike: bool
+    same_request: bool
+    same_grant: bool
 
     @property
-    def holds(self) -> bool:
-        """Whether stock is held for it, be it past the expiry."""
+    def is_held(self) -> bool:
+        """Whether stock is held for the order, even past the expiry."""
         return self.state is State.HELD
 
 
-class ShortError(Exception):
-    """The shelf does not have what was asked; carries what it found, so that the transaction around it rolls back."""
+class ShortageError(Exception):
+    """Stock for some lines is short; carries what is available. Rolls back the transaction it is raised in."""
 
-    def __init__(self, found: tuple[Found, ...]) -> None:
+    def __init__(self, lines: tuple[LineAvailability, ...]) -> None:
         super().__init__("short")
-        self.found = found
+        self.lines = lines
 
 
-class StaleError(Exception):
-    """Units of these SKUs are past the instant until which they may be sold, and still count as on hand: settle their lots."""
+class StaleStockError(Exception):
+    """Expired or recalled units of these SKUs still count as on hand: their lots must be written off first."""
 
     def __init__(self, skus: tuple[str, ...]) -> None:
         super().__init__("stale")
         self.skus = skus
 
 
-def merged(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return the lines with every SKU once, sorted by it: the order in which stock is locked.
+def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return the lines with every SKU once, sorted by SKU, which is the order in which stock is locked.
 
-    Raises Invalid for no lines, more than 100, a quantity outside 1..999 before or after merging, or a SKU that can't be one.
+    Raises Invalid for no lines, more than 100, a quantity outside 1..999 before or after merging, or a malformed SKU.
     """
     quantities: dict[str, int] = {}
-    flaws = []
+    errors = []
     for i, line in enumerate(lines):
         if not is_sku(line.sku):
-            flaws.append(Flaw(pointer=f"/items/{i}/sku", detail="is no SKU"))
+            errors.append(FieldError(pointer=f"/items/{i}/sku", detail="is not a SKU"))
         if not 1 <= line.quantity <= MAX_QUANTITY:
-            flaws.append(Flaw(pointer=f"/items/{i}/quantity", detail=f"is not 1..{MAX_QUANTITY}"))
+            errors.append(FieldError(pointer=f"/items/{i}/quantity", detail=f"is not 1..{MAX_QUANTITY}"))
         quantities[line.sku] = quantities.get(line.sku, 0) + line.quantity
     if not 1 <= len(quantities) <= MAX_LINES:
-        flaws.append(Flaw(pointer="/items", detail=f"has not 1..{MAX_LINES} lines"))
+        errors.append(FieldError(pointer="/items", detail=f"does not have 1..{MAX_LINES} lines"))
     if any(quantity > MAX_QUANTITY for quantity in quantities.values()):
-        flaws.append(Flaw(pointer="/items", detail=f"asks for more than {MAX_QUANTITY} of one SKU"))
-    if flaws:
+        errors.append(FieldError(pointer="/items", detail=f"asks for more than {MAX_QUANTITY} of one SKU"))
+    if errors:
         raise Invalid(
-            "invalid_items", "; ".join(f"{flaw.pointer} {flaw.detail}" for flaw in flaws), errors=tuple(flaws)
+            "invalid_items", "; ".join(f"{error.pointer} {error.detail}" for error in errors), errors=tuple(errors)
         )
     return tuple(Line(sku, quantities[sku]) for sku in sorted(quantities))
 
 
 def is_sku(text: str) -> bool:
-    """Say whether `text` may name a product: 1..64 printable characters."""
+    """Return whether `text` can be a SKU: 1..64 printable characters."""
     return 1 <= len(text) <= MAX_SKU_CHARACTERS and text.isprintable()
 
 
-def short(found: Iterable[Found]) -> tuple[Refusal, tuple[Found, ...]]:
-    """Return why these lines can't be had; an unknown SKU takes precedence over a shortage."""
-    lines = tuple(found)
+def refuse(lines: Iterable[LineAvailability]) -> ReserveResult:
+    """Return the refusal for lines that can't be granted; an unknown SKU takes precedence over a shortage."""
+    lines = tuple(lines)
     unknown = tuple(line for line in lines if line.available is None)
     if unknown:
-        return Refusal.UNKNOWN_SKU, unknown
-    return Refusal.SHORTAGE, tuple(line for line in lines if (line.available or 0) < line.requested)
+        return ReserveResult(refusal=Refusal.UNKNOWN_SKU, shortages=unknown)
+    short = tuple(line for line in lines if (line.available or 0) < line.requested)
+    return ReserveResult(refusal=Refusal.SHORTAGE, shortages=short)
 
 
-class OnReserve(Enum):
-    """What a reservation does to an order that is in the register already."""
+class ReserveDecision(Enum):
+    """What a reservation does to an order that is already in the register."""
 
     REFUSE_RELEASED = 1
     REFUSE_DIFFERENT = 2
     RENEW = 3
-    RETAKE = 4
-    TAKE_ANEW = 5
+    HOLD_AGAIN = 4
+    REPLACE_HOLD = 5
     REPEAT = 6
 
 
-def on_reserve(order: Standing, *, allow_partial: bool) -> OnReserve:
-    """Decide K1: the same items renew a hold or repeat the answer; others are refused while the order lives."""
-    alike = order.requested_alike and (allow_partial or order.granted_alike)
+def decide_reserve(order: RegisterEntry, *, allow_partial: bool) -> ReserveDecision:
+    """Decide by K1: the same lines renew a hold or repeat the result; other lines are refused on a live order."""
+    same = order.same_request and (allow_partial or order.same_grant)
     match order.state:
         case State.RELEASED:
-            return OnReserve.REFUSE_RELEASED
-        case State.HELD if alike:
-            return OnReserve.RENEW
+            return ReserveDecision.REFUSE_RELEASED
+        case State.HELD if same:
+            return ReserveDecision.RENEW
         case State.HELD if order.live:
-            return OnReserve.REFUSE_DIFFERENT
+            return ReserveDecision.REFUSE_DIFFERENT
         case State.HELD:
-            return OnReserve.TAKE_ANEW
+            return ReserveDecision.REPLACE_HOLD
         case State.LAPSED:
-            return OnReserve.RETAKE if alike else OnReserve.TAKE_ANEW
+            return ReserveDecision.HOLD_AGAIN if same else ReserveDecision.REPLACE_HOLD
         case _:
-            return OnReserve.REPEAT if alike else OnReserve.REFUSE_DIFFERENT
+            return ReserveDecision.REPEAT if same else ReserveDecision.REFUSE_DIFFERENT
 
 
-class OnAssign(Enum):
-    """What a dispatch does to an order that is in the register already."""
+class AssignDecision(Enum):
+    """What a dispatch does to an order that is already in the register."""
 
     REFUSE_RELEASED = 1
     REFUSE_DIFFERENT = 2
     ALLOCATE = 3
-    TAKE_ANEW = 4
+    REPLACE_HOLD = 4
     REPEAT = 5
 
 
-def on_assign(order: Standing) -> OnAssign:
-    """Decide K4: the items given are authoritative. A hold for others is replaced, a dispatch of others is not."""
+def decide_assign(order: RegisterEntry) -> AssignDecision:
+    """Decide by K4: the call's lines are authoritative; they replace a hold for other lines, but not a dispatch."""
     match order.state:
         case State.RELEASED:
-            return OnAssign.REFUSE_RELEASED
+            return AssignDecision.REFUSE_RELEASED
         case State.HELD:
-            return OnAssign.ALLOCATE if order.granted_alike else OnAssign.TAKE_ANEW
+            return AssignDecision.ALLOCATE if order.same_grant else AssignDecision.REPLACE_HOLD
         case State.LAPSED:
-            return OnAssign.TAKE_ANEW
+            return AssignDecision.REPLACE_HOLD
         case _:
-            return OnAssign.REPEAT if order.granted_alike else OnAssign.REFUSE_DIFFERENT
+            return AssignDecision.REPEAT if order.same_grant else AssignDecision.REFUSE_DIFFERENT
 
 
-class OnRelease(Enum):
-    """What a release does to an order that is in the register already."""
+class ReleaseDecision(Enum):
+    """What a release does to an order that is already in the register."""
 
     ALREADY_RELEASED = 1
     ALREADY_ASSIGNED = 2
     RETURN_HELD = 3
     RETURN_ALLOCATED = 4
-    BURY = 5
+    MARK_RELEASED = 5
 
 
-def on_release(state: State, *, cancel: bool, started: bool) -> OnRelease:
-    """Decide K3: a dispatch is withdrawn only by a cancel, and only before a robot has started on it."""
+def decide_release(state: State, *, cancel: bool, started: bool) -> ReleaseDecision:
+    """Decide by K3: only a cancel withdraws a dispatch, and only before a robot has started on it."""
     match state:
         case State.RELEASED:
-            return OnRelease.ALREADY_RELEASED
+            return ReleaseDecision.ALREADY_RELEASED
         case State.HELD:
-            return OnRelease.RETURN_HELD
+            return ReleaseDecision.RETURN_HELD
         case State.LAPSED:
-            return OnRelease.BURY
+            return ReleaseDecision.MARK_RELEASED
         case State.ASSIGNED if cancel and not started:
-            return OnRelease.RETURN_ALLOCATED
+            return ReleaseDecision.RETURN_ALLOCATED
         case _:
-            return OnRelease.ALREADY_ASSIGNED
+            return ReleaseDecision.ALREADY_ASSIGNED
 
 
 def assignment_id(order_id: UUID, aisle: str) -> UUID:
-    """Return the id of an order's assignment in one aisle: always the same, whoever asks and how often (RFC 9562 §5.5)."""
+    """Return the id of an order's assignment in one aisle, the same on every call (UUID version 5, RFC 9562 §5.5)."""
     return uuid5(order_id, aisle)

@@ -1,4 +1,4 @@
-"""The robots, by radio: announcements that may be lost. What robots rely on is ListWork."""
+"""Announcements of assignments to robots over ZeroMQ. They may be lost: robots rely on ListWork."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ POINT = "robots.announce"
 
 
 class Announcer:
-    """Says on the bus that there is work."""
+    """Publishes assignments."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
     async def announce(self, order_id: UUID, assignment: Assignment) -> None:
-        """Announce an assignment to the robots of its class, as [robot_class, payload]; never fails, never waits."""
+        """Publish an assignment to the robots of its class as [robot_class, payload]; does not raise or wait."""
         task = Task(
             order_id=str(order_id),
             order_type=assignment.order_type.value,

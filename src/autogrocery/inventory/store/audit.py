@@ -1,4 +1,4 @@
-"""The inventory's invariants, as audit.sql beside this file states them."""
+"""Inventory's invariants, from audit.sql beside this file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from autogrocery.kit.pg import audit
 
 if TYPE_CHECKING:
-    from autogrocery.kit.pg.audit import Invariant
+    from autogrocery.kit.pg.audit import InvariantResult
     from autogrocery.kit.pg.db import Db
 
 PACKAGE = "autogrocery.inventory.store"
 
 
-async def violations(db: Db) -> list[Invariant]:
-    """Run every query of audit.sql."""
+async def violations(db: Db) -> list[InvariantResult]:
+    """Run every query of audit.sql; return each invariant with its violations."""
     return await audit.violations(db, PACKAGE)

@@ -1,4 +1,4 @@
-"""Holds made firm and handed to robots."""
+"""Dispatches: held stock becomes allocated, and each aisle's lines become an assignment of a robot."""
 
 from __future__ import annotations
 
@@ -8,32 +8,38 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.inventory.core.picking import Assignment
-from autogrocery.inventory.core.stock import AISLES, Line, assignment_id
-from autogrocery.inventory.store.holds import literals
-from autogrocery.kit.pg.batch import Many
+from autogrocery.inventory.core.stock import AISLES, AssignDecision, Line, assignment_id, decide_assign
+from autogrocery.inventory.store import holds, orders
+from autogrocery.inventory.store.holds import array_literals
+from autogrocery.kit.pg.batch import BatchStatement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from autogrocery.kit.pg.db import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, DbConnection, Row
 
-# Each hold for exactly the lines that are asked becomes an allocation and one assignment an aisle, or nothing of it changes.
-# Register rows are locked first, in the order of their ids, then the stock of the whole batch by SKU. The lines are those of
-# the call: while a register row was waited for, its own may have become others than the snapshot shows.
-# IS NOT DISTINCT FROM is = that no partial index serves: the way to an order is its id.
-# `crews` deals robots out as single calls would, each to the least loaded live one of the aisle's class: the robot that
-# stands at place n gets at most one share more than an n-th of all, because those before it have no more to do than it has.
-# An order that found no robot behind the others has no row in the answer and is tried alone.
+TRANSIENT_HOLD_S = 60  # of a hold that becomes an allocation in the same transaction, so no other call sees it
+
+# Dispatches a batch of orders. For each order that holds exactly the requested lines, the hold becomes an allocation
+# and each aisle becomes one assignment; an order that does not, or that finds no robot, is left unchanged.
+# - Lock order: register rows by order id, then the stock of the whole batch by SKU.
+# - The lines come from the call, because the statement's snapshot may show older lines of a row that it waited for.
+# - IS NOT DISTINCT FROM means =, but no partial index matches it: orders must be looked up by their id.
+# - `candidates` chooses robots as single calls would, each share going to the least loaded live robot of the aisle's
+#   class. The robot ranked n-th gets at most one share more than 1/n of all, because those ranked before it have no
+#   more work.
+# - An order that finds no robot because of the others in the batch has no row in the result, and is tried alone.
 AISLE_COLUMNS = ", ".join(AISLES)
 AISLE_WORDS = ", ".join(f"'{aisle}'" for aisle in AISLES)
 ALLOCATE_MANY = f"""-- stock.allocations
-WITH asked AS (
-  SELECT a.* FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int[], $6::uuid[], $7::uuid[], $8::uuid[],
-                         $9::uuid[], $10::uuid[]) AS a (order_id, skus, quantities, seen_s, queue_max, {AISLE_COLUMNS})),
+WITH calls AS (
+  SELECT a.* FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int[], $6::uuid[], $7::uuid[],
+                         $8::uuid[], $9::uuid[], $10::uuid[])
+         AS a (order_id, skus, quantities, seen_s, queue_max, {AISLE_COLUMNS})),
 held AS MATERIALIZED (
   SELECT a.order_id, a.skus::text[] AS skus, a.quantities::int[] AS quantities, ARRAY[{AISLE_COLUMNS}] AS ids
-    FROM asked a JOIN inventory.orders o ON o.order_id = a.order_id
+    FROM calls a JOIN inventory.orders o ON o.order_id = a.order_id
    WHERE o.state IS NOT DISTINCT FROM 'HELD'
      AND o.granted_digest IS NOT DISTINCT FROM inventory.digest(a.skus::text[], a.quantities::int[])
    ORDER BY o.order_id FOR NO KEY UPDATE OF o),
@@ -48,9 +54,10 @@ shares AS MATERIALIZED (
          row_number() OVER (PARTITION BY aisle ORDER BY order_id) AS turn
     FROM lines GROUP BY order_id, aisle, ids),
 wanted AS (
-  SELECT aisle, count(*) AS shares, (SELECT max(seen_s) FROM asked) AS seen_s, (SELECT min(queue_max) FROM asked) AS queue_max
+  SELECT aisle, count(*) AS shares, (SELECT max(seen_s) FROM calls) AS seen_s,
+         (SELECT min(queue_max) FROM calls) AS queue_max
     FROM shares GROUP BY aisle),
-crews AS MATERIALIZED (
+candidates AS MATERIALIZED (
   SELECT w.aisle, ARRAY(
     SELECT ranked.robot_id
       FROM (SELECT live.*, row_number() OVER (ORDER BY live.waiting) AS place
@@ -64,7 +71,7 @@ crews AS MATERIALIZED (
      ORDER BY before, random() LIMIT w.shares) AS robot_ids
     FROM wanted w),
 chosen AS MATERIALIZED (
-  SELECT s.*, c.robot_ids[s.turn] AS robot_id FROM shares s JOIN crews c ON c.aisle = s.aisle),
+  SELECT s.*, c.robot_ids[s.turn] AS robot_id FROM shares s JOIN candidates c ON c.aisle = s.aisle),
 ready AS MATERIALIZED (
   SELECT order_id, count(*) AS assignments FROM chosen GROUP BY order_id HAVING bool_and(robot_id IS NOT NULL)),
 marked AS (
@@ -80,30 +87,33 @@ sent AS (
   SELECT order_id, assignment_id, robot_id, aisle, aisle FROM chosen
    WHERE (order_id IN (SELECT order_id FROM ready)) IS TRUE ORDER BY order_id)
 SELECT order_id, aisle, assignment_id, robot_id, skus, quantities FROM chosen
- WHERE (order_id IN (SELECT order_id FROM ready)) IS TRUE OR (SELECT count(*) FROM asked) = 1
+ WHERE (order_id IN (SELECT order_id FROM ready)) IS TRUE OR (SELECT count(*) FROM calls) = 1
  ORDER BY order_id, aisle
 """  # noqa: S608 - the aisles are ours
-ALLOCATE = Many(ALLOCATE_MANY, (5 + len(AISLES),), alone=ALLOCATE_MANY)
+ALLOCATE = BatchStatement(ALLOCATE_MANY, (5 + len(AISLES),), alone=ALLOCATE_MANY)
 
 
-class Allocated(Struct, frozen=True):
-    """Assignments written, or the classes of which no robot was there and nothing was written."""
+class AllocationResult(Struct, frozen=True):
+    """The assignments written, or the classes without an available robot, and then nothing was written."""
 
     assignments: tuple[Assignment, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing_classes: tuple[str, ...] = ()
 
 
 async def allocate(
-    db: Db | Statements, order_id: UUID, lines: Sequence[Line], *, seen_s: float, queue_max: int
-) -> Allocated | None:
-    """Hand a held order to robots seen within `seen_s` with fewer than `queue_max` waiting; None if it is not so held."""
+    db: Db | DbConnection, order_id: UUID, lines: Sequence[Line], *, seen_s: float, queue_max: int
+) -> AllocationResult | None:
+    """Allocate a held order to robots; None if the order does not hold exactly these lines.
+
+    Robots qualify if seen within `seen_s` seconds and with fewer than `queue_max` open assignments.
+    """
     ids = [assignment_id(order_id, aisle) for aisle in AISLES]
-    rows = await db.together(ALLOCATE, "stock.allocate", (order_id, *literals(lines), seen_s, queue_max, *ids))
+    rows = await db.run_batched(ALLOCATE, "stock.allocate", (order_id, *array_literals(lines), seen_s, queue_max, *ids))
     if not rows:
         return None
     if missing := sorted({row["aisle"] for row in rows if row["robot_id"] is None}):
-        return Allocated(missing=tuple(missing))
-    return Allocated(
+        return AllocationResult(missing_classes=tuple(missing))
+    return AllocationResult(
         tuple(
             Assignment(
                 row["assignment_id"],
@@ -117,6 +127,68 @@ async def allocate(
     )
 
 
+class DispatchRefusedError(Exception):
+    """The order can't be dispatched, with the reason; rolls back what the transaction held."""
+
+
+class ConcurrentHoldError(Exception):
+    """Another call registered the order meanwhile. Rolls back: the order must be locked before any stock."""
+
+
+class Dispatch(Struct, frozen=True):
+    """The assignments of an order; `repeated` if an earlier call made them."""
+
+    assignments: tuple[Assignment, ...]
+    repeated: bool = False
+
+
+def require_assignments(allocated: AllocationResult) -> tuple[Assignment, ...]:
+    """Return the assignments; raises DispatchRefusedError if a class has no available robot."""
+    if allocated.missing_classes:
+        raise DispatchRefusedError(f"no robots of class {', '.join(allocated.missing_classes)}")
+    return allocated.assignments
+
+
+async def hold_and_allocate(
+    db: Db, order_id: UUID, lines: Sequence[Line], *, seen_s: float, queue_max: int
+) -> Dispatch:
+    """Hold what the order does not hold yet and allocate it, in one transaction; or return the earlier assignments.
+
+    Raises DispatchRefusedError, ShortageError, StaleStockError, or ConcurrentHoldError: call again. After an error
+    nothing has changed.
+    """
+    async with db.transaction() as tx:
+        if await _is_dispatched(tx, order_id, lines):
+            return Dispatch(await list_of_order(tx, order_id), repeated=True)
+        allocated = await allocate(tx, order_id, lines, seen_s=seen_s, queue_max=queue_max)
+        if allocated is None:
+            raise LookupError("the order is not held although its row is locked")
+        return Dispatch(require_assignments(allocated))
+
+
+async def _is_dispatched(tx: DbConnection, order_id: UUID, lines: Sequence[Line]) -> bool:
+    """Return True if the order was dispatched with these lines; otherwise make it hold them."""
+    order = await orders.lock(tx, order_id, lines)
+    if order is None:
+        if await holds.hold(tx, order_id, lines, TRANSIENT_HOLD_S, allow_partial=False) is None:
+            raise ConcurrentHoldError
+        return False
+    match decide_assign(order):
+        case AssignDecision.REFUSE_RELEASED:
+            raise DispatchRefusedError("the order was released")
+        case AssignDecision.REFUSE_DIFFERENT:
+            raise DispatchRefusedError("the order was dispatched with other items")
+        case AssignDecision.REPEAT:
+            return True
+        case AssignDecision.REPLACE_HOLD:
+            await holds.remove_lines(tx, order_id, lines, held=order.is_held)
+            await holds.hold_again(tx, order_id, lines, TRANSIENT_HOLD_S, allow_partial=False, keep_request=False)
+        case AssignDecision.ALLOCATE:
+            pass
+    return False
+
+
+# The assignments of an order, one row a line.
 LIST = """-- assignments.list
 SELECT a.aisle, a.robot_class, a.assignment_id, a.robot_id, l.sku, l.quantity
   FROM inventory.assignments a JOIN inventory.order_lines l ON l.order_id = a.order_id AND l.aisle_type = a.aisle
@@ -124,19 +196,19 @@ SELECT a.aisle, a.robot_class, a.assignment_id, a.robot_id, l.sku, l.quantity
 """
 
 
-async def of_order(db: Db | Statements, order_id: UUID) -> tuple[Assignment, ...]:
-    """Return the assignments of an order as they were made."""
-    return grouped(await db.rows(LIST, order_id))
+async def list_of_order(db: Db | DbConnection, order_id: UUID) -> tuple[Assignment, ...]:
+    """Return the assignments of an order, by aisle."""
+    return group_assignments(await db.rows(LIST, order_id))
 
 
-def grouped(rows: Sequence[Row]) -> tuple[Assignment, ...]:
-    """Gather rows of assignment and line, which lie together, into assignments."""
-    gathered = []
-    for _, together in groupby(rows, key=lambda row: row["assignment_id"]):
-        parts = list(together)
+def group_assignments(rows: Sequence[Row]) -> tuple[Assignment, ...]:
+    """Group rows of assignment and line into assignments; rows of one assignment must be adjacent."""
+    assignments = []
+    for _, group in groupby(rows, key=lambda row: row["assignment_id"]):
+        parts = list(group)
         first = parts[0]
         lines = tuple(Line(row["sku"], row["quantity"]) for row in parts)
-        gathered.append(
+        assignments.append(
             Assignment(first["assignment_id"], first["robot_id"], first["robot_class"], first["aisle"], lines)
         )
-    return tuple(gathered)
+    return tuple(assignments)

@@ -1,4 +1,4 @@
-"""What came into the store and what left it otherwise than in an order."""
+"""The ledger: units that came into the store, and units that left it other than in an order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 
-class Entry(Struct, frozen=True):
-    """One entry: `delta` units of a SKU. An assignment that fell short names its order and robot, a lot that left its code."""
+class LedgerEntry(Struct, frozen=True):
+    """`delta` units of a SKU. A short pick names its order and robot; an expired or recalled lot names its code."""
 
     at: datetime
     sku: str
@@ -25,6 +25,8 @@ class Entry(Struct, frozen=True):
     robot_id: str | None
 
 
+# The newest entries, of one SKU ($1) or cause ($2) if given; a short pick has the order and the robot of its
+# assignment.
 LIST = """-- ledger.list
 SELECT g.at, g.sku, g.cause, g.delta, g.lot, a.order_id, a.holder AS robot_id
   FROM inventory.ledger g LEFT JOIN inventory.assignments a ON g.cause = 'shrink' AND a.assignment_id = g.ref
@@ -33,9 +35,9 @@ SELECT g.at, g.sku, g.cause, g.delta, g.lot, a.order_id, a.holder AS robot_id
 """
 
 
-async def list_entries(db: Db, *, sku: str | None, cause: str | None, limit: int) -> tuple[Entry, ...]:
-    """Return the newest entries, of one SKU or cause if that is given."""
+async def list_entries(db: Db, *, sku: str | None, cause: str | None, limit: int) -> tuple[LedgerEntry, ...]:
+    """Return the newest `limit` entries, of one SKU or cause if given."""
     return tuple(
-        Entry(row["at"], row["sku"], row["cause"], row["delta"], row["lot"], row["order_id"], row["robot_id"])
+        LedgerEntry(row["at"], row["sku"], row["cause"], row["delta"], row["lot"], row["order_id"], row["robot_id"])
         for row in await db.rows(LIST, sku, cause, limit)
     )

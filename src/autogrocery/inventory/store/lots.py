@@ -1,4 +1,4 @@
-"""Lots on the shelf: which have left it, and which must. Lots are written only under the lock of their SKU's stock row."""
+"""Lots on the shelf and their write-off. Lots are written only under the lock of their SKU's stock row."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from autogrocery.kit.pg.db import Db, Row, Statements
+    from autogrocery.kit.pg.db import Db, DbConnection, Row
 
 DUE_BATCH = 100
 
+# SKUs with units on hand past the moment until which they may be sold, the most overdue first.
 DUE = """-- lots.due
 SELECT sku FROM inventory.stock
  WHERE sellable_until <= now() AND sellable_until < 'infinity' AND on_hand > 0 ORDER BY sellable_until LIMIT $1
 """
 
 
-async def due(db: Db) -> tuple[str, ...]:
-    """Return at most DUE_BATCH SKUs with units on hand that are sellable no longer, most overdue first."""
+async def list_due(db: Db) -> tuple[str, ...]:
+    """Return at most DUE_BATCH SKUs with units on hand that may no longer be sold, most overdue first."""
     return tuple(row["sku"] for row in await db.rows(DUE, DUE_BATCH))
 
 
+# Locks stock rows in SKU order.
 LOCK = """-- lots.lock
 SELECT sku FROM inventory.stock WHERE sku = ANY ($1::text[]) ORDER BY sku FOR NO KEY UPDATE
 """
 
 
-async def lock(tx: Statements, skus: Sequence[str]) -> None:
-    """Lock the stock of some SKUs, so that their lots stand still."""
+async def lock(tx: DbConnection, skus: Sequence[str]) -> None:
+    """Lock the stock rows of some SKUs, and with them their lots."""
     await tx.rows(LOCK, list(skus))
 
 
-# First it is written down which lots the units came from that were drawn since the last time. Then lots whose expiry has
-# come are off sale, and those off sale leave the shelf as far as free units reach: what is promised is taken from what is
-# left of other lots, and what they do not cover stays, unsellable, until the orders it was promised to have ended.
-SETTLE = """-- lots.settle
+# Records draws and writes off lots of the SKUs $1. `drawn`: the lots of the units drawn since the last run are
+# recorded, the earliest expiry first. `leaving`: expired and recalled lots leave the shelf, up to the number of free
+# units, and are entered in the ledger. Promised units are served from the other lots; units that those do not cover
+# stay on the shelf, unsellable, until the orders they are promised to have ended.
+WRITE_OFF = """-- lots.settle
 WITH shares AS MATERIALIZED (
   SELECT *, remaining - took AS units, on_sale AND expiry_at > clock_timestamp() AS stays
     FROM inventory.lot_shares WHERE sku = ANY ($1::text[])),
@@ -53,7 +56,8 @@ leaving AS MATERIALIZED (
     JOIN inventory.stock s ON s.sku = h.sku),
 entered AS (
   INSERT INTO inventory.ledger (sku, ref, cause, delta, lot)
-  SELECT sku, gen_random_uuid(), CASE WHEN recalled THEN 'recall' ELSE 'expired' END, -leaves, lot FROM leaving WHERE leaves > 0),
+  SELECT sku, gen_random_uuid(), CASE WHEN recalled THEN 'recall' ELSE 'expired' END, -leaves, lot
+    FROM leaving WHERE leaves > 0),
 counted AS (
   UPDATE inventory.lots t
      SET remaining = h.units - coalesce(g.leaves, 0),
@@ -65,15 +69,17 @@ shelved AS (
      SET settled = s.drawn, on_hand = s.on_hand - coalesce(g.leaves, 0),
          sellable_until = CASE WHEN g.kept > 0 THEN '-infinity' ELSE coalesce(h.next_expiry, 'infinity') END
     FROM unnest($1::text[]) AS a (sku)
-    LEFT JOIN (SELECT sku, sum(leaves) AS leaves, sum(units - leaves) AS kept FROM leaving GROUP BY sku) g ON g.sku = a.sku
-    LEFT JOIN (SELECT sku, min(expiry_at) AS next_expiry FROM shares WHERE stays AND units > 0 GROUP BY sku) h ON h.sku = a.sku
+    LEFT JOIN (SELECT sku, sum(leaves) AS leaves, sum(units - leaves) AS kept FROM leaving GROUP BY sku) g
+      ON g.sku = a.sku
+    LEFT JOIN (SELECT sku, min(expiry_at) AS next_expiry FROM shares WHERE stays AND units > 0 GROUP BY sku) h
+      ON h.sku = a.sku
    WHERE s.sku = a.sku)
 SELECT sku, lot, recalled, leaves FROM leaving WHERE leaves > 0
 """
 
 
-class Left(Struct, frozen=True):
-    """Units of a lot that left the shelf, because it expired or was `recalled`."""
+class LotRemoval(Struct, frozen=True):
+    """Units of a lot that were written off because it expired or was `recalled`."""
 
     sku: str
     lot: str
@@ -81,14 +87,21 @@ class Left(Struct, frozen=True):
     units: int
 
 
-async def settle(tx: Statements, skus: Sequence[str]) -> tuple[Left, ...]:
-    """Write down what was drawn from the lots of SKUs whose stock is locked, and take from the shelf what is to be sold no longer."""
-    rows = await tx.rows(SETTLE, list(skus))
-    return tuple(Left(row["sku"], row["lot"], row["recalled"], row["leaves"]) for row in rows)
+async def write_off(tx: DbConnection, skus: Sequence[str]) -> tuple[LotRemoval, ...]:
+    """Record draws from the lots of SKUs whose stock is locked; write off and return expired and recalled units."""
+    rows = await tx.rows(WRITE_OFF, list(skus))
+    return tuple(LotRemoval(row["sku"], row["lot"], row["recalled"], row["leaves"]) for row in rows)
+
+
+async def lock_and_write_off(db: Db, skus: Sequence[str]) -> tuple[LotRemoval, ...]:
+    """Lock the stock of some SKUs and write off their lots, in one transaction; return what was removed."""
+    async with db.transaction() as tx:
+        await lock(tx, skus)
+        return await write_off(tx, skus)
 
 
 class Lot(Struct, frozen=True):
-    """A lot as it stands: `on_shelf` counts its units there, promised or free; `expiry_at` is None if it never expires."""
+    """A lot: `on_shelf` counts its units there, promised or free; `expiry_at` is None if it never expires."""
 
     sku: str
     lot: str
@@ -101,6 +114,7 @@ class Lot(Struct, frozen=True):
     recalled_at: datetime | None
 
 
+# Lots with units on the shelf, of one SKU ($1) or expiring within an interval ($2) if given, the earliest expiry first.
 LIST = """-- lots.list
 SELECT t.sku, t.lot, s.name, nullif(t.expiry_at, 'infinity') AS expiry_at, t.received, t.received_at, t.recalled_at,
        t.expired_at IS NOT NULL OR t.expiry_at <= now() AS expired, h.remaining - h.took AS on_shelf
@@ -112,12 +126,12 @@ SELECT t.sku, t.lot, s.name, nullif(t.expiry_at, 'infinity') AS expiry_at, t.rec
 
 
 async def list_on_shelf(db: Db, *, sku: str | None, expiring_within: timedelta | None, limit: int) -> tuple[Lot, ...]:
-    """Return lots of which units are on the shelf, those that expire first first; of one SKU, or expiring within a time."""
-    return tuple(lot_of_row(row) for row in await db.rows(LIST, sku, expiring_within, limit))
+    """Return lots with units on the shelf, the earliest expiry first; of one SKU or expiring soon, if given."""
+    return tuple(read_lot(row) for row in await db.rows(LIST, sku, expiring_within, limit))
 
 
-def lot_of_row(row: Row) -> Lot:
-    """Read a lot."""
+def read_lot(row: Row) -> Lot:
+    """Convert a row to a lot."""
     return Lot(
         row["sku"],
         row["lot"],

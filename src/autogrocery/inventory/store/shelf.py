@@ -1,10 +1,10 @@
-"""The one way in which units become sellable."""
+"""Shelving: the only statement that puts units on sale."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.inventory.core.lots import lot_of
+from autogrocery.inventory.core.lots import lot_code
 from autogrocery.inventory.store import lots
 from autogrocery.inventory.store.holds import columns
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.inventory.core.stock import Line
-    from autogrocery.kit.pg.db import Statements
+    from autogrocery.kit.pg.db import DbConnection
 
-# Stock is locked before, by a statement of its own: an UPDATE that saw the rows as they were before the wait would go to the
-# newest version by way of older ones, meet there who waits behind it, and the two would wait for each other.
-# What a delivery brings of a SKU is a lot, in however many parts it is put away; units drawn before came from earlier lots,
-# even if this one expires sooner: unless that is settled, this does nothing.
-# A lot that has been recalled, or has expired, by the time it gets here is not for sale.
+# Adds good units of a restock order to stock, ledger and lots. Changes nothing unless all draws of its SKUs are
+# recorded: units drawn before came from earlier lots, even if this lot expires sooner.
+# - A statement of its own locks the stock before. Without it, this UPDATE could wait on an old version of a row,
+#   follow it to the newest one, and there deadlock with a transaction that waits behind it.
+# - The units of a SKU in one restock order are one lot, in however many parts they are put away.
+# - A lot that was recalled or has expired meanwhile is not put on sale.
 SHELVE = """-- stock.shelve
 WITH found AS MATERIALIZED (
   SELECT s.sku, s.drawn = s.settled AS is_settled, c.quantity, c.lot
@@ -29,11 +30,13 @@ come AS MATERIALIZED (
     FROM found l JOIN inventory.restock_lines r ON r.sku = l.sku
    WHERE r.order_id = $1 AND (SELECT bool_and(is_settled) FROM found)),
 entered AS (
-  INSERT INTO inventory.ledger (sku, ref, cause, delta, restock_id) SELECT sku, $2::uuid, 'restock', quantity, $1::uuid FROM come),
+  INSERT INTO inventory.ledger (sku, ref, cause, delta, restock_id)
+  SELECT sku, $2::uuid, 'restock', quantity, $1::uuid FROM come),
 lotted AS (
   INSERT INTO inventory.lots AS t (sku, lot, restock_id, expiry_at, received, remaining)
   SELECT sku, lot, $1, expiry_at, quantity, quantity FROM come
-  ON CONFLICT (sku, lot) DO UPDATE SET received = t.received + excluded.received, remaining = t.remaining + excluded.remaining
+  ON CONFLICT (sku, lot)
+  DO UPDATE SET received = t.received + excluded.received, remaining = t.remaining + excluded.remaining
   RETURNING t.sku, CASE WHEN t.recalled_at IS NULL THEN t.expiry_at ELSE '-infinity' END AS sellable_until)
 UPDATE inventory.stock s
    SET on_hand = s.on_hand + c.quantity, sellable_until = least(s.sellable_until, l.sellable_until)
@@ -41,16 +44,17 @@ UPDATE inventory.stock s
 """
 
 
-async def shelve(tx: Statements, restock_id: UUID, ref: UUID, units: Sequence[Line]) -> None:
-    """Enter good units of a delivery, each SKU once; `ref` is the delivery, or the report by which they came, and is used once.
+async def shelve(tx: DbConnection, restock_id: UUID, ref: UUID, units: Sequence[Line]) -> None:
+    """Put good units of a restock order on sale, each SKU once. `ref` is the id of the restock order or the report.
 
-    To be the transaction's last words: stock is locked last of all, and whoever wants the same goods waits for the commit.
+    A `ref` is used once. Must be the last call of the transaction: it locks stock, which must be locked last and
+    briefly.
     """
     if not units:
         return
     skus, quantities = columns(units)
-    coming = (restock_id, ref, skus, quantities, [lot_of(restock_id, sku) for sku in skus])
+    values = (restock_id, ref, skus, quantities, [lot_code(restock_id, sku) for sku in skus])
     await lots.lock(tx, skus)
-    if not await tx.run(SHELVE, *coming):
-        await lots.settle(tx, skus)
-        await tx.run(SHELVE, *coming)
+    if not await tx.run(SHELVE, *values):
+        await lots.write_off(tx, skus)
+        await tx.run(SHELVE, *values)

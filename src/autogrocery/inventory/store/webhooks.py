@@ -1,11 +1,11 @@
-"""What the gateway is still to be told. A body is made once and kept: the same webhook id always carries the same bytes."""
+"""The outbox of webhooks about finished orders. A body is stored once: a webhook id always has the same bytes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from autogrocery.contracts.webhook import Picked, Robot, UpdateOrder
-from autogrocery.kit.pg.batch import Many
+from autogrocery.kit.pg.batch import BatchStatement
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -16,7 +16,7 @@ TABLE = "inventory.webhook_outbox"
 KEY = ("order_id", "webhook_id")
 KEY_TYPES = ("uuid", "text")
 
-# LIMIT says to any planner, whenever it plans, that the rows are looked up one by one.
+# Finished orders with their lines and robots. LIMIT makes the planner look rows up one by one, with any statistics.
 FINISHED_MANY = """-- webhooks.finished
 SELECT o.order_id, o.state, o.finished_at, l.skus, l.picked, a.holders, a.classes, a.assignment_ids
   FROM unnest($1::uuid[]) AS q (order_id)
@@ -30,15 +30,15 @@ SELECT o.order_id, o.state, o.finished_at, l.skus, l.picked, a.holders, a.classe
       FROM inventory.assignments WHERE order_id = q.order_id) a
  WHERE o.finished_at IS NOT NULL
 """
-FINISHED = Many(FINISHED_MANY, (1,))
+FINISHED = BatchStatement(FINISHED_MANY, (1,))
 NOTHING_PICKED = "nothing_picked"
 
 
-async def finished(db: Db, order_id: UUID) -> UpdateOrder:
-    """Return the last word on a finished order: every line's count, and the robots that picked."""
-    rows = await db.together(FINISHED, "webhooks.order", (order_id,))
+async def get_finished(db: Db, order_id: UUID) -> UpdateOrder:
+    """Return the webhook of a finished order: the picked units of every line, and the robots."""
+    rows = await db.run_batched(FINISHED, "webhooks.order", (order_id,))
     if not rows:
-        raise LookupError("a webhook was owed for an order that is not finished")
+        raise LookupError("the outbox has a webhook for an order that is not finished")
     order = rows[0]
     return UpdateOrder(
         order_id=order_id,
@@ -50,7 +50,8 @@ async def finished(db: Db, order_id: UUID) -> UpdateOrder:
     )
 
 
-FREEZE_MANY = """-- webhooks.frozen
+# Stores the bodies of a batch of webhooks, unless they have one; returns the stored bodies.
+KEEP_BODY_MANY = """-- webhooks.frozen
 WITH made AS (
   SELECT w.order_id, w.webhook_id, a.body
     FROM unnest($1::uuid[], $2::text[], $3::text[]) AS a (order_id, webhook_id, body)
@@ -59,12 +60,12 @@ WITH made AS (
 UPDATE inventory.webhook_outbox w SET body = coalesce(w.body, made.body)
   FROM made WHERE w.order_id = made.order_id AND w.webhook_id = made.webhook_id RETURNING w.order_id, w.body
 """
-FREEZE = Many(FREEZE_MANY, (3,))
+KEEP_BODY = BatchStatement(KEEP_BODY_MANY, (3,))
 
 
-async def freeze(db: Db, order_id: UUID, webhook_id: str, body: str) -> str:
-    """Keep `body` for this webhook, unless one is kept already; return the one that is."""
-    rows = await db.together(FREEZE, "webhooks.freeze", (order_id, webhook_id, body))
+async def keep_body(db: Db, order_id: UUID, webhook_id: str, body: str) -> str:
+    """Store `body` for a webhook, unless it has one; return the stored body."""
+    rows = await db.run_batched(KEEP_BODY, "webhooks.freeze", (order_id, webhook_id, body))
     if not rows:
         raise LookupError("the webhook is not in the outbox")
     return str(rows[0]["body"])

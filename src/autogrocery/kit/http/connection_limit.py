@@ -1,51 +1,51 @@
-"""The connections of one listener: a bounded crowd, in which whoever has waited longest without a request goes first."""
+"""A limit of connections for one listener: at the limit, the connection that has been idle longest is closed."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 
-class Member(Protocol):
-    """A connection, as the crowd sees it."""
+class LimitedConnection(Protocol):
+    """A connection that can be closed to make room."""
 
-    def shed(self) -> None:
-        """End at once: nothing is in work here."""
+    def abort(self) -> None:
+        """Close at once; no request is in flight here."""
 
 
-class Crowd:
-    """At most `most` connections. One that has no request in work waits, since its last answer or its beginning.
+class ConnectionLimit:
+    """At most `max_connections` connections. One is idle from its start or its last response until its next request.
 
-    A head that is half sent counts as waiting: a thousand of them make no room for themselves.
+    A head that is half sent counts as idle: otherwise slow heads would keep every place.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._members: set[Member] = set()
-        self._waiting: dict[Member, None] = {}  # the longest first
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._connections: set[LimitedConnection] = set()
+        self._idle: dict[LimitedConnection, None] = {}  # the longest idle first
 
-    def join(self, member: Member) -> bool:
-        """Let a connection in, in place of the longest waiting one if need be; False if all others are at work."""
-        if len(self._members) >= self._most:
-            longest = next(iter(self._waiting), None)
+    def join(self, connection: LimitedConnection) -> bool:
+        """Add a connection, if need be in place of the longest idle one; returns False if all are busy."""
+        if len(self._connections) >= self._max_connections:
+            longest = next(iter(self._idle), None)
             if longest is None:
                 return False
             self.leave(longest)
-            longest.shed()
-        self._members.add(member)
-        self._waiting[member] = None
+            longest.abort()
+        self._connections.add(connection)
+        self._idle[connection] = None
         return True
 
-    def work(self, member: Member) -> None:
-        """Note that a request is in work there."""
-        self._waiting.pop(member, None)
+    def work(self, connection: LimitedConnection) -> None:
+        """Mark a connection busy."""
+        self._idle.pop(connection, None)
 
-    def wait(self, member: Member) -> None:
-        """Note that it waits, from now on."""
-        self._waiting.pop(member, None)
-        if member in self._members:
-            self._waiting[member] = None
+    def wait(self, connection: LimitedConnection) -> None:
+        """Mark a connection idle from now on."""
+        self._idle.pop(connection, None)
+        if connection in self._connections:
+            self._idle[connection] = None
 
-    def leave(self, member: Member) -> None:
-        """Forget a connection."""
-        self._members.discard(member)
-        self._waiting.pop(member, None)
+    def leave(self, connection: LimitedConnection) -> None:
+        """Remove a connection."""
+        self._connections.discard(connection)
+        self._idle.pop(connection, None)

@@ -1,4 +1,4 @@
-"""Problems: the one table from our three ways to fail to HTTP (RFC 9457, RFC 6750 §3, RFC 9110 §10.2.3)."""
+"""Problem responses: the mapping of the three error families to HTTP (RFC 9457, RFC 6750 §3, RFC 9110 §10.2.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from autogrocery.kit.errors import Denied, Flaw, InDoubt, Refused, TooMany, Unauthenticated, Unavailable
+from autogrocery.kit.errors import Denied, FieldError, InDoubt, Refused, TooMany, Unauthenticated, Unavailable
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ MEDIA = b"application/problem+json"
 RETRY_JITTER = 0.5
 MAX_RETRY_AFTER_S = 3_600
 IN_DOUBT_RETRY_S = 1.0
-AGAIN_LATER = frozenset({429, 503})  # with Retry-After
-AGAIN = AGAIN_LATER | {408}  # asking again, the same call, is what these statuses say
+RETRY_AFTER_STATUSES = frozenset({429, 503})  # with Retry-After
+RETRYABLE_STATUSES = RETRY_AFTER_STATUSES | {408}  # the client may repeat the same call
 
-# What every route may answer, whatever its action does: status → codes. OpenAPI is made from the same table.
-EVERYWHERE = {
+# The codes by status that any route may answer, whatever its action does; OpenAPI is generated from these tables.
+ANY_ROUTE_CODES = {
     400: ("bad_request",),
     404: ("not_found",),
     405: ("method_not_allowed",),
@@ -33,7 +33,7 @@ EVERYWHERE = {
     500: ("internal_error",),
     503: ("overloaded", "deadline_exceeded", "interrupted", "in_doubt", "database_unavailable"),
 }
-WITH_BODY = {
+BODY_ROUTE_CODES = {
     400: ("invalid_json",),
     408: ("request_timeout",),
     413: ("payload_too_large",),
@@ -43,7 +43,7 @@ WITH_BODY = {
 
 
 class Problem(Struct, frozen=True):
-    """The body of every error answer. `retryable` says: ask again, the same call."""
+    """The body of every error response. `retryable` means that the client may repeat the same call."""
 
     type: str
     title: str
@@ -52,11 +52,11 @@ class Problem(Struct, frozen=True):
     code: str
     retryable: bool
     request_id: str
-    errors: tuple[Flaw, ...] | UnsetType = UNSET
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
 
 
-class Told(Struct, frozen=True):
-    """A problem ready to be sent."""
+class ProblemResponse(Struct, frozen=True):
+    """A problem as status, header fields and encoded body."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -64,17 +64,19 @@ class Told(Struct, frozen=True):
 
 
 def title(code: str) -> str:
-    """Return a code as a short sentence: `insufficient_stock` → `Insufficient stock`."""
+    """Return a code as a title: `insufficient_stock` → `Insufficient stock`."""
     return code.replace("_", " ").capitalize()
 
 
-def tell(error: BaseException, request_id: str, *, scope: str | None = None, presented: bool = False) -> Told:
-    """Return what the caller learns of `error`; a bug is logged here, and told without a word about its inside.
+def problem_response(
+    error: BaseException, request_id: str, *, scope: str | None = None, presented: bool = False
+) -> ProblemResponse:
+    """Return the response for `error`; an unexpected exception is logged here and answered 500 without its details.
 
-    `scope` is what the route asks for; `presented` says that the caller sent credentials.
+    `scope` is the scope that the route requires; `presented` means that the caller sent credentials.
     """
     headers = [(b"content-type", MEDIA), (b"cache-control", b"no-store")]
-    errors: Sequence[Flaw] = ()
+    errors: Sequence[FieldError] = ()
     match error:
         case Refused():
             status, code, detail, errors = error.status, error.code, error.detail, error.errors
@@ -83,29 +85,29 @@ def tell(error: BaseException, request_id: str, *, scope: str | None = None, pre
             status, code, detail = 503, error.code, error.detail
             headers.append(retry_after(error.retry_after_s))
         case InDoubt():
-            status, code, detail = 503, "in_doubt", "A peer gave no clear answer. Ask again, the same call."
+            status, code, detail = 503, "in_doubt", "A peer gave no clear answer. Repeat the same call."
             headers.append(retry_after(IN_DOUBT_RETRY_S))
         case asyncio.CancelledError():
-            status, code, detail = 503, "interrupted", "The work was interrupted. Ask again, the same call."
+            status, code, detail = 503, "interrupted", "The work was interrupted. Repeat the same call."
             headers.append(retry_after(IN_DOUBT_RETRY_S))
         case _:
             log.error("request_failed", request_id=request_id, exc_info=error)
-            status, code, detail = 500, "internal_error", "Something went wrong here. It has been noted."
+            status, code, detail = 500, "internal_error", "An internal error occurred and was logged."
     problem = Problem(
         type=f"/docs#{code}",
         title=title(code),
         status=status,
         detail=detail,
         code=code,
-        retryable=status in AGAIN,
+        retryable=status in RETRYABLE_STATUSES,
         request_id=request_id,
         errors=tuple(errors) or UNSET,
     )
-    return Told(status, headers, msgspec.json.encode(problem))
+    return ProblemResponse(status, headers, msgspec.json.encode(problem))
 
 
 def retry_after(at_least_s: float) -> tuple[bytes, bytes]:
-    """Return a Retry-After of whole seconds, at least 1, up to half as long again so that callers don't return as one."""
+    """Return a Retry-After of whole seconds, at least 1: up to 50 % longer, so that callers don't return together."""
     wait_s = math.ceil(at_least_s * random.uniform(1.0, 1.0 + RETRY_JITTER))  # noqa: S311 - jitter
     return b"retry-after", b"%d" % min(max(1, wait_s), MAX_RETRY_AFTER_S)
 

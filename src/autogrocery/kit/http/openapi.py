@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 from the route table, and a page to read it: neither can say what the table does not."""
+"""OpenAPI 3.1 document of a route table, and an HTML page of it; both are generated from the table alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from autogrocery.kit.errors import FieldError
 from autogrocery.kit.http import errors
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROBLEM = {"$ref": "#/components/schemas/Problem"}
+SCHEMA = "#/components/schemas/{name}"
+PROBLEM = {"$ref": SCHEMA.format(name="Problem")}
 PARAMETER = re.compile(r"\{(\w+)\}")
 REQUEST_ID = {"X-Request-Id": {"schema": {"type": "string"}}}
 RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}}}
@@ -26,10 +28,11 @@ MADE = 201
 DESCRIPTIONS = {200: "Done", 201: "Made", 202: "In doubt or under way: look again", 204: "Done"}
 
 
-def document(routes: Sequence[Route], title: str) -> dict[str, Any]:
-    """Return the OpenAPI document of a table."""
+def document(routes: Sequence[Route], title: str, *, field_error: type[FieldError] = FieldError) -> dict[str, Any]:
+    """Return the OpenAPI document of a route table; `field_error` is the type of a problem's `errors[]`."""
     types = [kind for route in routes for kind in (route.body, route.answer, route.query) if _is_struct(kind)]
-    _, schemas = msgspec.json.schema_components([*types, errors.Problem], ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components([*types, errors.Problem, field_error], ref_template=SCHEMA)
+    schemas["Problem"]["properties"]["errors"]["items"] = {"$ref": SCHEMA.format(name=field_error.__name__)}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -65,21 +68,21 @@ def _id_of(route: Route) -> str:
 
 
 def _link(routes: Sequence[Route], paths: dict[str, dict[str, Any]]) -> None:
-    """Say of each answer that something was made what else may be asked about it: by a parameter, or a body, of its id's name."""
+    """Add OpenAPI links from each 201 answer to the operations that take one of its ids, as parameter or body."""
     for maker in (route for route in routes if route.status == MADE and _is_struct(route.answer)):
         ids = {name for name in _names(maker.answer) if name.endswith("_id")}
         links: dict[str, dict[str, Any]] = {}
         for route in routes:
-            told = {
+            parameters = {
                 name: f"$response.body#/{name}" for name in sorted(ids & {one["name"] for one in _parameters(route)})
             }
-            given = {name: f"$response.body#/{name}" for name in _names(route.body) if name in ids}
+            members = {name: f"$response.body#/{name}" for name in _names(route.body) if name in ids}
             if route.path.split("/")[:3] != maker.path.split("/")[:3]:
-                continue  # it is another kind of account's
-            if told:
-                links[_id_of(route)] = {"operationId": _id_of(route), "parameters": told}
-            elif given and len(given) == len(_names(route.body)):
-                links[_id_of(route)] = {"operationId": _id_of(route), "requestBody": given}
+                continue  # it belongs to another kind of account
+            if parameters:
+                links[_id_of(route)] = {"operationId": _id_of(route), "parameters": parameters}
+            elif members and len(members) == len(_names(route.body)):
+                links[_id_of(route)] = {"operationId": _id_of(route), "requestBody": members}
         if links:
             paths[maker.path][maker.method.lower()]["responses"][str(MADE)]["links"] = links
 
@@ -107,8 +110,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 def _responses(route: Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in (route.status, *route.also):
-        told = REQUEST_ID | LEFT if route.limit else REQUEST_ID
-        responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": told}
+        headers = REQUEST_ID | LEFT if route.limit else REQUEST_ID
+        responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": headers}
         if status != 204:  # noqa: PLR2004 - no content
             schema = _schema(route.answer) if route.answer is not None else {}
             responses[str(status)]["content"] = {route.media: {"schema": schema}}
@@ -116,7 +119,7 @@ def _responses(route: Route) -> dict[str, Any]:
         responses[str(status)] = {
             "description": ", ".join(sorted(codes)),
             "headers": REQUEST_ID
-            | (RETRY_AFTER if status in errors.AGAIN_LATER else {})
+            | (RETRY_AFTER if status in errors.RETRY_AFTER_STATUSES else {})
             | (LEFT | POLICY if status == LIMITED else {}),
             "content": {"application/problem+json": {"schema": PROBLEM}},
         }
@@ -124,9 +127,9 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _codes(route: Route) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {status: set(codes) for status, codes in errors.EVERYWHERE.items()}
+    found: dict[int, set[str]] = {status: set(codes) for status, codes in errors.ANY_ROUTE_CODES.items()}
     if route.body is not None or route.query is not None:
-        for status, codes in errors.WITH_BODY.items():
+        for status, codes in errors.BODY_ROUTE_CODES.items():
             found.setdefault(status, set()).update(codes)
     if route.auth:
         found.setdefault(401, set()).add("invalid_token")
@@ -141,7 +144,7 @@ def _codes(route: Route) -> dict[int, set[str]]:
 
 
 def _schema(kind: Any) -> dict[str, Any]:
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=SCHEMA)
     return schema
 
 
@@ -149,8 +152,8 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def document_routes(routes: Sequence[Route], *, title: str) -> list[Route]:
-    """Return `GET /openapi.json` and `GET /docs` for a table and themselves."""
+def document_routes(routes: Sequence[Route], *, title: str, field_error: type[FieldError] = FieldError) -> list[Route]:
+    """Return the routes `GET /openapi.json` and `GET /docs`, which describe a table and themselves."""
     made: dict[str, bytes] = {}
 
     async def openapi(_request: Request) -> Answer:
@@ -163,14 +166,14 @@ def document_routes(routes: Sequence[Route], *, title: str) -> list[Route]:
         Route("GET", "/openapi.json", openapi, answer=dict[str, Any], auth=False, summary="This document"),
         Route("GET", "/docs", docs, answer=str, auth=False, media="text/html", summary="This document, to read"),
     ]
-    whole = document([*routes, *own], title)
+    whole = document([*routes, *own], title, field_error=field_error)
     made["json"] = msgspec.json.encode(whole)
     made["html"] = page(whole).encode()
     return own
 
 
 def page(whole: dict[str, Any]) -> str:
-    """Return the document as one HTML page that fetches nothing."""
+    """Return the document as one HTML page that loads no other resource."""
     rows = []
     for path, operations in whole["paths"].items():
         for method, operation in operations.items():
@@ -179,8 +182,8 @@ def page(whole: dict[str, Any]) -> str:
                 for status, answer in operation["responses"].items()
             )
             rows.append(
-                f"<details><summary><code>{method.upper()} {html.escape(path)}</code> {html.escape(operation['summary'])}"
-                f"</summary><ul>{answers}</ul></details>"
+                f"<details><summary><code>{method.upper()} {html.escape(path)}</code> "
+                f"{html.escape(operation['summary'])}</summary><ul>{answers}</ul></details>"
             )
     schemas = html.escape(msgspec.json.format(msgspec.json.encode(whole["components"]["schemas"]), indent=2).decode())
     name = html.escape(whole["info"]["title"])
@@ -194,7 +197,7 @@ def page(whole: dict[str, Any]) -> str:
 
 
 def _problems(whole: dict[str, Any]) -> str:
-    """Return every code with its statuses, each where the `type` of its problems points: /docs#code."""
+    """Return the list of problem codes with their statuses; each is an anchor, as in the `type` /docs#code."""
     statuses: dict[str, set[str]] = {}
     for operations in whole["paths"].values():
         for operation in operations.values():

@@ -1,4 +1,4 @@
-"""Reading requests: what of the head matters, a body within its bounds, and JSON that means one thing only.
+"""Reading requests: the header fields that matter, a body within its limits, and unambiguous JSON.
 
 Sources: RFC 9110, RFC 8259, RFC 6750 §2.1, and the Idempotency-Key draft of the IETF httpapi group.
 """
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct
 
-from autogrocery.kit.errors import Flaw, Invalid, Malformed
+from autogrocery.kit.errors import FieldError, Invalid, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ MAX_DETAIL = 200
 REQUEST_ID_BYTES = 12
 
 VERSIONS = frozenset({"1.1", "1.0"})
-HOST = re.compile(rb"[A-Za-z0-9\[\]:._~%!$&'()*+,;=-]*")  # RFC 3986 §3.2.2, and a port
+HOST = re.compile(rb"[A-Za-z0-9\[\]:._~%!$&'()*+,;=-]*")  # RFC 3986 §3.2.2, with a port
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 AT = re.compile(r"(.*?) - at `(\$.*)`$", re.DOTALL)
@@ -55,11 +55,11 @@ ONCE = READ - {b"accept"}
 
 
 class ClientGoneError(Exception):
-    """The client hung up before it had asked; there is nobody to answer."""
+    """The client hung up before its request was complete: no response can be sent."""
 
 
-class Head(Struct):
-    """The headers that matter here. `repeated` is one that stands twice and must not."""
+class RequestHead(Struct):
+    """The header fields that matter here. `repeated` is one that occurs twice and must not."""
 
     request_id: str
     fields: dict[bytes, bytes]
@@ -68,8 +68,8 @@ class Head(Struct):
     repeated: bytes | None
 
 
-def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
-    """Read the head; never raises, so that every answer has a request id."""
+def read_head(headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    """Read the head; never raises, so that every response has a request id."""
     fields: dict[bytes, bytes] = {}
     repeated = None
     size_bytes = 0
@@ -84,22 +84,22 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
         request_id = given.decode("ascii")
     else:
         request_id = os.urandom(REQUEST_ID_BYTES).hex()
-    return Head(request_id, fields, size_bytes, len(headers), repeated)
+    return RequestHead(request_id, fields, size_bytes, len(headers), repeated)
 
 
-def check_head(head: Head, uri_bytes: int, version: str) -> None:
-    """Refuse a head beyond its bounds, or one that could be read two ways; raises Malformed."""
+def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
+    """Raise Malformed for a head that is too large or ambiguous."""
     if uri_bytes > MAX_URI_BYTES:
         raise Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
     if head.size_bytes > MAX_HEAD_BYTES or head.count > MAX_HEADERS:
         raise Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
     if head.repeated:
-        raise Malformed("bad_request", f"The header {head.repeated.decode('ascii')} stands twice.")
+        raise Malformed("bad_request", f"The header {head.repeated.decode('ascii')} is repeated.")
     fields = head.fields
     if version not in VERSIONS:
         raise Malformed("bad_request", "This listener speaks HTTP/1.1.")
     if not HOST.fullmatch(fields.get(b"host", b"" if version == "1.0" else b" ")):
-        raise Malformed("bad_request", "The header host is missing, or is none.")
+        raise Malformed("bad_request", "The header host is missing or malformed.")
     if b"transfer-encoding" in fields:
         if b"content-length" in fields:
             raise Malformed("bad_request", "Content-Length and Transfer-Encoding exclude each other.")
@@ -107,13 +107,13 @@ def check_head(head: Head, uri_bytes: int, version: str) -> None:
             raise Malformed("bad_request", "The only transfer coding here is chunked, in HTTP/1.1.")
 
 
-def bearer(head: Head) -> str | None:
+def bearer(head: RequestHead) -> str | None:
     """Return the bearer token of the Authorization header, unverified; None if there is none."""
     value = head.fields.get(b"authorization", b"")
     return value[7:].decode("latin-1") if value[:7].lower() == b"bearer " else None
 
 
-def idempotency_key(head: Head) -> str | None:
+def idempotency_key(head: RequestHead) -> str | None:
     """Return the Idempotency-Key; raises Invalid unless it is 1..255 visible ASCII characters."""
     value = head.fields.get(b"idempotency-key")
     if value is None:
@@ -123,8 +123,8 @@ def idempotency_key(head: Head) -> str | None:
     return value.decode("ascii")
 
 
-def check_media(head: Head) -> None:
-    """Refuse a body that is not plain JSON in UTF-8; raises Malformed."""
+def check_media(head: RequestHead) -> None:
+    """Raise Malformed unless the body is declared as plain JSON in UTF-8."""
     media = head.fields.get(b"content-type", b"")
     if media != b"application/json":
         kind, *parameters = media.lower().replace(b" ", b"").split(b";")
@@ -135,10 +135,10 @@ def check_media(head: Head) -> None:
         raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
 
 
-async def read_body(receive: Receive, head: Head, deadline_s: float | None) -> bytes:
+async def read_body(receive: Receive, head: RequestHead, deadline_s: float | None) -> bytes:
     """Read the body; raises Malformed beyond MAX_BODY_BYTES or `deadline_s`, ClientGoneError if the client hangs up.
 
-    No deadline for a body of which the server says that it is here.
+    `deadline_s` is None if the server has received the whole body.
     """
     length = head.fields.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
@@ -173,10 +173,10 @@ def _too_large() -> Malformed:
 
 
 def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes, *, takes_nul: bool) -> Any:
-    """Decode JSON; raises Malformed `invalid_json` for what is no JSON, Invalid `invalid_request` for another shape.
+    """Decode JSON; raises Malformed `invalid_json` if it is not JSON, Invalid `invalid_request` if its shape is wrong.
 
-    A member that stands twice counts as no JSON: RFC 8259 §4 lets every reader take another one. U+0000 is refused unless
-    `takes_nul`: PostgreSQL has no place for it.
+    A repeated member counts as invalid JSON, because by RFC 8259 §4 readers differ in which one they take. U+0000 is
+    refused unless `takes_nul`, because PostgreSQL can't store it.
     """
     try:
         value = decoder.decode(raw)
@@ -187,7 +187,7 @@ def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes, *, takes_nul: bo
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _no_json(error) from None
     if not takes_nul and b"\\u0000" in raw and _has_nul(json.loads(raw)):
-        raise Invalid("invalid_request", "No text here holds U+0000.")
+        raise Invalid("invalid_request", "A text can't contain U+0000.")
     return value
 
 
@@ -205,9 +205,9 @@ def decode_query(shape: Any, query: bytes) -> Any:
         raise Invalid("invalid_request", "The query is not name=value&… in percent-encoded UTF-8.") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise Invalid("invalid_request", "A query field stands twice.")
+        raise Invalid("invalid_request", "A query field is repeated.")
     if any("\0" in name or "\0" in value for name, value in pairs):
-        raise Invalid("invalid_request", "No text here holds U+0000.")
+        raise Invalid("invalid_request", "A text can't contain U+0000.")
     if shape is None:
         return fields
     try:
@@ -218,14 +218,14 @@ def decode_query(shape: Any, query: bytes) -> Any:
 
 def _pairs(pairs: list[tuple[str, Any]]) -> None:
     if len(pairs) != len(dict(pairs)):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member is repeated")
 
 
 _once = json.JSONDecoder(object_pairs_hook=_pairs)
 
 
 def _check_json(raw: bytes) -> None:
-    """Malformed comes before misshapen, wherever in the text the two stand."""
+    """Raise Malformed if the text is not valid JSON: that is reported before a wrong shape, wherever the two are."""
     try:
         msgspec.json.decode(raw)
         _once.decode(raw.decode("utf-8"))
@@ -235,7 +235,7 @@ def _check_json(raw: bytes) -> None:
 
 def _no_json(error: Exception) -> Malformed:
     reason = str(error) if isinstance(error, msgspec.DecodeError) else "text that is not UTF-8, too deep, or ambiguous"
-    return Malformed("invalid_json", f"The body is no JSON: {reason}"[:MAX_DETAIL])
+    return Malformed("invalid_json", f"The body is not JSON: {reason}"[:MAX_DETAIL])
 
 
 def _misshapen(error: msgspec.ValidationError, where: str) -> Invalid:
@@ -246,8 +246,8 @@ def _misshapen(error: msgspec.ValidationError, where: str) -> Invalid:
     if field := FIELD.search(detail):
         steps.append(field[1])
     pointer = "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
-    flaw = Flaw(pointer=pointer[:MAX_DETAIL], detail=detail[:MAX_DETAIL])
-    return Invalid("invalid_request", f"The {where} does not have the shape that is asked for.", errors=(flaw,))
+    field_error = FieldError(pointer=pointer[:MAX_DETAIL], detail=detail[:MAX_DETAIL])
+    return Invalid("invalid_request", f"The {where} does not have the required shape.", errors=(field_error,))
 
 
 def _has_nul(value: Any) -> bool:

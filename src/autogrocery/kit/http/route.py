@@ -1,4 +1,4 @@
-"""The nouns of HTTP: a route, what its action may know of a request, what it answers, and who may pass."""
+"""The types of the HTTP layer: a route, its request and its answer, and the guard that checks tokens."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from msgspec import Struct
 
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.http import reading
-from autogrocery.kit.security.rates import source_of
+from autogrocery.kit.security.rate_limit import rate_limit_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from autogrocery.kit.http.reading import Head
-    from autogrocery.kit.security.rates import Limit
+    from autogrocery.kit.http.reading import RequestHead
+    from autogrocery.kit.security.rate_limit import RateLimit
     from autogrocery.kit.security.tokens import Claims
 
-# Two ASGI extensions of our server: all of the body came with the head; the DNS names of the client's certificate.
+# Two ASGI extensions of our server: the whole body has been received; the DNS names of the client's certificate.
 WHOLE, PEER_NAMES = "body_is_here", "peer_names"
 NO_TOKEN = "A bearer token is missing."  # noqa: S105 - a sentence
 
 
 class Request(Struct):
-    """What an action may know of a request. `query` is the route's query Struct, or a dict of texts if it has none.
+    """A request as an action sees it. `query` is the route's query Struct, or a dict of texts if it has none.
 
-    `peer_names` are those of the client's certificate, None if the listener asks for none.
+    `peer_names` are the DNS names of the client's certificate, None if the listener requires none.
     """
 
     route: Route
     request_id: str
     client: str
-    head: Head
+    head: RequestHead
     headers: list[tuple[bytes, bytes]]
     params: dict[str, str]
     query: Any = None
@@ -44,12 +44,12 @@ class Request(Struct):
 
     @property
     def source(self) -> str:
-        """Whom the caller's address stands for, in limits."""
-        return source_of(self.client)
+        """The rate-limit key of the client's address."""
+        return rate_limit_key(self.client)
 
     @property
     def bearer(self) -> str | None:
-        """The bearer token as sent: unverified where the route is exempt."""
+        """The bearer token as sent; unverified on a route without auth."""
         return reading.bearer(self.head)
 
     @property
@@ -65,16 +65,17 @@ class Request(Struct):
         return self.claims
 
     def header(self, name: str) -> str | None:
-        """Any header by its lower-case name; None if it is missing or stands twice."""
+        """Return a header field by its lower-case name; None if it is missing or repeated."""
         wanted = name.encode("ascii")
         found = [value for key, value in self.headers if key == wanted]
         return found[0].decode("latin-1") if len(found) == 1 else None
 
 
 class Answer(Struct, frozen=True):
-    """An action's answer where a bare body does not say enough.
+    """An action's answer that is more than a body.
 
-    `status` 0 and `media` "" are the route's. `body` is encoded as JSON unless it is bytes; `stream` goes out as it comes.
+    `status` 0 and `media` "" mean those of the route. `body` is encoded as JSON unless it is bytes; the parts of
+    `stream` are sent as they come.
     """
 
     body: Any = None
@@ -87,10 +88,11 @@ class Answer(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """One row of a route table.
 
-    `action` takes the Request and returns an Answer, or a body. `body`, `query` and `answer` are types, `also` further
-    statuses of success. `check` sees the raw body before it is decoded. `errors` are "409 device_taken". `keyed` routes read
-    Idempotency-Key, `urgent` ones are answered under overload too, `takes_nul` ones see U+0000 in texts. One that `begins` work
-    which other requests go on with is refused first when the process falls behind: better fewer orders than none that ends.
+    `action` takes the Request and returns an Answer or a body. `body`, `query` and `answer` are types; `also` are
+    further statuses of success. `check` gets the raw body before it is decoded. `errors` are texts such as "409
+    device_taken". `keyed` routes read Idempotency-Key; `takes_nul` routes accept U+0000 in texts. Under overload
+    `urgent` routes are still answered, and `sheddable` ones, which start work that other requests continue, are refused
+    first: so fewer orders are started, and those that are can end.
     """
 
     method: str
@@ -107,22 +109,22 @@ class Route(Struct, frozen=True):
     errors: tuple[str, ...] = ()
     keyed: bool = False
     media: str = "application/json"
-    limit: Limit | None = None
+    limit: RateLimit | None = None
     check: Callable[[Request], None] | None = None
     urgent: bool = False
-    begins: bool = False
+    sheddable: bool = False
     takes_nul: bool = False
 
 
 class Guard(Struct, frozen=True, dict=True):
-    """Who may pass: every path below `prefixes`, known or not, needs a token that `verify` accepts, but those in `exempt`."""
+    """Requires a token that `verify` accepts for each path below `prefixes`, known or not, except those in `exempt`."""
 
     verify: Callable[[str], Claims]
     prefixes: tuple[str, ...] = ()
     exempt: frozenset[str] = frozenset()
 
     def covers(self, path: str) -> bool:
-        """Say whether a path needs a token whatever the route table says."""
+        """Return whether a path needs a token whatever the route table says."""
         return (path + "/").startswith(self._below) and path not in self.exempt
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Listeners: uvicorn without its signals, its access log and its name; its connections have bounds (http_connection.py)."""
+"""HTTP listeners: uvicorn without signal handlers, access log and server header, with the limits of `Connection`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from autogrocery.kit.http.connection import HEAD_DEADLINE_S, SEND_DEADLINE_S, Connection
-from autogrocery.kit.http.connection_limit import Crowd
+from autogrocery.kit.http.connection_limit import ConnectionLimit
 from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
@@ -38,25 +38,26 @@ async def serve_http(
     send_deadline_s: float = SEND_DEADLINE_S,
     identity: Identity | None = None,
 ) -> AsyncIterator[int]:
-    """Serve `app` while the context lasts; yields the bound port (0 asks for a free one).
+    """Serve `app` while the context lasts; yields the bound port (`port` 0 takes a free one).
 
-    Leaving stops accepting, ends streams, and waits DRAIN_S seconds for requests in work. `trusted_proxies` is a comma list
-    of addresses and networks whose X-Forwarded-For is believed. Beyond `max_connections` the one that has waited longest
-    for a request is ended; if all are at work, the new one is. With `identity` over mutual TLS: each client shows a certificate
-    of the CA, whose names are in `Request.peer_names`. Raises StartError naming `setting` if the address can't be had.
+    Leaving the context stops accepting, ends streams, and waits up to DRAIN_S seconds for requests in flight.
+    `trusted_proxies` is a comma list of addresses and networks whose X-Forwarded-For is trusted. Beyond
+    `max_connections` the longest idle connection is closed, or the new one if all are busy. With `identity` it uses
+    mutual TLS: each client shows a certificate of the CA, whose names are in `Request.peer_names`. Raises StartError
+    naming `setting` if the address can't be used.
     """
     connection = partial(
         Connection,
         head_deadline_s=head_deadline_s,
         send_deadline_s=send_deadline_s,
-        crowd=Crowd(max_connections),
-        no_room=app.no_room,
+        limit=ConnectionLimit(max_connections),
+        refusal_reason=app.refusal_reason,
     )
     listener = _bind(host, port, setting)
     config = uvicorn.Config(
         app,
         loop="none",
-        http=connection,  # type: ignore[arg-type]  # only called
+        http=connection,  # type: ignore[arg-type]  # uvicorn only calls it
         ws="none",
         lifespan="off",
         log_config=None,

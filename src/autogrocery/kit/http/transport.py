@@ -1,4 +1,4 @@
-"""A transport for answers: few packets, and no client that keeps them waiting for ever."""
+"""A transport for responses that sends few packets and does not wait for ever for a client to read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-LINGER_S = 1.0  # for a client that is still sending to notice that it is answered
+LINGER_S = 1.0  # for a client that is still sending to read its response
 
 
-class Corked:
-    """A transport whose writes of one turn of the loop leave together: an answer's head and body in one packet.
+class CoalescingTransport:
+    """A transport that joins the writes of one event-loop iteration: a response's head and body leave in one packet.
 
-    `interrupts()` says whether closing now would interrupt the client. What it sends to a closed socket resets the
-    connection, and the reset may erase the answer before it is read (RFC 9112 §9.6): such a client is read on for LINGER_S.
+    `interrupts()` returns whether the client is still sending. Bytes that reach a closed socket reset the connection,
+    and the reset may discard the response before it is read (RFC 9112 §9.6): so such a client is read for LINGER_S
+    seconds more.
     """
 
     def __init__(
@@ -34,14 +35,14 @@ class Corked:
         self._closed = False
 
     def write(self, data: bytes) -> None:
-        """Write at the end of this turn."""
+        """Write at the end of this event-loop iteration."""
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
 
     def close(self) -> None:
-        """Write what is left, then close; a client that does not take it in time is cut off."""
-        if self._closed:  # a TLS transport of asyncio that is closed twice can't even be asked any more
+        """Write the buffered parts, then close; abort if the client does not read them within the send deadline."""
+        if self._closed:  # a TLS transport of asyncio fails on every call once it is closed twice
             return
         self._flush()
         self._closed = True

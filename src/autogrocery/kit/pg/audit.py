@@ -1,7 +1,7 @@
-"""Invariants as SQL: a file of queries, each of which returns what violates it.
+"""Invariants as SQL: a file of queries, each of which returns the rows that violate one invariant.
 
 Each query stands below a line `-- invariant: name — sentence` and ends at the next such line; any row it returns is a
-violation. The file can be read, and each query run, on its own.
+violation. Each query can be run by hand.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ HEADING = re.compile(r"^-- invariant: (?P<name>[a-z0-9_]+) — (?P<sentence>.+)$
 EXAMPLES = 5
 
 
-class Query(Struct, frozen=True):
-    """One invariant as it stands in the file."""
+class InvariantQuery(Struct, frozen=True):
+    """One invariant of the file and the query that finds its violations."""
 
     name: str
     sentence: str
     sql: str
 
 
-class Invariant(Struct, frozen=True):
-    """One invariant as the database stands: the number of violations and up to five of them, as JSON objects."""
+class InvariantResult(Struct, frozen=True):
+    """The result of one invariant: the number of violations and up to EXAMPLES of them, as JSON objects."""
 
     name: str
     sentence: str
@@ -36,13 +36,13 @@ class Invariant(Struct, frozen=True):
     examples: tuple[str, ...]
 
 
-def queries(package: str, file: str = "audit.sql") -> list[Query]:
-    """Return the invariants of a file in `package`; raises ValueError if there is none, or a name stands twice."""
+def queries(package: str, file: str = "audit.sql") -> list[InvariantQuery]:
+    """Return the invariants of a file in `package`; raises ValueError if there is none, or if a name is repeated."""
     text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
     found = list(HEADING.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
     listed = [
-        Query(match["name"], match["sentence"], text[match.end() : end].strip().rstrip(";"))
+        InvariantQuery(match["name"], match["sentence"], text[match.end() : end].strip().rstrip(";"))
         for match, end in zip(found, ends, strict=True)
     ]
     if not listed or len({query.name for query in listed}) != len(listed):
@@ -50,16 +50,16 @@ def queries(package: str, file: str = "audit.sql") -> list[Query]:
     return listed
 
 
-async def violations(db: Db, package: str, file: str = "audit.sql") -> list[Invariant]:
-    """Run every query of the file, in order; each sees the database as it is when its turn comes."""
+async def violations(db: Db, package: str, file: str = "audit.sql") -> list[InvariantResult]:
+    """Run every query of the file, in order, each in a snapshot of its own, and return the results."""
     return [await _run(db, query) for query in queries(package, file)]
 
 
-async def _run(db: Db, query: Query) -> Invariant:
+async def _run(db: Db, query: InvariantQuery) -> InvariantResult:
     rows = await db.rows(
         f"-- audit.{query.name}\nWITH violating AS (\n{query.sql}\n)\n"
         "SELECT row_to_json(violating)::text AS example, count(*) OVER () AS violations FROM violating"
         f" LIMIT {EXAMPLES}"
     )
     count = rows[0]["violations"] if rows else 0
-    return Invariant(query.name, query.sentence, count, tuple(row["example"] for row in rows))
+    return InvariantResult(query.name, query.sentence, count, tuple(row["example"] for row in rows))

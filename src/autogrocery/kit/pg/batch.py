@@ -1,7 +1,8 @@
-"""One statement for what many callers want: each brings a row, all leave together in one commit, each has its own outcome.
+"""One statement for the rows of many callers: one execution and one commit for all, an outcome for each.
 
-The lanes have connections of their own, on which the planner has one way only: primary keys. A statement prepared while its
-tables are empty would else keep a plan for empty tables, three to fourteen times slower later.
+Batched statements have connections of their own, whose planner settings leave one plan: the one by primary keys. A
+statement prepared while its tables are empty would otherwise keep the plan for empty tables, 3 to 14 times slower
+later.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from msgspec import Struct
 
-from autogrocery.kit.pg.batcher import Lane
+from autogrocery.kit.pg.batcher import Batcher
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -28,7 +29,7 @@ PLANNER = {
     "jit": "off",
 }
 
-# The server says itself that the statement had no effect, because of some row of the batch: each row is tried alone.
+# The server reports that the statement had no effect, because of some row of the batch: then each row is tried alone.
 ROLLED_BACK = (
     asyncpg.exceptions.IntegrityConstraintViolationError,
     asyncpg.exceptions.DataError,
@@ -38,14 +39,14 @@ ROLLED_BACK = (
 )
 
 
-class Many(Struct, frozen=True):
-    """A statement whose parameters are columns: first those of the row, then those of each list below it.
+class BatchStatement(Struct, frozen=True):
+    """A statement that takes many items: each parameter is an array, one column of the items' rows or of their lists.
 
-    `widths` counts the columns of the row and of each list. `key` is the column of the row that names the item; each row of
-    the answer names it in its first column.
+    `widths` is the number of columns of an item's row, then of each of its lists. `key` is the index of the column that
+    identifies the item; the first column of each result row repeats it.
 
-    `alone`, if given, is the same statement for one item, and may wait for locks: it is run for each item that has no row in
-    the answer, so that a row which somebody holds keeps nobody else waiting.
+    `alone`, if given, is the same statement for one item and may wait for locks: it runs for each item that has no
+    result row, so that an item whose rows are locked by another transaction does not delay the rest of the batch.
     """
 
     sql: str
@@ -54,7 +55,7 @@ class Many(Struct, frozen=True):
     alone: str = ""
 
     def columns(self, items: Sequence[Item]) -> list[list[Any]]:
-        """Turn items into one array for each parameter."""
+        """Return one array for each parameter, from the items."""
         tables: list[list[Sequence[Any]]] = [[item[0] for item in items]]
         tables += [[row for item in items for row in item[at]] for at in range(1, len(self.widths))]
         columns: list[list[Any]] = []
@@ -63,31 +64,31 @@ class Many(Struct, frozen=True):
         return columns
 
 
-Item = tuple[Any, ...]  # the row, then a list of rows for each further width
+Item = tuple[Any, ...]  # the item's row, then one list of rows for each further width
 
 
 def text_array(texts: Iterable[str]) -> str:
-    """Return some texts, one at least, as PostgreSQL writes an array: a column of such is how each item brings a list in its row."""
+    """Return one or more texts as a PostgreSQL array literal: so an item's row carries a list in one column."""
     return '{"' + '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts) + '"}'
 
 
-class LeftBehindError(Exception):
-    """Nothing was done for this item; try it alone."""
+class NotInBatchError(Exception):
+    """The batch had no effect for this item: run its statement alone."""
 
 
-def lane_of(many: Many, name: str, run: Run) -> Lane[Item, Sequence[Row]]:
-    """Return the lane of a statement; `run(sql, *columns)` gives the rows of one execution."""
+def batcher_for(statement: BatchStatement, name: str, run: Run) -> Batcher[Item, Sequence[Row]]:
+    """Return the batcher of a statement; `run(sql, *columns)` executes it once and returns the rows."""
 
     async def flush(items: Sequence[Item]) -> Sequence[list[Row] | Exception]:
         try:
-            rows = await run(many.sql, *many.columns(items))
+            rows = await run(statement.sql, *statement.columns(items))
         except Exception as error:
             if len(items) == 1 or not isinstance(error.__cause__ or error, ROLLED_BACK):
                 raise
-            return [LeftBehindError() for _ in items]
-        found: dict[Any, list[Row]] = {item[0][many.key]: [] for item in items}
+            return [NotInBatchError() for _ in items]
+        found: dict[Any, list[Row]] = {item[0][statement.key]: [] for item in items}
         for row in rows:
             found[row[0]].append(row)
-        return [LeftBehindError() if many.alone and not own else own for own in found.values()]
+        return [NotInBatchError() if statement.alone and not own else own for own in found.values()]
 
-    return Lane(name, flush, key=lambda item: item[0][many.key], late_code="database_unavailable")
+    return Batcher(name, flush, key=lambda item: item[0][statement.key], late_code="database_unavailable")

@@ -1,4 +1,4 @@
-"""Reaching PostgreSQL: the servers of a DSN, a pool of connections to the one that answers, and what counts as trouble."""
+"""Connecting to PostgreSQL: the servers of a DSN, a pool of connections, and the errors that count as transient."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 IDLE_CONNECTION_S = 300.0
 
-# What may be gone tomorrow: lost or refused connections, a server that starts or stops, timeouts, lost races.
-PASSING = (
+# Errors after which the same call may succeed: lost or refused connections, a server that starts or stops, timeouts,
+# serialization failures and lock timeouts.
+TRANSIENT_ERRORS = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
@@ -32,9 +33,9 @@ PASSING = (
 
 
 class Servers:
-    """The servers that a DSN names, tried one at a time: first the one that answered last.
+    """The servers that a DSN names, tried one at a time, beginning with the one that answered last.
 
-    The driver waits for its first host as long as it waits at all, so a primary that falls silent would hide its successor.
+    Given them all, asyncpg spends its whole timeout on the first host, so a silent primary would hide its successor.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -43,14 +44,14 @@ class Servers:
         self._dsns = deque(urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(","))
 
     async def connect(self, *_dsn: Any, **named: Any) -> Any:
-        """Connect to the first that suits; each has its share of the timeout. Raises what the last one said."""
+        """Connect to the first server that answers within its share of the timeout; raises the last one's error."""
         named["timeout"] /= len(self._dsns)
         for left in reversed(range(len(self._dsns))):
             dsn = self._dsns[0]
-            self._dsns.rotate(-1)  # however this ends, by a caller's impatience too, the next attempt begins elsewhere
+            self._dsns.rotate(-1)  # even if the caller cancels this attempt, the next one begins with another server
             try:
                 connection = await asyncpg.connect(dsn, **named)
-            except PASSING:
+            except TRANSIENT_ERRORS:
                 if not left:
                     raise
                 continue
@@ -61,14 +62,14 @@ class Servers:
 
 
 async def _keep_session(_connection: Any) -> None:
-    """Skip the driver's reset, a round trip each time: we set nothing in a session, and `transaction` rolls back its own."""
+    """Skip asyncpg's reset, a round trip at each release: sessions keep no changed settings and no open transaction."""
 
 
 @asynccontextmanager
 async def open_pool(
     dsn: str, size: int, statement_cache_size: int, settings: Mapping[str, str]
 ) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
-    """Open a pool of at most `size` connections with these server settings; raises one of PASSING, or ValueError."""
+    """Open a pool of at most `size` connections with these settings; raises one of TRANSIENT_ERRORS, or ValueError."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -86,5 +87,5 @@ async def open_pool(
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await pool.close()
-        except PASSING:
+        except TRANSIENT_ERRORS:
             pool.terminate()

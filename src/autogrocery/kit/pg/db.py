@@ -1,8 +1,8 @@
-"""PostgreSQL through asyncpg: a pool whose waits are bounded and whose trouble has one name.
+"""PostgreSQL through asyncpg: a pool with bounded waits, whose every transient error is `Unavailable`.
 
-One verb call is one statement and one commit, never under a timeout or cancellation of ours: a commit whose answer is lost
-is unknown, so `Unavailable` says "ask again", not "nothing happened". `statement_timeout` bounds the statement itself. A
-server that then gives no answer for SILENCE_S seconds is taken for lost, and the connection ended; what it did is unknown.
+One call is one statement and one commit, without a timeout of ours around it: the outcome of a commit whose answer is
+lost is unknown, so `Unavailable` means "ask again", not "nothing happened". The server's `statement_timeout` bounds the
+statement. If no answer came ANSWER_GRACE_S seconds after that, the connection is terminated; the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -14,28 +14,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.pg.batch import PLANNER, LeftBehindError, lane_of
-from autogrocery.kit.pg.connect import CONNECT_TIMEOUT_S, PASSING, open_pool
-from autogrocery.kit.pg.recent import Recent
+from autogrocery.kit.pg.batch import PLANNER, NotInBatchError, batcher_for
+from autogrocery.kit.pg.connect import CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, open_pool
 from autogrocery.kit.process import faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from autogrocery.kit.pg.batch import Item, Many
-    from autogrocery.kit.pg.batcher import Lane
+    from autogrocery.kit.pg.batch import BatchStatement, Item
+    from autogrocery.kit.pg.batcher import Batcher
 
 T = TypeVar("T")
 Row = asyncpg.Record
-ACQUIRE_TIMEOUT_S = 0.25  # for a connection that others have
-OPEN_TIMEOUT_S = 1.0  # for one that must be opened first: after a restart of the server all of them
+ACQUIRE_TIMEOUT_S = 0.25  # while all connections are in use
+OPEN_TIMEOUT_S = 1.0  # if a connection must be opened first, as all must after the server restarted
 STATEMENT_TIMEOUT_MS = 1_000
 LOCK_TIMEOUT_MS = 500
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
-BATCH_TIMEOUT_S = 3.0  # after which a statement for many counts as unanswered, so that the next is not kept waiting
+BATCH_TIMEOUT_S = 3.0  # after which a batch counts as unanswered, so that the next one is not delayed
 RETRY_AFTER_S = 1.0
-# Beyond statement_timeout: a network that swallows answers would keep a connection, and its caller, for ever.
-SILENCE_S = 9.0
+# Beyond statement_timeout: without it a network that drops packets would keep a connection and its caller for ever.
+ANSWER_GRACE_S = 9.0
 
 
 def _unavailable(error: BaseException) -> Unavailable:
@@ -45,37 +44,37 @@ def _unavailable(error: BaseException) -> Unavailable:
 
 
 def point_of(sql: str) -> str:
-    """Return the fault point of a statement: what stands in the comment of its first line, `-- orders.add`."""
+    """Return the fault point of a statement: the comment in its first line, `-- orders.add`; "pg" if there is none."""
     first = sql.lstrip().split("\n", 1)[0]
     return first.removeprefix("--").strip() if first.startswith("--") else "pg"
 
 
-class Statements:
-    """The verbs, on one connection."""
+class DbConnection:
+    """One connection of the pool and the calls that run a statement on it."""
 
     def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[Row], answer_within_s: float) -> None:
         self._connection = connection
         self._answer_within_s = answer_within_s
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
-        """All rows of one statement."""
+        """Run one statement and return its rows."""
         return await self._through(sql, lambda: self._connection.fetch(sql, *args))
 
     async def row(self, sql: str, *args: Any) -> Row | None:
-        """First row of one statement, or None."""
+        """Run one statement and return its first row, or None."""
         found = await self.rows(sql, *args)
         return found[0] if found else None
 
     async def run(self, sql: str, *args: Any) -> int:
-        """Number of rows that one statement changed."""
+        """Run one statement and return the number of rows that it changed."""
         tag = await self._through(sql, lambda: self._connection.execute(sql, *args))
         return int(tag.rpartition(" ")[2])
 
-    async def together(
-        self, many: Many, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
+    async def run_batched(
+        self, statement: BatchStatement, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
     ) -> Sequence[Row]:
-        """The rows for one item of a statement that takes many, here alone; `point` is the item's own fault point."""
-        sql, columns = many.alone or many.sql, many.columns([(row, *lists)])
+        """Run a batch statement for one item, alone, and return its rows; `point` is the item's own fault point."""
+        sql, columns = statement.alone or statement.sql, statement.columns([(row, *lists)])
         return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *columns))
 
     @asynccontextmanager
@@ -85,118 +84,120 @@ class Statements:
         try:
             yield
         except BaseException:
-            with suppress(Unavailable):  # the server rolls back what a lost connection left
+            with suppress(Unavailable):  # if the connection is lost, the server rolls back itself
                 await self._through("-- pg.rollback", transaction.rollback)
             raise
         await self._through("-- pg.commit", transaction.commit)
 
     async def _through(self, sql: str, call: Callable[[], Awaitable[T]]) -> T:
-        watch = asyncio.get_running_loop().call_later(self._answer_within_s, self._connection.terminate)
+        deadline = asyncio.get_running_loop().call_later(self._answer_within_s, self._connection.terminate)
         try:
-            return await faults.through(point_of(sql) if faults.counting() else "", call)
-        except PASSING as error:
+            return await faults.through(point_of(sql) if faults.active() else "", call)
+        except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
         except asyncio.CancelledError:
-            self._connection.terminate()  # whoever gave up does not wait until the server has done so too
+            self._connection.terminate()  # a cancelled caller does not wait for the server to cancel the statement
             raise
         finally:
-            watch.cancel()
+            deadline.cancel()
 
 
 class Db:
-    """A pool with the same verbs; each call takes a connection for one statement.
+    """A pool with the calls of `DbConnection`; each takes a connection for one statement."""
 
-    `recent` is a bounded memory of what this process wrote or read, for the modules that own the rows.
-    """
-
-    def __init__(self, pool: asyncpg.Pool[Row], shared: asyncpg.Pool[Row], answer_within_s: float) -> None:
-        """Read and write through `pool`; the statements that take many have the connections of `shared`."""
-        self.recent: Recent[Any] = Recent()
+    def __init__(
+        self, pool: asyncpg.Pool[Row], batch_pool: asyncpg.Pool[Row], answer_within_s: float, *, batches: bool = True
+    ) -> None:
+        """Run statements on connections of `pool`, batch statements on those of `batch_pool`, or each alone."""
         self._pool = pool
-        self._shared = shared
+        self._batch_pool = batch_pool
         self._answer_within_s = answer_within_s
-        self._lanes: dict[str, Lane[Item, Sequence[Row]]] = {}
+        self._batches = batches
+        self._batchers: dict[str, Batcher[Item, Sequence[Row]]] = {}
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
-        """All rows of one statement."""
+        """Run one statement and return its rows."""
         async with self.connection() as connection:
             return await connection.rows(sql, *args)
 
     async def row(self, sql: str, *args: Any) -> Row | None:
-        """First row of one statement, or None."""
+        """Run one statement and return its first row, or None."""
         async with self.connection() as connection:
             return await connection.row(sql, *args)
 
     async def run(self, sql: str, *args: Any) -> int:
-        """Number of rows that one statement changed."""
+        """Run one statement and return the number of rows that it changed."""
         async with self.connection() as connection:
             return await connection.run(sql, *args)
 
-    async def together(
-        self, many: Many, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
+    async def run_batched(
+        self, statement: BatchStatement, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
     ) -> Sequence[Row]:
-        """The rows for one item of a statement that takes many: it leaves with what others ask at the same time.
+        """Run a batch statement for one item, together with the items of concurrent callers; returns its rows.
 
-        Its effect is committed when this returns. One that the batch left behind, or failed for, is tried alone.
+        Its effect is committed when this returns. An item for which the batch had no effect is run alone.
+        `point` is the item's own fault point.
         """
         item = (row, *lists)
-        lane = self._lanes.get(many.sql) or self._open_lane(many)
+        if not self._batches:
+            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+        batcher = self._batchers.get(statement.sql) or self._open_batcher(statement)
         try:
-            return await faults.through(point, lambda: lane.ask(item))
-        except LeftBehindError:
-            return await self.rows(many.alone or many.sql, *many.columns([item]))
-        except PASSING as error:
+            return await faults.through(point, lambda: batcher.submit(item))
+        except NotInBatchError:
+            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+        except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
 
-    def _open_lane(self, many: Many) -> Lane[Item, Sequence[Row]]:
+    def _open_batcher(self, statement: BatchStatement) -> Batcher[Item, Sequence[Row]]:
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
             try:
                 async with (
                     asyncio.timeout(BATCH_TIMEOUT_S),
-                    self._taken_from(self._shared, OPEN_TIMEOUT_S) as connection,
+                    self._acquired(self._batch_pool, OPEN_TIMEOUT_S) as connection,
                 ):
                     return await connection.rows(sql, *columns)
             except TimeoutError as error:
                 raise _unavailable(error) from error
 
-        lane = self._lanes[many.sql] = lane_of(many, point_of(many.sql), run)
-        return lane
+        batcher = self._batchers[statement.sql] = batcher_for(statement, point_of(statement.sql), run)
+        return batcher
 
-    async def settle(self) -> None:
-        """Wait until all that was asked together is answered, at most CONNECT_TIMEOUT_S seconds."""
+    async def drain(self) -> None:
+        """Wait until every batched item has its outcome, at most CONNECT_TIMEOUT_S seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                for lane in self._lanes.values():
-                    await lane.close()
+                for batcher in self._batchers.values():
+                    await batcher.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Statements]:
-        """One connection for several statements, each its own commit; raises Unavailable if none is free in time."""
-        async with self._taken_from(self._pool, ACQUIRE_TIMEOUT_S) as connection:
+    async def connection(self) -> AsyncIterator[DbConnection]:
+        """Yield one connection for several statements, each its own commit; Unavailable if none is free in time."""
+        async with self._acquired(self._pool, ACQUIRE_TIMEOUT_S) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _taken_from(self, pool: asyncpg.Pool[Row], patience_s: float) -> AsyncIterator[Statements]:
+    async def _acquired(self, pool: asyncpg.Pool[Row], timeout_s: float) -> AsyncIterator[DbConnection]:
         must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
-            taken = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else patience_s)
-        except PASSING as error:
+            connection = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else timeout_s)
+        except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
         try:
-            yield Statements(taken, self._answer_within_s)
+            yield DbConnection(connection, self._answer_within_s)
         finally:
-            await _give_back(pool, taken)
+            await _release(pool, connection)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Statements]:
-        """One transaction; never hold it across a call to a peer. A failed commit raises Unavailable: unknown."""
+    async def transaction(self) -> AsyncIterator[DbConnection]:
+        """Yield one transaction; never hold it across a call to a peer. Unavailable at its end: outcome unknown."""
         async with self.connection() as connection, connection._transaction():  # noqa: SLF001 - two halves of one file
             yield connection
 
 
-async def _give_back(pool: asyncpg.Pool[Row], taken: Any) -> None:
-    with suppress(*PASSING):  # a broken connection is dropped by the pool
-        await asyncio.shield(pool.release(taken, timeout=CONNECT_TIMEOUT_S))
+async def _release(pool: asyncpg.Pool[Row], connection: Any) -> None:
+    with suppress(*TRANSIENT_ERRORS):  # the pool drops a broken connection
+        await asyncio.shield(pool.release(connection, timeout=CONNECT_TIMEOUT_S))
 
 
 @asynccontextmanager
@@ -205,14 +206,18 @@ async def open_db(
     *,
     application: str,
     max_size: int = 10,
-    lanes: int = 2,
+    batch_connections: int = 2,
     statement_cache_size: int = 256,
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
-    silence_s: float = SILENCE_S,
+    answer_grace_s: float = ANSWER_GRACE_S,
+    batches: bool = True,
 ) -> AsyncIterator[Db]:
-    """Open a pool on `dsn`; raises Unavailable if the server can't be reached within CONNECT_TIMEOUT_S.
+    """Open a pool on `dsn`; raises Unavailable if no server can be reached within CONNECT_TIMEOUT_S seconds.
 
-    Statements that take many have up to `lanes` connections beside the `max_size` others. A connection that is silent for `silence_s` beyond the statement's own timeout is ended. `statement_cache_size` 0 suits a transaction pooler before PgBouncer 1.21.
+    Batch statements have up to `batch_connections` connections beside the `max_size` others. A connection whose
+    statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Behind a transaction
+    pooler older than PgBouncer 1.21 `statement_cache_size` must be 0. Without `batches` each item of a batch
+    statement is run alone.
     """
     settings = {
         "application_name": application,
@@ -224,11 +229,13 @@ async def open_db(
     async with AsyncExitStack() as stack:
         try:
             pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
-            shared = await stack.enter_async_context(open_pool(dsn, lanes, statement_cache_size, settings | PLANNER))
-        except (*PASSING, ValueError) as error:
+            batch_pool = await stack.enter_async_context(
+                open_pool(dsn, batch_connections, statement_cache_size, settings | PLANNER)
+            )
+        except (*TRANSIENT_ERRORS, ValueError) as error:
             raise _unavailable(error) from error
-        db = Db(pool, shared, statement_timeout_ms / 1_000 + silence_s)
+        db = Db(pool, batch_pool, statement_timeout_ms / 1_000 + answer_grace_s, batches=batches)
         try:
             yield db
         finally:
-            await db.settle()
+            await db.drain()

@@ -1,7 +1,8 @@
-"""Numbered SQL files, each applied once, in order, under a lock that is polled.
+"""Migrations: numbered SQL files, each applied once, in order, under an advisory lock that is polled.
 
-Polled, because a session that blocks in pg_advisory_lock holds a snapshot and so deadlocks with CREATE INDEX CONCURRENTLY.
-A file that changed after it was applied is refused: migrations are never edited, only followed by another.
+Polled, because a session that blocks in pg_advisory_lock holds a snapshot and so deadlocks with CREATE INDEX
+CONCURRENTLY. A file that changed after it was applied is refused: a migration is never edited, only followed by
+another.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 LOCK_KEY = 0x6175746F67726F63  # "autogroc"
 LOCK_POLL_S = 0.2
-LOCK_PATIENCE_S = 30.0
+LOCK_WAIT_S = 30.0
 LOCK_TIMEOUT_MS = 4_000
 STATEMENT_TIMEOUT_MS = 5_000
 CONNECT_TIMEOUT_S = 5.0
@@ -30,11 +31,11 @@ NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
 class MigrationError(Exception):
-    """The database is not where the files say; the message tells the operator what differs."""
+    """The database can't be reached or does not match the files; the message tells the operator what differs."""
 
 
 class Migration(Struct, frozen=True):
-    """One file: its number, its name and the SHA-256 of its bytes."""
+    """One file: its number, its name, its text and the SHA-256 of its bytes."""
 
     number: int
     name: str
@@ -42,7 +43,7 @@ class Migration(Struct, frozen=True):
     sha256: str
 
 
-class Standing(Struct, frozen=True):
+class MigrationStatus(Struct, frozen=True):
     """A migration and whether the database has it."""
 
     name: str
@@ -50,7 +51,7 @@ class Standing(Struct, frozen=True):
 
 
 def files(package: str) -> list[Migration]:
-    """Return the migrations that lie in `package`, by number; raises MigrationError on a gap or a stray name."""
+    """Return the migrations in `package`, by number; raises MigrationError on a gap or a name of another form."""
     found: list[Migration] = []
     for entry in sorted(resources.files(package).iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".sql"):
@@ -63,20 +64,20 @@ def files(package: str) -> list[Migration]:
     return found
 
 
-async def status(dsn: str, package: str, schema: str) -> list[Standing]:
-    """Return every migration of `package` and whether `schema` has it; raises MigrationError on drift."""
+async def status(dsn: str, package: str, schema: str) -> list[MigrationStatus]:
+    """Return every migration of `package` and whether `schema` has it; raises MigrationError if the two differ."""
     connection = await _connect(dsn)
     try:
         done = await _applied(connection, schema)
     finally:
         await connection.close()
-    return [Standing(migration.name, migration.number in done) for migration in _checked(files(package), done)]
+    return [MigrationStatus(migration.name, migration.number in done) for migration in _checked(files(package), done)]
 
 
 async def migrate(dsn: str, package: str, schema: str) -> list[str]:
-    """Apply what `schema` lacks, each file in a transaction of its own, and return the names; safe to run twice at once.
+    """Apply the files that `schema` lacks, each in a transaction of its own, and return their names.
 
-    A file whose first line is `-- no-transaction` runs statement by statement outside one.
+    Two concurrent runs are safe. A file that begins with `-- no-transaction` runs statement by statement, outside one.
     """
     connection = await _connect(dsn)
     try:
@@ -90,16 +91,16 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
             " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         done = await _applied(connection, schema)
-        fresh = [migration for migration in _checked(files(package), done) if migration.number not in done]
-        for migration in fresh:
+        missing = [migration for migration in _checked(files(package), done) if migration.number not in done]
+        for migration in missing:
             await _apply(connection, schema, migration)
     finally:
-        await connection.close()  # and with it goes the lock
-    return [migration.name for migration in fresh]
+        await connection.close()  # this releases the lock
+    return [migration.name for migration in missing]
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """Connect; raises MigrationError with a sentence that does not hold the address, for that holds a password."""
+    """Connect; raises MigrationError with a message without the DSN, which contains a password."""
     try:
         connection: asyncpg.Connection[asyncpg.Record] = await Servers(dsn).connect(timeout=CONNECT_TIMEOUT_S)
     except ValueError:
@@ -121,7 +122,7 @@ def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:
 
 
 async def _lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    async with asyncio.timeout(LOCK_PATIENCE_S):
+    async with asyncio.timeout(LOCK_WAIT_S):
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOCK_POLL_S)
 
@@ -135,14 +136,14 @@ async def _applied(connection: asyncpg.Connection[asyncpg.Record], schema: str) 
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], schema: str, migration: Migration) -> None:
-    note = f"INSERT INTO {schema}.schema_migrations (number, name, sha256) VALUES ($1, $2, $3)"  # noqa: S608
-    facts = (migration.number, migration.name, migration.sha256)
+    record = f"INSERT INTO {schema}.schema_migrations (number, name, sha256) VALUES ($1, $2, $3)"  # noqa: S608
+    values = (migration.number, migration.name, migration.sha256)
     if migration.sql.startswith("-- no-transaction"):
         await connection.execute("SET statement_timeout = 0")
         for statement in filter(None, (part.strip() for part in migration.sql.split(";\n"))):
             await connection.execute(statement)
-        await connection.execute(note, *facts)
+        await connection.execute(record, *values)
         return
     async with connection.transaction():
         await connection.execute(migration.sql)
-        await connection.execute(note, *facts)
+        await connection.execute(record, *values)

@@ -1,20 +1,21 @@
-"""The outbox relay: rows written beside a change, delivered afterwards, at least once, each on its own.
+"""The outbox relay: rows written in the transaction of a change are delivered after it, each at least once.
 
-A table used here has: key columns, `attempts int`, `next_attempt_at timestamptz`, `done_at timestamptz`, `dead_at timestamptz`,
-`last_error text`. Rows are claimed by a lease (next_attempt_at is moved on) with SKIP LOCKED and never by "id > last":
-a transaction that commits late would be skipped for ever.
+An outbox table has key columns, `attempts int`, `next_attempt_at timestamptz`, `done_at timestamptz`, `dead_at
+timestamptz`, `last_error text` and, if deliveries are given up by age, `created_at timestamptz`. Rows are claimed by a
+lease (next_attempt_at is moved on) with SKIP LOCKED and never by "id > last", which would skip a row for ever if its
+transaction commits late.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
+from autogrocery.kit.backoff import equal_jitter_s
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
-from autogrocery.kit.pg.batch import Many
+from autogrocery.kit.pg.batch import BatchStatement
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 LEASE_S = 30.0
 BATCH = 64
 AT_ONCE = 8
-FIRST_BACKOFF_S = 0.25
+FIRST_BACKOFF_S = 0.5
 DELIVERIES = Counter("outbox_deliveries", "Attempts at rows of an outbox, by what came of them", ["outbox", "result"])
 
 
 class NotBefore(Unavailable):
-    """Later, and not before `retry_after_s` seconds from now: the other side, or the time of day, says so."""
+    """Retry, but not earlier than `retry_after_s` seconds from now: the receiver or the quiet hours ask for it."""
 
 
 class Outbox:
-    """One outbox table and the verb that delivers a row of it."""
+    """One outbox table and the function that delivers a row of it."""
 
     def __init__(
         self,
@@ -50,12 +51,15 @@ class Outbox:
         types: Sequence[str] = ("uuid",),
         lease_s: float = LEASE_S,
     ) -> None:
-        """Deliver rows of `table`, named by `key` of `types`; a temporary failure is retried until `give_up_after_s` (None: for ever).
+        """Deliver the rows of `table`, whose primary key is the columns `key` of the SQL types `types`.
 
-        `deliver` returns None, or a word that says why there was nothing to deliver, which is kept in `last_error`. It raises
-        Refused for "never", Unavailable or InDoubt for "later", NotBefore for "not before"; `at_once` of a batch are under way together.
-        Those delivered at the same time are settled in one statement. A process that dies leaves its `batch` rows to the
-        others after `lease_s` seconds, so that must be more than the batch can take.
+        `deliver` returns None, or the reason why there was nothing to deliver, which is kept in `last_error`. It raises
+        Refused to give up, Unavailable or InDoubt to retry, NotBefore to retry not earlier than at a time. Retries wait
+        from half a second up to `cap_s` seconds, and end when the row is `give_up_after_s` seconds old (None: never).
+
+        `relay` claims up to `batch` rows and delivers `at_once` of them concurrently; rows delivered at the same time
+        are marked done in one statement. If the process dies, its rows are claimed again after `lease_s` seconds, which
+        must be longer than the delivery of one batch.
         """
         self._db = db
         self._deliver = deliver
@@ -80,7 +84,9 @@ class Outbox:
         after = len(self._key)
         self._name = name
         self._settled_at = f"{name}.settle"
-        self._settle = Many(_settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key) + 1,))
+        self._settle = BatchStatement(
+            _settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key) + 1,)
+        )
         self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
         self._defer = (
             f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
@@ -88,7 +94,7 @@ class Outbox:
         )
 
     async def relay(self) -> bool:
-        """Deliver one batch; True if there may be more."""
+        """Deliver one batch of due rows; returns True if there may be more."""
         due = await self._db.rows(self._claim, self._batch, self._lease_s)
         room = asyncio.Semaphore(self._at_once)
 
@@ -109,18 +115,18 @@ class Outbox:
             if self._give_up_after_s is not None and await self._too_old(row):
                 await self._give_up(key, "gave_up")
                 return
-            backoff_s = min(self._cap_s, FIRST_BACKOFF_S * 2 ** min(row["attempts"], 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+            backoff_s = equal_jitter_s(row["attempts"], FIRST_BACKOFF_S, self._cap_s)
             if isinstance(trouble, NotBefore):
                 backoff_s += trouble.retry_after_s
             self._count("deferred")
             await self._db.run(self._defer, *key, str(trouble), backoff_s)
         else:
             self._count("needless" if needless else "delivered")
-            await self._db.together(self._settle, self._settled_at, (*key, needless))
+            await self._db.run_batched(self._settle, self._settled_at, (*key, needless))
 
     async def _give_up(self, key: Sequence[object], code: str) -> None:
         self._count("buried")
-        log.error("delivery_buried", outbox=self._name, key=[str(part) for part in key], code=code)
+        log.error("delivery_dead_lettered", outbox=self._name, key=[str(part) for part in key], code=code)
         await self._db.run(self._bury, *key, code)
 
     def _count(self, result: str) -> None:
@@ -134,7 +140,7 @@ class Outbox:
 
 
 def _settle(table: str, name: str, types: Mapping[str, str]) -> str:
-    """Return the statement that settles many rows, locked in the order of their keys: others may settle them too."""
+    """Return the statement that marks many rows done; it locks them in the order of their keys, against deadlocks."""
     columns = ", ".join([*types, "note"])
     arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate([*types.values(), "text"], start=1))
     match = " AND ".join(f"o.{column} = d.{column}" for column in types)
@@ -144,5 +150,6 @@ def _settle(table: str, name: str, types: Mapping[str, str]) -> str:
       SELECT {", ".join(f"o.{column}" for column in types)}, d.note
         FROM unnest({arrays}) AS d ({columns}) JOIN {table} o ON {match}
        ORDER BY {", ".join(f"o.{column}" for column in types)} FOR NO KEY UPDATE OF o)
-    UPDATE {table} o SET done_at = now(), last_error = d.note FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
+    UPDATE {table} o SET done_at = now(), last_error = d.note
+      FROM delivered d WHERE {match} RETURNING o.{next(iter(types))}
     """  # noqa: S608 - table and columns are ours

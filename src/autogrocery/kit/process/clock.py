@@ -1,4 +1,4 @@
-"""Time and time-ordered ids. The database's clock is the only one that decides; these stamp and name."""
+"""Timestamps and time-ordered ids. Deadlines in the database are decided by its own clock, not by these."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 def now() -> datetime:
-    """Return the present instant, aware, in UTC."""
+    """Return the current time as an aware datetime in UTC."""
     return datetime.now(UTC)
 
 
@@ -22,5 +22,5 @@ def uuid7() -> UUID:
 
 
 def rfc3339(at: datetime) -> str:
-    """Return an instant as RFC 3339 in UTC with microseconds, ending in Z."""
+    """Return a time as RFC 3339 text in UTC with microseconds, ending in Z."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""Memory that stays in memory: no core dump, and no look inside for another process of the same user (prctl(2), Linux)."""
+"""Protection of the process's memory: no core dump, no ptrace by another process of the same user (prctl(2), Linux)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ PR_SET_DUMPABLE = 4
 
 
 def forbid_core_dumps() -> None:
-    """Keep secrets and passwords of this process out of core files, and out of reach of ptrace and /proc/PID/environ.
+    """Keep this process's secrets out of core files and out of reach of ptrace and /proc/PID/environ.
 
-    Children inherit the first, RLIMIT_CORE, and call this for the second, which ends with execve. A kernel that pipes
-    core dumps to a program ignores RLIMIT_CORE and heeds the second. Elsewhere than on Linux only the first is done.
+    Sets RLIMIT_CORE to 0, which children inherit, and on Linux PR_SET_DUMPABLE to 0, which ends with execve, so that a
+    child calls this itself. A kernel that pipes core dumps to a program ignores RLIMIT_CORE and obeys PR_SET_DUMPABLE.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

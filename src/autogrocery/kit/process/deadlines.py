@@ -1,4 +1,4 @@
-"""Many deadlines, one timer: for calls that are mostly answered long before theirs."""
+"""Many deadlines with one timer, for calls most of which end long before their deadline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """Calls `late(number)` for each number that is still among `live` when its time comes, never before.
+    """Calls `late(number)` at the deadline of each number that is still in `live` then, never before it.
 
-    A number that is no longer live costs nothing more than its place until then.
+    A number that has left `live` costs nothing but its place in the heap until its deadline.
     """
 
     def __init__(self, live: Container[int], late: Callable[[int], None]) -> None:
@@ -23,18 +23,18 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, number: int, until: float) -> None:
-        """Watch a number until this time of the running loop."""
+        """Add a number whose deadline is `until`, on the clock of the running event loop."""
         heappush(self._heap, (until, number))
         if self._timer is None or until < self._timer.when():
-            self._set()
+            self._set_timer()
 
-    def _set(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._heap[0][0], self._ring) if self._heap else None
+        self._timer = loop.call_at(self._heap[0][0], self._expire) if self._heap else None
 
-    def _ring(self) -> None:
+    def _expire(self) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
         while self._heap and (self._heap[0][0] <= now or self._heap[0][1] not in self._live):
@@ -42,4 +42,4 @@ class Deadlines:
             if number in self._live:
                 self._late(number)
         if self._timer is None:
-            self._set()
+            self._set_timer()

@@ -1,7 +1,7 @@
-"""Named fault points: every port runs its calls through one, so that tests can kill, fail, delay and repeat there.
+"""Named fault points: every port runs its calls through one, where tests can kill, fail, delay and repeat them.
 
-Unarmed (always, in production) a point costs one truth test. Armed by `arm()` in a test, or in a whole process by
-`AUTOGROCERY_FAULTS="orders.add:kill-after:2,inventory.assign_robots:hang"` (point:mode[:nth call, 1 is the first]).
+While nothing is armed (always, in production) a point costs one truth test. A test arms faults in its own process with
+`arm()`; `autogrocery.lab.faulty_role` arms a whole role with `arm_for_life(parse("orders.add:kill-after:2"))`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
-
-from contextlib import contextmanager
-
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 T = TypeVar("T")
 DELAY_S = 0.05
@@ -33,7 +32,7 @@ class Mode(StrEnum):
     CANCELLED = "cancelled"
     HANG = "hang"
     DELAY = "delay"
-    LATE = "late"  # the effect at once, the answer after a while
+    LATE = "late"  # the effect at once, the answer DELAY_S seconds later
     DUPLICATE = "duplicate"
 
 
@@ -41,12 +40,12 @@ class FaultError(ConnectionError):
     """The injected failure; a port treats it like any lost connection."""
 
 
-class Killed(BaseException):
-    """Death inside a living process, for tests (`arm(..., pretend=True)`): nothing may catch it, no port answers after it."""
+class SimulatedDeath(BaseException):
+    """Death inside a living process (`arm(..., simulated=True)`): no code catches it, and each later call raises it."""
 
 
 class Fault(Struct, frozen=True):
-    """A mode at a point, struck on the nth call only, or on every call if nth is 0."""
+    """A mode at a point, injected into the nth call only (1 is the first), or into every call if nth is 0."""
 
     point: str
     mode: Mode
@@ -58,8 +57,8 @@ class _Plan(Struct):
 
     faults: list[Fault] = []
     calls: dict[str, int] = {}
-    counting: bool = False
-    pretend: bool = False
+    active: bool = False
+    simulated: bool = False
     dead: bool = False
 
 
@@ -75,58 +74,63 @@ def parse(plan: str) -> list[Fault]:
     return faults
 
 
-def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm what AUTOGROCERY_FAULTS says, for the life of this process."""
-    _plan.faults.extend(parse(environ.get("AUTOGROCERY_FAULTS", "")))
-    _plan.counting = _plan.counting or bool(_plan.faults)
+def arm_for_life(faults: Iterable[Fault]) -> None:
+    """Arm faults until this process ends; none leaves it as it is."""
+    _plan.faults.extend(faults)
+    _plan.active = _plan.active or bool(_plan.faults)
 
 
 @contextmanager
-def arm(*faults: Fault, pretend: bool = False) -> Iterator[dict[str, int]]:
-    """Arm faults in this process while the context lasts; yields the calls counted by point (none armed: a dry run).
+def arm(*faults: Fault, simulated: bool = False) -> Iterator[dict[str, int]]:
+    """Arm faults while the context lasts; yields the number of calls by point. Without faults it only counts.
 
-    With `pretend` a kill raises `Killed` instead of ending the process, and every point raises it from then on: what is
-    left of the program can do nothing more, as if it were dead, until the context ends.
+    With `simulated` a kill raises `SimulatedDeath` instead of ending the process, and every point raises it from then
+    on, until the context ends: what is left of the program has no further effect, as if it were dead.
     """
     global _plan  # noqa: PLW0603 - one plan a process, as one environment a process
     before = _plan
-    _plan = _Plan([*before.faults, *faults], {}, counting=True, pretend=pretend)
+    _plan = _Plan([*before.faults, *faults], {}, active=True, simulated=simulated)
     try:
         yield _plan.calls
     finally:
         _plan = before
 
 
-def counting() -> bool:
-    """Say whether points matter now, so that a port may spare itself the making of a name."""
-    return _plan.counting
+def active() -> bool:
+    """Return whether faults are armed or calls are counted, so that a port may skip computing a point's name."""
+    return _plan.active
 
 
-async def through(point: str, call: Callable[[], Awaitable[T]]) -> T:
-    """Await `call()`, with whatever is armed at `point`."""
-    plan = _plan
-    if not plan.counting:
-        return await call()
+def through(point: str, call: Callable[[], Awaitable[T]], within_s: float | None = None) -> Awaitable[T]:
+    """Return `call()` to be awaited, with whatever is armed at `point`.
+
+    `within_s` is the deadline that the call itself keeps: an injected hang ends there, with TimeoutError, or never.
+    """
+    return _injected(_plan, point, call, within_s) if _plan.active else call()
+
+
+async def _injected(plan: _Plan, point: str, call: Callable[[], Awaitable[T]], within_s: float | None) -> T:
     if plan.dead:
-        raise Killed
+        raise SimulatedDeath
     nth = plan.calls[point] = plan.calls.get(point, 0) + 1
     for fault in plan.faults:
         if fault.point == point and fault.nth in (0, nth):
-            return await _strike(plan, fault.mode, call)
+            return await _inject(plan, fault.mode, call, within_s)
     answer = await call()
-    if plan.dead:  # killed at another point while this call was under way: its answer reaches nobody
-        raise Killed
+    if plan.dead:  # killed at another point while this call was under way: its answer has no further effect
+        raise SimulatedDeath
     return answer
 
 
-async def _strike(plan: _Plan, mode: Mode, call: Callable[[], Awaitable[T]]) -> T:
+async def _inject(plan: _Plan, mode: Mode, call: Callable[[], Awaitable[T]], within_s: float | None) -> T:
     match mode:
         case Mode.KILL_BEFORE:
             _kill(plan)
         case Mode.ERROR_BEFORE:
             raise FaultError("injected before the call")
         case Mode.HANG:
-            await asyncio.Event().wait()
+            async with asyncio.timeout(within_s):
+                await asyncio.Event().wait()
         case Mode.DELAY:
             await asyncio.sleep(DELAY_S)
         case Mode.DUPLICATE:
@@ -149,7 +153,7 @@ async def _strike(plan: _Plan, mode: Mode, call: Callable[[], Awaitable[T]]) -> 
 
 
 def _kill(plan: _Plan) -> None:
-    if not plan.pretend:
+    if not plan.simulated:
         os.kill(os.getpid(), signal.SIGKILL)
     plan.dead = True
-    raise Killed
+    raise SimulatedDeath

@@ -1,35 +1,34 @@
-"""What the clock starts: a verb run again and again, which may be woken early and never dies of an error."""
+"""Periodic loops: each runs an action again and again, may be woken early, and survives every error of the action."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-JITTER = 0.2
-STOP_PATIENCE_S = 3.0
+STOP_TIMEOUT_S = 3.0
 
 
 class Loop:
-    """Runs `verb` every `every_s` seconds ± 20 %; at once again while it returns True (there is more)."""
+    """Runs `action` every `every_s` seconds ± 20 %; immediately again while it returns True (there is more work)."""
 
-    def __init__(self, name: str, every_s: float, verb: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, name: str, every_s: float, action: Callable[[], Awaitable[bool]]) -> None:
         self.name = name
         self.every_s = every_s
         self.last_ended_at = time.monotonic()
-        self._verb = verb
+        self._action = action
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Run as soon as possible."""
+        """Run the action as soon as possible."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -39,9 +38,8 @@ class Loop:
             self.last_ended_at = time.monotonic()
             if more:
                 continue
-            wait_s = self.every_s * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(spread_s(self.every_s)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
@@ -49,7 +47,7 @@ class Loop:
 
     async def _once(self) -> bool:
         try:
-            return await self._verb()
+            return await self._action()
         except (Unavailable, InDoubt) as error:
             log.warning("loop_deferred", loop=self.name, reason=str(error))
         except Exception:  # noqa: BLE001 - a bug in one run must not end the loop
@@ -59,7 +57,7 @@ class Loop:
 
 @asynccontextmanager
 async def running(loops: Sequence[Loop]) -> AsyncIterator[None]:
-    """Run the loops while the context lasts; leaving cancels them and waits until they have let go."""
+    """Run the loops while the context lasts; then cancel them and wait at most STOP_TIMEOUT_S seconds for their end."""
     tasks = [asyncio.create_task(loop.run(), name=f"loop:{loop.name}") for loop in loops]
     try:
         yield
@@ -67,4 +65,4 @@ async def running(loops: Sequence[Loop]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=STOP_PATIENCE_S)
+            await asyncio.wait(tasks, timeout=STOP_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A child that does not outlive its parent, even when the parent is killed: PR_SET_PDEATHSIG of Linux."""
+"""Child processes that end with their parent, even if it is killed: PR_SET_PDEATHSIG of Linux."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def dies_with_us(number: Signals) -> Callable[[], None]:
-    """Return a `preexec_fn`: the kernel sends `number` to the child when the thread that forked it ends.
+    """Return a `preexec_fn` after which the kernel sends signal `number` to the child when its parent thread ends.
 
-    So fork from a thread that lives as long as the process does: the main one. Elsewhere than on Linux it does nothing.
+    Fork from the main thread, which lives as long as the process. Except on Linux the function does nothing.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -26,7 +26,7 @@ def dies_with_us(number: Signals) -> Callable[[], None]:
 
     def arm() -> None:
         prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it died before the kernel knew
+        if os.getppid() != parent:  # the parent died before prctl
             os._exit(1)
 
     return arm

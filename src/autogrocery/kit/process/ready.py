@@ -1,4 +1,4 @@
-"""Telling a supervisor that we serve: the sd_notify protocol, understood by systemd and by `up`."""
+"""Readiness notification of a supervisor: the sd_notify protocol, which systemd and `autogrocery up` understand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ SEND_TIMEOUT_S = 1.0
 
 
 def notify(state: str = "READY=1") -> bool:
-    """Send `state` to NOTIFY_SOCKET (a path, or `@name` for an abstract one); False when nobody asked or listens."""
+    """Send `state` to the socket NOTIFY_SOCKET (a path, or `@name` for an abstract one).
+
+    Returns False if the variable is not set or the socket can't be reached.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False

@@ -1,4 +1,4 @@
-"""Run one role: an event loop, its stop signals, and one line for the operator when it can't start."""
+"""Run one role: an event loop, its stop signals, and one line on stderr for the operator if it can't start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from autogrocery.kit.process import faults, log
+from autogrocery.kit.process import log
 from autogrocery.kit.process.core_dumps import forbid_core_dumps
 from autogrocery.kit.process.settings import SettingsError
 
@@ -20,30 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 
-class StartError(Exception):
-    """The role can't start or go on; the message tells the operator what to change."""
-
-
 STARTED_AFTER_S = 2.0
 YOUNG_OBJECTS = 20_000
-FILES = 65_536
+MAX_FILES = 65_536
 
 
-def _collect_rarely() -> None:
-    """Leave what a role consists of to itself, and look through the rest less often: requests leave few cycles behind.
-
-    Collecting took 8 % of the gateway's CPU under load.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
-
-
-def _open_many_files() -> None:
-    """Raise the soft limit, often 1,024, to what the system allows: each connection is a file."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+class StartError(Exception):
+    """The role can't start or go on; the message tells the operator what to change."""
 
 
 def run(
@@ -52,22 +35,24 @@ def run(
     environ: Mapping[str, str],
     *,
     level: int = logging.INFO,
+    freeze: bool = True,
 ) -> int:
-    """Run `main(environ, stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the exit code.
+    """Run `main(environ, stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns 0, or 2 if it can't start.
 
-    Nothing of its memory gets into a core file.
+    The process writes no core file, whose memory would hold secrets. Without `freeze` Python's garbage collector
+    keeps its default settings.
     """
     forbid_core_dumps()
-    _open_many_files()
+    _raise_file_limit()
     log.configure(role, level)
-    faults.arm_from(environ)
 
     async def under_signals() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.call_later(STARTED_AFTER_S, _collect_rarely)
+        if freeze:
+            loop.call_later(STARTED_AFTER_S, _freeze_started_objects)
         await main(environ, stop)
 
     try:
@@ -76,3 +61,20 @@ def run(
         print(f"autogrocery {role}: {error}", file=sys.stderr)  # noqa: T201 - for a person, not for the log
         return 2
     return 0
+
+
+def _freeze_started_objects() -> None:
+    """Exclude the objects made at start from garbage collection and collect the others less often.
+
+    Requests leave few reference cycles; with Python's defaults collecting took 8 % of the gateway's CPU under load.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
+def _raise_file_limit() -> None:
+    """Raise the soft limit of open files, often 1,024, up to MAX_FILES or the hard limit: each connection is a file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,7 +1,7 @@
-"""Settings are a frozen Struct whose fields are read from environment variables of the same name in capitals.
+"""Settings: a frozen Struct whose fields are read from environment variables of the same name in capitals.
 
-A malformed or missing value, or an unknown variable with one of our prefixes, stops the start with one line that names the
-variable, never its value.
+A malformed or missing value, or an unknown variable with the role's prefix, stops the start with one line that names
+the variable, never its value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
-LONGEST_WORD = 8  # "changeme", repeated until it was long enough
+LONGEST_WORD = 8  # "changeme", repeated until it is long enough
 KNOWN_SECRETS = frozenset(
     {
         b"a-string-secret-at-least-256-bits-long",  # jwt.io
@@ -36,18 +36,17 @@ KNOWN_SECRETS = frozenset(
 
 
 class SettingsError(Exception):
-    """One clear line for the operator."""
+    """A setting is missing or wrong; the message is one line for the operator."""
 
 
-def load(shape: type[S], environ: Mapping[str, str]) -> S:
-    """Read `shape` from `environ`; if it has ORDERING_* fields, another ORDERING_* variable is refused as a slip of the pen.
+def load(shape: type[S], environ: Mapping[str, str], *, prefix: str = "") -> S:
+    """Read `shape` from `environ`; a variable with `prefix` that is no field of `shape` is refused as a misspelling.
 
     An empty value counts as unset. Bounds are msgspec.Meta annotations. Raises SettingsError.
     """
     fields = {field.name.upper(): field for field in msgspec.structs.fields(shape)}
-    owns_ordering = any(name.startswith("ORDERING_") for name in fields)
     for name in environ:
-        if owns_ordering and name.startswith("ORDERING_") and name not in fields:
+        if prefix and name.startswith(prefix) and name not in fields:
             raise SettingsError(f"{name} is not a setting: see docs/SETTINGS.md for those there are")
     hints = get_type_hints(shape, include_extras=True)
     values: dict[str, Any] = {}
@@ -74,7 +73,7 @@ def address(name: str, value: str) -> tuple[str, int]:
 
 
 def networks(name: str, value: str) -> str:
-    """Return a comma list of IP addresses and networks as it is; raises SettingsError naming the variable if one is none."""
+    """Return `value` if it is a comma list of IP addresses and networks; raises SettingsError naming the variable."""
     for part in filter(None, value.split(",")):
         try:
             ipaddress.ip_network(part.strip())
@@ -84,10 +83,10 @@ def networks(name: str, value: str) -> str:
 
 
 def secrets(name: str, value: str) -> tuple[bytes, ...]:
-    """Decode a comma list of secrets: `whsec_` + strict base64, anything else its UTF-8 bytes; 32 bytes at least each.
+    """Decode a comma list of secrets, each of at least 32 bytes: `whsec_` + strict base64, anything else as UTF-8.
 
-    The first signs, all verify. One that anybody would try first is taken, as CONTRACT §1 has it, and warned of in the log.
-    Raises SettingsError naming the variable.
+    The first one signs, all verify. A guessable secret is accepted (docs/CONTRACT.md#processes-ports-environment) and
+    logged as a warning. Raises SettingsError naming the variable.
     """
     keys = []
     for part in value.split(","):
@@ -98,7 +97,7 @@ def secrets(name: str, value: str) -> tuple[bytes, ...]:
             raise SettingsError(f"{name} is malformed: what follows whsec_ is not base64") from None
         if len(key) < MIN_SECRET_BYTES:
             raise SettingsError(f"{name} is too short: each secret has at least {MIN_SECRET_BYTES} bytes")
-        if key.startswith((b"-----BEGIN ", b"ssh-")):  # perhaps a public one; PyJWT takes neither
+        if key.startswith((b"-----BEGIN ", b"ssh-")):  # it may be a public key; PyJWT refuses both
             raise SettingsError(f"{name} is a certificate or one of a pair of keys: a secret is random bytes")
         if _is_guessable(key):
             log.warning(
@@ -109,17 +108,17 @@ def secrets(name: str, value: str) -> tuple[bytes, ...]:
 
 
 def _is_guessable(key: bytes) -> bool:
-    """Say whether a secret is one letter or word again and again, or stands as an example in everybody's documentation."""
+    """Return whether a secret repeats one word of up to 8 letters, or is an example from well-known documentation."""
     repeats = any(key[period:] == key[:-period] for period in range(1, LONGEST_WORD + 1))
     return repeats or key in KNOWN_SECRETS
 
 
 def all_different(**named: tuple[bytes, ...]) -> None:
-    """Refuse a secret that stands twice, within one variable or in two; raises SettingsError naming them."""
+    """Raise SettingsError if two secrets are equal, within one variable or in two; it names the variables."""
     seen: dict[bytes, str] = {}
     for name, keys in named.items():
         for key in keys:
-            same = key.rstrip(b"\0")  # HMAC fills a key up with zeros (RFC 2104): these sign alike
+            same = key.rstrip(b"\0")  # HMAC pads a key with zeros (RFC 2104): these sign alike
             if same in seen:
                 raise SettingsError(f"{name} repeats a secret of {seen[same]}: all must be different")
             seen[same] = name

@@ -1,21 +1,22 @@
-"""gRPC client: a channel, and calls with a deadline, a bound and a breaker, whose every unclear answer is `InDoubt`."""
+"""gRPC client: a channel, and calls with a deadline, a limit and a breaker; any unclear outcome is `InDoubt`."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 
+from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
 from autogrocery.kit.rpc.status import BULKHEAD, MAX_MESSAGE_BYTES
 from autogrocery.kit.rpc.stream_method import StreamMethod
-from autogrocery.kit.rpc.tls import RenewedChannel
+from autogrocery.kit.rpc.tls import RotatingChannel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,9 +30,9 @@ BREAKER_SHARE = 0.5
 PROBE_EVERY_S = 1.0
 
 CHANNEL_OPTIONS = (
-    ("grpc.enable_retries", 0),  # the sweeper is the one retry layer
+    ("grpc.enable_retries", 0),  # the sweep loop is the only layer that retries
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),  # in truth the patience with one attempt, handshake and all
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # in fact the time limit of one attempt to connect, handshake included
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
@@ -43,41 +44,42 @@ CHANNEL_OPTIONS = (
 async def open_channel(
     target: str, identity: Identity | None = None, name: str = ""
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel; it connects when first used, and again after every loss.
+    """Open a channel; it connects at its first call and reconnects after every loss.
 
-    With `identity` over mutual TLS, to a peer whose certificate is for `name` and to nobody else.
+    With `identity` it uses mutual TLS, and only with a peer whose certificate is for `name`.
     """
     if identity is None:
         async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
             yield channel
         return
-    renewed = RenewedChannel(target, identity, name, CHANNEL_OPTIONS)
+    rotating = RotatingChannel(target, identity, name, CHANNEL_OPTIONS)
     try:
-        yield cast("grpc.aio.Channel", renewed)
+        yield cast("grpc.aio.Channel", rotating)
     finally:
-        await renewed.close()
+        await rotating.close()
 
 
 class Peer:
-    """One peer's calls: a deadline on each, a bound on those at once, and a breaker that spares a peer which is down.
+    """The calls to one peer: each has a deadline, their concurrency is limited, a breaker spares a peer that is down.
 
-    The bound is BULKHEAD for unary methods, and that of its stream for a StreamMethod.
+    The limit is BULKHEAD for unary methods, and that of its stream for a StreamMethod.
 
-    The breaker opens at BREAKER_SHARE failures of at least BREAKER_MIN_CALLS in BREAKER_WINDOW_S; then one probe a second
-    passes. Its first success closes it and calls `on_recovery`.
+    The breaker opens when at least BREAKER_SHARE of the calls of the last BREAKER_WINDOW_S seconds failed, of which
+    there are at least BREAKER_MIN_CALLS. While it is open, one call every PROBE_EVERY_S seconds ± 20 % passes as a
+    probe; the first that succeeds closes it and calls `on_recovery`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.on_recovery: Callable[[], None] = lambda: None
-        self._room = asyncio.Semaphore(BULKHEAD)
+        self._slots = asyncio.Semaphore(BULKHEAD)
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=1_000)
         self._open = False
         self._probe_at = 0.0
 
     @property
     def available(self) -> bool:
-        """False while the breaker is open."""
+        """Whether the breaker is closed."""
         return not self._open
 
     async def call(
@@ -89,19 +91,20 @@ class Peer:
         point: str,
         token: str | None = None,
     ) -> Reply:
-        """Make one call within `timeout_s`; raises InDoubt on any non-OK status, on no answer, and while the breaker is open."""
+        """Make one call within `timeout_s` seconds through the fault point `point`.
+
+        Raises Unauthenticated if the peer does not accept `token`, and InDoubt on any other non-OK status, on no
+        answer, and while the breaker is open.
+        """
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
-        reply: Reply
         metadata = (("authorization", f"Bearer {token}"),) if token else None
+        # A StreamMethod keeps deadline and limit itself.
+        bounded = method if isinstance(method, StreamMethod) else partial(self._bounded, method)
         try:
-            if isinstance(method, StreamMethod) and not faults.counting():
-                reply = await method(request, timeout=timeout_s, metadata=metadata)  # it keeps deadline and bound
-            else:
-                async with asyncio.timeout(timeout_s):
-                    reply = await faults.through(
-                        point, lambda: self._bounded(method, request, timeout=timeout_s, metadata=metadata)
-                    )
+            reply: Reply = await faults.through(
+                point, lambda: bounded(request, timeout=timeout_s, metadata=metadata), timeout_s
+            )
         except grpc.aio.AioRpcError as error:
             self._note(ok=error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
@@ -113,18 +116,22 @@ class Peer:
         self._note(ok=True)
         return reply
 
-    async def _bounded(self, method: Callable[..., Awaitable[Reply]], request: Any, **how: Any) -> Reply:
-        if isinstance(method, StreamMethod):
-            reply: Reply = await method(request, **how)
-            return reply
-        async with self._room:
-            return await method(request, **how)
+    async def _bounded(
+        self,
+        method: Callable[..., Awaitable[Reply]],
+        request: Any,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the form of gRPC's own methods
+        metadata: Any,
+    ) -> Reply:
+        async with asyncio.timeout(timeout), self._slots:
+            return await method(request, timeout=timeout, metadata=metadata)
 
     def _may_probe(self) -> bool:
         now = time.monotonic()
         if now < self._probe_at:
             return False
-        self._probe_at = now + PROBE_EVERY_S * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        self._probe_at = now + spread_s(PROBE_EVERY_S)
         return True
 
     def _note(self, *, ok: bool) -> None:
@@ -140,5 +147,5 @@ class Peer:
             self._outcomes.popleft()
         if ok or len(self._outcomes) < BREAKER_MIN_CALLS:
             return
-        failed = sum(not good for _, good in self._outcomes)
+        failed = sum(not succeeded for _, succeeded in self._outcomes)
         self._open = failed >= BREAKER_SHARE * len(self._outcomes)

@@ -12,9 +12,9 @@ from grpc_health.v1.health import aio as health
 
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.status import DRAIN_S, MAX_MESSAGE_BYTES, TOLD, status_of
+from autogrocery.kit.rpc.status import DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
 from autogrocery.kit.rpc.stream_server import Conversations
-from autogrocery.kit.rpc.tls import Callers, server_credentials
+from autogrocery.kit.rpc.tls import CallerAllowList, server_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
 
 
-class Refusals(grpc.aio.ServerInterceptor):
-    """Turns the three families into gRPC statuses; anything else is a bug, logged by gRPC and told as UNKNOWN."""
+class ErrorStatusInterceptor(grpc.aio.ServerInterceptor):
+    """Ends a call that raises one of MAPPED_ERRORS with its status; gRPC logs any other error and answers UNKNOWN."""
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        """Wrap unary methods only; a stream's calls are told one by one."""
+        """Wrap unary methods only: each call on a stream has a status of its own."""
         method = await continuation(details)
         if method is None or method.unary_unary is None:
             return method
         inner = method.unary_unary
 
-        async def told(request: Any, context: Any) -> Any:
+        async def mapped(request: Any, context: Any) -> Any:
             try:
                 return await inner(request, context)
-            except TOLD as error:
+            except MAPPED_ERRORS as error:
                 await context.abort(*status_of(error))
 
-        return grpc.unary_unary_rpc_method_handler(told, method.request_deserializer, method.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(mapped, method.request_deserializer, method.response_serializer)
 
 
 @asynccontextmanager
@@ -56,14 +56,15 @@ async def serve(
     identity: Identity | None = None,
     callers: Mapping[str, Collection[str]] | None = None,
 ) -> AsyncIterator[int]:
-    """Serve the services that `add` registers, and health for `names`; yields the bound port.
+    """Serve the services that `add` registers, and health checks for `names`; yields the bound port.
 
-    With `identity` over mutual TLS; `callers` then says by a method's name whose certificates may call it, nobody without a row.
-    Raises StartError naming `setting` if the address is taken. Leaving drains calls for DRAIN_S seconds.
+    With `identity` it uses mutual TLS; `callers` then maps a method's name to the certificate names that may call it,
+    and a method without an entry is closed. Raises StartError naming `setting` if the address is in use. Leaving the
+    context waits up to DRAIN_S seconds for calls in flight.
     """
     conversations = Conversations()
-    checks = () if identity is None else (Callers(callers or {}),)
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, Refusals(), conversations))
+    checks = () if identity is None else (CallerAllowList(callers or {}),)
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, ErrorStatusInterceptor(), conversations))
     add(server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -87,7 +88,7 @@ async def serve(
 
 
 def bearer(context: Any) -> str:
-    """Return the bearer token in a call's metadata; raises Unauthenticated if there is none."""
+    """Return the bearer token of a call's metadata; raises Unauthenticated if there is none."""
     for key, value in context.invocation_metadata() or ():
         if key == "authorization" and value.startswith("Bearer "):
             return str(value[7:])

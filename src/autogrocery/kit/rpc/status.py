@@ -1,4 +1,4 @@
-"""What both ends of every call keep to, unary or streamed: bounds, and what an exception of ours is on the wire."""
+"""Limits that both ends of every gRPC call keep, and the gRPC status of each of our errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ DRAIN_S: Final = 3.0
 BULKHEAD: Final = 64  # unary calls to one peer at once
 STREAM_BULKHEAD: Final = 1_024  # calls on one stream at once, at either end
 BATCH_CALLS: Final = 256  # in one message of a stream
-BATCH_BYTES: Final = 1 << 18  # likewise, unless it carries one
+BATCH_BYTES: Final = 1 << 18  # in one message of a stream that carries more than one call
 
-# To a gateway every one of these means "in doubt".
+# The gateway treats each of these but UNAUTHENTICATED as "in doubt".
 STATUS_OF: Final[Mapping[type[Exception], grpc.StatusCode]] = {
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Denied: grpc.StatusCode.PERMISSION_DENIED,
@@ -26,16 +26,16 @@ STATUS_OF: Final[Mapping[type[Exception], grpc.StatusCode]] = {
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     InDoubt: grpc.StatusCode.UNAVAILABLE,
 }
-TOLD: Final = tuple(STATUS_OF)
+MAPPED_ERRORS: Final = tuple(STATUS_OF)
 CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """Return status and detail of one of `TOLD`."""
+    """Return the gRPC status and the detail of an error that is one of MAPPED_ERRORS."""
     status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     return status, getattr(error, "detail", "")
 
 
 def failure(code: grpc.StatusCode, detail: str) -> grpc.aio.AioRpcError:
-    """Return what a call raises that ends with this status."""
+    """Return the exception that a call raises when it ends with this status."""
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=detail)

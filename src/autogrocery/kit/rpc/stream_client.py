@@ -1,19 +1,19 @@
-"""Many calls on one bidirectional stream: while one message is being written the next calls queue, and go out as one.
+"""Many calls on one bidirectional stream: calls that arrive while a message is being written form the next message.
 
-No timer and no waiting for company: alone, a call leaves at once. A call among others costs a small part of a unary one,
-because the message is what costs.
+There is no timer: a lone call is written at once. In a batch a call costs a small part of a unary call, because the
+cost is that of the message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import OrderedDict
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from autogrocery.kit.backoff import equal_jitter_s, spread_s
 from autogrocery.kit.process.deadlines import Deadlines
 from autogrocery.kit.rpc.status import (
     BATCH_BYTES,
@@ -40,14 +40,15 @@ BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError, asyncio.
 class Stream:
     """All calls to one peer on one stream, opened by the first of them and again by the next one after it broke.
 
-    `calls` makes a message of the contract and `answers` reads one; an entry has an `id` and a oneof, whose names are the same
-    on both sides. At most `in_flight` calls at once; others wait for their turn or their deadline. A stream that breaks fails
-    every call that was written and not answered with UNAVAILABLE, which means in doubt. After one that never answered the next
-    attempt waits for a pause, jittered, doubled each time up to MAX_PAUSE_S; calls made meanwhile fail at once.
+    `calls` makes a message of the contract and `answers` parses one; an entry has an `id` and a oneof with the same
+    names on both sides. At most `in_flight` calls are made at once; others wait for a place or their deadline. When a
+    stream breaks, every call that was written and not answered fails with UNAVAILABLE, which means in doubt. After a
+    stream that never answered, the next attempt waits: with jitter, doubled each time up to MAX_PAUSE_S; calls made
+    meanwhile fail at once.
 
-    Answers that come after their caller gave up are dropped. A stream on which nothing was heard for SILENT_S, while
-    SILENT_CALLS calls went unanswered, is given up for a new one; a dead connection below it is for keepalive to find.
-    One that nobody used for `idle_s` is let go: keepalive pings on an idle stream are a flood to many servers.
+    Answers that arrive after their caller gave up are dropped. A stream without any answer for SILENT_S seconds, while
+    SILENT_CALLS calls timed out, is replaced; a dead connection below it is found by keepalive. A stream that is unused
+    for `idle_s` seconds is closed: many servers treat keepalive pings on an idle stream as a flood.
     """
 
     def __init__(
@@ -86,11 +87,11 @@ class Stream:
 
     @property
     def spoken(self) -> bool:
-        """False for about `unary_for_s` seconds after the peer said that it does not know this form."""
+        """Whether the peer supports streams; False for about `unary_for_s` seconds after it answered UNIMPLEMENTED."""
         return self._unary_until == 0.0 or asyncio.get_running_loop().time() >= self._unary_until
 
     def try_again(self) -> None:
-        """Forget that the peer does not know this form: it may be another one by now."""
+        """Try streams again: the peer may have been upgraded."""
         self._unary_until = 0.0
 
     async def ask(self, kind: str, request: Any, until: float, authorization: str = "") -> Any:
@@ -196,7 +197,7 @@ class Stream:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _read(self, link: Any) -> None:
-        """Hand out answers until the stream ends, then tell those who have none."""
+        """Distribute answers until the stream ends, then fail the calls that have none."""
         code, detail = grpc.StatusCode.UNAVAILABLE, "the stream ended"
         try:
             while (answers := await link.read()) is not grpc.aio.EOF:
@@ -218,33 +219,33 @@ class Stream:
             if asked is None:
                 continue
             kind, outcome = asked
-            told = answer.WhichOneof("outcome")
+            which = answer.WhichOneof("outcome")
             if outcome.done():
                 continue
-            if told == kind:
+            if which == kind:
                 outcome.set_result(getattr(answer, kind))
-            elif told == "failure":
+            elif which == "failure":
                 code = CODES.get(answer.failure.code, grpc.StatusCode.UNKNOWN)
                 outcome.set_result(failure(code, answer.failure.detail))
             else:
                 outcome.set_result(failure(grpc.StatusCode.INTERNAL, "an answer to another question"))
 
     def _end(self, code: grpc.StatusCode, detail: str) -> None:
-        """Nobody who was written to the stream that ended will be answered; those who queue go on to the next one."""
+        """Fail the calls that were written to the stream that ended; queued calls go on to the next stream."""
         now = asyncio.get_running_loop().time()
         self._link = self._reader = None
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            self._unary_until = now + self._unary_for_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            self._unary_until = now + spread_s(self._unary_for_s)
             self._fail(list(self._asked), code, detail)
             return
         self._breaks = 0 if self._heard else self._breaks + 1
-        pause_s = min(FIRST_PAUSE_S * 2.0 ** min(self._breaks - 1, 10), MAX_PAUSE_S) if self._breaks else 0.0
-        self._pause_until = now + pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        pause_s = equal_jitter_s(self._breaks, FIRST_PAUSE_S, MAX_PAUSE_S) if self._breaks else 0.0
+        self._pause_until = now + pause_s
         lost = grpc.StatusCode.UNAVAILABLE if code is grpc.StatusCode.OK else code
         self._fail([number for number in self._asked if number not in self._queue], lost, detail)
 
     def _rest(self, link: Any) -> None:
-        """Let go of a stream that nobody uses, or look again when that may be so."""
+        """Close the stream if it has been idle for `idle_s` seconds, else check again when it may be."""
         if link is not self._link:
             return
         loop = asyncio.get_running_loop()
@@ -263,7 +264,7 @@ class Stream:
                 outcome.set_result(failure(code, detail))
 
     def _give_up(self, number: int) -> None:
-        """Its time is over; and a stream that lets one call after the other down is no stream."""
+        """Fail a call at its deadline; cancel a stream on which SILENT_CALLS calls timed out in a row."""
         self._fail([number], grpc.StatusCode.DEADLINE_EXCEEDED, "no answer in time")
         self._unanswered += 1
         silent_s = asyncio.get_running_loop().time() - self._silent_since if self._silent_since is not None else 0.0

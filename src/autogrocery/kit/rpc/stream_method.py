@@ -1,4 +1,4 @@
-"""One kind of call that goes by stream where the peer knows that form, and alone where it does not."""
+"""One kind of call, made on a stream if the peer supports streams, else as a unary call."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Reply = TypeVar("Reply")
 def method_of(
     stream: Stream | None, kind: str, unary: Callable[..., Awaitable[Reply]]
 ) -> Callable[..., Awaitable[Reply]]:
-    """Return a unary method as one kind of a stream's calls, or as it is if there is no stream."""
+    """Return a method that makes its calls on a stream; without a stream, the unary method itself."""
     return unary if stream is None else StreamMethod(stream, kind, unary)
 
 
 class StreamMethod(Generic[Reply]):
-    """One kind of call in the form of a unary method, with the unary method behind it for a peer that knows no stream.
+    """One kind of call in the form of a unary method, which is also the fallback for a peer without streams.
 
-    It keeps its own deadline and its own bound on calls at once.
+    It keeps its own deadline and its own limit of calls at once.
     """
 
     def __init__(self, stream: Stream, kind: str, unary: Callable[..., Awaitable[Reply]]) -> None:
@@ -33,8 +33,8 @@ class StreamMethod(Generic[Reply]):
         self._kind = kind
         self._unary = unary
 
-    async def __call__(self, request: Any, *, timeout: float, metadata: Any = None) -> Reply:  # noqa: ASYNC109 - grpc's form
-        """Make one call; raises AioRpcError or TimeoutError. Of the metadata a stream's call takes the authorization along."""
+    async def __call__(self, request: Any, *, timeout: float, metadata: Any = None) -> Reply:  # noqa: ASYNC109
+        """Make one call; raises AioRpcError or TimeoutError. A stream sends only `authorization` of the metadata."""
         until = asyncio.get_running_loop().time() + timeout
         if self._stream.spoken:
             authorization = dict(metadata or ()).get("authorization", "")

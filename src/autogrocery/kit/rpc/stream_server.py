@@ -1,4 +1,4 @@
-"""The server's end of streams that carry many calls: each call by itself, answers that are ready together in one message."""
+"""The server's end of streams that carry many calls: calls run independently, finished answers share a message."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from autogrocery.kit.rpc.status import (
     BATCH_BYTES,
     BATCH_CALLS,
     DRAIN_S,
+    MAPPED_ERRORS,
     MAX_MESSAGE_BYTES,
     STREAM_BULKHEAD,
-    TOLD,
     status_of,
 )
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 Table: TypeAlias = "Mapping[str, Callable[..., Awaitable[Any]]]"  # by the names of the oneof
-LAST_S = 1.0  # for what was cancelled to end
-ABANDON_S = 30.0  # after its deadline; whatever a call does has a shorter deadline of its own
+LAST_S = 1.0  # for cancelled calls to end
+ABANDON_S = 30.0  # after a call's deadline; every step of a call has a shorter deadline of its own
 
 
 class _AbortedError(Exception):
@@ -38,7 +38,7 @@ class _AbortedError(Exception):
 
 
 class _Asked(Struct, frozen=True):
-    """What a call is given as its context: the part of gRPC's own that makes sense for one of many."""
+    """The context of one call on a stream: the part of gRPC's context that applies to a single call."""
 
     stream: Any
     authorization: str = ""
@@ -57,8 +57,8 @@ class _Asked(Struct, frozen=True):
 class Conversations(grpc.aio.ServerInterceptor):
     """The streams of one server. A servicer's `Converse` gets this object in place of the messages and calls `hold`.
 
-    What is in work outlives its deadline and its stream, for it may be inside a commit; `leave` waits for it. Only what is
-    still there `abandon_s` seconds after its deadline is cancelled.
+    A call in flight outlives its deadline and its stream, because it may be inside a commit; `leave` waits for it. Only
+    a call that still runs `abandon_s` seconds after its deadline is cancelled.
     """
 
     def __init__(self, *, abandon_s: float = ABANDON_S) -> None:
@@ -81,7 +81,7 @@ class Conversations(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(conversed, method.request_deserializer, None)
 
     async def hold(self, context: Any, table: Table, answers: Callable[[], Any]) -> None:
-        """Serve one stream with the calls of `table` until its client ends it or we leave."""
+        """Serve one stream with the calls of `table` until its client ends it or the server stops."""
         if self._leaving:
             return
         conversation = _Conversation(context, table, answers, self._abandon_s)
@@ -90,7 +90,7 @@ class Conversations(grpc.aio.ServerInterceptor):
         await conversation.run()
 
     async def leave(self, within_s: float) -> None:
-        """Read no more, let what is in work be answered, and cancel what is not after `within_s` seconds."""
+        """Stop reading, wait `within_s` seconds for the calls in flight, and cancel the others."""
         self._leaving = True
         held = list(self._held)
         for conversation in held:
@@ -128,7 +128,7 @@ class _Conversation:
         self._reading.cancel()
 
     async def run(self) -> None:
-        """Answer until nothing more can come, then until all in work is answered or has had DRAIN_S."""
+        """Answer calls until the client ends its side, then up to DRAIN_S seconds until all in flight are answered."""
         writing = self._loop.create_task(self._write(), name="converse write")
         try:
             await asyncio.wait((self._reading, writing), return_when=asyncio.FIRST_COMPLETED)
@@ -173,7 +173,7 @@ class _Conversation:
             self.on_idle()
 
     def _abandon(self) -> None:
-        """Cancel what will not end by itself any more; look again later while there is work."""
+        """Cancel calls that run `abandon_s` seconds beyond their deadline; check again while calls are in flight."""
         for task, until in self.in_work.items():
             if until + self._abandon_s < self._loop.time():
                 log.error("call_abandoned", after_s=self._abandon_s)
@@ -181,19 +181,19 @@ class _Conversation:
         self._watch = self._loop.call_later(self._abandon_s, self._abandon) if self.in_work else None
 
     async def _work(self, call: Any, until: float) -> None:
-        """Do one call and have it answered, unless it is too late for that: nobody waits for the answer then."""
+        """Run one call and queue its answer, unless its deadline has passed: then the caller has given up."""
         kind = call.WhichOneof("request")
         message = self._answers()
         answer = message.answers.add(id=call.id)
         try:
             if kind not in self._table:
-                raise _AbortedError(grpc.StatusCode.UNIMPLEMENTED, "no such call")  # noqa: TRY301 - it ends as others do
+                raise _AbortedError(grpc.StatusCode.UNIMPLEMENTED, "no such call")  # noqa: TRY301
             asked = _Asked(self._context, getattr(call, "authorization", ""))  # most contracts' calls have none
             reply = await self._table[kind](getattr(call, kind), asked)
             getattr(answer, kind).CopyFrom(reply)
         except _AbortedError as aborted:
             _set_failure(answer, aborted.code, aborted.detail)
-        except TOLD as error:
+        except MAPPED_ERRORS as error:
             _set_failure(answer, *status_of(error))
         except Exception as error:  # noqa: BLE001 - it ends one call, as in gRPC, not the stream
             log.exception("call_failed", kind=kind)
@@ -216,7 +216,7 @@ class _Conversation:
                 continue
             try:
                 await self._context.write(self._take())
-            except grpc.aio.BaseError:  # the client is gone; gRPC tells the one who reads
+            except grpc.aio.BaseError:  # the client is gone, which the reader is notified of
                 return
 
     def _take(self) -> bytes:

@@ -1,4 +1,4 @@
-"""gRPC over mutual TLS: credentials that follow the files, and a table of who may make which call."""
+"""gRPC over mutual TLS: credentials that follow their files, and an allow-list of callers for each method."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ if TYPE_CHECKING:
     from autogrocery.kit.security.tls import Identity, Material
 
 HEALTH: Final = "/grpc.health.v1.Health/"
-OLDER_KEPT: Final = 2  # channels whose streams may still be in use; a rotation beyond that ends them
-CLOSE_S: Final = 2.0  # the longest deadline of a call
+MAX_CHANNELS: Final = 2  # the latest and the one before it, whose streams may still be in use
+CLOSE_S: Final = 2.0  # grace for the calls of a channel that is closed: the longest deadline of a call
 
 
 def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Return credentials that demand a client's certificate and take each new connection with what the files hold then."""
+    """Return credentials that require a client certificate and read our own files anew for each new connection."""
     return grpc.dynamic_ssl_server_credentials(
-        _shown(identity.current()), lambda: _shown(identity.current()), require_client_authentication=True
+        _configuration(identity.current()),
+        lambda: _configuration(identity.current()),
+        require_client_authentication=True,
     )
 
 
-def _shown(material: Material) -> Any:
+def _configuration(material: Material) -> Any:
     pair = (material.key, material.certificate)
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.ca)
 
 
-class Callers(grpc.aio.ServerInterceptor):
-    """Lets a call pass only if a DNS name of the caller's certificate stands in its method's row; without a row, nobody.
+class CallerAllowList(grpc.aio.ServerInterceptor):
+    """Lets a call pass only if a DNS name of the caller's certificate is in the list of its method.
 
-    Anybody else is told PERMISSION_DENIED before any work. Health is for everybody with a certificate of the CA.
+    Any other call ends with PERMISSION_DENIED before any work, as does a method without a list. Health checks are open
+    to every certificate of the CA.
     """
 
     def __init__(self, allowed: Mapping[str, Collection[str]]) -> None:
-        """`allowed` is by the method's bare name."""
+        """Take the allowed names by the method's bare name."""
         self._allowed = {method: frozenset(names) for method, names in allowed.items()}
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        """Wrap unary methods and those that stream both ways: there are no others."""
+        """Wrap unary methods and bidirectional streams; other kinds of methods are not served."""
         method = await continuation(details)
         if method is None or details.method.startswith(HEALTH):
             return method
         name = details.method.rpartition("/")[2]
         inner = method.unary_unary or method.stream_stream
 
-        async def checked(asked: Any, context: Any) -> Any:
+        async def checked(request: Any, context: Any) -> Any:
             await self._check(name, context)
-            return await inner(asked, context)
+            return await inner(request, context)
 
         if method.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(checked, method.request_deserializer, method.response_serializer)
@@ -70,55 +73,55 @@ class Callers(grpc.aio.ServerInterceptor):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this certificate is not for this call")
 
 
-class RenewedChannel:
-    """A channel to the peer whose certificate is for `name`; calls go by a new connection once our certificate was replaced.
+class RotatingChannel:
+    """A channel to the peer whose certificate is for `name`; when ours is replaced, calls use a new connection.
 
-    Streams that are open stay on the connection they have.
+    Open streams stay on their connection until a second replacement closes it.
     """
 
     def __init__(self, target: str, identity: Identity, name: str, options: Collection[tuple[str, Any]]) -> None:
         self._target = target
         self._identity = identity
         self._options = (*options, ("grpc.ssl_target_name_override", name))
-        self._shown: Material | None = None
+        self._material: Material | None = None
         self._channels: list[grpc.aio.Channel] = []
         self._closing: set[asyncio.Task[None]] = set()
 
-    def unary_unary(self, path: str, *how: Any, **named: Any) -> Callable[..., Any]:
-        """Return a method as a channel does."""
-        return self._method("unary_unary", path, how, named)
+    def unary_unary(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
+        """Return a method, as grpc.aio.Channel does."""
+        return self._method("unary_unary", path, args, options)
 
-    def unary_stream(self, path: str, *how: Any, **named: Any) -> Callable[..., Any]:
-        """Return a method as a channel does."""
-        return self._method("unary_stream", path, how, named)
+    def unary_stream(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
+        """Return a method, as grpc.aio.Channel does."""
+        return self._method("unary_stream", path, args, options)
 
-    def stream_stream(self, path: str, *how: Any, **named: Any) -> Callable[..., Any]:
-        """Return a method as a channel does."""
-        return self._method("stream_stream", path, how, named)
+    def stream_stream(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
+        """Return a method, as grpc.aio.Channel does."""
+        return self._method("stream_stream", path, args, options)
 
     async def close(self) -> None:
-        """Close every connection at once."""
+        """Close every connection immediately."""
         await asyncio.gather(*(channel.close() for channel in self._channels), *self._closing)
 
-    def _method(self, kind: str, path: str, how: tuple[Any, ...], named: dict[str, Any]) -> Callable[..., Any]:
-        made: dict[grpc.aio.Channel, Callable[..., Any]] = {}
+    def _method(self, kind: str, path: str, args: tuple[Any, ...], options: dict[str, Any]) -> Callable[..., Any]:
+        methods: dict[grpc.aio.Channel, Callable[..., Any]] = {}
 
-        def call(*asked: Any, **terms: Any) -> Any:
+        def call(*call_args: Any, **call_options: Any) -> Any:
             channel = self._latest()
-            if channel not in made:
-                made.clear()
-                made[channel] = getattr(channel, kind)(path, *how, **named)
-            return made[channel](*asked, **terms)
+            if channel not in methods:
+                methods.clear()
+                methods[channel] = getattr(channel, kind)(path, *args, **options)
+            return methods[channel](*call_args, **call_options)
 
         return call
 
     def _latest(self) -> grpc.aio.Channel:
         material = self._identity.current()
-        if material is not self._shown:
-            self._shown = material
+        if material is not self._material:
+            self._material = material
             credentials = grpc.ssl_channel_credentials(material.ca, material.key, material.certificate)
             self._channels.append(grpc.aio.secure_channel(self._target, credentials, options=self._options))
-            if len(self._channels) > OLDER_KEPT:
+            if len(self._channels) > MAX_CHANNELS:
                 task = asyncio.ensure_future(self._channels.pop(0).close(CLOSE_S))
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)

@@ -1,4 +1,4 @@
-"""Files that an operator names for keys and certificates: read, and looked at again for being replaced."""
+"""Read files of keys and certificates, and detect that they were replaced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def stamp_of(variable: str, path: Path) -> tuple[int, int, int]:
-    """Return what differs once the file is another one, or was written; raises StartError naming the variable."""
+def file_version(variable: str, path: Path) -> tuple[int, int, int]:
+    """Return inode, size and modification time, which change when the file is written or replaced.
+
+    Raises StartError naming the environment `variable` if the file can't be read.
+    """
     try:
         status = path.stat()
     except OSError as error:
@@ -19,8 +22,8 @@ def stamp_of(variable: str, path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def content_of(variable: str, path: Path) -> bytes:
-    """Return what the file holds; raises StartError naming the variable."""
+def read_key_file(variable: str, path: Path) -> bytes:
+    """Return the file's content; raises StartError naming the environment `variable` if it can't be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -28,5 +31,5 @@ def content_of(variable: str, path: Path) -> bytes:
 
 
 def unreadable(variable: str, error: OSError) -> StartError:
-    """The one line for a file that can't be read."""
+    """Return the one-line error for a file that can't be read."""
     return StartError(f"{variable}: the file can't be read ({error.strerror})")

@@ -1,7 +1,7 @@
-"""Passwords: bcrypt in processes of their own, so that hashing never takes the processor from a request.
+"""Hash and check passwords with bcrypt in worker processes, so that hashing does not take CPU time from requests.
 
-bcrypt frees the interpreter's lock and still starves a server: two hashing threads took 97 % of its throughput. So
-max(1, cores - 1) processes of their own session at the lowest priority do it, behind a bounded queue.
+bcrypt releases the GIL and still starves a server: two hashing threads took 97 % of its throughput. So max(1, cores -
+1) processes hash instead, each in its own session at the lowest priority, behind a bounded queue.
 """
 
 from __future__ import annotations
@@ -17,96 +17,103 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import Struct
 
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.parent_death import dies_with_us
-from autogrocery.kit.security.password_worker import Done, Job
+from autogrocery.kit.security.password_worker import HashJob, HashResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-MAX_WAIT_S: Final = 3.5  # what would wait longer is refused at once: the caller's own deadline is 5 s
-PATIENCE_S: Final = (
-    4.5  # of a request, which is answered in its stead after 5 s: nobody hashes for callers who are gone
-)
+MAX_QUEUE_WAIT_S: Final = 3.5  # a job that would wait longer is refused at once; a caller's own deadline is 5 s
+TIMEOUT_S: Final = 4.5  # of a caller: below a request's deadline of 5 s, so that no job outlives its request
 JOB_DEADLINE_S: Final = 15.0  # of a worker, for one job
 ROUND_S: Final = 60e-6  # one of the 2**cost rounds, as measured: 250 ms at cost 12
-LEAST_ROOM: Final = 4
-START_AGAIN_S: Final = 1.0
+MIN_QUEUE_SIZE: Final = 4
+RESTART_AFTER_S: Final = 1.0
 SMALLEST_COST: Final = 4
-LARGEST_COST: Final = 16  # 4 s of work; a hash that asks for more than that is no hash to us
-INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # no secret, and no other setting
+LARGEST_COST: Final = 16  # 4 s of work; a hash of a higher cost is treated as malformed
+INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # no secrets, no other settings
 MAX_PASSWORD_BYTES: Final = 1_024
 ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-LAST_OF_SALT: Final = ".Oeu"  # 128 bits end within the 22nd letter; with another there bcrypt gives up before it works
+LAST_OF_SALT: Final = ".Oeu"  # 128 bits end within the 22nd character; bcrypt rejects any other before it hashes
 HASH: Final = re.compile(rf"\$2[aby]\$([0-9]{{2}})\$[./A-Za-z0-9]{{21}}[{LAST_OF_SALT}][./A-Za-z0-9]{{31}}")
 
-Waiting = tuple[Job, "asyncio.Future[Done]"]
+
+class QueuedJob(Struct, frozen=True):
+    """A job and the future of its result."""
+
+    job: HashJob
+    result: asyncio.Future[HashResult]
 
 
-class Passwords:
-    """Hashes and checks with `count` processes; `open_passwords` starts them. `room` is how many jobs may wait."""
+class PasswordHasher:
+    """Hashes and checks passwords with `count` processes; `open_password_hasher` starts them.
 
-    def __init__(self, cost: int, count: int, patience_s: float) -> None:
+    `cost` is the bcrypt cost of new hashes; `queue_size` is how many jobs may wait.
+    """
+
+    def __init__(self, cost: int, count: int, timeout_s: float) -> None:
         self.cost = cost
         self.count = count
-        self._patience_s = patience_s
-        self.room = max(LEAST_ROOM, int(MAX_WAIT_S * count / (ROUND_S * 2**cost)))
-        self._jobs: asyncio.Queue[Waiting] = asyncio.Queue(self.room)
-        self._dummy = _never_matching(cost)
+        self._timeout_s = timeout_s
+        self.queue_size = max(MIN_QUEUE_SIZE, int(MAX_QUEUE_WAIT_S * count / (ROUND_S * 2**cost)))
+        self._jobs: asyncio.Queue[QueuedJob] = asyncio.Queue(self.queue_size)
+        self._dummy = _never_matching_hash(cost)
 
     async def hash(self, password: str) -> str:
-        """Return a new hash at our cost; raises Unavailable(busy) when too many wait."""
-        done = await self._ask(Job(_packed(password.encode()), cost=self.cost))
-        assert done.hashed is not None
-        return done.hashed
+        """Return a new hash; raises Unavailable(busy) when the queue is full or the timeout passes."""
+        result = await self._submit(HashJob(_base64(password.encode()), cost=self.cost))
+        assert result.hashed is not None
+        return result.hashed
 
     async def matches(self, password: str, hashed: str | None) -> bool:
-        """Say whether the password belongs to the hash.
+        """Return whether the password matches the hash.
 
-        An impossible one, no hash at all and a hash of lower cost are the same work: nobody learns by the clock which
-        accounts there are. A hash of a higher cost than ours is more. Raises Unavailable(busy).
+        An impossible password, `hashed` None and a hash of a lower cost take the same time as a hash of `cost`, so that
+        the time does not tell which accounts exist. A hash of a higher cost takes longer. Raises Unavailable(busy).
         """
         plain = password.encode("utf-8", "replace")
         possible = b"\0" not in plain and 0 < len(plain) <= MAX_PASSWORD_BYTES
         known = hashed if possible and hashed is not None and _cost_of(hashed) else None
-        done = await self._ask(Job(_packed(plain if possible else b"-"), known or self._dummy, self.cost))
-        return done.matched and known is not None
+        result = await self._submit(HashJob(_base64(plain if possible else b"-"), known or self._dummy, self.cost))
+        return result.matched and known is not None
 
-    def is_weak(self, hashed: str) -> bool:
-        """Say whether a hash was made at a lower cost than ours, so that it should be made anew."""
+    def needs_rehash(self, hashed: str) -> bool:
+        """Return whether a hash was made at a lower cost than `cost`, and should be replaced."""
         return 0 < _cost_of(hashed) < self.cost
 
-    async def _ask(self, job: Job) -> Done:
-        answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+    async def _submit(self, job: HashJob) -> HashResult:
+        result: asyncio.Future[HashResult] = asyncio.get_running_loop().create_future()
         try:
-            self._jobs.put_nowait((job, answer))
+            self._jobs.put_nowait(QueuedJob(job, result))
         except asyncio.QueueFull:
             raise Unavailable("busy", "Too many logins are waiting.", retry_after_s=5.0) from None
         try:
-            async with asyncio.timeout(self._patience_s):
-                return await answer
+            async with asyncio.timeout(self._timeout_s):
+                return await result
         except TimeoutError:
             raise Unavailable("busy", "The login took too long.", retry_after_s=5.0) from None
 
     async def serve(self) -> None:
-        """Keep one worker process at work until cancelled; one that dies is replaced, and its job is done again."""
+        """Feed jobs to one worker process until cancelled; a worker that dies is replaced and its job runs again."""
         worker: asyncio.subprocess.Process | None = None
         try:
             while True:
-                job, answer = await self._jobs.get()
-                while not answer.done():  # a client that gave up costs nothing more
+                queued = await self._jobs.get()
+                while not queued.result.done():  # done before it ran: the caller timed out, so the job is skipped
                     try:
                         worker = worker or await _start()
                     except OSError as error:
                         log.error("password_worker_not_started", reason=type(error).__name__)
-                        await asyncio.sleep(START_AGAIN_S)
+                        await asyncio.sleep(RESTART_AFTER_S)
                         continue
-                    done = await _through(worker, job)
-                    if done is not None:
-                        if not answer.done():
-                            answer.set_result(done)
+                    result = await _run_job(worker, queued.job)
+                    if result is not None:
+                        if not queued.result.done():
+                            queued.result.set_result(result)
                         break
                     log.warning("password_worker_died", status=worker.returncode)
                     await _end(worker)
@@ -130,7 +137,8 @@ async def _start() -> asyncio.subprocess.Process:
     )
 
 
-async def _through(worker: asyncio.subprocess.Process, job: Job) -> Done | None:
+async def _run_job(worker: asyncio.subprocess.Process, job: HashJob) -> HashResult | None:
+    """Return the worker's result, None if it died or missed the deadline."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
@@ -138,9 +146,9 @@ async def _through(worker: asyncio.subprocess.Process, job: Job) -> Done | None:
             worker.stdin.write(msgspec.json.encode(job) + b"\n")
             await worker.stdin.drain()
             line = await worker.stdout.readline()
-        return msgspec.json.decode(line, type=Done) if line else None
+        return msgspec.json.decode(line, type=HashResult) if line else None
     except (OSError, RuntimeError, TimeoutError, ValueError):
-        return None  # RuntimeError: uvloop's word for a pipe that closed before we wrote
+        return None  # uvloop raises RuntimeError for a write to a closed pipe
 
 
 async def _end(worker: asyncio.subprocess.Process) -> None:
@@ -149,9 +157,9 @@ async def _end(worker: asyncio.subprocess.Process) -> None:
     await worker.wait()
 
 
-def _never_matching(cost: int) -> str:
-    """Return what looks like a hash: checking it costs the same work, and nothing is known to match it."""
-    letters = random.choices(ALPHABET, k=53)  # noqa: S311 - no secret; only its cost counts
+def _never_matching_hash(cost: int) -> str:
+    """Return a random well-formed hash: checking it takes the time of `cost`, and no password is known to match it."""
+    letters = random.choices(ALPHABET, k=53)  # noqa: S311 - not a secret; only its cost matters
     letters[21] = LAST_OF_SALT[0]
     return f"$2b${cost:02}${''.join(letters)}"
 
@@ -163,18 +171,18 @@ def _cost_of(hashed: str) -> int:
     return cost if SMALLEST_COST <= cost <= LARGEST_COST else 0
 
 
-def _packed(plain: bytes) -> str:
+def _base64(plain: bytes) -> str:
     return base64.b64encode(plain).decode("ascii")
 
 
 @asynccontextmanager
-async def open_passwords(cost: int, *, patience_s: float = PATIENCE_S) -> AsyncIterator[Passwords]:
-    """Start max(1, cores - 1) workers; leaving ends them. A caller waits for `patience_s` seconds at the most."""
-    passwords = Passwords(cost, max(1, (os.cpu_count() or 1) - 1), patience_s)
-    keepers = [asyncio.create_task(passwords.serve(), name=f"passwords:{number}") for number in range(passwords.count)]
+async def open_password_hasher(cost: int, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[PasswordHasher]:
+    """Start max(1, cores - 1) workers; leaving the context ends them. A call waits for at most `timeout_s` seconds."""
+    hasher = PasswordHasher(cost, max(1, (os.cpu_count() or 1) - 1), timeout_s)
+    servers = [asyncio.create_task(hasher.serve(), name=f"passwords:{number}") for number in range(hasher.count)]
     try:
-        yield passwords
+        yield hasher
     finally:
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.wait(keepers)
+        for server in servers:
+            server.cancel()
+        await asyncio.wait(servers)

@@ -1,7 +1,8 @@
-"""Who we are and whom we trust: a certificate, its key and the CA of all peers, read again whenever the files are replaced.
+"""Mutual TLS: a process's certificate, its key and the CA of all peers, reloaded when the files are replaced.
 
-Both ends of a link show a certificate of the CA, over TLS 1.2 or later. A peer is known by a DNS name among the subject
-alternative names of its certificate: the one kind of name that every TLS library checks by itself.
+Both ends of a connection present a certificate issued by the CA, over TLS 1.2 or later. A peer is identified by a DNS
+name among the subject alternative names of its certificate: the one kind of name that every TLS library checks by
+itself.
 """
 
 from __future__ import annotations
@@ -17,150 +18,163 @@ from msgspec import Struct
 
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.security.key_files import content_of, stamp_of, unreadable
-from autogrocery.kit.security.links import refuse_plaintext
+from autogrocery.kit.security.key_files import file_version, read_key_file, unreadable
+from autogrocery.kit.security.transport import refuse_plaintext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autogrocery.kit.security.links import LinkSettings
+    from autogrocery.kit.security.transport import TlsSettings
 
-LOOK_EVERY_S: Final = 1.0
-SETTLE_S: Final = 1.0  # what a start grants to somebody who is replacing the files one after the other
-READ_AGAIN_S: Final = 0.02
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all good
-OTHERS_MAY: Final = 0o077
-OTHERS_MAY_OF_ROOTS: Final = 0o037  # root may let a group read, as libpq allows: so do orchestrators hand keys out
+CHECK_EVERY_S: Final = 1.0
+CONSISTENT_WITHIN_S: Final = 1.0  # how long a start waits while a renewal replaces the files one after the other
+RETRY_AFTER_S: Final = 0.02
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; the defaults of 1.3 are all safe
+GROUP_AND_OTHERS: Final = 0o077  # permission bits
+FORBIDDEN_IF_ROOT_OWNS: Final = 0o037  # a group may read root's file, as in libpq: orchestrators hand out keys so
 WRONG_PURPOSE: Final = 26  # X509_V_ERR_INVALID_PURPOSE
-FLIGHTS: Final = 6  # more than any handshake has
+MAX_FLIGHTS: Final = 6  # more than any handshake takes
+
+FilesVersion = tuple[tuple[int, int, int], ...]  # of the three files, see `file_version`
 
 
 class Material(Struct, frozen=True):
-    """What the three files held when they were last whole."""
+    """The content of the three files when they were last valid, and the SSL contexts made of it.
+
+    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it.
+    """
 
     ca: bytes
     certificate: bytes
     key: bytes
     names: frozenset[str]
-    ends: str
+    not_after: str
     server: ssl.SSLContext
     client: ssl.SSLContext
 
 
 class HalfReplacedError(StartError):
-    """The files don't belong together: one of them was replaced, and the others may be about to."""
+    """Certificate and key don't match: one file was replaced, and the others may follow."""
 
 
 class Identity:
-    """The three files of one process. New connections take what the files hold; those that are open stay as they are.
+    """The TLS files of one process. New connections use the files' current content; open connections stay as they are.
 
-    Files are looked at when a connection is made, at most every `look_every_s` seconds. What can't be used, as when only one
-    of them was replaced so far, is logged and not taken. Safe to ask from any thread: gRPC does from its own.
+    The files are checked when a connection is made, at most every `check_every_s` seconds. Content that can't be used,
+    as when only one file was replaced so far, is logged, and the last valid content stays in force. Thread-safe: gRPC
+    calls it from a thread of its own.
     """
 
     def __init__(
-        self, ca: Path, certificate: Path, key: Path, name: str = "", *, look_every_s: float = LOOK_EVERY_S
+        self, ca: Path, certificate: Path, key: Path, name: str = "", *, check_every_s: float = CHECK_EVERY_S
     ) -> None:
-        """Read the files; raises StartError naming the variable. A `name` must be among those of the certificate.
+        """Read the files; raises StartError naming the variable.
 
-        Blocks for at most SETTLE_S if they don't belong together: a renewal may be on its way.
+        The certificate must contain `name`, unless it is empty.
+
+        Blocks for at most CONSISTENT_WITHIN_S while certificate and key don't match: a renewal may be replacing them.
         """
         self._files = {"TLS_CA": ca, "TLS_CERT": certificate, "TLS_KEY": key}
         self._name = name
-        self._look_every_s = look_every_s
+        self._look_every_s = check_every_s
         self._lock = threading.Lock()
-        self._stamp, self._material = self._settled()
-        self._look_at = time.monotonic() + look_every_s
+        self._version, self._material = self._read_consistent()
+        self._check_at = time.monotonic() + check_every_s
 
     def current(self) -> Material:
-        """Return what new connections are made with; the same object until the files change."""
+        """Return the material for new connections; the same object until the files change."""
         with self._lock:
             now = time.monotonic()
-            if now >= self._look_at:
-                self._look_at = now + self._look_every_s
-                self._look()
+            if now >= self._check_at:
+                self._check_at = now + self._look_every_s
+                self._reload_if_changed()
             return self._material
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         try:
-            stamp = self._stamped()
-            if stamp == self._stamp:
+            version = self._current_version()
+            if version == self._version:
                 return
-            self._stamp = stamp
-            self._material = self._read(stamp)
+            self._version = version
+            self._material = self._read(version)
         except StartError as error:
-            log.warning("certificate_not_taken", reason=str(error))
+            log.warning("certificate_reload_failed", reason=str(error))
         else:
-            log.info("certificate_taken", names=sorted(self._material.names), ends=self._material.ends)
+            log.info("certificate_reloaded", names=sorted(self._material.names), not_after=self._material.not_after)
 
-    def _settled(self) -> tuple[tuple[tuple[int, ...], ...], Material]:
-        over = time.monotonic() + SETTLE_S
+    def _read_consistent(self) -> tuple[FilesVersion, Material]:
+        deadline = time.monotonic() + CONSISTENT_WITHIN_S
         while True:
-            stamp = self._stamped()
+            version = self._current_version()
             try:
-                return stamp, self._read(stamp)
+                return version, self._read(version)
             except HalfReplacedError:
-                if time.monotonic() >= over:
+                if time.monotonic() >= deadline:
                     raise
-            time.sleep(READ_AGAIN_S)
+            time.sleep(RETRY_AFTER_S)
 
-    def _stamped(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(stamp_of(variable, path) for variable, path in self._files.items())
+    def _current_version(self) -> FilesVersion:
+        return tuple(file_version(variable, path) for variable, path in self._files.items())
 
-    def _read(self, stamp: tuple[tuple[int, ...], ...]) -> Material:
+    def _read(self, version: FilesVersion) -> Material:
         _check_private(self._files["TLS_KEY"])
-        ca, certificate, key = (_text_of(variable, path) for variable, path in self._files.items())
-        peer_certificate = _met(self._files["TLS_CERT"], self._files["TLS_KEY"], ca)
-        names = names_of(peer_certificate)
+        ca, certificate, key = (_read_pem(variable, path) for variable, path in self._files.items())
+        verified = _verify_against_ca(self._files["TLS_CERT"], self._files["TLS_KEY"], ca)
+        names = dns_names_of(verified)
         if not names:
             raise StartError(
-                "TLS_CERT: it has no DNS name among its subject alternative names, so nobody could know it"
+                "TLS_CERT: it has no DNS name among its subject alternative names, so no peer could identify it"
             )
         if self._name and self._name not in names:
             raise StartError(f"TLS_CERT: it is not for {self._name}, but for {', '.join(sorted(names))}")
         server, client = _context(ssl.PROTOCOL_TLS_SERVER, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
         for context in (server, client):
-            _show(context, self._files["TLS_CERT"], self._files["TLS_KEY"])
+            _load_chain(context, self._files["TLS_CERT"], self._files["TLS_KEY"])
         server.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
         server.num_tickets = 0
-        server.sni_callback = self._take_latest
-        if self._stamped() != stamp:  # gRPC would be given what was read first, and others what was read last
+        server.sni_callback = self._use_current
+        # The content was read above for gRPC and by path for the SSL contexts: both must have seen the same files.
+        if self._current_version() != version:
             raise HalfReplacedError("TLS_CERT and TLS_KEY were replaced while they were read")
-        return Material(ca, certificate, key, names, str(peer_certificate.get("notAfter", "")), server, client)
+        return Material(ca, certificate, key, names, str(verified.get("notAfter", "")), server, client)
 
-    def _take_latest(self, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Let a handshake that begins go on with what the files hold now, CA and all; called with or without SNI."""
+    def _use_current(self, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Switch a server handshake to the current certificate and CA; OpenSSL calls this with and without SNI."""
         latest = self.current().server
         if end.context is not latest:
             end.context = latest
 
 
-def identity_of(settings: LinkSettings, name: str = "", links: Mapping[str, str] | None = None) -> Identity | None:
-    """Return the identity that TLS_CA, TLS_CERT and TLS_KEY name, None if none is set.
+def identity_of(settings: TlsSettings, name: str = "", links: Mapping[str, str] | None = None) -> Identity | None:
+    """Return the identity that TLS_CA, TLS_CERT and TLS_KEY name, None if none of them is set.
 
-    `links` are addresses, gRPC targets and URLs by their settings. Raises StartError for some of the three, and for a link that
-    would be plain text to another machine, or http:// where TLS is set.
+    `links` maps names of settings to the addresses, gRPC targets and URLs that they hold. Raises StartError if only
+    some of the three are set, if a link would carry plain text to another machine, or if it is http:// although TLS is
+    set.
     """
-    chosen = {"TLS_CA": settings.tls_ca, "TLS_CERT": settings.tls_cert, "TLS_KEY": settings.tls_key}
-    missing = [variable for variable, path in chosen.items() if not path]
+    paths = {"TLS_CA": settings.tls_ca, "TLS_CERT": settings.tls_cert, "TLS_KEY": settings.tls_key}
+    missing = [variable for variable, path in paths.items() if not path]
     for setting, address in (links or {}).items():
         refuse_plaintext(settings, setting, address, secured=not missing or address.startswith("https://"))
         if not missing and address.startswith("http://"):
             raise StartError(f"{setting}: it begins with http://, and TLS_* is set: make it https://")
-    if len(missing) == len(chosen):
+    if len(missing) == len(paths):
         return None
     if missing:
         raise StartError(f"{missing[0]} is not set: TLS_CA, TLS_CERT and TLS_KEY go together, all three or none")
     return Identity(Path(settings.tls_ca), Path(settings.tls_cert), Path(settings.tls_key), name)
 
 
-def toward(name: str, identity: Identity | None) -> dict[str, Any]:
-    """Return what an aiohttp request takes to reach the peer called `name`, whatever the host of its URL; nothing without TLS."""
+def tls_arguments(name: str, identity: Identity | None) -> dict[str, Any]:
+    """Return the keyword arguments of an aiohttp request that make it require `name` in the peer's certificate.
+
+    The host of the URL is not checked. Without an identity the dict is empty.
+    """
     return {"ssl": identity.current().client, "server_hostname": name} if identity is not None else {}
 
 
-def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Return the DNS names of a certificate as `getpeercert` tells it."""
+def dns_names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
+    """Return the DNS names among the subject alternative names of a certificate in the form of `getpeercert`."""
     return frozenset(value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS")
 
 
@@ -169,12 +183,12 @@ def _check_private(path: Path) -> None:
         status = path.stat()
     except OSError as error:
         raise unreadable("TLS_KEY", error) from None
-    if stat.S_IMODE(status.st_mode) & (OTHERS_MAY_OF_ROOTS if status.st_uid == 0 else OTHERS_MAY):
+    if stat.S_IMODE(status.st_mode) & (FORBIDDEN_IF_ROOT_OWNS if status.st_uid == 0 else GROUP_AND_OTHERS):
         raise StartError("TLS_KEY: others may read the file; chmod 600 it")
 
 
-def _text_of(variable: str, path: Path) -> bytes:
-    found = content_of(variable, path)
+def _read_pem(variable: str, path: Path) -> bytes:
+    found = read_key_file(variable, path)
     wanted = b"PRIVATE KEY-----" if variable == "TLS_KEY" else b"-----BEGIN CERTIFICATE-----"
     if wanted not in found:
         raise StartError(
@@ -195,9 +209,9 @@ def _context(protocol: ssl._SSLMethod, ca: bytes) -> ssl.SSLContext:
     return context
 
 
-def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_chain(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     try:
-        context.load_cert_chain(certificate, key, password=lambda: "")  # never ask at a terminal
+        context.load_cert_chain(certificate, key, password=lambda: "")  # never prompt at a terminal
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise HalfReplacedError("TLS_KEY: it is not the key of TLS_CERT") from None
@@ -206,33 +220,41 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         raise StartError(f"TLS_CERT or TLS_KEY can't be read ({error.strerror})") from None
 
 
-def _met(certificate: Path, key: Path, ca: bytes) -> Mapping[str, Any]:
-    """Let the certificate meet itself in memory and return it as a peer sees it: whatever a peer would refuse shows here."""
-    for shown_by_client in (True, False):
+def _verify_against_ca(certificate: Path, key: Path, ca: bytes) -> Mapping[str, Any]:
+    """Return the certificate as a peer sees it, from a handshake with itself in memory.
+
+    Raises StartError for whatever a peer would refuse. The certificate is presented as a client's first, then as a
+    server's, because it may be for one purpose only.
+    """
+    for presented_by_client in (True, False):
         client, server = _context(ssl.PROTOCOL_TLS_CLIENT, ca), _context(ssl.PROTOCOL_TLS_SERVER, ca)
         client.check_hostname = False
-        (client if shown_by_client else server).verify_mode = ssl.CERT_NONE
+        (client if presented_by_client else server).verify_mode = ssl.CERT_NONE
         for context in (client, server):
-            _show(context, certificate, key)
+            _load_chain(context, certificate, key)
         try:
-            return _handshake(client, server, told_to_server=shown_by_client)
+            return _handshake(client, server, seen_by_server=presented_by_client)
         except ssl.SSLCertVerificationError as error:
-            if shown_by_client and error.verify_code == WRONG_PURPOSE:
-                continue  # a server's only
+            if presented_by_client and error.verify_code == WRONG_PURPOSE:
+                continue  # for servers only
             raise StartError(f"TLS_CERT: {error.verify_message}, by TLS_CA") from None
         except ssl.SSLError as error:
             raise StartError(f"TLS_CERT or TLS_KEY can't be used ({error.reason or 'malformed'})") from None
     raise AssertionError
 
 
-def _handshake(client: ssl.SSLContext, server: ssl.SSLContext, *, told_to_server: bool) -> Mapping[str, Any]:
-    """Shake hands in memory; returns the client's certificate as told to the server, or the server's as told to the client."""
+def _handshake(client: ssl.SSLContext, server: ssl.SSLContext, *, seen_by_server: bool) -> Mapping[str, Any]:
+    """Complete a handshake in memory.
+
+    Return the client's certificate as the server sees it, or the server's as the client does.
+    """
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller, called = client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
-    for _ in range(FLIGHTS):
-        for end in (caller, called):
+    client_end = client.wrap_bio(to_client, to_server)
+    server_end = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(MAX_FLIGHTS):
+        for end in (client_end, server_end):
             try:
                 end.do_handshake()
             except ssl.SSLWantReadError:
                 continue
-    return (called if told_to_server else caller).getpeercert() or {}
+    return (server_end if seen_by_server else client_end).getpeercert() or {}

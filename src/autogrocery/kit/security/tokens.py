@@ -1,7 +1,8 @@
-"""Access tokens: HS256 JWTs in the strict profile of RFC 9068 and RFC 8725, made and read by this file alone.
+"""Access tokens: HS256 JWTs in the strict profile of RFC 9068 and RFC 8725. Only this module issues and verifies them.
 
-PyJWT signs and compares signatures. What it would let through is refused before: a size without bound, another `typ`, further
-header fields (kid, jwk, crit, b64 …), members that stand twice, loose base64url, claims that are missing or of another type.
+PyJWT signs and compares signatures. This module refuses what PyJWT would accept: tokens of any size, another `typ`,
+further header fields (kid, jwk, crit, b64 …), duplicate members, non-canonical base64url, claims that are missing or of
+another type.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ HEADER = {"alg": ALGORITHM, "typ": "at+jwt"}
 MAX_TOKEN_BYTES = 4_096
 MAX_LEEWAY_S = 30
 MIN_KEY_BYTES = 32  # RFC 7518 §3.2
-CACHED_TOKENS = 4_096
+MAX_CACHED_TOKENS = 4_096
 CACHED_TOKEN_BYTES = 1_024
-LATEST_S = 1 << 33  # the year 2242: a later instant is a mistake or an attack
-LARGEST_USER_ID = (1 << 31) - 1  # PostgreSQL's serial
-HEADERS_KNOWN = 8  # spellings of the one header there is
+MAX_INSTANT = 1 << 33  # Unix seconds, the year 2242: a later instant is a mistake or an attack
+MAX_USER_ID = (1 << 31) - 1  # of PostgreSQL's serial
+CACHED_HEADERS = 8  # the one valid header has several encodings: member order, white space
 
 COMPACT = re.compile(r"([A-Za-z0-9_-]{1,256})\.([A-Za-z0-9_-]{1,4000})\.([A-Za-z0-9_-]{43})")  # 43: HMAC-SHA256
 SUBJECT = re.compile(r"[1-9][0-9]{0,9}")
-DEVICE_ID = re.compile(r"[\x21-\x7e]{1,100}")
-SCOPE = re.compile(r"(?:[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*)?")  # RFC 6749 §3.3, or none at all
+PRINCIPAL = re.compile(r"[\x21-\x7e]{1,100}")
+PRINCIPAL_CLAIM = "device_id"  # the claim's name on the wire: docs/CONTRACT.md#tokens-and-scopes
+SCOPE = re.compile(r"(?:[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*)?")  # RFC 6749 §3.3, or empty
 TOKEN_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 _jws = api_jws.PyJWS(algorithms=[ALGORITHM])
@@ -46,10 +48,13 @@ _hs256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 
 
 class Claims(Struct, frozen=True):
-    """Who asks, as a verified token says. `expires_at` is in Unix seconds."""
+    """The claims of a verified token.
+
+    `user_id` is the `sub` claim, `principal` the account's name, `expires_at` is in Unix seconds.
+    """
 
     user_id: int
-    device_id: str
+    principal: str
     scopes: frozenset[str]
     expires_at: int
     jti: str
@@ -61,18 +66,18 @@ def issue(
     issuer: str,
     audience: str,
     user_id: int,
-    device_id: str,
+    principal: str,
     scopes: Sequence[str],
     ttl_s: int,
     at: float | None = None,
 ) -> str:
-    """Return a token signed with `key`, good from `at` (Unix seconds, default now) for `ttl_s` seconds."""
+    """Return a token signed with `key`, valid from `at` (Unix seconds, default now) for `ttl_s` seconds."""
     issued_at = int(time.time() if at is None else at)
     claims = {
         "iss": issuer,
         "aud": audience,
         "sub": str(user_id),
-        "device_id": device_id,
+        PRINCIPAL_CLAIM: principal,
         "scope": " ".join(scopes),
         "iat": issued_at,
         "nbf": issued_at,
@@ -83,10 +88,11 @@ def issue(
 
 
 class Verifier:
-    """Verifies tokens of one issuer for one audience, under any of `keys`, without asking anybody.
+    """Verifies tokens of one issuer for one audience, under any of `keys`, without a network call.
 
-    Verified tokens are remembered (a bounded number, until their `exp` at most). `disabled` holds the user ids that are
-    refused whatever their token says; it is asked every time, so its owner may change or replace it at any moment.
+    Verified tokens are cached: a bounded number, each until its `exp` at most. `disabled` holds the user ids whose
+    tokens are refused although they are valid; it is read at every call, so that its owner may change or replace it at
+    any time.
     """
 
     def __init__(
@@ -98,8 +104,12 @@ class Verifier:
         leeway_s: int = 5,
         max_bytes: int = MAX_TOKEN_BYTES,
         clock: Callable[[], float] = time.time,
+        max_cached: int = MAX_CACHED_TOKENS,
     ) -> None:
-        """Verify under `keys`; raises ValueError on a key or a leeway that RFC 7518 or ours does not allow."""
+        """Verify under `keys`; up to `max_cached` verified tokens are cached, none at 0.
+
+        Raises ValueError on a key below RFC 7518's minimum, or a leeway outside 0..MAX_LEEWAY_S.
+        """
         if not keys or any(len(key) < MIN_KEY_BYTES for key in keys):
             raise ValueError(f"a token key has at least {MIN_KEY_BYTES} bytes")
         if not 0 <= leeway_s <= MAX_LEEWAY_S:
@@ -114,14 +124,15 @@ class Verifier:
         self._leeway_s = leeway_s
         self._max_bytes = max_bytes
         self._clock = clock
-        self._known: dict[str, Claims] = {}
+        self._verified: dict[str, Claims] = {}
+        self._max_cached = max_cached
 
     def verify(self, token: str) -> Claims:
-        """Return the claims of a token that is good now; raises Unauthenticated("invalid_token") for any other."""
-        claims = self._known.get(token)
+        """Return the claims of a token that is valid now; raises Unauthenticated("invalid_token") for any other."""
+        claims = self._verified.get(token)
         if claims is None or claims.expires_at <= self._clock():
             claims = self._read(token)
-            self._remember(token, claims)
+            self._cache(token, claims)
         if claims.user_id in self.disabled:
             raise _refused()
         return claims
@@ -130,12 +141,12 @@ class Verifier:
         if len(token) > self._max_bytes:
             raise _refused()
         parts = COMPACT.fullmatch(token)
-        if parts is None or not _is_our_header(parts[1]):
+        if parts is None or not _is_expected_header(parts[1]):
             raise _refused()
-        signed, signature = token[: parts.end(2)].encode("ascii"), _octets(parts[3])
+        signed, signature = token[: parts.end(2)].encode("ascii"), _decode_base64url(parts[3])
         if not any(_hs256.verify(signed, key, signature) for key in self._keys):
             raise _refused()
-        return self._claims(_object(_octets(parts[2])))
+        return self._claims(_decode_object(_decode_base64url(parts[2])))
 
     def _claims(self, claims: dict[str, Any]) -> Claims:
         now = self._clock()
@@ -144,54 +155,57 @@ class Verifier:
         if (
             claims.get("iss") != self._issuer
             or claims.get("aud") != self._audience
-            or user_id > LARGEST_USER_ID
+            or user_id > MAX_USER_ID
             or max(issued_at, not_before) > now + self._leeway_s
             or expires_at <= max(issued_at, not_before, now - self._leeway_s)
         ):
             raise _refused()
         return Claims(
             user_id=user_id,
-            device_id=_text(claims.get("device_id"), DEVICE_ID),
+            principal=_text(claims.get(PRINCIPAL_CLAIM), PRINCIPAL),
             scopes=frozenset(_text(claims.get("scope"), SCOPE).split()),
             expires_at=expires_at,
             jti=_text(claims.get("jti"), TOKEN_ID),
         )
 
-    def _remember(self, token: str, claims: Claims) -> None:
-        if len(token) > CACHED_TOKEN_BYTES or claims.expires_at <= self._clock():
-            self._known.pop(token, None)
+    def _cache(self, token: str, claims: Claims) -> None:
+        if not self._max_cached or len(token) > CACHED_TOKEN_BYTES or claims.expires_at <= self._clock():
+            self._verified.pop(token, None)
             return
-        if len(self._known) >= CACHED_TOKENS:
-            del self._known[next(iter(self._known))]
-        self._known[token] = claims
+        if len(self._verified) >= self._max_cached:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = claims
 
 
 def _refused() -> Unauthenticated:
-    # One answer for every reason: a forger learns nothing from it.
+    # The same answer for every reason: an attacker learns nothing from it.
     return Unauthenticated("invalid_token", "The access token is missing, malformed, expired or not meant for this.")
 
 
-@lru_cache(HEADERS_KNOWN)
-def _is_our_header(segment: str) -> bool:
-    return _object(_octets(segment)) == HEADER
+@lru_cache(CACHED_HEADERS)
+def _is_expected_header(segment: str) -> bool:
+    return _decode_object(_decode_base64url(segment)) == HEADER
 
 
-def _octets(segment: str) -> bytes:
-    """Decode base64url without padding; refuses what does not encode back to the same characters."""
+def _decode_base64url(segment: str) -> bytes:
+    """Decode base64url without padding; refuses what does not encode back to the same characters (RFC 7515 §2)."""
     try:
-        octets = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
         raise _refused() from None
-    if base64.urlsafe_b64encode(octets).rstrip(b"=") != segment.encode():
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
         raise _refused()
-    return octets
+    return decoded
 
 
-def _object(octets: bytes) -> dict[str, Any]:
-    """Read a JSON object in UTF-8 whose members stand once each; refuses anything else, and floats."""
+def _decode_object(text: bytes) -> dict[str, Any]:
+    """Decode a JSON object in UTF-8 without duplicate members and floats; refuses anything else."""
     try:
         value = json.loads(
-            octets.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_no_number
+            text.decode("utf-8"),
+            object_pairs_hook=_unique_members,
+            parse_constant=_refuse_number,
+            parse_float=_refuse_number,
         )
     except (ValueError, RecursionError):
         raise _refused() from None
@@ -200,19 +214,19 @@ def _object(octets: bytes) -> dict[str, Any]:
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("duplicate member")
     return members
 
 
-def _no_number(text: str) -> NoReturn:
+def _refuse_number(text: str) -> NoReturn:
     raise ValueError(text)
 
 
 def _instant(value: object) -> int:
-    if type(value) is not int or not 0 < value < LATEST_S:  # bool is an int to isinstance
+    if type(value) is not int or not 0 < value < MAX_INSTANT:  # `type`, because isinstance accepts a bool
         raise _refused()
     return value
 

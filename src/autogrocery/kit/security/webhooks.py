@@ -1,7 +1,7 @@
-"""Signatures of Standard Webhooks 1.0, verified over the raw bytes under any of several secrets.
+"""Verify signatures of Standard Webhooks 1.0 over the raw body, under any of several secrets.
 
-The `standardwebhooks` package signs at the other end. Verifying is written here, because the package knows one secret at a
-time and parses the body before it says whether it may be trusted.
+The sender signs with the `standardwebhooks` package. Verification is written here because the package accepts one
+secret at a time and parses the body before it has checked the signature.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 class WebhookVerifier:
-    """Verifies deliveries under any of `keys`, none older or younger than five minutes."""
+    """Verifies webhooks under any of `keys`; a timestamp may differ from the clock by up to TOLERANCE_S either way."""
 
     def __init__(self, keys: Sequence[bytes], *, clock: Callable[[], float] = time.time) -> None:
         self._keys = tuple(keys)
         self._clock = clock
 
     def verify(self, raw: bytes, header: Callable[[str], str | None]) -> None:
-        """Return if the delivery is signed by one of us; raises Unauthenticated(invalid_signature) for anything else."""
+        """Return if one of `keys` signed the body `raw`; raises Unauthenticated(invalid_signature) for anything else.
+
+        `header` returns a header's value by its lower-case name, or None.
+        """
         webhook_id, timestamp, signatures = (
             header(f"webhook-{name}") or "" for name in ("id", "timestamp", "signature")
         )

@@ -1,13 +1,13 @@
-"""Which shelf a product of the real data set lies on, and what it is called."""
+"""Aisle type and display name of a product of the real data set."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from autogrocery.lab.demand.market import AisleType
+    from autogrocery.lab.demand.baskets import AisleType
 
-# Not goods a robot could carry out of an aisle: coupons, fuel, services, deposits, the store's own supplies.
+# Departments without goods that a robot can pick: coupons, fuel, services, deposits, store supplies.
 NOT_GOODS: Final = frozenset(
     {
         "AUTOMOTIVE",
@@ -50,7 +50,7 @@ DEPARTMENTS: Final[dict[str, AisleType]] = {
     "SEAFOOD": "meat",
     "SEAFOOD-PCKGD": "meat",
 }
-# GROCERY alone is two thirds of all lines, so its categories decide. The first word found wins; the rest is party.
+# GROCERY is two thirds of all lines, so it is split by category: the first matching word decides, else party.
 WORDS: Final[tuple[tuple[AisleType, tuple[str, ...]], ...]] = (
     ("meat", ("FRZN MEAT", "MEAT - ", "FROZEN CHICKEN", "SEAFOOD", "DELI MEATS", "CHICKEN/")),
     ("produce", ("FRUIT", "VEG", "BEANS", "BN/", "POTATO", "OLIVES", "PICKLE", "SNACK NUTS", "HERBS")),
@@ -64,12 +64,12 @@ WORDS: Final[tuple[tuple[AisleType, tuple[str, ...]], ...]] = (
 
 
 def is_grocery(department: str | None, category: str | None) -> bool:
-    """True for what can lie on a shelf and be picked."""
+    """Return whether a product can be shelved and picked."""
     return department is not None and department not in NOT_GOODS and category not in NOT_GOODS_CATEGORIES
 
 
 def aisle_of(department: str, category: str | None) -> AisleType:
-    """Return the robot class that picks this product."""
+    """Return the aisle type, which is the class of the robots that pick the product."""
     if department in DEPARTMENTS:
         return "dairy" if department == "DELI" and category == "CHEESES" else DEPARTMENTS[department]
     if department in {"GROCERY", "NUTRITION"} and category is not None:
@@ -80,7 +80,7 @@ def aisle_of(department: str, category: str | None) -> AisleType:
 
 
 def name_of(row: dict[str, Any]) -> str:
-    """Return a name a person would read: type, package size, whose brand; from the product's own columns."""
+    """Return a readable name from the product's columns: type, package size, store brand."""
     kind = row["product_type"] or row["product_category"] or row["department"]
     parts = [" ".join(str(kind).split()).capitalize()]
     if row["package_size"]:

@@ -1,6 +1,7 @@
-"""Real baskets: four weeks of the Complete Journey (84.51°, CC0; "simulated data based on real grocery shopping patterns").
+"""Real baskets: four weeks of the Complete Journey data set (84.51°, CC0).
 
-The package's parquet files are read in place with pyarrow; the package itself is not imported, it would pull in pandas.
+Its publisher calls it "simulated data based on real grocery shopping patterns". The parquet files of the package are
+read with pyarrow; the package itself is not imported, because it would import pandas.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.lab.demand import aisles
-from autogrocery.lab.demand.market import (
+from autogrocery.lab.demand.baskets import (
     AISLE_TYPES,
     MAX_LINES,
     MAX_QUANTITY,
     VISITS_PER_HOUSEHOLD,
     Basket,
+    BasketSource,
     Line,
-    Market,
     Product,
 )
 
 FIRST_WEEK: Final = 10  # four ordinary weeks of the year: no holiday, no half week at either end
 LAST_WEEK: Final = 13
-MAX_UNITS: Final = 100  # above it a "quantity" is grams of fuel or a typing error
+MAX_UNITS: Final = 100  # a larger "quantity" is grams of fuel or a typing error
 CACHE_NAME: Final = "completejourney-v1.bin"
 
 
 class Prepared(Struct, frozen=True, array_like=True):
-    """The four weeks as columns: little arrays of unsigned integers, because they load in milliseconds."""
+    """The four weeks as columns of packed unsigned integers, which load in milliseconds."""
 
     fingerprint: str
     skus: list[str]
@@ -51,8 +52,8 @@ class Prepared(Struct, frozen=True, array_like=True):
     line_quantities: bytes
 
 
-def open_market(cache_dir: Path | None) -> Market | None:
-    """Return the market of the real data set, or None where it is not installed; `cache_dir` None prepares it anew."""
+def open_source(cache_dir: Path | None) -> BasketSource | None:
+    """Return the source of the real data set, None if it is not installed; without `cache_dir` it is prepared anew."""
     folder = _find()
     if folder is None:
         return None
@@ -62,7 +63,7 @@ def open_market(cache_dir: Path | None) -> Market | None:
         prepared = _prepare(folder, fingerprint)
         if cache_dir is not None:
             _write_cache(cache_dir, prepared)
-    return _as_market(prepared)
+    return _as_source(prepared)
 
 
 def _find() -> Path | None:
@@ -79,12 +80,12 @@ def _read_cache(cache_dir: Path | None, fingerprint: str) -> Prepared | None:
     try:
         prepared = msgspec.msgpack.decode(zlib.decompress((cache_dir / CACHE_NAME).read_bytes()), type=Prepared)
     except (OSError, zlib.error, msgspec.DecodeError):
-        return None  # absent, torn or of an older form: preparing anew is always right
+        return None  # missing, truncated or of an older format: prepare it again
     return prepared if prepared.fingerprint == fingerprint else None
 
 
 def _write_cache(cache_dir: Path, prepared: Prepared) -> None:
-    """Replace the file in one step; a disk that is full costs the next start two seconds, nothing else."""
+    """Replace the cache file in one step; with a full disk the cache is left out."""
     with contextlib.suppress(OSError):
         cache_dir.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=cache_dir, prefix=CACHE_NAME)
@@ -123,7 +124,7 @@ def _prepare(folder: Path, fingerprint: str) -> Prepared:
 
 
 def _usual_prices(table: Any, pc: Any) -> dict[int, int]:
-    """Return each product's most frequent shelf price (before loyalty discounts) in the year, in cents; ties go to the lower one."""
+    """Return each product's most frequent price in cents, before loyalty discounts; of equal ones the lower."""
     shelf = pc.divide(pc.multiply(pc.add(table["sales_value"], table["retail_disc"]), 100.0), table["quantity"])
     priced = table.select(["product_id"]).append_column("cents", pc.round(shelf).cast("int64"))
     counted = (
@@ -132,7 +133,9 @@ def _usual_prices(table: Any, pc: Any) -> dict[int, int]:
         .sort_by([("count_all", "ascending"), ("cents", "descending")])
     )
     pairs = zip(counted["product_id"].to_pylist(), counted["cents"].to_pylist(), strict=True)
-    return {product_id: max(1, cents) for product_id, cents in pairs}  # the last of a product wins: the most frequent
+    return {
+        product_id: max(1, cents) for product_id, cents in pairs
+    }  # the last row of a product is its most frequent price
 
 
 def _as_columns(fingerprint: str, lines: Any, products: dict[int, Any], prices_cents: dict[int, int]) -> Prepared:
@@ -169,27 +172,27 @@ def _unpacked(column: bytes) -> array[int]:
     return array("I", column)
 
 
-def _as_market(prepared: Prepared) -> Market:
-    """Keep the columns; baskets become objects only for the households that are asked for."""
+def _as_source(prepared: Prepared) -> BasketSource:
+    """Keep the columns; baskets become objects only for the households that are read."""
     skus = prepared.skus
     aisle_types = [AISLE_TYPES[index] for index in _unpacked(prepared.aisle_indexes)]
     articles = zip(skus, prepared.names, aisle_types, _unpacked(prepared.prices_cents), strict=True)
     line_products, line_quantities = _unpacked(prepared.line_products), _unpacked(prepared.line_quantities)
     basket_at_s = _unpacked(prepared.basket_at_s)
     bounds = list(pairwise(accumulate(_unpacked(prepared.basket_line_counts), initial=0)))
-    came: dict[int, list[int]] = {}
+    baskets_of: dict[int, list[int]] = {}
     for index, household in enumerate(_unpacked(prepared.basket_households)):
-        came.setdefault(household, []).append(index)
+        baskets_of.setdefault(household, []).append(index)
 
     def visits(household: int) -> list[Basket]:
         found = []
-        for index in came[household]:
+        for index in baskets_of[household]:
             start, end = bounds[index]
             pairs = zip(line_products[start:end], line_quantities[start:end], strict=True)
             lines = tuple(Line(skus[product], quantity) for product, quantity in pairs)
             found.append(Basket(household, float(basket_at_s[index]), lines))
         return found
 
-    regulars = [household for household, indexes in came.items() if len(indexes) >= VISITS_PER_HOUSEHOLD]
+    regulars = [household for household, indexes in baskets_of.items() if len(indexes) >= VISITS_PER_HOUSEHOLD]
     source = f"completejourney weeks {FIRST_WEEK}-{LAST_WEEK}"
-    return Market(source, [Product(*article) for article in articles], regulars, visits)
+    return BasketSource(source, [Product(*article) for article in articles], regulars, visits)

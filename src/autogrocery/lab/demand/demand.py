@@ -1,4 +1,4 @@
-"""Who buys what, and when: real baskets where the `replay` extra is installed, synthetic ones of the same shape elsewhere."""
+"""Demand: real baskets if the extra `replay` is installed, synthetic ones of the same shape otherwise."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.lab.demand import completejourney, synthetic
-from autogrocery.lab.demand.market import AisleType, Basket, Market, Product, choose
+from autogrocery.lab.demand.baskets import AisleType, Basket, BasketSource, Product, choose_baskets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 STOCK_COLUMNS: Final = ("sku", "name", "aisle_type", "unit_price_cents", "unit_cost_cents", "quantity")
-COST_PERCENT: Final = 70  # a grocer's cost of goods is roughly seven tenths of the shelf price
-SPARE_VISITS: Final = 3  # the shelf outlasts three runs of the same demand
+COST_PERCENT: Final = 70  # cost of goods is roughly 70 % of a grocer's shelf price
+SPARE_VISITS: Final = 3  # stock for three runs of the same demand
 SPARE_UNITS: Final = 20
 
 
 class Demand(Struct, frozen=True):
-    """Baskets in the order of their times, and exactly the products they name; `source` says where they come from."""
+    """Baskets in the order of their times, and exactly the products in them; `source` names their origin."""
 
     source: str
     products: list[Product]
@@ -43,24 +43,24 @@ class StockItem(Struct, frozen=True):
 def load_demand(orders: int = 500, seed: int = 1, cache_dir: Path | None = None, *, real: bool = True) -> Demand:
     """Return `orders` baskets and their products, the same for the same seed.
 
-    Real ones are prepared once (about 2 s) and kept as one compact file in `cache_dir`; without the data set, or with
-    `real=False`, they are drawn by a generator of the same shape. Raises ValueError for fewer than one order.
+    Real baskets are prepared once (about 2 s) and cached as one file in `cache_dir`; without the data set, or with
+    `real=False`, they are generated. Raises ValueError for fewer than one order.
     """
-    market: Market | None = completejourney.open_market(cache_dir) if real else None
-    if market is None:
-        market = synthetic.make_market(seed)
-    baskets = choose(market, orders, seed)
+    source: BasketSource | None = completejourney.open_source(cache_dir) if real else None
+    if source is None:
+        source = synthetic.make_source(seed)
+    baskets = choose_baskets(source, orders, seed)
     wanted = {line.sku for basket in baskets for line in basket.lines}
-    return Demand(market.source, [product for product in market.products if product.sku in wanted], baskets)
+    return Demand(source.name, [product for product in source.products if product.sku in wanted], baskets)
 
 
-def cost_of(product: Product) -> int:
-    """What the store pays for one, in cents."""
+def unit_cost_cents_of(product: Product) -> int:
+    """Return what the store pays for one unit, in cents."""
     return max(1, product.unit_price_cents * COST_PERCENT // 100)
 
 
-def wanted_of(demand: Demand) -> Counter[str]:
-    """How many units of each SKU all baskets together want."""
+def units_wanted(demand: Demand) -> Counter[str]:
+    """Return the units of each SKU in all baskets together."""
     wanted: Counter[str] = Counter()
     for basket in demand.baskets:
         for line in basket.lines:
@@ -69,15 +69,15 @@ def wanted_of(demand: Demand) -> Counter[str]:
 
 
 def stock_for(demand: Demand) -> list[StockItem]:
-    """What must lie on the shelves so that no basket of this demand finds them empty."""
-    wanted = wanted_of(demand)
+    """Return the stock with which no basket of this demand finds a product out of stock."""
+    wanted = units_wanted(demand)
     return [
         StockItem(
             product.sku,
             product.name,
             product.aisle_type,
             product.unit_price_cents,
-            cost_of(product),
+            unit_cost_cents_of(product),
             wanted[product.sku] * SPARE_VISITS + SPARE_UNITS,
         )
         for product in demand.products
@@ -93,7 +93,7 @@ def write_stock(stock: list[StockItem], path: Path) -> None:
 
 
 def read_stock(path: Path) -> list[StockItem]:
-    """Read a stock file as `write_stock` makes it; raises ValueError naming the line that is wrong."""
+    """Read a stock file as written by `write_stock`. Raises ValueError naming the wrong line."""
     with path.open(encoding="utf-8", newline="") as file:
         items = []
         for number, row in enumerate(csv.DictReader(file), start=2):

@@ -1,4 +1,4 @@
-"""`up`: an embedded PostgreSQL and every role as child processes, started in order, stopped in reverse."""
+"""`up`: an embedded PostgreSQL and every role as child processes, started in order, stopped in reverse order."""
 
 from __future__ import annotations
 

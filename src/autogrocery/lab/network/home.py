@@ -1,4 +1,4 @@
-"""The home directory of one network on this machine: its secrets, made once, and `run.json`, there while it runs."""
+"""The home directory of one network on this machine: its secrets, generated once, and `run.json` while it runs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from autogrocery.lab.directories import make_private
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOTS_HOME = Path("/var/lib/autogrocery")  # not root's own: PostgreSQL's user must get there
+ROOT_HOME = Path("/var/lib/autogrocery")  # not below /root: PostgreSQL's account must be able to enter it
 SECRET_BYTES = 32
-SHORTEST_CHARACTERS = 32
+MIN_SECRET_CHARACTERS = 32
 
 
 def home_directory(environ: Mapping[str, str]) -> Path:
-    """Return AUTOGROCERY_HOME, or the platform's place for a user's data."""
+    """Return AUTOGROCERY_HOME, or the platform's directory for user data."""
     if chosen := environ.get("AUTOGROCERY_HOME"):
         return Path(chosen).expanduser().absolute()
-    return ROOTS_HOME if os.geteuid() == 0 else Path(platformdirs.user_data_dir("autogrocery"))
+    return ROOT_HOME if os.geteuid() == 0 else Path(platformdirs.user_data_dir("autogrocery"))
 
 
 def open_home(home: Path) -> None:
-    """Make `home` and `home/logs`. Raises StartError."""
+    """Create `home` and `home/logs`. Raises StartError."""
     try:
         make_private(home)
         (home / "logs").mkdir(mode=0o700, exist_ok=True)
@@ -42,64 +42,66 @@ def open_home(home: Path) -> None:
 
 
 def open_secrets(home: Path) -> dict[str, str]:
-    """Return the secrets of `home/secrets.env`, making those that are missing; the file is its owner's only.
+    """Return the secrets of `home/secrets.env`, generating the missing ones; the file has mode 0600.
 
-    Raises StartError when a line is no secret, naming the variable.
+    Raises StartError if a line is malformed or its value too short, naming the variable and not the value.
     """
     file = home / "secrets.env"
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     if file.exists():
         file.chmod(0o600)
         for line in file.read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition("=")
-            if len(value) < SHORTEST_CHARACTERS:
-                raise StartError(f"{file}: {name[:40]} is too short or malformed; remove its line to have it made anew")
-            found[name] = value
-    made = {
+            if len(value) < MIN_SECRET_CHARACTERS:
+                raise StartError(
+                    f"{file}: {name[:40]} is too short or malformed; remove its line to have a new one generated"
+                )
+            values[name] = value
+    generated = {
         "JWT_SECRET": secrets.token_urlsafe(SECRET_BYTES),
         "ROBOT_JWT_SECRET": secrets.token_urlsafe(SECRET_BYTES),
         "WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode(),
     }
-    if made.keys() - found.keys():
-        found = made | found
-        write_private(file, "".join(f"{name}={value}\n" for name, value in found.items()).encode())
-    return found
+    if generated.keys() - values.keys():
+        values = generated | values
+        write_private(file, "".join(f"{name}={value}\n" for name, value in values.items()).encode())
+    return values
 
 
-def write_run(home: Path, facts: Mapping[str, Any]) -> None:
-    """Put `facts` into `home/run.json`, whole or not at all."""
-    write_private(home / "run.json", msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
+def write_run(home: Path, run: Mapping[str, Any]) -> None:
+    """Replace `home/run.json` with `run` in one step."""
+    write_private(home / "run.json", msgspec.json.format(msgspec.json.encode(run)) + b"\n")
 
 
 def read_run(home: Path) -> dict[str, Any] | None:
-    """Return what runs in `home`, None when nothing does or a killed one left the file behind."""
+    """Return the content of `home/run.json`; None if its process has ended or there is no such file."""
     try:
-        facts: dict[str, Any] = msgspec.json.decode((home / "run.json").read_bytes())
-        os.kill(facts["pid"], 0)
+        run: dict[str, Any] = msgspec.json.decode((home / "run.json").read_bytes())
+        os.kill(run["pid"], 0)
     except PermissionError:
-        return facts  # it runs as somebody else
+        return run  # it runs as another user
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return None
-    return facts
+    return run
 
 
 def running_dsn(home: Path) -> str | None:
-    """Return the URL of the embedded database that runs in `home`, for commands beside `up`; None when there is none.
+    """Return the URL of the embedded database that runs in `home`, None if there is none; for commands beside `up`.
 
-    Raises PermissionError for somebody who may not read its password.
+    Raises PermissionError if this user may not read its password.
     """
-    facts = read_run(home)
-    if not facts or not (place := facts.get("database")):
+    run = read_run(home)
+    if not run or not (server := run.get("database")):
         return None
-    password = Path(place["password_file"]).read_text(encoding="ascii").strip()
+    password = Path(server["password_file"]).read_text(encoding="ascii").strip()
     return (
-        f"postgresql://{place['user']}:{password}@/{quote(place['name'])}"
-        f"?host={quote(place['socket'])}&port={place['port']}"
+        f"postgresql://{server['user']}:{password}@/{quote(server['name'])}"
+        f"?host={quote(server['socket'])}&port={server['port']}"
     )
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replace `file` in one step, readable by its owner only."""
+    """Replace `file` in one step (write, fsync, rename), mode 0600."""
     fresh = file.with_name(f".{file.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

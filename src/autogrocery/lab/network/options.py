@@ -1,4 +1,4 @@
-"""What the operator chooses about a network on this machine."""
+"""Options of a network on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.network.home import home_directory
 from autogrocery.lab.network.roles import ROLES, Role
-from autogrocery.lab.network.supervise import LOOP_CRASHES
+from autogrocery.lab.network.supervise import MAX_CRASHES
 from autogrocery.lab.postgres.embedded import PORT_SETTING
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ HIGHEST_PORT = 65_535
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Where it lives, the environment it reads and passes on, its ports (`pg_port` 0: a free one) and its roles.
+    """Its home, the environment it reads and passes on, its ports (`pg_port` 0: a free one) and its roles.
 
-    With `tls` every link between roles has mutual TLS or CURVE, by the keys in the home's `pki`, made if there are none.
+    With `tls` every link between roles uses mutual TLS or CURVE, with the keys in `home/pki`, made if there are none.
 
-    A child that crashes `most_crashes` times in half a minute ends the network; None is for those who kill it themselves.
+    A child that crashes `max_crashes` times within CRASH_WINDOW_S ends the network; None: never, for tests that kill
+    children.
     """
 
     home: Path
@@ -32,12 +33,12 @@ class Options(Struct, frozen=True, kw_only=True):
     auto_ports: bool = False
     pg_port: int = 0
     roles: tuple[Role, ...] = ROLES
-    most_crashes: int | None = LOOP_CRASHES
+    max_crashes: int | None = MAX_CRASHES
     tls: bool = False
 
 
 def options_from(environ: Mapping[str, str], *, ports: str = "", tls: bool = False) -> Options:
-    """Return the options of `up`; `ports` is `auto` or empty. Raises SettingsError naming the setting."""
+    """Return the options of `up`; `ports` is `auto` or empty. Raises SettingsError naming the malformed setting."""
     if ports not in {"", "auto"}:
         raise SettingsError("--ports is malformed: expected auto")
     port = environ.get(PORT_SETTING) or "0"
@@ -49,6 +50,7 @@ def options_from(environ: Mapping[str, str], *, ports: str = "", tls: bool = Fal
 
 
 def web_address(address: str, scheme: str = "http") -> str:
-    """Return the URL under which this machine reaches `host:port`, also when it is bound to all interfaces."""
+    """Return the URL of `host:port` as this machine reaches it, also if it is bound to all interfaces."""
     host, _, port = address.rpartition(":")
-    return f"{scheme}://{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}"  # noqa: S104 - not bound here
+    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - not bound here
+    return f"{scheme}://{reachable}:{port}"

@@ -1,4 +1,4 @@
-"""What `up` runs, as tables: the addresses of CONTRACT §1, the secrets, and who is given which of them."""
+"""Tables of what `up` runs: addresses (docs/CONTRACT.md#processes-ports-environment), secrets, roles."""
 
 from __future__ import annotations
 
@@ -25,62 +25,62 @@ ADDRESSES: Final = {
 DATABASES: Final = ("DATABASE_URL", "INVENTORY_DATABASE_URL", "PRICING_DATABASE_URL")
 SECRETS: Final = ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")
 READY_DEADLINE_S: Final = 20.0
-LOGGED_IN_S: Final = 60.0  # passwords are hashed at the lowest priority: beside other work they take their time
+ROBOTS_READY_DEADLINE_S: Final = 60.0  # logins hash passwords at the lowest priority: slow on a busy machine
 
 
 class Role(Struct, frozen=True, kw_only=True):
-    """One child: its command, what it is given of `DATABASES` and `SECRETS`, and how long it may take to be ready.
+    """One child: its command, the names in `DATABASES` and `SECRETS` it receives, and its deadline to become ready.
 
     Roles of one wave start together, waves one after the other.
     """
 
     name: str
     argv: tuple[str, ...]
-    given: tuple[str, ...] = ()
+    private_env: tuple[str, ...] = ()
     env: dict[str, str] = {}  # msgspec copies the default
     ready_deadline_s: float = READY_DEADLINE_S
     wave: int = 0
 
 
-def _role(name: str, wave: int, *given: str, ready_deadline_s: float = READY_DEADLINE_S) -> Role:
+def _role(name: str, wave: int, *private_env: str, ready_deadline_s: float = READY_DEADLINE_S) -> Role:
     argv = (sys.executable, "-m", "autogrocery", name)
-    return Role(name=name, argv=argv, given=given, ready_deadline_s=ready_deadline_s, wave=wave)
+    return Role(name=name, argv=argv, private_env=private_env, ready_deadline_s=ready_deadline_s, wave=wave)
 
 
 ROLES: Final = (
     _role("pricing", 0, "PRICING_DATABASE_URL"),
     _role("inventory", 0, "INVENTORY_DATABASE_URL", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET"),
     _role("gateway", 0, "DATABASE_URL", *SECRETS),
-    _role("robots", 0, ready_deadline_s=LOGGED_IN_S),
+    _role("robots", 0, ready_deadline_s=ROBOTS_READY_DEADLINE_S),
     _role("analytics", 0),
 )
 
 
-def settle(environ: Mapping[str, str], *, auto: bool) -> dict[str, str]:
-    """Return every address, with a free port where it is 0 or `auto` is on.
+def resolve_addresses(environ: Mapping[str, str], *, auto: bool) -> dict[str, str]:
+    """Return every address by variable, with a free port where it is 0 or `auto` is on.
 
-    Raises PortTakenError naming port and variable when somebody has it, SettingsError when an address is malformed.
+    Raises PortTakenError naming port and variable if a port is in use, SettingsError if an address is malformed.
     """
     wanted = {name: (environ.get(name) or default).split(",") for name, default in ADDRESSES.items()}
-    fresh = iter(free_ports(sum(map(len, wanted.values()))))
-    return {name: ",".join(_settle(name, part, fresh, auto=auto) for part in parts) for name, parts in wanted.items()}
+    free = iter(free_ports(sum(map(len, wanted.values()))))
+    return {name: ",".join(_resolve(name, part, free, auto=auto) for part in parts) for name, parts in wanted.items()}
 
 
-def _settle(name: str, value: str, fresh: Iterator[int], *, auto: bool) -> str:
-    """Settle one address: `host:port`, `tcp://host:port`, `@tcp://host:port`; what connects (`>`) isn't ours to bind."""
+def _resolve(name: str, value: str, free: Iterator[int], *, auto: bool) -> str:
+    """Resolve `host:port`, `tcp://host:port` or `@tcp://host:port`; `>tcp://…` connects and stays as it is."""
     scheme, tcp, place = value.strip().rpartition("tcp://")
     if scheme == ">" or (not tcp and "://" in value):
         return value.strip()
     host, port = address(name, place)
     if auto or port == 0:
-        port = next(fresh)
+        port = next(free)
     else:
         check_free(HOST if host == "*" else host, port, name)
     return f"{scheme}{tcp}{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def environment(role: Role, shared: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what `role` sees: our environment and `shared`, of databases and secrets only what it is given, then its own."""
+def role_environment(role: Role, shared: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the role's environment: `environ` and `shared`, without secrets that it does not receive, then its own."""
     merged = {**environ, **shared}
-    private = {*DATABASES, *SECRETS} - set(role.given)
-    return {name: value for name, value in merged.items() if name not in private} | role.env
+    withheld = {*DATABASES, *SECRETS} - set(role.private_env)
+    return {name: value for name, value in merged.items() if name not in withheld} | role.env

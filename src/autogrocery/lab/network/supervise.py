@@ -1,4 +1,4 @@
-"""Keeping children alive: started in waves, restarted when they crash, given up when they do nothing else."""
+"""Keep children running: restarted with back-off when they end, given up when they keep crashing."""
 
 from __future__ import annotations
 
@@ -14,72 +14,75 @@ from autogrocery.kit.process.run import StartError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WATCH_S: Final = 0.05
+EXIT_POLL_S: Final = 0.05
 READY_POLL_S: Final = 0.01
 BACKOFF_FIRST_S: Final = 0.1
-BACKOFF_MOST_S: Final = 5.0
-LOOP_CRASHES: Final = 5
-LOOP_WINDOW_S: Final = 30.0
-CRASHES_REMEMBERED: Final = 100  # of one that may crash as often as it likes: enough for the longest pause
+BACKOFF_MAX_S: Final = 5.0
+MAX_CRASHES: Final = 5
+CRASH_WINDOW_S: Final = 30.0
+MAX_CRASHES_KEPT: Final = 100  # without a limit on crashes: enough for the longest pause
 
 
 class Supervised(Protocol):
-    """What a role's process and the database server have in common."""
+    """A supervised process: a role, or the database server."""
 
     name: str
 
-    def clear(self) -> None:
-        """End what a crashed one left behind; may block, so it runs in a thread."""
+    def clean_up(self) -> None:
+        """End what a crashed process left behind; may block, so it runs in a thread."""
 
     def launch(self) -> None:
-        """Start it; forks, so it runs in the main thread."""
+        """Start it. Forks, so it runs in the main thread."""
 
     def poll(self) -> int | None:
-        """Exit status, None while it runs."""
+        """Return the exit status, None while it runs."""
 
     def ready(self) -> bool:
-        """Whether it serves; raises StartError when it has ended."""
+        """Return whether it is ready; raises StartError if it has ended."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
 
-    def obituary(self) -> str:
-        """Say how it ended."""
+    def exit_report(self) -> str:
+        """Return a message that says how it ended."""
 
 
 async def await_ready(child: Supervised, deadline_s: float) -> None:
-    """Return once `child` serves; raises StartError when it ends before or takes longer than `deadline_s`."""
+    """Return once `child` is ready; raises StartError if it ends before, or is not ready within `deadline_s`."""
     deadline = time.monotonic() + deadline_s
     while not child.ready():
         if time.monotonic() > deadline:
             child.kill()
-            raise StartError(f"{child.name} was not ready within {deadline_s:g} s; {await _end_of(child)}")
+            raise StartError(f"{child.name} was not ready within {deadline_s:g} s; {await _wait_for_exit(child)}")
         await asyncio.sleep(READY_POLL_S)
 
 
-async def keep(
+async def keep_running(
     child: Supervised,
     ready_deadline_s: float,
     restarted: Callable[[str], None],
-    most_crashes: int | None = LOOP_CRASHES,
+    max_crashes: int | None = MAX_CRASHES,
 ) -> None:
-    """Launch `child` again whenever it ends, with growing pauses, and call `restarted` with its name each time it serves.
+    """Launch `child` again whenever it ends, with growing pauses; call `restarted(name)` each time it is ready again.
 
-    Never returns; raises StartError when it has crashed `most_crashes` times (None: never too often) within LOOP_WINDOW_S seconds.
+    Never returns. Raises StartError after `max_crashes` crashes (None: no limit) within CRASH_WINDOW_S seconds.
+    LOOP_WINDOW_S seconds.
     """
-    crashes: deque[float] = deque(maxlen=most_crashes or CRASHES_REMEMBERED)
+    crashes: deque[float] = deque(maxlen=max_crashes or MAX_CRASHES_KEPT)
     while True:
-        while child.poll() is None:  # noqa: ASYNC110 - a process is no event of the loop's
-            await asyncio.sleep(WATCH_S)
+        while child.poll() is None:  # noqa: ASYNC110 - the loop has no event for it
+            await asyncio.sleep(EXIT_POLL_S)
         while True:
             crashes.append(time.monotonic())
-            recent = sum(1 for at in crashes if crashes[-1] - at < LOOP_WINDOW_S)
+            recent = sum(1 for at in crashes if crashes[-1] - at < CRASH_WINDOW_S)
             log.warning("child_crashed", child=child.name, status=child.poll(), recent=recent)
-            if recent == most_crashes:
-                raise StartError(f"{child.name} crashed {recent} times within {LOOP_WINDOW_S:g} s; {child.obituary()}")
+            if recent == max_crashes:
+                raise StartError(
+                    f"{child.name} crashed {recent} times within {CRASH_WINDOW_S:g} s; {child.exit_report()}"
+                )
             await asyncio.sleep(backoff_s(recent))
             try:
-                await asyncio.to_thread(child.clear)
+                await asyncio.to_thread(child.clean_up)
                 child.launch()
                 await await_ready(child, ready_deadline_s)
             except StartError as error:
@@ -91,12 +94,12 @@ async def keep(
 
 
 def backoff_s(crashes: int) -> float:
-    """Return the pause before a restart in seconds: doubled each time, capped, half of it by chance."""
-    most: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (crashes - 1))
-    return most * random.uniform(0.5, 1)
+    """Return the pause before a restart in seconds: doubled each time, capped, at least half of it, with jitter."""
+    longest_s: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (crashes - 1))
+    return longest_s * random.uniform(0.5, 1)
 
 
-async def _end_of(child: Supervised) -> str:
-    while child.poll() is None:  # noqa: ASYNC110 - it was killed: the kernel takes no longer than this
+async def _wait_for_exit(child: Supervised) -> str:
+    while child.poll() is None:  # noqa: ASYNC110 - it was killed: it ends at once
         await asyncio.sleep(READY_POLL_S)
-    return child.obituary()
+    return child.exit_report()

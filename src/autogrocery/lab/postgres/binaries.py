@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs lie, and as whom they run: the server refuses to run as root."""
+"""Find PostgreSQL's programs and the account to run them as: the server refuses to run as root."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNPRIVILEGED = ("postgres", "nobody")
 
 
 class Binaries(Struct, frozen=True):
-    """One installation: the directory of `postgres` and `initdb`, and their version."""
+    """One PostgreSQL installation: the directory of `postgres` and `initdb`, and their version."""
 
     directory: Path
     version: str
@@ -36,7 +36,7 @@ class Binaries(Struct, frozen=True):
 
 
 class Account(Struct, frozen=True):
-    """Who runs the server."""
+    """The operating-system account that runs the server."""
 
     name: str
     uid: int
@@ -46,27 +46,27 @@ class Account(Struct, frozen=True):
 def find_binaries(
     environ: Mapping[str, str], wheels: Sequence[str] = WHEELS, distribution: Path = DISTRIBUTION
 ) -> Binaries:
-    """Return the first that works of PG_BIN, the wheels, the distribution's (highest major first) and PATH.
+    """Return the first working installation of: PG_BIN, the wheels, the distribution's (highest major first), PATH.
 
-    Raises StartError: PG_BIN is set and holds no server, or nothing was found; the message says what to install.
+    Raises StartError if PG_BIN is set and holds no server, or if none is found; the message says what to install.
     """
     if chosen := environ.get("PG_BIN"):
-        binaries = _examine(Path(chosen))
+        binaries = _probe(Path(chosen))
         if binaries is None:
             raise StartError(f"PG_BIN has no working initdb and postgres of version {OLDEST_MAJOR} or later")
         return binaries
     for directory in _candidates(environ, wheels, distribution):
-        if binaries := _examine(directory):
+        if binaries := _probe(directory):
             return binaries
     raise StartError(
-        f"no PostgreSQL {OLDEST_MAJOR} or later was found: pip install 'autogrocery[embedded]', or install your system's"
+        f"no PostgreSQL {OLDEST_MAJOR} or later was found: pip install 'autogrocery[embedded]', or install the system's"
         " postgresql package, or set PG_BIN to the directory of its initdb and postgres, or set DATABASE_URL"
     )
 
 
 def _candidates(environ: Mapping[str, str], wheels: Sequence[str], distribution: Path) -> Iterator[Path]:
     for wheel in wheels:
-        spec = importlib.util.find_spec(wheel)  # finds without importing: their Python does more than we want
+        spec = importlib.util.find_spec(wheel)  # does not import the package: importing has side effects
         for root in (spec.submodule_search_locations or ()) if spec else ():
             yield from sorted(Path(root).glob("pginstall*/bin"), reverse=True)
     majors = (entry for entry in distribution.glob("*/bin") if entry.parent.name.isdigit())
@@ -75,7 +75,7 @@ def _candidates(environ: Mapping[str, str], wheels: Sequence[str], distribution:
         yield Path(found).resolve().parent
 
 
-def _examine(directory: Path) -> Binaries | None:
+def _probe(directory: Path) -> Binaries | None:
     if not (directory / "initdb").is_file():
         return None
     try:
@@ -91,9 +91,10 @@ def _examine(directory: Path) -> Binaries | None:
 
 
 def server_account(data_directory: Path) -> Account | None:
-    """Return whom root starts the server as: the owner of what is there, else `postgres` or `nobody`; None: as ourselves.
+    """Return the account that runs root's server: the data directory's owner, else `postgres` or `nobody`.
 
-    Raises StartError when the data directory belongs to somebody who can't run it.
+    Returns None if this process is not root: the server then runs as this process's user. Raises StartError if the data
+    directory belongs to an account that can't run it.
     """
     owner = data_directory.stat().st_uid if data_directory.exists() else None
     if os.geteuid() != 0:
@@ -110,7 +111,7 @@ def server_account(data_directory: Path) -> Account | None:
         raise StartError(
             "PostgreSQL does not run as root, and there is no user postgres or nobody: run as an ordinary user"
             if owner is None
-            else f"{data_directory} belongs to root, as whom PostgreSQL does not run: chown it to an ordinary user"
+            else f"{data_directory} belongs to root, and PostgreSQL does not run as root: chown it to an ordinary user"
         )
     try:
         entry = pwd.getpwuid(owner)
@@ -120,24 +121,27 @@ def server_account(data_directory: Path) -> Account | None:
 
 
 def popen_as(account: Account | None) -> dict[str, Any]:
-    """Return the arguments with which `subprocess` runs a program as `account`, without our groups."""
+    """Return the `subprocess` arguments that run a program as `account`, without supplementary groups."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def can_enter(directory: Path, account: Account | None) -> bool:
-    """Ask as `account` itself whether it gets into `directory`."""
-    asked = subprocess.run(  # noqa: S603 - a fixed program
+    """Return whether `account` may enter `directory`, tested by a process that runs as `account`."""
+    completed = subprocess.run(  # noqa: S603 - a fixed program
         ["/bin/sh", "-c", 'test -x "$1"', "sh", str(directory)],
         check=False,
         timeout=PROGRAM_TIMEOUT_S,
         cwd="/",
         **popen_as(account),
     )
-    return asked.returncode == 0
+    return completed.returncode == 0
 
 
-def reachable(binaries: Binaries, account: Account | None, copies: Path) -> Binaries:
-    """Return `binaries`, or a copy below `copies` when they lie where `account` can't get, such as in root's home."""
+def runnable_binaries(binaries: Binaries, account: Account | None, copies: Path) -> Binaries:
+    """Return `binaries`, or a copy below `copies` if they are where `account` can't execute them (root's home).
+
+    Raises StartError if `account` can't execute the copy either.
+    """
     if account is None or _runs_as(binaries, account):
         return binaries
     prefix = binaries.directory.parent
@@ -147,10 +151,12 @@ def reachable(binaries: Binaries, account: Account | None, copies: Path) -> Bina
         fresh = copies / f"{binaries.version}.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(prefix, fresh / prefix.parent.name / prefix.name, symlinks=True)
-        libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")  # where wheels keep theirs, found relatively
+        libraries = prefix.parent.with_name(
+            f"{prefix.parent.name}.libs"
+        )  # a wheel's shared libraries, found by relative path
         if libraries.is_dir():
             shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
-        _open_to_all(fresh)
+        _make_world_readable(fresh)
         fresh.rename(root)
     if not _runs_as(copied, account):
         raise StartError(
@@ -162,7 +168,7 @@ def reachable(binaries: Binaries, account: Account | None, copies: Path) -> Bina
 def _runs_as(binaries: Binaries, account: Account) -> bool:
     try:
         for program in ("postgres", "initdb"):
-            subprocess.run(  # noqa: S603 - examined before
+            subprocess.run(  # noqa: S603 - probed before
                 [binaries.directory / program, "--version"],
                 capture_output=True,
                 cwd="/",
@@ -175,7 +181,7 @@ def _runs_as(binaries: Binaries, account: Account) -> bool:
     return True
 
 
-def _open_to_all(tree: Path) -> None:
+def _make_world_readable(tree: Path) -> None:
     for entry in (tree, *tree.rglob("*")):
         if not entry.is_symlink():
             runs = entry.is_dir() or entry.stat().st_mode & stat.S_IXUSR

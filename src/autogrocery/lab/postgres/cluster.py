@@ -1,4 +1,4 @@
-"""The files of one PostgreSQL cluster: made by initdb, checked before each start, cleared of what a killed server left."""
+"""The files of one PostgreSQL cluster: made by initdb, checked before each start, cleaned up after a killed server."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 USER = "postgres"
 INITDB_TIMEOUT_S = 60.0
-LEAVE_TIMEOUT_S = 5.0
+EXIT_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 1.5
 POLL_S = 0.005
 BUILTIN_LOCALE_MAJOR = 17
 
 
 class PostgresError(StartError):
-    """The server ended by itself; the message says why as far as its log tells."""
+    """The server ended by itself; the message gives the reason as far as its log shows it."""
 
 
 def check_major(data_directory: Path, binaries: Binaries) -> None:
-    """Raise StartError when the cluster was written by another major version, or is none."""
+    """Raise StartError if `data_directory` is no cluster, or was written by another major version."""
     try:
         found = (data_directory / "PG_VERSION").read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -45,15 +45,18 @@ def check_major(data_directory: Path, binaries: Binaries) -> None:
 
 
 def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Account | None, log_file: Path) -> None:
-    """Make `directory/data` and `directory/password`; raises StartError, also when the disk is full.
+    """Create `directory/data` with initdb, and `directory/password`. Raises StartError, also when the disk is full.
 
-    initdb works beside the final name, so that a half-made cluster is never taken for one.
+    initdb writes to `data.new`, which is renamed at the end: a half-made cluster is never used.
     """
-    fresh, given = directory / "data.new", sockets / "pwfile"  # the server's user can read only what lies in its own
+    fresh, password_file = (
+        directory / "data.new",
+        sockets / "pwfile",
+    )  # the server's account can read only its own directory
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     password = secrets.token_urlsafe(32)
-    _write_private(given, password, account)
+    _write_private(password_file, password, account)
     _write_private(directory / "password", password, None)
     if account:
         os.chown(fresh, account.uid, account.gid)
@@ -61,17 +64,17 @@ def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Acco
     program = [
         *(str(binaries.directory / "initdb"), "-D", str(fresh), "-U", USER, "-A", "scram-sha-256", "-E", "UTF8"),
         *(locale if binaries.major >= BUILTIN_LOCALE_MAJOR else locale[:1]),
-        *("--no-instructions", "--pwfile", str(given)),
+        *("--no-instructions", "--pwfile", str(password_file)),
     ]
     log = log_files.append_to(log_file)
     try:
-        status = subprocess.call(  # noqa: S603 - our own argument list
+        status = subprocess.call(  # noqa: S603 - a fixed argument list
             program,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            env=environment(),
+            env=server_environment(),
             timeout=INITDB_TIMEOUT_S,
             start_new_session=True,
             preexec_fn=dies_with_us(signal.SIGTERM),
@@ -81,62 +84,63 @@ def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Acco
         raise StartError(f"initdb took longer than {INITDB_TIMEOUT_S:g} s; its log is {log_file}") from None
     finally:
         os.close(log)
-        given.unlink(missing_ok=True)
+        password_file.unlink(missing_ok=True)
     if status:
-        raise PostgresError(obituary("initdb", status, log_file))
+        raise PostgresError(exit_report("initdb", status, log_file))
     fresh.rename(directory / "data")
 
 
-def obituary(program: str, status: int, log_file: Path) -> str:
-    """Say why `program` ended, from its log."""
+def exit_report(program: str, status: int, log_file: Path) -> str:
+    """Return a message that says why `program` ended, from its log."""
     text = log_files.tail(log_file)
     if "No space left on device" in text:
         return f"the disk is full: PostgreSQL can't write to {log_file.parent}; make room and start again"
     return f"{program} ended with status {status}; the end of {log_file}:\n{text}"
 
 
-def environment() -> dict[str, str]:
-    """Return what the server sees of our environment: no PG* variable, no secret."""
+def server_environment() -> dict[str, str]:
+    """Return the server's environment: no PG* variable and no secret of this process."""
     kept = ("PATH", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
 
 
-def clear_remains(data_directory: Path, sockets: Path) -> None:
-    """See the processes of an earlier server off, then remove its pid files: their number may be another's by now.
+def end_leftover_server(data_directory: Path, sockets: Path) -> None:
+    """Wait for an earlier server's processes to end, end them if need be, then remove its pid and socket files.
 
-    Call it under the lock, so that nobody else's server can be meant. A killed server's children leave by themselves;
-    what outstays its welcome is asked to, then made to. Raises StartError when a process can't be ended.
+    The files are removed because their pid may belong to another process by now. Call it while holding the lock, so
+    that no other supervisor's server is meant. The children of a killed server end by themselves; after EXIT_TIMEOUT_S
+    they get SIGINT, then SIGKILL. Raises StartError if a process can't be ended.
     """
-    left: list[int] = []
-    for number, patience_s in (
-        (0, LEAVE_TIMEOUT_S),
-        (signal.SIGINT, LEAVE_TIMEOUT_S),
+    remaining: list[int] = []
+    for number, timeout_s in (
+        (0, EXIT_TIMEOUT_S),
+        (signal.SIGINT, EXIT_TIMEOUT_S),
         (signal.SIGKILL, KILL_TIMEOUT_S),
     ):
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + timeout_s
         for pid in _servers_of(data_directory):
             _signal(pid, number)
-        while (left := _servers_of(data_directory)) and time.monotonic() < deadline:
+        while (remaining := _servers_of(data_directory)) and time.monotonic() < deadline:
             time.sleep(POLL_S)
-        if not left:
+        if not remaining:
             break
     else:
-        raise StartError(f"process {left[0]} still runs on {data_directory}: end it first")
-    if Path("/proc/self/cwd").exists():  # where it doesn't, nobody knows whether a server is left
+        raise StartError(f"process {remaining[0]} still runs on {data_directory}: end it first")
+    if Path("/proc/self/cwd").exists():  # without /proc it is unknown whether a server still runs
         (data_directory / "postmaster.pid").unlink(missing_ok=True)
         for file in sockets.glob(".s.PGSQL.*"):
             file.unlink(missing_ok=True)
 
 
 def _servers_of(data_directory: Path) -> list[int]:
-    """Return the processes that run a postgres in `data_directory`; a zombie and a reused number are none."""
+    """Return the pids that run a postgres in `data_directory`; zombies and reused pids are left out."""
     found, place = [], Path(os.path.realpath(data_directory))
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if (entry / "cwd").readlink() == place and (entry / "exe").readlink().name.startswith("postgres"):
                 found.append(int(entry.name))
         except OSError:
-            continue  # gone, or another user's
+            continue  # it has ended, or belongs to another user
     return found
 
 
@@ -146,7 +150,7 @@ def _signal(pid: int, number: int) -> None:
     except ProcessLookupError:
         return
     except PermissionError:
-        raise StartError(f"process {pid} of another user runs a PostgreSQL in our directory: end it first") from None
+        raise StartError(f"process {pid} of another user runs a PostgreSQL in this directory: end it first") from None
 
 
 def _write_private(file: Path, text: str, owner: Account | None) -> None:

@@ -1,7 +1,8 @@
-"""A PostgreSQL server of our own, as a child process: durable, private, gone when we are.
+"""An embedded PostgreSQL server as a child process: durable, private, ended when this process ends.
 
-It lives in one directory: `data` (the cluster), `socket`, `password` (0600), `server.log`, `lock`. Root starts it as an
-unprivileged user. It stops cleanly when we die, even by SIGKILL, and what it leaves behind doesn't hinder the next start.
+It uses one directory: `data` (the cluster), `socket`, `password` (0600), `server.log`, `lock`. Root starts it as an
+unprivileged account. It shuts down cleanly when this process dies, even by SIGKILL, and files left by a killed server
+do not hinder the next start.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from autogrocery.kit.process.parent_death import dies_with_us
 from autogrocery.kit.process.run import StartError
 from autogrocery.lab import log_files, ports
 from autogrocery.lab.directories import make_private, socket_directory
-from autogrocery.lab.lock_file import held
-from autogrocery.lab.postgres.binaries import can_enter, popen_as, reachable, server_account
+from autogrocery.lab.lock_file import exclusive_lock
+from autogrocery.lab.postgres.binaries import can_enter, popen_as, runnable_binaries, server_account
 from autogrocery.lab.postgres.cluster import (
     USER,
     PostgresError,
     check_major,
-    clear_remains,
-    environment,
+    end_leftover_server,
+    exit_report,
     initialize,
-    obituary,
+    server_environment,
 )
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT_SETTING = "AUTOGROCERY_PG_PORT"
-MIN_FREE_BYTES = 192 << 20  # a fresh cluster takes 40 MB, its write-ahead log some hundred more under load
-READY_TIMEOUT_S = 60.0  # after a kill under load it replays its log first
+MIN_FREE_BYTES = 192 << 20  # a new cluster takes 40 MB, its write-ahead log some 100 MB more under load
+READY_TIMEOUT_S = 60.0  # after a kill under load it replays its write-ahead log first
 STOP_TIMEOUT_S = 5.0
-QUIT_TIMEOUT_S = 1.5
+SIGQUIT_TIMEOUT_S = 1.5
 CONNECT_TIMEOUT_S = 5.0
 POLL_S = 0.005
 READY_LINE = 7  # of postmaster.pid, as pg_ctl reads it
-READY_WORDS = frozenset({"ready", "standby"})  # a standby takes connections too, for reading
+READY_WORDS = frozenset({"ready", "standby"})  # a standby accepts read-only connections
 SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -55,8 +56,8 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
-    "deadlock_timeout": "200ms",  # below our lock_timeout, so that a deadlock is told as one
-    "jit": "off",  # compiling costs more than our short statements
+    "deadlock_timeout": "200ms",  # below the roles' lock_timeout, so that a deadlock is reported as one
+    "jit": "off",  # compiling costs more than these short statements
     "huge_pages": "off",  # `try` dies of SIGBUS in containers with a limit on them
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -68,13 +69,13 @@ SETTINGS = {
 
 
 class EmbeddedPostgres:
-    """One server in one directory. `start` and `stop` block; whoever has a loop uses `prepare`, `launch` and `ready`.
+    """One server in one directory. `start` and `stop` block; in an event loop use `prepare`, `launch` and `ready`.
 
-    Fork (`launch`) in a thread that stays: the server stops when that thread ends.
+    Call `launch` in a thread that lives on: the server stops when the thread that forked it ends.
     """
 
     def __init__(self, directory: Path, binaries: Binaries, *, port: int = 0, need_bytes: int = MIN_FREE_BYTES) -> None:
-        """Keep the arguments. `port` 0 chooses a free one; below `need_bytes` of free disk the first start is refused."""
+        """`port` 0 chooses a free one; the first start is refused with fewer than `need_bytes` of free disk."""
         self.name = "postgresql"
         self.directory = directory.absolute()
         self.binaries = binaries
@@ -86,11 +87,11 @@ class EmbeddedPostgres:
         self._need_bytes = need_bytes
         self._account: Account | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._held = ExitStack()
+        self._locks = ExitStack()
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server while it runs."""
+        """Process id of the server, None while it does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def dsn(self, database: str = USER, *, tcp: bool = False) -> str:
@@ -101,7 +102,7 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{password}@/{quote(database)}?host={quote(str(self.sockets))}&port={self.port}"
 
     def start(self, ready_timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Prepare, launch and wait until it takes connections; on failure leaves nothing running. Raises StartError."""
+        """Prepare, launch and wait until it accepts connections; a failed start leaves nothing. Raises StartError."""
         try:
             self.prepare()
             self.launch()
@@ -111,16 +112,16 @@ class EmbeddedPostgres:
             raise
 
     def prepare(self) -> None:
-        """Take the lock, find out as whom to run, and create the cluster if there is none. Raises StartError."""
+        """Acquire the lock, choose the account, and create the cluster if there is none. Raises StartError."""
         try:
             make_private(self.directory)
-            self._held.enter_context(held(self.directory / "lock"))
+            self._locks.enter_context(exclusive_lock(self.directory / "lock"))
             self._account = server_account(self.data_directory)
             self._check_space()
             owner = (self._account.uid, self._account.gid) if self._account else None
             self.sockets = socket_directory(self.directory / "socket", ".s.PGSQL.65535.lock", owner)
-            self._check_reach()
-            self.binaries = reachable(self.binaries, self._account, self.directory / "binaries")
+            self._check_access()
+            self.binaries = runnable_binaries(self.binaries, self._account, self.directory / "binaries")
             log_files.rotate(self.log_file)
             if self.data_directory.exists():
                 check_major(self.data_directory, self.binaries)
@@ -130,8 +131,8 @@ class EmbeddedPostgres:
             raise StartError(f"PostgreSQL can't be prepared in {self.directory}: {error.strerror}") from error
 
     def launch(self) -> None:
-        """Start the server and return at once; after a crash, call it again: same port, same data. Raises StartError."""
-        self.clear()
+        """Start the server and return at once; after a crash call it again: same port, same data. Raises StartError."""
+        self.clean_up()
         if self.port == 0:
             (self.port,) = ports.free_ports(1)
         ports.check_free(HOST, self.port, PORT_SETTING)
@@ -140,13 +141,13 @@ class EmbeddedPostgres:
         program = [str(self.binaries.directory / "postgres"), "-D", str(self.data_directory), *arguments]
         log = log_files.append_to(self.log_file)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own argument list
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed argument list
                 program,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=environment(),
+                env=server_environment(),
                 start_new_session=True,
                 preexec_fn=dies_with_us(signal.SIGINT),  # noqa: PLW1509 - two system calls, no lock is taken
                 **popen_as(self._account),
@@ -154,37 +155,37 @@ class EmbeddedPostgres:
         finally:
             os.close(log)
 
-    def clear(self) -> None:
-        """Wait until a killed server's processes are gone, some seconds at worst, then remove its pid files."""
-        clear_remains(self.data_directory, self.sockets)
+    def clean_up(self) -> None:
+        """Wait until the processes of a killed server have ended, a few seconds at worst, then remove its pid files."""
+        end_leftover_server(self.data_directory, self.sockets)
 
     def poll(self) -> int | None:
         """Exit status of the server, None while it runs."""
         return self._process.poll() if self._process else None
 
     def ready(self) -> bool:
-        """Whether it takes connections; raises PostgresError when it has ended instead."""
+        """Return whether it accepts connections; raises PostgresError if it has ended."""
         if self.poll() is not None:
-            raise PostgresError(self.obituary())
+            raise PostgresError(self.exit_report())
         try:
             lines = (self.data_directory / "postmaster.pid").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return False
         return len(lines) > READY_LINE and lines[0] == str(self.pid) and lines[READY_LINE].strip() in READY_WORDS
 
-    def obituary(self) -> str:
-        """Say why the server ended, from its log."""
+    def exit_report(self) -> str:
+        """Return a message that says why the server ended, from its log."""
         if "Address already in use" in log_files.tail(self.log_file):
             return f"port {self.port} is in use: set {PORT_SETTING} to another"
-        return obituary("PostgreSQL", self.poll() or 0, self.log_file)
+        return exit_report("PostgreSQL", self.poll() or 0, self.log_file)
 
     def kill(self) -> None:
-        """End the server at once, as a crash would."""
+        """Send SIGKILL, as a crash would end it."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
     async def ensure_database(self, name: str) -> None:
-        """Create the database `name` if it is absent."""
+        """Create the database `name` if it does not exist."""
         connection = await asyncpg.connect(self.dsn(), timeout=CONNECT_TIMEOUT_S)
         try:
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
@@ -194,23 +195,23 @@ class EmbeddedPostgres:
             await connection.close()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End the server, rolling back open transactions, and give the lock back; never raises for a dead server.
+        """Stop the server, rolling back open transactions, and release the lock; harmless if it has ended.
 
-        SIGINT first, SIGQUIT after `timeout_s` (it then replays its log at the next start), SIGKILL last.
+        Sends SIGINT, after `timeout_s` SIGQUIT (the server then replays its log at the next start), finally SIGKILL.
         """
         if self._process is not None:
-            for number, patience_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, QUIT_TIMEOUT_S)):
+            for number, wait_s in ((signal.SIGINT, timeout_s), (signal.SIGQUIT, SIGQUIT_TIMEOUT_S)):
                 if self._process.poll() is None:
                     self._process.send_signal(number)
-                    _wait(self._process, patience_s)
+                    _wait(self._process, wait_s)
             if self._process.poll() is None:
                 self._process.kill()
             self._process.wait()
             self._process = None
-            self.clear()
+            self.clean_up()
             if self.sockets.parent != self.directory:
                 shutil.rmtree(self.sockets, ignore_errors=True)
-        self._held.close()
+        self._locks.close()
 
     def _await_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -228,11 +229,11 @@ class EmbeddedPostgres:
                 " make room, or set AUTOGROCERY_HOME to another disk"
             )
 
-    def _check_reach(self) -> None:
+    def _check_access(self) -> None:
         if self._account and not can_enter(self.directory, self._account):
             raise StartError(
-                f"PostgreSQL runs as user {self._account.name}, who can't get to {self.directory}:"
-                " set AUTOGROCERY_HOME to a directory below which other users may go"
+                f"PostgreSQL runs as user {self._account.name}, who can't enter {self.directory}:"
+                " set AUTOGROCERY_HOME to a directory that other users may enter"
             )
 
 

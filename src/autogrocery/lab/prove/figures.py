@@ -1,4 +1,4 @@
-"""Everything a run of `prove` found; the tables, the JSON file and the page are all made of this."""
+"""The figures of a `prove` run; tables, JSON file and page are made of them."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.lab.prove.arithmetic import Availability, Recovery, Spread, availability, spans, spread
-from autogrocery.lab.prove.record import STEPS_OF, Fault
+from autogrocery.lab.prove.measurements import Availability, Quantiles, Recovery, availability, fault_spans, quantiles
+from autogrocery.lab.prove.record import RECOVERY_STEPS, Fault
 from autogrocery.lab.prove.schedule import DATABASE
-from autogrocery.lab.replay.quiet import Invariant  # noqa: TC001 - msgspec reads it from Figures
-from autogrocery.lab.replay.supplied import Supplied  # noqa: TC001 - as above
-from autogrocery.lab.replay.verdict import Violation  # noqa: TC001 - as above
-from autogrocery.lab.scenarios import Result  # noqa: TC001 - as above
+from autogrocery.lab.replay.checks import Violation  # noqa: TC001 - as above
+from autogrocery.lab.replay.idle import Invariant  # noqa: TC001 - msgspec reads it from Figures
+from autogrocery.lab.replay.restock_figures import RestockFigures  # noqa: TC001 - as above
+from autogrocery.lab.scenarios import ScenarioResult  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from autogrocery.lab.prove.record import Record
 
 
 class Gets(Struct, frozen=True):
-    """How many GETs were answered, in all and outside of database downtime.
+    """Availability for GETs, in all and outside of database downtime.
 
-    `balanced` are those that a balancer sends to either gateway, `devices` those over a link with its own bad weather.
+    `balancer` are GETs sent to either gateway, `devices` those sent through a link with faults of its own.
     """
 
-    balanced: Availability
-    balanced_while_database_up: Availability
+    balancer: Availability
+    balancer_while_database_up: Availability
     devices: Availability
     devices_while_database_up: Availability
     database_down_s: float
-    second_tries: int
+    retried: int
 
 
 class Orders(Struct, frozen=True):
-    """What the shoppers came to: outcomes by status, 2xx journalled, calls that stayed without an answer."""
+    """Orders by outcome, 2xx responses in the journal, and calls without an answer."""
 
     outcomes: dict[str, int]
-    told: int
+    responses: int
     unanswered: int
     per_s: float
     ended_by_second: list[int]
-    told_by_second: list[int]
+    responses_by_second: list[int]
 
 
 class Metrics(Struct, frozen=True):
-    """Status changes as the database and as analytics count them."""
+    """Status changes as counted by the database (`written`) and by analytics."""
 
     written: int
     received: int
@@ -53,53 +53,57 @@ class Metrics(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """The whole run. `restarts` counts by process, those included that no disaster asked for; `lasts_s` is until the last order's end."""
+    """The whole run.
+
+    `restarts` counts by process, crashes without an injected fault included; `duration_s` lasts to the last order's
+    end.
+    """
 
     ok: bool
     seed: int
     minutes: float
     began_at: str
     took_s: float
-    lasts_s: float
+    duration_s: float
     source: str
     faults: list[Fault]
     restarts: dict[str, int]
     recovered: list[Recovery]
     orders: Orders
     gets: Gets
-    failed_looks_s: list[float]
-    scenarios: list[Result]
+    failed_probes_s: list[float]
+    scenarios: list[ScenarioResult]
     invariants: list[Invariant]
     metrics: Metrics | None
     receipts: int
     lost_acknowledgements: int
     violations: list[Violation]
-    supplied: Supplied | None = None
+    restocks: RestockFigures | None = None
     home: str = ""
 
-    def struck(self, *kinds: str) -> int:
-        """How many disasters of these kinds there were."""
+    def count_faults(self, *kinds: str) -> int:
+        """Return how many faults of these kinds were injected."""
         return sum(fault.kind in kinds for fault in self.faults)
 
-    def spread_of(self, target: str | None = None, *, undisturbed: bool = False) -> Spread | None:
-        """Return the recovery times of one target, or of all, by the step that counts."""
-        return spread(
+    def quantiles_of(self, target: str | None = None, *, undisturbed: bool = False) -> Quantiles | None:
+        """Return the recovery times of one target, or of all, by their first recovery step."""
+        return quantiles(
             one
             for one in self.recovered
-            if one.step == STEPS_OF[one.target][0]
+            if one.step == RECOVERY_STEPS[one.target][0]
             and target in (None, one.target)
             and not (undisturbed and one.disturbed)
         )
 
 
-def count_gets(record: Record, lasts_s: float) -> Gets:
-    """Count the looks against the database's downtime: from its end by a disaster until it took connections again."""
-    down = spans(record.faults, DATABASE)
+def count_gets(record: Record, duration_s: float) -> Gets:
+    """Count the probes, in all and outside of database downtime: from a fault until it accepts connections."""
+    down = fault_spans(record.faults, DATABASE)
     return Gets(
-        availability(record.balanced),
-        availability(record.balanced, down),
-        availability(record.looks),
-        availability(record.looks, down),
-        round(sum(min(last, lasts_s) - first for first, last in down), 2),
-        sum(look.tries > 1 for look in record.balanced),
+        availability(record.balancer_probes),
+        availability(record.balancer_probes, down),
+        availability(record.device_probes),
+        availability(record.device_probes, down),
+        round(sum(min(last, duration_s) - first for first, last in down), 2),
+        sum(probe.tries > 1 for probe in record.balancer_probes),
     )

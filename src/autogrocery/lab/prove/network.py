@@ -1,4 +1,4 @@
-"""The network as those see it who break it and prove it: processes by name, links by name, and what it says of itself."""
+"""The network under test: its processes and links by name, its audit, the totals of its database."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autogrocery.lab.fault_proxy import FaultProxy
-    from autogrocery.lab.replay.quiet import Audit
+    from autogrocery.lab.replay.idle import Audit
     from autogrocery.lab.replay.trucks import TruckLogin
 
 
-class Written(Struct, frozen=True):
-    """What the gateway's database holds in the end: status changes, and the shoppers' orders, COMPLETED ones apart.
+class DatabaseTotals(Struct, frozen=True):
+    """Totals of the gateway's database: status changes, the devices' orders, and which of them owe a receipt.
 
-    A receipt is owed for each of the latter, because every shopper has an address.
+    Every COMPLETED order owes a receipt, because every device of the load has an e-mail address.
     """
 
     changes: int
@@ -30,22 +30,22 @@ class Network(Struct, frozen=True, kw_only=True):
     """A running network. The links are `schedule.LINKS`; the processes `schedule.PROCESSES` and `schedule.DATABASE`."""
 
     home: Path
-    public_url: str  # through the balancing link
-    gateway_urls: Mapping[str, str]  # each gateway's own public address, by process
-    internal_urls: tuple[str, ...]  # and its internal one, in the same order
+    public_url: str  # of the balancing proxy
+    gateway_urls: Mapping[str, str]  # each gateway's own public URL, by process
+    internal_urls: tuple[str, ...]  # its internal URL, in the same order
     links: Mapping[str, FaultProxy]
     pid: Callable[[str], int | None]
     times_restarted: Callable[[str], int]
     database_answers: Callable[[], Awaitable[bool]]
     audit: Callable[[], Awaitable[Audit | None]]
-    written: Callable[[], Awaitable[Written | None]]
+    database_totals: Callable[[], Awaitable[DatabaseTotals | None]]
     trucks: tuple[TruckLogin, ...] = ()
 
     @property
     def metrics_path(self) -> Path:
-        """Where analytics writes what it knows."""
+        """The status file of analytics."""
         return self.home / "analytics.json"
 
     def receipts(self) -> set[str]:
-        """Return the orders whose receipt lies in the home."""
+        """Return the ids of the orders whose receipt is in `home/receipts`."""
         return {path.stem for path in (self.home / "receipts").glob("*.eml")}

@@ -1,4 +1,4 @@
-"""What happened in a run, second by second: every fault and what was seen of the network meanwhile."""
+"""The record of a run: every fault, the probes, and when which step succeeded."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from autogrocery.lab.prove.schedule import Kind  # noqa: TC001 - msgspec reads it from Fault
 
-# By which steps it shows that a target is itself again; the first is the one that counts.
-STEPS_OF: Final[dict[str, tuple[str, ...]]] = {
+# The steps whose success shows that a target has recovered; the first one is the one that is reported.
+RECOVERY_STEPS: Final[dict[str, tuple[str, ...]]] = {
     "gateway-1": ("GET at gateway-1", "preview"),
     "gateway-2": ("GET at gateway-2", "preview"),
     "inventory": ("confirm",),
@@ -28,7 +28,10 @@ STEPS_OF: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Fault(Struct):
-    """One disaster as it came: `ended_s` is when its process was ready again, went on, or the weather was calm; None: never."""
+    """One injected fault.
+
+    `ended_s` is when its process was ready again or continued, or its link had no faults any more; None: never.
+    """
 
     kind: Kind
     target: str
@@ -37,8 +40,8 @@ class Fault(Struct):
     ended_s: float | None = None
 
 
-class Look(Struct, frozen=True):
-    """One GET of the prober, retry included; `tries` is how many connections it took."""
+class Probe(Struct, frozen=True):
+    """One GET of the prober, retry included; `tries` counts its connections."""
 
     at_s: float
     took_s: float
@@ -47,35 +50,35 @@ class Look(Struct, frozen=True):
 
     @property
     def ended_s(self) -> float:
-        """When the answer was there, or none was going to come."""
+        """When the answer arrived, or the probe was given up."""
         return self.at_s + self.took_s
 
 
 class Record:
-    """Times are seconds since `started_at`, on the monotonic clock."""
+    """All times are seconds since `started_at`, on the monotonic clock."""
 
     def __init__(self) -> None:
         self.started_at = time.monotonic()
         self.started_wall_s = time.time()
         self.faults: list[Fault] = []
-        self.looks: list[Look] = []  # by devices, over the public link and its weather
-        self.balanced: list[Look] = []  # as a balancer sends them on, to either gateway
+        self.device_probes: list[Probe] = []  # as devices send them, through the public link
+        self.balancer_probes: list[Probe] = []  # as a balancer sends them, to either gateway
         self.successes: dict[str, list[float]] = {}
 
     def now_s(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started_at
 
     def begin(self, kind: Kind, target: str, how: str) -> Fault:
-        """Note that a disaster has struck."""
+        """Record that a fault has begun."""
         fault = Fault(kind, target, how, self.now_s())
         self.faults.append(fault)
         return fault
 
     def end(self, fault: Fault) -> None:
-        """Note that its cause is over."""
+        """Record that the fault has ended."""
         fault.ended_s = self.now_s()
 
     def succeed(self, step: str, at_s: float | None = None) -> None:
-        """Note that a step worked."""
+        """Record a success of `step`, now or at `at_s`."""
         self.successes.setdefault(step, []).append(self.now_s() if at_s is None else at_s)

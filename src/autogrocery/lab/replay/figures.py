@@ -1,4 +1,4 @@
-"""The figures of a replay: counted from the last look at every order, never from hopes."""
+"""The figures of a replay, counted from the final state of every order."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from autogrocery.client import Order
     from autogrocery.lab.demand.demand import Demand
-    from autogrocery.lab.replay.deaths import Deaths
-    from autogrocery.lab.replay.quiet import Audit, Metrics, Rest
-    from autogrocery.lab.replay.replay import Run, Trip, Witness
-    from autogrocery.lab.replay.supplied import Supplied
-    from autogrocery.lab.replay.verdict import Violation
+    from autogrocery.lab.replay.checks import Violation
+    from autogrocery.lab.replay.idle import Audit, IdleState, Metrics
+    from autogrocery.lab.replay.replay import FinalOrder, Run, Trip
+    from autogrocery.lab.replay.restock_figures import RestockFigures
+    from autogrocery.lab.replay.robot_deaths import RobotDeaths
 
 STEPS: Final = ("register", "login", "preview", "confirm", "cancel", "pick")
 
 
 class Step(Struct, frozen=True):
-    """How long one step took, as its device felt it; a pick runs from confirm to COMPLETED."""
+    """How long one step took on the device, retries included; a pick lasts from confirm to COMPLETED."""
 
     count: int
     p50_ms: float
@@ -33,7 +33,7 @@ class Step(Struct, frozen=True):
 
 
 class ClassShare(Struct, frozen=True):
-    """What one class of robots did: orders and lines it was sent for, and the robots that went."""
+    """One class of robots: the orders and lines assigned to it, and how many of its robots were used."""
 
     robot_class: str
     orders: int
@@ -42,31 +42,32 @@ class ClassShare(Struct, frozen=True):
 
 
 class RobotShare(Struct, frozen=True):
-    """How many orders one robot was sent for."""
+    """How many orders were assigned to one robot."""
 
     robot_id: str
     robot_class: str
     orders: int
 
 
-class Beside(Struct, frozen=True):
-    """What a replay saw beside its orders; None where nobody was named to look.
+class OtherFigures(Struct, frozen=True):
+    """Figures beside the orders; None for what was not observed.
 
-    `receipts` are those of completed orders that were found; `opening_units` and `left_units` lay on the shelves before and after.
+    `receipts` counts completed orders with a receipt; `opening_units` and `left_units` are units on the shelves before
+    and after.
     """
 
-    supplied: Supplied | None = None
-    deaths: Deaths | None = None
+    restocks: RestockFigures | None = None
+    robot_deaths: RobotDeaths | None = None
     receipts: int | None = None
     opening_units: int | None = None
     left_units: int | None = None
 
 
-NOTHING_BESIDE: Final = Beside()
+NO_OTHER_FIGURES: Final = OtherFigures()
 
 
 class Figures(Struct, frozen=True):
-    """Everything the end of a replay tells; the table and the JSON file are both made of this."""
+    """All figures of a replay; table and JSON file are made of them."""
 
     ok: bool
     source: str
@@ -87,49 +88,48 @@ class Figures(Struct, frozen=True):
     steps: dict[str, Step]
     robot_classes: list[ClassShare]
     robots: list[RobotShare]
-    told: int
-    broken_promises: list[Violation]
+    responses: int
+    violations: list[Violation]
     metrics_expected: int
     metrics: Metrics | None
     audit: Audit | None
-    beside: Beside
+    other: OtherFigures
 
 
 def count_figures(
     demand: Demand,
     run: Run,
-    witnesses: list[Witness],
-    rest: Rest,
-    broken: list[Violation],
+    final_orders: list[FinalOrder],
+    idle_state: IdleState,
+    violations: list[Violation],
     *,
     devices: int,
-    told: int,
+    responses: int,
     durations_ms: dict[str, list[float]],
     must_audit: bool,
     must_measure: bool,
-    beside: Beside = NOTHING_BESIDE,
+    other: OtherFigures = NO_OTHER_FIGURES,
 ) -> Figures:
-    """Count, and say whether all is well.
+    """Count the figures.
 
-    `ok` is true if there was an order, every order and delivery is terminal, every answer was heard, every promise kept, the
-    audit clean, no metric missing, and each completed order has its receipt.
-
-    `must_audit` and `must_measure` say that an audit and the metrics are part of the bargain: silence is then a failure.
+    `ok` is true if there is an order, every order and delivery is terminal, every call was answered, every promise
+    kept, the audit clean, no metric missing, and each completed order has its receipt. With `must_audit` and
+    `must_measure` a missing audit or missing metrics make it false.
     """
-    orders = [witness.order for witness in witnesses if witness.order is not None]
+    orders = [final_order.order for final_order in final_orders if final_order.order is not None]
     unanswered = sum(trip.unanswered is not None for trip in run.trips)
-    not_terminal = sum(order.status not in TERMINAL for order in orders) + len(witnesses) - len(orders)
+    not_terminal = sum(order.status not in TERMINAL for order in orders) + len(final_orders) - len(orders)
     completed = [order for order in orders if order.status == "COMPLETED"]
-    expected = metrics_expected(witnesses) + (beside.supplied.ended if beside.supplied is not None else 0)
-    audited = (rest.audit is not None and rest.audit.clean) or (rest.audit is None and not must_audit)
-    measured = not must_measure or _all_measured(rest.metrics, expected)
+    expected = metrics_expected(final_orders) + (other.restocks.ended if other.restocks is not None else 0)
+    audited = (idle_state.audit is not None and idle_state.audit.clean) or (idle_state.audit is None and not must_audit)
+    measured = not must_measure or _all_measured(idle_state.metrics, expected)
     picked = [line for order in completed for line in order.items]
     return Figures(
         ok=bool(orders)
-        and not (not_terminal or unanswered or broken)
+        and not (not_terminal or unanswered or violations)
         and audited
         and measured
-        and _all_done(beside, len(completed)),
+        and _all_done(other, len(completed)),
         source=demand.source,
         orders_asked=len(demand.baskets),
         devices=devices,
@@ -148,29 +148,29 @@ def count_figures(
         steps={step: _step(durations_ms[step]) for step in STEPS if durations_ms.get(step)},
         robot_classes=_class_shares(demand, orders),
         robots=_robot_shares(orders),
-        told=told,
-        broken_promises=broken,
+        responses=responses,
+        violations=violations,
         metrics_expected=expected,
-        metrics=rest.metrics,
-        audit=rest.audit,
-        beside=beside,
+        metrics=idle_state.metrics,
+        audit=idle_state.audit,
+        other=other,
     )
 
 
-def metrics_expected(witnesses: Iterable[Witness]) -> int:
-    """One metric for every status change of every order."""
-    return sum(len(witness.events) for witness in witnesses)
+def metrics_expected(final_orders: Iterable[FinalOrder]) -> int:
+    """Return how many metrics are expected: one for every status change of every order."""
+    return sum(len(final_order.events) for final_order in final_orders)
 
 
 def percentile(numbers: list[float], share: float) -> float:
-    """Return the smallest number that at least `share` of all are not above (nearest rank)."""
+    """Return the percentile by nearest rank: the smallest number with at least `share` of all not above it."""
     return sorted(numbers)[max(0, math.ceil(share * len(numbers)) - 1)]
 
 
-def _all_done(beside: Beside, completed: int) -> bool:
-    """Say whether every delivery ended, and every completed order has its receipt."""
-    delivered = beside.supplied is None or beside.supplied.not_terminal == 0
-    return delivered and beside.receipts in (None, completed)
+def _all_done(other: OtherFigures, completed: int) -> bool:
+    """Return whether every delivery ended and every completed order has its receipt."""
+    delivered = other.restocks is None or other.restocks.not_terminal == 0
+    return delivered and other.receipts in (None, completed)
 
 
 def _all_measured(metrics: Metrics | None, expected: int) -> bool:

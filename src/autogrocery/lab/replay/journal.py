@@ -1,4 +1,4 @@
-"""What the gateway told its devices, line by line: the load driver's own memory, which no crash of the gateway can touch."""
+"""The journal of 2xx responses: the load driver's own record, independent of the gateway's crashes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from io import BufferedWriter
     from pathlib import Path
 
-    from autogrocery.client import Told
+    from autogrocery.client import OrderResponse
 
 
 class Entry(Struct, frozen=True):
-    """One 2xx about an order; `lines_cents` is the sum of its lines as told, `finished_at` when the order ended, if it has."""
+    """One 2xx response about an order; `lines_cents` sums its lines, `finished_at` is when it ended, if it has."""
 
     at: datetime
     device_id: str
@@ -34,21 +34,21 @@ class Entry(Struct, frozen=True):
 
 
 class Journal:
-    """Appends entries in the order in which they were told; also to a file of JSON lines, if it has one."""
+    """Appends entries in the order of the responses, also to a file of JSON lines if there is one."""
 
     def __init__(self, file: BufferedWriter | None) -> None:
         self.entries: list[Entry] = []
         self._file = file
 
-    def write(self, device_id: str, told: Told) -> None:
-        """Note one answer; it is in the file before the device acts on it."""
-        order = told.order
+    def write(self, device_id: str, response: OrderResponse) -> None:
+        """Append a response; it is in the file before the device acts on it."""
+        order = response.order
         entry = Entry(
             datetime.now(UTC),
             device_id,
             order.order_id,
-            told.step,
-            told.http_status,
+            response.step,
+            response.http_status,
             order.status,
             order.dispatch,
             order.total_cents,
@@ -64,7 +64,7 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path | None) -> Iterator[Journal]:
-    """Open a journal; an existing file is continued."""
+    """Open a journal; an existing file is appended to."""
     if path is None:
         yield Journal(None)
         return
@@ -74,6 +74,6 @@ def open_journal(path: Path | None) -> Iterator[Journal]:
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """Read a journal back, for instance after the load driver itself was killed; a torn last line is left out."""
+    """Read a journal; an incomplete last line, left by a killed load driver, is left out."""
     lines = path.read_bytes().split(b"\n")
     return [msgspec.json.decode(line, type=Entry) for line in lines[:-1] if line]

@@ -1,4 +1,4 @@
-"""Progress of a replay: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a replay: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINE_EVERY_S: Final = 5.0
 
 @contextmanager
 def show_progress(total: int, console: Console | None = None) -> Iterator[Callable[[Counter[str]], None]]:
-    """Yield a function that takes the outcomes so far; orders per second count from the start of this block."""
+    """Yield a function that shows the outcomes so far; orders per second count from the start of this block."""
     console = console or Console()
     if console.is_terminal:
         with _bar(total, console) as show:
@@ -34,12 +34,12 @@ def _bar(total: int, console: Console) -> Iterator[Callable[[Counter[str]], None
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[status]}"),
     )
     started_at = time.monotonic()
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("orders", total=total, told="")
-        yield lambda outcomes: bar.update(task, completed=outcomes.total(), told=_told(outcomes, started_at))
+        task = bar.add_task("orders", total=total, status="")
+        yield lambda outcomes: bar.update(task, completed=outcomes.total(), status=_status(outcomes, started_at))
 
 
 def _lines(total: int, console: Console) -> Callable[[Counter[str]], None]:
@@ -50,13 +50,13 @@ def _lines(total: int, console: Console) -> Callable[[Counter[str]], None]:
         done = outcomes.total()
         if done == total or time.monotonic() - last_at >= LINE_EVERY_S:
             last_at = time.monotonic()
-            line = f"{done}/{total} orders · {last_at - started_at:.0f} s · {_told(outcomes, started_at)}"
+            line = f"{done}/{total} orders · {last_at - started_at:.0f} s · {_status(outcomes, started_at)}"
             console.print(line, highlight=False, soft_wrap=True)
 
     return show
 
 
-def _told(outcomes: Counter[str], started_at: float) -> str:
+def _status(outcomes: Counter[str], started_at: float) -> str:
     took_s = max(0.001, time.monotonic() - started_at)
     counts = " · ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items()))
     return f"{outcomes.total() / took_s:.1f} orders/s · {counts}"

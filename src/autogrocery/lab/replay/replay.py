@@ -1,4 +1,4 @@
-"""Demand played against a running gateway: every basket by its own household's device, each order watched to its end."""
+"""Replay demand against a running gateway: each basket on its household's device, each order followed to its end."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autogrocery.client import Kiosk
+    from autogrocery.lab.demand.baskets import Basket
     from autogrocery.lab.demand.demand import Demand
-    from autogrocery.lab.demand.market import Basket
     from autogrocery.lab.replay.fleet import Fleet
     from autogrocery.lab.replay.trucks import Trucks
 
-Plan = Literal["buy", "confirm again", "cancel the preview", "cancel the order", "walk away"]
+Plan = Literal["buy", "confirm again", "cancel the preview", "cancel the order", "abandon"]
 HUNDRED: Final = 100
-CONFIRMS: Final = 3  # by a customer who presses the button again and again
+CONFIRMS: Final = 3  # by a customer who presses the button repeatedly
 IN_FLIGHT: Final = 256
-LOOKING_AT_ONCE: Final = 16
-LOOKED_WITHIN_S: Final = 120.0  # at the end, for all of them together, and LOOK_S more for each
-LOOK_S: Final = 0.02
-FINISH_WITHIN_S: Final = 120.0  # from confirm to the last pick, restarts of everything included
-EXPIRE_WITHIN_S: Final = 60.0  # after the end of the hold
-EMPTY_SHELF: Final = frozenset({"insufficient_stock", "unknown_sku"})
-MOST_VISITS: Final = 7  # of one who does not find everything; trucks need some seconds
+CONCURRENT_READS: Final = 16
+READ_TIMEOUT_S: Final = 120.0  # for all orders together, plus READ_S for each
+READ_S: Final = 0.02
+FINISH_TIMEOUT_S: Final = 120.0  # from confirm to the last pick, restarts included
+EXPIRY_TIMEOUT_S: Final = 60.0  # after the hold's expiry
+OUT_OF_STOCK: Final = frozenset({"insufficient_stock", "unknown_sku"})
+MAX_VISITS: Final = 7  # of a customer who finds something out of stock; trucks need some seconds
 
 
 class Trip(Struct, frozen=True):
-    """What became of one basket: an order, or why there is none. `refused` is a problem's code, `order` the last look.
+    """The result of one basket: an order, or why there is none. `refused` is a problem's code, `order` the last state.
 
-    `visits` counts how often its customer came: more than once after an empty shelf that a truck may fill.
+    `visits` counts the previews: more than one if goods were out of stock that a truck might bring.
     """
 
     basket: Basket
@@ -52,14 +52,14 @@ class Trip(Struct, frozen=True):
 
     @property
     def outcome(self) -> str:
-        """One word for the table: the order's status, or what stood in its way."""
+        """The order's status, `refused: CODE`, or `unanswered`."""
         if self.order is not None:
             return str(self.order.status)
         return f"refused: {self.refused}" if self.refused is not None else "unanswered"
 
 
-class Witness(Struct, frozen=True):
-    """One order as the gateway tells it once all is quiet, with its history; no order if it denies it or is silent."""
+class FinalOrder(Struct, frozen=True):
+    """An order as read at the end, with its history; no order if the gateway did not return it."""
 
     order_id: str
     order: Order | None
@@ -67,7 +67,7 @@ class Witness(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """A whole replay; `took_s` runs from the first basket to the last order's end."""
+    """A whole replay; `took_s` lasts from the first basket to the end of the last order."""
 
     trips: list[Trip]
     took_s: float
@@ -82,28 +82,28 @@ async def replay(
     run_name: str,
     show: Callable[[Counter[str]], None] = lambda _outcomes: None,
     plans: Callable[[int, int], Plan] | None = None,
-    thinks_s: Callable[[int, int], float] = lambda _seed, _number: 0.0,
+    think_time_s: Callable[[int, int], float] = lambda _seed, _number: 0.0,
     trucks: Trucks | None = None,
 ) -> Run:
-    """Play the demand at `rate` orders a second on average, in the rhythm of its own times, and wait for every order's end.
+    """Replay the demand at `rate` orders a second on average, in its own rhythm; wait for the end of every order.
 
-    `run_name` sets this run's orders apart from those of another run by the same devices: the same name asks for the
-    same orders again. `plans(seed, number)` decides what each customer does, else three of a hundred cancel and one walks
-    away; `thinks_s(seed, number)` is how long one looks at the quote first. With `trucks`, what is sold or missing is brought, and
-    who finds a shelf empty comes back a few times. Never raises for what the gateway does: refusals and silence are outcomes.
-    `show` is called with the outcomes so far at every change.
+    `run_name` is part of the idempotency keys: the same name from the same devices asks for the same orders again.
+    `plans(seed, number)` chooses each customer's plan, `plan_of` by default; `think_time_s(seed, number)` is the pause
+    between preview and confirm. With `trucks`, what is sold or missing is restocked, and a customer who finds something
+    out of stock returns a few times. `show` is called with the outcomes at every change. Never raises for what the
+    gateway does: refusals and missing answers are outcomes.
     """
     started_at = time.monotonic()
     outcomes: Counter[str] = Counter()
-    places = asyncio.Semaphore(IN_FLIGHT)
+    slots = asyncio.Semaphore(IN_FLIGHT)
     trips: list[Trip] = []
 
-    async def walk(number: int, basket: Basket) -> None:
+    async def run_basket(number: int, basket: Basket) -> None:
         try:
-            plan, think_s = (plans or plan_of)(seed, number), thinks_s(seed, number)
-            trip = await _shop(fleet, basket, plan, f"{run_name}-{number}", think_s, trucks)
+            plan, think_s = (plans or plan_of)(seed, number), think_time_s(seed, number)
+            trip = await _play_basket(fleet, basket, plan, f"{run_name}-{number}", think_s, trucks)
         finally:
-            places.release()
+            slots.release()
         trips.append(trip)
         outcomes[trip.outcome] += 1
         show(outcomes)
@@ -112,13 +112,16 @@ async def replay(
         group.create_task(fleet.enrol())
         for number, (basket, due_s) in enumerate(zip(demand.baskets, due_times_s(demand, rate), strict=True)):
             await asyncio.sleep(max(0.0, started_at + due_s - time.monotonic()))
-            await places.acquire()
-            group.create_task(walk(number, basket))
+            await slots.acquire()
+            group.create_task(run_basket(number, basket))
     return Run(trips, time.monotonic() - started_at)
 
 
 def due_times_s(demand: Demand, rate: float) -> list[float]:
-    """Squeeze the demand's own rhythm so that `rate` orders a second come on average. Raises ValueError for rate ≤ 0."""
+    """Return when each basket is due, in seconds: its own times, scaled to `rate` orders a second on average.
+
+    Raises ValueError for rate ≤ 0.
+    """
     if rate <= 0:
         raise ValueError("the rate of a replay is a positive number of orders a second")
     span_s = demand.baskets[-1].at_offset_s
@@ -128,46 +131,49 @@ def due_times_s(demand: Demand, rate: float) -> list[float]:
 
 
 def plan_of(seed: int, number: int) -> Plan:
-    """Decide what the customer of this basket will do: of every hundred three cancel and one walks away, by seed."""
+    """Return the plan of a basket: of every hundred, by seed, three cancel, one abandons the quote, the others buy."""
     hundred, place = divmod(number, HUNDRED)
-    early, late, third, away = random.Random(f"plan/{seed}/{hundred}").sample(range(HUNDRED), 4)
+    early, late, third, abandons = random.Random(f"plan/{seed}/{hundred}").sample(range(HUNDRED), 4)
     plans: dict[int, Plan] = {
         early: "cancel the preview",
         late: "cancel the order",
         third: "cancel the order" if hundred % 2 else "cancel the preview",
-        away: "walk away",
+        abandons: "abandon",
     }
     return plans.get(place, "buy")
 
 
-async def look_again(fleet: Fleet, run: Run) -> list[Witness]:
-    """Ask for every order of the run once more, with its history; nothing is known of one that was not told in time."""
-    places = asyncio.Semaphore(LOOKING_AT_ONCE)
-    known = [(trip.basket.household, trip.order_id) for trip in run.trips if trip.order_id is not None]
-    ends_at = asyncio.get_running_loop().time() + LOOKED_WITHIN_S + LOOK_S * len(known)
+async def read_final_orders(fleet: Fleet, run: Run, timeout_s: float = READ_TIMEOUT_S) -> list[FinalOrder]:
+    """Read every order of the run with its history; one that is not returned in time has no order.
 
-    async def look(household: int, order_id: str) -> Witness:
+    The time limit for all of them is `timeout_s` and READ_S for each.
+    """
+    slots = asyncio.Semaphore(CONCURRENT_READS)
+    known = [(trip.basket.household, trip.order_id) for trip in run.trips if trip.order_id is not None]
+    ends_at = asyncio.get_running_loop().time() + timeout_s + READ_S * len(known)
+
+    async def read(household: int, order_id: str) -> FinalOrder:
         kiosk = fleet.device(household)
         try:
-            async with asyncio.timeout_at(ends_at), places:
+            async with asyncio.timeout_at(ends_at), slots:
                 order = await kiosk.order(order_id)
-                return Witness(order_id, order, await kiosk.events(order_id))
+                return FinalOrder(order_id, order, await kiosk.events(order_id))
         except (Problem, Unanswered, TimeoutError):
-            return Witness(order_id, None, [])
+            return FinalOrder(order_id, None, [])
 
     async with asyncio.TaskGroup() as group:
-        looks = [group.create_task(look(household, order_id)) for household, order_id in known]
-    return [task.result() for task in looks]
+        reads = [group.create_task(read(household, order_id)) for household, order_id in known]
+    return [task.result() for task in reads]
 
 
-async def _shop(
+async def _play_basket(
     fleet: Fleet, basket: Basket, plan: Plan, basket_id: str, think_s: float, trucks: Trucks | None
 ) -> Trip:
     trip = Trip(basket, plan)
     try:
         kiosk = await fleet.ready(basket.household)
-        while (order := await _quoted(fleet, kiosk, trip, basket_id, trucks)) is None:
-            await asyncio.sleep(trucks.come_back_s * trip.visits if trucks is not None else 0.0)
+        while (order := await _preview(fleet, kiosk, trip, basket_id, trucks)) is None:
+            await asyncio.sleep(trucks.revisit_s * trip.visits if trucks is not None else 0.0)
             trip = replace(trip, visits=trip.visits + 1)
     except Problem as problem:
         return replace(trip, refused=problem.code)
@@ -176,58 +182,58 @@ async def _shop(
     trip = replace(trip, order_id=order.order_id, order=order)
     try:
         await asyncio.sleep(think_s)
-        await _decide(fleet, kiosk, order, plan)
-        order = await kiosk.finished(order.order_id, _patience_for(order, plan))
-    except (Problem, Unanswered) as trouble:
-        return replace(trip, unanswered=str(trouble))
+        await _carry_out(fleet, kiosk, order, plan)
+        order = await kiosk.finished(order.order_id, _timeout_for(order, plan))
+    except (Problem, Unanswered) as error:
+        return replace(trip, unanswered=str(error))
     if order.status == "COMPLETED":
-        _leave(fleet, order, trucks)
+        _record_completed(fleet, order, trucks)
     return replace(trip, order=order)
 
 
-async def _quoted(fleet: Fleet, kiosk: Kiosk, trip: Trip, basket_id: str, trucks: Trucks | None) -> Order | None:
-    """Ask for a quote; None if something is missing that a truck may bring until the customer comes back."""
+async def _preview(fleet: Fleet, kiosk: Kiosk, trip: Trip, basket_id: str, trucks: Trucks | None) -> Order | None:
+    """Preview; None if something is out of stock that a truck may bring until the customer returns."""
     started_at = time.monotonic()
     items = [Item(line.sku, line.quantity) for line in trip.basket.lines]
     try:
         order = await kiosk.preview(items, basket_id=basket_id)
     except Problem as problem:
-        if trucks is None or problem.code not in EMPTY_SHELF:
+        if trucks is None or problem.code not in OUT_OF_STOCK:
             raise
-        trucks.missed(items, problem)
-        if trip.visits == MOST_VISITS:
+        trucks.record_shortage(items, problem)
+        if trip.visits == MAX_VISITS:
             raise
         return None
     fleet.timings.add("preview", started_at)
     return order
 
 
-def _leave(fleet: Fleet, order: Order, trucks: Trucks | None) -> None:
+def _record_completed(fleet: Fleet, order: Order, trucks: Trucks | None) -> None:
     if order.confirmed_at is not None and order.finished_at is not None:
         fleet.timings.add_ms("pick", (order.finished_at - order.confirmed_at).total_seconds() * 1000)
     if trucks is not None:
-        trucks.sold(order)
+        trucks.record_sale(order)
 
 
-async def _decide(fleet: Fleet, kiosk: Kiosk, order: Order, plan: Plan) -> None:
-    """Do what the customer planned. A refusal ends the plan, not the order: that one is watched to its end all the same."""
+async def _carry_out(fleet: Fleet, kiosk: Kiosk, order: Order, plan: Plan) -> None:
+    """Carry out the plan. A refusal ends the plan; the order is followed to its end all the same."""
     steps = {
         "buy": (("confirm", kiosk.confirm),),
         "confirm again": (("confirm", kiosk.confirm),) * CONFIRMS,
         "cancel the preview": (("cancel", kiosk.cancel),),
         "cancel the order": (("confirm", kiosk.confirm), ("cancel", kiosk.cancel)),
-        "walk away": (),
+        "abandon": (),
     }
-    for step, ask in steps[plan]:
+    for step, call in steps[plan]:
         started_at = time.monotonic()
         try:
-            await ask(order.order_id)
+            await call(order.order_id)
         except Problem:
             return
         fleet.timings.add(step, started_at)
 
 
-def _patience_for(order: Order, plan: Plan) -> float:
-    if plan == "walk away" and order.expires_at is not None:
-        return (order.expires_at - order.created_at).total_seconds() + EXPIRE_WITHIN_S
-    return FINISH_WITHIN_S
+def _timeout_for(order: Order, plan: Plan) -> float:
+    if plan == "abandon" and order.expires_at is not None:
+        return (order.expires_at - order.created_at).total_seconds() + EXPIRY_TIMEOUT_S
+    return FINISH_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""The end of a replay, for a person and for a machine."""
+"""The report of a replay: tables for a terminal, one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autogrocery.lab.replay.figures import Beside, Figures
-    from autogrocery.lab.replay.supplied import Supplied
+    from autogrocery.lab.replay.figures import Figures, OtherFigures
+    from autogrocery.lab.replay.restock_figures import RestockFigures
 
 MOST_SHOWN: Final = 10
 UNKNOWN: Final = "refused: unknown_sku"
@@ -21,28 +21,29 @@ BAD: Final = "[bold red]{}[/bold red]"
 
 
 def print_report(figures: Figures, console: Console | None = None) -> None:
-    """Print the figures as tables, and last of all, in one line, whether all is well."""
+    """Print the figures as tables, the violations, and finally one line that says whether all checks passed."""
     console = console or Console()
     console.print(_orders(figures), _steps(figures), _robots(figures))
-    if figures.beside.supplied is not None:
-        console.print(_trucks(figures.beside, figures.beside.supplied))
+    if figures.other.restocks is not None:
+        console.print(_trucks(figures.other, figures.other.restocks))
     console.print(_checks(figures))
-    for violation in figures.broken_promises[:MOST_SHOWN]:
-        console.print(BAD.format("broken:"), f"{violation.promise} · order {violation.order_id} · {violation.told}")
+    for violation in figures.violations[:MOST_SHOWN]:
+        console.print(BAD.format("broken:"), f"{violation.promise} · order {violation.order_id} · {violation.detail}")
     for invariant in figures.audit.invariants if figures.audit is not None else ():
         if invariant.violations:
-            told = f"{invariant.name}: {invariant.violations}, e.g. {invariant.examples[:3]}"
-            console.print(BAD.format("violated:"), told)
+            text = f"{invariant.name}: {invariant.violations}, e.g. {invariant.examples[:3]}"
+            console.print(BAD.format("violated:"), text)
     if UNKNOWN in figures.outcomes:
         console.print(
-            f"{UNKNOWN}: the shelves must hold what these baskets name, as `autogrocery stock load --demo` sees to for seed 1"
+            f"{UNKNOWN}: these products must be in stock first;"
+            " `autogrocery stock load --demo` loads those of the baskets of seed 1"
         )
     verdict = "every order terminal, every promise kept, audit clean" if _audited(figures) else "every order terminal"
     console.print(GOOD.format(verdict) if figures.ok else BAD.format("NOT CLEAN: see above"))
 
 
 def write_json(figures: Figures, path: Path) -> None:
-    """Write the same figures as one JSON document."""
+    """Write the figures as one JSON document."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
 
@@ -74,29 +75,29 @@ def _steps(figures: Figures) -> Table:
 
 
 def _robots(figures: Figures) -> Table:
-    table = Table("robots", "went", "orders", "lines", "orders by robot")
+    table = Table("robots", "used", "orders", "lines", "orders by robot")
     for share in figures.robot_classes:
         each = [robot for robot in figures.robots if robot.robot_class == share.robot_class]
         busiest = sorted(each, key=lambda robot: -robot.orders)[:4]
-        told = ", ".join(f"{robot.robot_id} {robot.orders}" for robot in busiest)
+        text = ", ".join(f"{robot.robot_id} {robot.orders}" for robot in busiest)
         more = f", {len(each) - len(busiest)} more" if len(each) > len(busiest) else ""
-        table.add_row(share.robot_class, str(share.robots), str(share.orders), str(share.lines), told + more)
+        table.add_row(share.robot_class, str(share.robots), str(share.orders), str(share.lines), text + more)
     return table
 
 
-def _trucks(beside: Beside, supplied: Supplied) -> Table:
+def _trucks(other: OtherFigures, restocks: RestockFigures) -> Table:
     table = Table("trucks", "count")
-    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in supplied.outcomes.items())
-    table.add_row("deliveries", f"{supplied.deliveries} ({outcomes})" if outcomes else "0")
-    table.add_row("units announced", f"{supplied.announced:,}")
+    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in restocks.outcomes.items())
+    table.add_row("deliveries", f"{restocks.deliveries} ({outcomes})" if outcomes else "0")
+    table.add_row("units announced", f"{restocks.announced:,}")
     table.add_row(
         "units received",
-        f"{supplied.received:,} ({supplied.short} short, {supplied.over} over, {supplied.damaged} damaged)",
+        f"{restocks.received:,} ({restocks.short} short, {restocks.over} over, {restocks.damaged} damaged)",
     )
-    if beside.opening_units is not None and beside.left_units is not None:
-        table.add_row("units on the shelves", f"{beside.opening_units:,} at first, {beside.left_units:,} at the end")
-    in_vain = f", {supplied.came_back_in_vain} in vain" if supplied.came_back_in_vain else ""
-    table.add_row("customers who came again", f"{supplied.came_back} after an empty shelf{in_vain}")
+    if other.opening_units is not None and other.left_units is not None:
+        table.add_row("units on the shelves", f"{other.opening_units:,} at first, {other.left_units:,} at the end")
+    in_vain = f", {restocks.returning_in_vain} in vain" if restocks.returning_in_vain else ""
+    table.add_row("customers who returned", f"{restocks.returning_customers} after finding goods out of stock{in_vain}")
     return table
 
 
@@ -104,30 +105,32 @@ def _checks(figures: Figures) -> Table:
     table = Table("check", "result")
     table.add_row("orders not terminal", _zero(figures.not_terminal))
     table.add_row("calls without an answer", _zero(figures.unanswered))
-    if figures.beside.supplied is not None:
-        table.add_row("deliveries not terminal", _zero(figures.beside.supplied.not_terminal))
-    if figures.beside.receipts is not None:
-        table.add_row("receipts", _of(figures.beside.receipts, figures.outcomes.get("COMPLETED", 0)))
-    if figures.beside.deaths is not None:
+    if figures.other.restocks is not None:
+        table.add_row("deliveries not terminal", _zero(figures.other.restocks.not_terminal))
+    if figures.other.receipts is not None:
+        table.add_row("receipts", _of(figures.other.receipts, figures.outcomes.get("COMPLETED", 0)))
+    if figures.other.robot_deaths is not None:
         table.add_row(
-            "robots that died at work", f"{figures.beside.deaths.died}, {figures.beside.deaths.returned} came back"
+            "robots that died at work",
+            f"{figures.other.robot_deaths.died}, {figures.other.robot_deaths.returned} returned",
         )
-    table.add_row("answers journalled", str(figures.told))
-    table.add_row("promises broken", _zero(len(figures.broken_promises)))
+    table.add_row("2xx responses journalled", str(figures.responses))
+    table.add_row("promises violated", _zero(len(figures.violations)))
     table.add_row("audit", _audit_result(figures))
     metrics = figures.metrics
     if metrics is None:
-        table.add_row("metrics", "not seen")
+        table.add_row("metrics", "not read")
         return table
     table.add_row(
-        "metrics received", f"{metrics.received} for {metrics.changes} changes (this run: {figures.metrics_expected})"
+        "metrics received",
+        f"{metrics.received} for {metrics.changes} status changes (this run: {figures.metrics_expected})",
     )
     table.add_row("metric gaps", f"{_zero(metrics.gaps_open)} open, {metrics.gaps_recovered} recovered")
     table.add_row("metrics invalid", _zero(metrics.invalid))
     durations = {name: value for name, value in metrics.duration_ms.items() if name != "count" and value is not None}
     if durations:
-        told = ", ".join(f"{name} {value:,.0f} ms" for name, value in durations.items())
-        table.add_row("confirm to end, as analytics saw it", told)
+        text = ", ".join(f"{name} {value:,.0f} ms" for name, value in durations.items())
+        table.add_row("confirm to end, measured by analytics", text)
     return table
 
 
@@ -139,8 +142,8 @@ def _audit_result(figures: Figures) -> str:
 
 
 def _of(count: int, expected: int) -> str:
-    told = f"{count} for {expected} completed orders"
-    return GOOD.format(told) if count == expected else BAD.format(told)
+    text = f"{count} for {expected} completed orders"
+    return GOOD.format(text) if count == expected else BAD.format(text)
 
 
 def _zero(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Put stock on the shelves through the peers' RPCs, as a delivery would, never by SQL."""
+"""Load stock through the RPCs of inventory and pricing, as a delivery does, never by SQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SHELF_LIFE: Final = timedelta(days=365)
 SUPPLIER: Final = "opening-stock"
 
 
-async def is_empty(pricing_target: str, identity: Identity | None = None) -> bool:
-    """Say whether the price list has no product yet."""
+async def price_list_is_empty(pricing_target: str, identity: Identity | None = None) -> bool:
+    """Return whether the price list has no product."""
     async with open_channel(pricing_target, identity, identities.PRICING) as channel:
         stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
         request = pri.ListProductsRequest(limit=1)
@@ -37,15 +37,15 @@ async def is_empty(pricing_target: str, identity: Identity | None = None) -> boo
     return not reply.products
 
 
-async def levels_of(inventory_target: str, skus: Sequence[str], identity: Identity | None = None) -> dict[str, int]:
-    """Return how many units of each SKU can be sold; one that inventory does not know is missing. Raises InDoubt."""
+async def stock_levels(inventory_target: str, skus: Sequence[str], identity: Identity | None = None) -> dict[str, int]:
+    """Return the available units by SKU; a SKU unknown to inventory is missing. Raises InDoubt."""
     levels: dict[str, int] = {}
     async with open_channel(inventory_target, identity, identities.INVENTORY) as inventory:
-        shelves = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
+        inventory_stub = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
         for start in range(0, len(skus), BATCH):
             request = inv.CheckAvailabilityRequest(skus=skus[start : start + BATCH])
             reply = await Peer("inventory").call(
-                shelves.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.levels"
+                inventory_stub.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.levels"
             )
             levels |= {level.sku: level.available for level in reply.items}
     return levels
@@ -59,17 +59,17 @@ async def load_stock(
         open_channel(inventory_target, identity, identities.INVENTORY) as inventory,
         open_channel(pricing_target, identity, identities.PRICING) as pricing,
     ):
-        prices = PricingServiceStub(pricing)  # type: ignore[no-untyped-call]
-        shelves = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
-        for part in _parts(items):
-            await _again(Peer("pricing"), prices.UpdateStockMetrics, _priced(part))
-            told = await _again(Peer("inventory"), shelves.RestockItems, _delivered(part))
-            if not told.success:
-                raise StartError(f"inventory refused the stock: {told.message}")
+        pricing_stub = PricingServiceStub(pricing)  # type: ignore[no-untyped-call]
+        inventory_stub = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
+        for batch in _batches(items):
+            await _call_with_retries(Peer("pricing"), pricing_stub.UpdateStockMetrics, _price_request(batch))
+            reply = await _call_with_retries(Peer("inventory"), inventory_stub.RestockItems, _restock_request(batch))
+            if not reply.success:
+                raise StartError(f"inventory refused the stock: {reply.message}")
 
 
-async def _again(peer: Peer, method: object, request: object) -> inv.RestockResponse:
-    """Make an idempotent call, some times if need be."""
+async def _call_with_retries(peer: Peer, method: object, request: object) -> inv.RestockResponse:
+    """Make an idempotent call, up to TRIES times. Raises StartError if no answer is clear."""
     for last in (False,) * (TRIES - 1) + (True,):
         try:
             return await peer.call(method, request, timeout_s=TIMEOUT_S, point="stock.load")  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ async def _again(peer: Peer, method: object, request: object) -> inv.RestockResp
     raise AssertionError
 
 
-def _priced(items: Sequence[StockItem]) -> pri.UpdateStockMetricsRequest:
+def _price_request(items: Sequence[StockItem]) -> pri.UpdateStockMetricsRequest:
     return pri.UpdateStockMetricsRequest(
         updates=[
             pri.StockMetric(
@@ -95,7 +95,7 @@ def _priced(items: Sequence[StockItem]) -> pri.UpdateStockMetricsRequest:
     )
 
 
-def _delivered(items: Sequence[StockItem]) -> inv.RestockRequest:
+def _restock_request(items: Sequence[StockItem]) -> inv.RestockRequest:
     made, keeps = now(), now() + SHELF_LIFE
     request = inv.RestockRequest(order_id=str(uuid7()), supplier_id=SUPPLIER, shelved=True)
     for item in items:
@@ -111,6 +111,6 @@ def _delivered(items: Sequence[StockItem]) -> inv.RestockRequest:
     return request
 
 
-def _parts(items: Sequence[StockItem]) -> Iterator[Sequence[StockItem]]:
+def _batches(items: Sequence[StockItem]) -> Iterator[Sequence[StockItem]]:
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]

@@ -1,8 +1,8 @@
-"""Concurrency scenarios, played on a whole running network with two gateways and judged by what was answered."""
+"""Concurrency scenarios, played on a running network with two gateways and checked by the answers that came back."""
 
 from __future__ import annotations
 
-from autogrocery.lab.scenarios.floor import Floor, Result
+from autogrocery.lab.scenarios.environment import Environment, ScenarioResult
 from autogrocery.lab.scenarios.run import run_scenarios
 
-__all__ = ["Floor", "Result", "run_scenarios"]
+__all__ = ["Environment", "ScenarioResult", "run_scenarios"]

@@ -8,89 +8,97 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.kit.process.clock import uuid7
-from autogrocery.lab.scenarios.doors import CREATED, Device, End, Said
-from autogrocery.lab.scenarios.floor import Result, judged
-from autogrocery.lab.scenarios.laws import overtaken, repeats, unended, unexplained, untrue, wrong_shelf
-from autogrocery.lab.scenarios.shelf import Shelf, fill_shelf
+from autogrocery.lab.scenarios.device import CREATED, Device, DeviceCall, OrderEnd
+from autogrocery.lab.scenarios.environment import ScenarioResult, checked
+from autogrocery.lab.scenarios.fresh_products import FreshProducts, stock_fresh_products
+from autogrocery.lab.scenarios.rules import (
+    contradictions,
+    count_retries,
+    overtaken,
+    stock_mismatches,
+    unexpected_answers,
+    unfinished_orders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autogrocery.lab.scenarios.stage import Stage
+    from autogrocery.lab.scenarios.context import ScenarioContext
 
 NAME: Final = "confirm-vs-cancel"
 PROMISE: Final = (
-    "An order confirmed and cancelled at the same moment ends in one truth, and both callers were told that one."
+    "An order confirmed and cancelled at the same moment ends in one status, and both answers agree with it."
 )
 ORDERS: Final = 200
-AT_ONCE: Final = 24
-HEAD_START_S: Final = 0.012  # about what a confirm takes; up to so much later comes the one or the other
+CONCURRENT: Final = 24
+HEAD_START_S: Final = 0.012  # about what a confirm takes; either call may be sent up to so much later
 EXPECTED: Final = frozenset(
     {"200", "409 order_cancelled", "409 too_late_to_cancel", "410 hold_expired", "409 no_robots"}
 )
 
 
 class Race(Struct, frozen=True):
-    """One order: its preview, what both callers were told, and how it ended."""
+    """One order: its preview, both answers, and how it ended."""
 
-    preview: Said
-    confirm: Said | None = None
-    cancel: Said | None = None
-    end: End | None = None
+    preview: DeviceCall
+    confirm: DeviceCall | None = None
+    cancel: DeviceCall | None = None
+    end: OrderEnd | None = None
 
 
 class Races(Struct, frozen=True):
-    """What was seen of all of them."""
+    """All orders of the scenario, and the units by SKU that were stocked and are available."""
 
     stocked: Mapping[str, int]
     available: Mapping[str, int]
     races: list[Race]
 
 
-def judge(seen: Races) -> list[str]:
-    """Return every broken promise."""
-    found = unexplained([race.preview for race in seen.races], {"201"})
+def check(observed: Races) -> list[str]:
+    """Return every violation of the promise."""
+    found = unexpected_answers([race.preview for race in observed.races], {"201"})
     ends = []
-    for race in seen.races:
+    for race in observed.races:
         if race.confirm is None or race.cancel is None or race.end is None:
-            continue  # its preview is told above
+            continue  # the finding about its preview is above
         ends.append(race.end)
-        found += unexplained([race.confirm, race.cancel], EXPECTED)
-        found += untrue(race.confirm, race.end, cancel_told=race.cancel.word == "200")
-        found += untrue(race.cancel, race.end)
-        if race.end.status == "CANCELLED" and race.cancel.word != "200":
-            found.append(f"order {race.end.order_id}: CANCELLED, and its cancel was told {race.cancel.word}")
-    return found + unended(ends) + wrong_shelf(seen.stocked, seen.available, ends)
+        found += unexpected_answers([race.confirm, race.cancel], EXPECTED)
+        found += contradictions(race.confirm, race.end, cancel_succeeded=race.cancel.outcome == "200")
+        found += contradictions(race.cancel, race.end)
+        if race.end.status == "CANCELLED" and race.cancel.outcome != "200":
+            found.append(f"order {race.end.order_id}: CANCELLED, and its cancel was answered {race.cancel.outcome}")
+    return found + unfinished_orders(ends) + stock_mismatches(observed.stocked, observed.available, ends)
 
 
-async def play(stage: Stage) -> Result:
-    """Let every device confirm and cancel its order at once."""
-    orders = stage.of(ORDERS)
-    shelf = await fill_shelf(stage.floor, NAME, orders, ("bread",))
-    room = asyncio.Semaphore(AT_ONCE)
-    leads = [stage.rng.uniform(-HEAD_START_S, HEAD_START_S) for _ in range(orders)]
+async def play(context: ScenarioContext) -> ScenarioResult:
+    """Let every device confirm and cancel its order at the same time."""
+    orders = context.of(ORDERS)
+    products = await stock_fresh_products(context.environment, NAME, orders, ("bread",))
+    slots = asyncio.Semaphore(CONCURRENT)
+    head_starts = [context.rng.uniform(-HEAD_START_S, HEAD_START_S) for _ in range(orders)]
 
     async def race(number: int) -> Race:
-        async with room:
-            return await _race(stage.devices[number], shelf, number % 2, leads[number])
+        async with slots:
+            return await _race(context.devices[number], products, number % 2, head_starts[number])
 
     races = list(await asyncio.gather(*map(race, range(orders))))
-    seen = Races(shelf.stocked, await shelf.available(), races)
+    observed = Races(products.stocked, await products.available(), races)
     calls = [call for one in races for call in (one.preview, one.confirm, one.cancel) if call is not None]
     ended = [one for one in races if one.end is not None and one.confirm is not None]
     cancelled = [one for one in ended if one.end is not None and one.end.status == "CANCELLED"]
-    withdrawn = sum(one.confirm is not None and one.confirm.word == "200" for one in cancelled)
+    cancelled_after_confirm = sum(one.confirm is not None and one.confirm.outcome == "200" for one in cancelled)
     refused = sum(one.end is not None and one.confirm is not None and overtaken(one.confirm, one.end) for one in ended)
-    told = (
-        f"{len(ended)} races: {len(cancelled)} CANCELLED ({withdrawn} after a confirm's 200),"
-        f" {len(ended) - len(cancelled)} too late to cancel, {refused} refusals overtaken, {repeats(calls)} answers asked again"
+    summary = (
+        f"{len(ended)} races: {len(cancelled)} CANCELLED ({cancelled_after_confirm} after a confirm's 200),"
+        f" {len(ended) - len(cancelled)} too late to cancel, {refused} refusals overtaken,"
+        f" {count_retries(calls)} attempts repeated"
     )
-    return judged(NAME, PROMISE, told, judge(seen))
+    return checked(NAME, PROMISE, summary, check(observed))
 
 
-async def _race(device: Device, shelf: Shelf, gateway: int, lead_s: float) -> Race:
-    """Confirm at `gateway`, cancel at the other; `lead_s` > 0 lets the confirm go first, < 0 the cancel."""
-    preview = await device.preview(gateway, dict.fromkeys(shelf.skus, 1), uuid7().hex)
+async def _race(device: Device, products: FreshProducts, gateway: int, lead_s: float) -> Race:
+    """Confirm at `gateway`, cancel at the other; with `lead_s` > 0 the confirm is sent first, with < 0 the cancel."""
+    preview = await device.preview(gateway, dict.fromkeys(products.skus, 1), uuid7().hex)
     if preview.last.http_status != CREATED:
         return Race(preview)
     order_id = preview.order_id
@@ -98,11 +106,11 @@ async def _race(device: Device, shelf: Shelf, gateway: int, lead_s: float) -> Ra
     async def after(pause_s: float) -> None:
         await asyncio.sleep(max(0.0, pause_s))
 
-    async def confirm() -> Said:
+    async def confirm() -> DeviceCall:
         await after(-lead_s)
         return await device.confirm(gateway, order_id)
 
-    async def cancel() -> Said:
+    async def cancel() -> DeviceCall:
         await after(lead_s)
         return await device.cancel(1 - gateway, order_id)
 

@@ -1,4 +1,4 @@
-"""Confirms in the last and the first milliseconds around the end of a quote."""
+"""Confirms within milliseconds before and after a quote expires."""
 
 from __future__ import annotations
 
@@ -8,94 +8,105 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.kit.process.clock import now, uuid7
-from autogrocery.lab.scenarios.floor import Result, judged
-from autogrocery.lab.scenarios.laws import overtaken, repeats, unended, unexplained, untrue, wrong_shelf
-from autogrocery.lab.scenarios.shelf import fill_shelf
+from autogrocery.lab.scenarios.environment import ScenarioResult, checked
+from autogrocery.lab.scenarios.fresh_products import stock_fresh_products
+from autogrocery.lab.scenarios.rules import (
+    contradictions,
+    count_retries,
+    overtaken,
+    stock_mismatches,
+    unexpected_answers,
+    unfinished_orders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autogrocery.lab.scenarios.doors import Device, End, Said
-    from autogrocery.lab.scenarios.stage import Stage
+    from autogrocery.lab.scenarios.context import ScenarioContext
+    from autogrocery.lab.scenarios.device import Device, DeviceCall, OrderEnd
 
 NAME: Final = "confirm-vs-expiry"
-PROMISE: Final = "A confirm around the end of its quote is right: told 200 it never expires, told 410 it has expired."
+PROMISE: Final = (
+    "A confirm around the expiry of its quote is right: answered 200 it never expires, answered 410 it has expired."
+)
 ORDERS: Final = 200
 AROUND_S: Final = 0.050
 EXPECTED: Final = frozenset({"200", "410 hold_expired", "409 no_robots"})
 
 
-class LastSecond(Struct, frozen=True):
-    """One quote, and the confirm sent `offset_s` from its end."""
+class TimedConfirm(Struct, frozen=True):
+    """One quote, and the confirm sent `offset_s` after its expiry (before, if negative)."""
 
-    preview: Said
+    preview: DeviceCall
     offset_s: float = 0.0
-    confirm: Said | None = None
-    end: End | None = None
+    confirm: DeviceCall | None = None
+    end: OrderEnd | None = None
 
 
-class Window(Struct, frozen=True):
-    """What was seen of all of them."""
+class TimedConfirms(Struct, frozen=True):
+    """All orders of the scenario, and the units by SKU that were stocked and are available."""
 
     stocked: Mapping[str, int]
     available: Mapping[str, int]
-    quotes: list[LastSecond]
+    quotes: list[TimedConfirm]
 
 
-def judge(seen: Window) -> list[str]:
-    """Return every broken promise."""
-    found = unexplained([quote.preview for quote in seen.quotes], {"201"})
+def check(observed: TimedConfirms) -> list[str]:
+    """Return every violation of the promise."""
+    found = unexpected_answers([quote.preview for quote in observed.quotes], {"201"})
     ends = []
-    for quote in seen.quotes:
+    for quote in observed.quotes:
         if quote.confirm is None or quote.end is None:
             continue
         ends.append(quote.end)
-        found += unexplained([quote.confirm], EXPECTED)
-        found += untrue(quote.confirm, quote.end)
+        found += unexpected_answers([quote.confirm], EXPECTED)
+        found += contradictions(quote.confirm, quote.end)
         order = quote.end.order
         if quote.end.status == "EXPIRED" and order is not None and order.finished_at and order.expires_at:
             early = order.finished_at < order.expires_at
-            found += [f"order {order.order_id}: expired before its time"] if early else []
-    return found + unended(ends) + wrong_shelf(seen.stocked, seen.available, ends)
+            found += [f"order {order.order_id}: expired too early"] if early else []
+    return found + unfinished_orders(ends) + stock_mismatches(observed.stocked, observed.available, ends)
 
 
-async def play(stage: Stage) -> Result:
-    """Quote for everybody first, then confirm each around its own `expires_at`, spread evenly over the window."""
-    orders = stage.of(ORDERS)
-    shelf = await fill_shelf(stage.floor, NAME, orders, ("dairy",))
-    basket = dict.fromkeys(shelf.skus, 1)
+async def play(context: ScenarioContext) -> ScenarioResult:
+    """Preview all orders, then confirm each around its own `expires_at`, spread evenly over ±AROUND_S."""
+    orders = context.of(ORDERS)
+    products = await stock_fresh_products(context.environment, NAME, orders, ("dairy",))
+    basket = dict.fromkeys(products.skus, 1)
     offsets = [AROUND_S * (2 * number / (orders - 1) - 1) for number in range(orders)]
-    stage.rng.shuffle(offsets)
-    room = asyncio.Semaphore(max(2, orders // 4))
+    context.rng.shuffle(offsets)
+    slots = asyncio.Semaphore(max(2, orders // 4))
 
-    async def last_second(number: int) -> LastSecond:
-        async with room:
-            preview = await stage.devices[number].preview(number % 2, basket, uuid7().hex)
-        return await _confirm_around(stage.devices[number], preview, number // 2 % 2, offsets[number])
+    async def timed_confirm(number: int) -> TimedConfirm:
+        async with slots:
+            preview = await context.devices[number].preview(number % 2, basket, uuid7().hex)
+        return await _confirm_around(context.devices[number], preview, number // 2 % 2, offsets[number])
 
-    quotes = list(await asyncio.gather(*map(last_second, range(orders))))
-    seen = Window(shelf.stocked, await shelf.available(), quotes)
+    quotes = list(await asyncio.gather(*map(timed_confirm, range(orders))))
+    observed = TimedConfirms(products.stocked, await products.available(), quotes)
     confirms = [quote.confirm for quote in quotes if quote.confirm is not None]
     refused = sum(
         quote.end is not None and quote.confirm is not None and overtaken(quote.confirm, quote.end) for quote in quotes
     )
     at_ms = {
-        word: [quote.offset_s * 1000 for quote in quotes if quote.confirm is not None and quote.confirm.word == word]
-        for word in ("200", "410 hold_expired")
+        outcome: [
+            quote.offset_s * 1000 for quote in quotes if quote.confirm is not None and quote.confirm.outcome == outcome
+        ]
+        for outcome in ("200", "410 hold_expired")
     }
-    told = (
+    summary = (
         f"{len(confirms)} confirms within ±{AROUND_S * 1000:.0f} ms: {len(at_ms['200'])} times 200, sent until"
         f" {max(at_ms['200'], default=0):+.0f} ms, {len(at_ms['410 hold_expired'])} times 410, sent from"
         f" {min(at_ms['410 hold_expired'], default=0):+.0f} ms, {refused} refusals overtaken,"
-        f" {repeats([*confirms, *(quote.preview for quote in quotes)])} answers asked again"
+        f" {count_retries([*confirms, *(quote.preview for quote in quotes)])} attempts repeated"
     )
-    return judged(NAME, PROMISE, told, judge(seen))
+    return checked(NAME, PROMISE, summary, check(observed))
 
 
-async def _confirm_around(device: Device, preview: Said, gateway: int, offset_s: float) -> LastSecond:
+async def _confirm_around(device: Device, preview: DeviceCall, gateway: int, offset_s: float) -> TimedConfirm:
     order = preview.last.order
     if order is None or order.expires_at is None:
-        return LastSecond(preview)
+        return TimedConfirm(preview)
     await asyncio.sleep(max(0.0, (order.expires_at - now()).total_seconds() + offset_s))
     confirm = await device.confirm(gateway, order.order_id)
-    return LastSecond(preview, offset_s, confirm, await device.end(1 - gateway, order.order_id))
+    return TimedConfirm(preview, offset_s, confirm, await device.end(1 - gateway, order.order_id))

@@ -1,4 +1,4 @@
-"""All scenarios, one after the other."""
+"""Play all scenarios, one after the other."""
 
 from __future__ import annotations
 
@@ -12,70 +12,97 @@ import aiohttp
 from autogrocery.client import Problem, Unanswered
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.run import StartError
-from autogrocery.lab.scenarios import buyers, cancel_race, expiry_race, lost_commits, start_race, storm, webhooks
-from autogrocery.lab.scenarios.floor import Floor, Result
-from autogrocery.lab.scenarios.stage import Stage, open_stage, scaled
+from autogrocery.lab.scenarios import (
+    cancel_race,
+    concurrent_confirms,
+    expiry_race,
+    lost_commits,
+    oversell,
+    start_race,
+    webhooks,
+)
+from autogrocery.lab.scenarios.context import ScenarioContext, open_context, scaled
+from autogrocery.lab.scenarios.environment import Environment, ScenarioResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 SCENARIOS: Final[tuple[ModuleType, ...]] = (
-    buyers,
+    oversell,
     cancel_race,
     start_race,
     expiry_race,
-    storm,
+    concurrent_confirms,
     webhooks,
     lost_commits,
 )
-WITHIN_S: Final = 150.0  # each scenario, beside the life of a quote
-LOST: Final = (Problem, Unanswered, InDoubt, StartError, LookupError, aiohttp.ClientError, TimeoutError, OSError)
-MOST_DEVICES: Final = max(buyers.BUYERS, cancel_race.ORDERS, start_race.ORDERS, expiry_race.ORDERS)
+SCENARIO_TIMEOUT_S: Final = 150.0  # for each scenario, in addition to the life of a quote
+PLAY_ERRORS: Final = (Problem, Unanswered, InDoubt, StartError, LookupError, aiohttp.ClientError, TimeoutError, OSError)
+MAX_DEVICES: Final = max(oversell.BUYERS, cancel_race.ORDERS, start_race.ORDERS, expiry_race.ORDERS)
 
 
-async def run_scenarios(floor: Floor, seed: int, show: Callable[[str], None], scale: float = 1.0) -> list[Result]:
-    """Play every scenario on `floor`, smaller rounds for `scale` < 1; `show` is told how it goes, line by line.
+async def run_scenarios(
+    environment: Environment, seed: int, show: Callable[[str], None], scale: float = 1.0
+) -> list[ScenarioResult]:
+    """Play every scenario in `environment`, with smaller rounds for `scale` < 1; `show` gets a line for each.
 
-    The seed fixes the moments that are left to chance, not the answers: two runs race differently. Never raises for what
-    the network does; a scenario that could not be played to its end is not ok, and one that took all its time is the last.
+    The seed fixes the random delays, not the answers: two runs race differently. Never raises for what the network
+    does: a scenario that could not be played to its end is not ok.
     """
-    devices = scaled(MOST_DEVICES, scale)
-    results: list[Result] = []
+    devices = scaled(MAX_DEVICES, scale)
+    results: list[ScenarioResult] = []
     began_at = time.monotonic()
     try:
-        async with open_stage(floor, devices, random.Random(seed), scale) as stage:
+        async with open_context(environment, devices, random.Random(seed), scale) as context:
             took_s = time.monotonic() - began_at
             show(f"{len(SCENARIOS)} scenarios: {devices} devices registered and logged in, {took_s:.1f} s")
-            for number, scenario in enumerate(SCENARIOS, 1):
-                started_at = time.monotonic()
-                result = await play(scenario, stage)
-                results.append(result)
-                word = "ok" if result.ok else "left out" if result.left_out else "BROKEN"
-                took_s = time.monotonic() - started_at
-                show(f"{number}/{len(SCENARIOS)} {result.name}: {word}, {took_s:.1f} s: {result.told}")
-                if took_s >= WITHIN_S:  # who hangs so long will hang again
-                    raise LookupError(f"{result.name} did not end")
-    except LOST as trouble:
-        results += [_unplayed(scenario, trouble) for scenario in SCENARIOS[len(results) :]]
+            results = await play_all(SCENARIOS, context, show)
+    except PLAY_ERRORS as error:
+        results += [_not_played(scenario, error) for scenario in SCENARIOS[len(results) :]]
     return results
 
 
-async def play(scenario: ModuleType, stage: Stage) -> Result:
-    """Play one scenario to its end, or say why it has none."""
-    within_s = WITHIN_S + stage.floor.preview_ttl_s
+async def play_all(
+    scenarios: Sequence[ModuleType],
+    context: ScenarioContext,
+    show: Callable[[str], None],
+    timeout_s: float = SCENARIO_TIMEOUT_S,
+) -> list[ScenarioResult]:
+    """Play the scenarios in order; after one that took `timeout_s` no other is played: it would hang as well."""
+    results: list[ScenarioResult] = []
+    for number, scenario in enumerate(scenarios, 1):
+        started_at = time.monotonic()
+        result = await play(scenario, context, timeout_s)
+        results.append(result)
+        outcome = "ok" if result.ok else "skipped" if result.skipped else "BROKEN"
+        took_s = time.monotonic() - started_at
+        show(f"{number}/{len(scenarios)} {result.name}: {outcome}, {took_s:.1f} s: {result.summary}")
+        if took_s >= timeout_s:
+            error = LookupError(f"{result.name} did not end")
+            return results + [_not_played(left, error) for left in scenarios[number:]]
+    return results
+
+
+async def play(scenario: ModuleType, context: ScenarioContext, timeout_s: float = SCENARIO_TIMEOUT_S) -> ScenarioResult:
+    """Play one scenario; return its result, or one that says why it could not be played to its end."""
+    within_s = timeout_s + context.environment.preview_ttl_s
     try:
         async with asyncio.timeout(within_s):
-            result: Result = await scenario.play(stage)
+            result: ScenarioResult = await scenario.play(context)
     except TimeoutError:
-        return Result(
-            scenario.NAME, scenario.PROMISE, ok=False, told="not finished", violations=[f"not done in {within_s:g} s"]
+        return ScenarioResult(
+            scenario.NAME,
+            scenario.PROMISE,
+            ok=False,
+            summary="not finished",
+            violations=[f"not done in {within_s:g} s"],
         )
-    except LOST as trouble:
-        return _unplayed(scenario, trouble)
+    except PLAY_ERRORS as error:
+        return _not_played(scenario, error)
     return result
 
 
-def _unplayed(scenario: ModuleType, trouble: BaseException) -> Result:
-    why = f"could not be played: {type(trouble).__name__}: {trouble}"
-    return Result(scenario.NAME, scenario.PROMISE, ok=False, told=why, violations=[why])
+def _not_played(scenario: ModuleType, error: BaseException) -> ScenarioResult:
+    why = f"could not be played: {type(error).__name__}: {error}"
+    return ScenarioResult(scenario.NAME, scenario.PROMISE, ok=False, summary=why, violations=[why])

@@ -1,4 +1,4 @@
-"""A cancel and a robot's start of the same order at the same moment, seen from both sides."""
+"""A cancel and a robot's start of the same order at the same moment, checked at gateway, inventory and device."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.kit.process.clock import uuid7
-from autogrocery.lab.scenarios.doors import CREATED, OK, Device, End, Said
-from autogrocery.lab.scenarios.floor import Result, judged
-from autogrocery.lab.scenarios.laws import repeats, unended, unexplained, untrue
-from autogrocery.lab.scenarios.shelf import Shelf, fill_shelf
+from autogrocery.lab.scenarios.device import CREATED, OK, Device, DeviceCall, OrderEnd
+from autogrocery.lab.scenarios.environment import ScenarioResult, checked
+from autogrocery.lab.scenarios.fresh_products import FreshProducts, stock_fresh_products
+from autogrocery.lab.scenarios.rules import contradictions, count_retries, unexpected_answers, unfinished_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
-    from autogrocery.lab.scenarios.stage import Stage
-
-    AskInventory = Callable[[str], Awaitable[tuple[str, dict[str, int]]]]
+    from autogrocery.lab.scenarios.context import ScenarioContext
+    from autogrocery.lab.scenarios.fresh_products import ReadOrder
 
 NAME: Final = "cancel-vs-start"
 PROMISE: Final = (
-    "A cancel while robots set out either withdraws all of the order and returns its stock, or comes too late for all of it:"
-    " gateway, inventory and device tell the same."
+    "A cancel while robots start either withdraws all of the order and returns its stock, or is too late for all of it:"
+    " gateway, inventory and device agree."
 )
 ORDERS: Final = 200
-AT_ONCE: Final = 24
+CONCURRENT: Final = 24
 AISLES: Final = ("bread", "dairy")  # two robots an order: the first start of either decides for both
 CONFIRMED: Final = frozenset({"200", "409 no_robots", "410 hold_expired"})
 CANCELLED: Final = frozenset({"200", "409 too_late_to_cancel"})
-REGISTER: Final = {"CANCELLED": "RELEASED", "COMPLETED": "COMPLETED", "FAILED": "FAILED"}
-FIRST_LEAD_S: Final = 0.05  # robots hear of work within a tenth of a second
-LEAST_LEAD_S, MOST_LEAD_S = 0.001, 0.5
+REGISTER_STATE: Final = {"CANCELLED": "RELEASED", "COMPLETED": "COMPLETED", "FAILED": "FAILED"}
+FIRST_LEAD_S: Final = 0.05  # robots get new work within 0.1 s
+MIN_LEAD_S, MAX_LEAD_S = 0.001, 0.5
 STEP: Final = 1.15
 
 
 class Race(Struct, frozen=True):
-    """One order: its calls, the cancel asked twice, its end at the gateway, and what inventory's register says of it."""
+    """One order: its calls, two cancels, its end at the gateway, and its state and picks in inventory."""
 
-    preview: Said
-    confirm: Said | None = None
-    cancel: Said | None = None
-    again: Said | None = None
-    end: End | None = None
+    preview: DeviceCall
+    confirm: DeviceCall | None = None
+    cancel: DeviceCall | None = None
+    second_cancel: DeviceCall | None = None
+    end: OrderEnd | None = None
     register: str = ""
     picked: Mapping[str, int] = {}
 
 
 class Races(Struct, frozen=True):
-    """What was seen of all of them."""
+    """All orders of the scenario, and the units by SKU that were stocked and are available."""
 
     stocked: Mapping[str, int]
     available: Mapping[str, int]
@@ -57,44 +56,52 @@ class Races(Struct, frozen=True):
 
 
 class Lead:
-    """How long a cancel waits behind the confirm's 200: longer after one that won, shorter after one that came too late.
+    """Delay of a cancel after the confirm's 200: grows after a cancel that succeeded, shrinks after one too late.
 
-    So about half of them win, however fast the machine is: that is where the race is.
+    So about half of them succeed on a machine of any speed, which keeps both calls in the race.
     """
 
     def __init__(self) -> None:
         self.wait_s = FIRST_LEAD_S
 
-    def learn(self, cancel: Said) -> None:
-        """Take the answer of one race into account."""
-        longer = self.wait_s * (STEP if cancel.word == "200" else 1 / STEP)
-        self.wait_s = min(MOST_LEAD_S, max(LEAST_LEAD_S, longer))
+    def adjust(self, cancel: DeviceCall) -> None:
+        """Adjust the delay by the outcome of one cancel."""
+        longer = self.wait_s * (STEP if cancel.outcome == "200" else 1 / STEP)
+        self.wait_s = min(MAX_LEAD_S, max(MIN_LEAD_S, longer))
 
 
-def judge(seen: Races) -> list[str]:
-    """Return every broken promise."""
-    found = unexplained([race.preview for race in seen.races], {"201"})
+def check(observed: Races) -> list[str]:
+    """Return every violation of the promise."""
+    found = unexpected_answers([race.preview for race in observed.races], {"201"})
     ends = []
-    for race in seen.races:
+    for race in observed.races:
         if race.confirm is None or race.end is None:
-            continue  # its preview is told above
+            continue  # the finding about its preview is above
         ends.append(race.end)
-        found += unexplained([race.confirm], CONFIRMED)
-        found += untrue(race.confirm, race.end, cancel_told=race.cancel is not None and race.cancel.word == "200")
-        found += _two_truths(race, race.end)
-    return found + unended(ends) + _wrong_shelf(seen, ends)
+        found += unexpected_answers([race.confirm], CONFIRMED)
+        found += contradictions(
+            race.confirm, race.end, cancel_succeeded=race.cancel is not None and race.cancel.outcome == "200"
+        )
+        found += _disagreements(race, race.end)
+    return found + unfinished_orders(ends) + _stock_mismatches(observed, ends)
 
 
-def _two_truths(race: Race, end: End) -> list[str]:
-    """Return where device, gateway and inventory do not tell the same of one order."""
-    if race.cancel is None or race.again is None:
+def _disagreements(race: Race, end: OrderEnd) -> list[str]:
+    """Return where device, gateway and inventory disagree about one order."""
+    if race.cancel is None or race.second_cancel is None:
         return []  # it was never PROCESSING
     order = f"order {end.order_id}"
-    found = unexplained([race.cancel, race.again], CANCELLED) + untrue(race.cancel, end) + untrue(race.again, end)
-    if race.cancel.word != race.again.word:
-        found.append(f"{order}: a cancel was told {race.cancel.word}, and asked again {race.again.word}")
-    if race.register != REGISTER.get(end.status):
-        found.append(f"{order}: it ended {end.status}, and inventory says {race.register}")
+    found = (
+        unexpected_answers([race.cancel, race.second_cancel], CANCELLED)
+        + contradictions(race.cancel, end)
+        + contradictions(race.second_cancel, end)
+    )
+    if race.cancel.outcome != race.second_cancel.outcome:
+        found.append(
+            f"{order}: a cancel was answered {race.cancel.outcome}, and when repeated {race.second_cancel.outcome}"
+        )
+    if race.register != REGISTER_STATE.get(end.status):
+        found.append(f"{order}: it ended {end.status}, and inventory has {race.register}")
     charged = _picked(end)
     reported = {sku: units for sku, units in race.picked.items() if units}
     if charged != reported:
@@ -102,51 +109,54 @@ def _two_truths(race: Race, end: End) -> list[str]:
     return found
 
 
-def _wrong_shelf(seen: Races, ends: list[End]) -> list[str]:
-    """Return every SKU of which more or less is left than what was picked accounts for.
+def _stock_mismatches(observed: Races, ends: list[OrderEnd]) -> list[str]:
+    """Return a finding for each SKU whose available units are not those stocked less those picked.
 
-    Each article is the only one of its aisle and each line one unit, so a robot picks it or leaves it: nothing is written off.
+    Each product is alone in its aisle and each line is one unit: a robot picks it or leaves it, nothing is written off.
     """
-    taken = {sku: sum(_picked(end).get(sku, 0) for end in ends) for sku in seen.stocked}
+    taken = {sku: sum(_picked(end).get(sku, 0) for end in ends) for sku in observed.stocked}
     return [
-        f"{sku}: {units} were stocked, {taken[sku]} picked, {seen.available.get(sku)} are available"
-        for sku, units in seen.stocked.items()
-        if seen.available.get(sku) != units - taken[sku]
+        f"{sku}: {units} were stocked, {taken[sku]} picked, {observed.available.get(sku)} are available"
+        for sku, units in observed.stocked.items()
+        if observed.available.get(sku) != units - taken[sku]
     ]
 
 
-def _picked(end: End) -> dict[str, int]:
+def _picked(end: OrderEnd) -> dict[str, int]:
     if end.order is None or end.status != "COMPLETED":
         return {}
     return {line.sku: line.picked for line in end.order.items if line.picked}
 
 
-async def play(stage: Stage) -> Result:
-    """Let every device cancel its order just when robots set out for it."""
-    orders = stage.of(ORDERS)
-    shelf = await fill_shelf(stage.floor, NAME, orders, AISLES)
-    room, lead = asyncio.Semaphore(AT_ONCE), Lead()
-    async with shelf.asking() as ask:
+async def play(context: ScenarioContext) -> ScenarioResult:
+    """Let every device cancel its order just when robots start on it."""
+    orders = context.of(ORDERS)
+    products = await stock_fresh_products(context.environment, NAME, orders, AISLES)
+    slots, lead = asyncio.Semaphore(CONCURRENT), Lead()
+    async with products.open_order_reader() as read_order:
 
         async def race(number: int) -> Race:
-            async with room:
-                return await _race(stage.devices[number], shelf, number % 2, lead, ask)
+            async with slots:
+                return await _race(context.devices[number], products, number % 2, lead, read_order)
 
         races = list(await asyncio.gather(*map(race, range(orders))))
-    seen = Races(shelf.stocked, await shelf.available(), races)
+    observed = Races(products.stocked, await products.available(), races)
     raced = [one for one in races if one.cancel is not None and one.end is not None]
-    withdrawn = sum(one.end is not None and one.end.status == "CANCELLED" for one in raced)
-    calls = [call for one in races for call in (one.preview, one.confirm, one.cancel, one.again) if call is not None]
-    told = (
-        f"{len(raced)} races: {withdrawn} CANCELLED and their stock returned, {len(raced) - withdrawn} too late to cancel,"
-        f" {repeats(calls)} answers asked again"
+    cancelled = sum(one.end is not None and one.end.status == "CANCELLED" for one in raced)
+    calls = [
+        call for one in races for call in (one.preview, one.confirm, one.cancel, one.second_cancel) if call is not None
+    ]
+    summary = (
+        f"{len(raced)} races: {cancelled} CANCELLED and their stock returned,"
+        f" {len(raced) - cancelled} too late to cancel,"
+        f" {count_retries(calls)} attempts repeated"
     )
-    return judged(NAME, PROMISE, told, judge(seen))
+    return checked(NAME, PROMISE, summary, check(observed))
 
 
-async def _race(device: Device, shelf: Shelf, gateway: int, lead: Lead, ask: AskInventory) -> Race:
+async def _race(device: Device, products: FreshProducts, gateway: int, lead: Lead, read_order: ReadOrder) -> Race:
     """Confirm at `gateway`, and cancel at the other a little later."""
-    preview = await device.preview(gateway, dict.fromkeys(shelf.skus, 1), uuid7().hex)
+    preview = await device.preview(gateway, dict.fromkeys(products.skus, 1), uuid7().hex)
     if preview.last.http_status != CREATED:
         return Race(preview)
     order_id = preview.order_id
@@ -155,7 +165,8 @@ async def _race(device: Device, shelf: Shelf, gateway: int, lead: Lead, ask: Ask
         return Race(preview, confirm, end=await device.end(gateway, order_id))
     await asyncio.sleep(lead.wait_s)
     cancel = await device.cancel(1 - gateway, order_id)
-    lead.learn(cancel)
+    lead.adjust(cancel)
     end = await device.end(gateway, order_id)
-    register, picked = await ask(order_id)
-    return Race(preview, confirm, cancel, await device.cancel(gateway, order_id), end, register, picked)
+    register = await read_order(order_id)
+    second = await device.cancel(gateway, order_id)
+    return Race(preview, confirm, cancel, second, end, register.state, register.picked)

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 async def get_price(db: Db, sku: str) -> Product | None:
-    """Return one product with its price, or None if the list does not have it."""
+    """Return one product with its price, or None if the price list does not have it."""
     return (await products.get(db, [sku])).get(sku) if is_sku(sku) else None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def quote(db: Db, lines: Sequence[price.Line]) -> price.Quote:
-    """Price a basket as the list stands now, in the basket's order; raises Invalid for a basket no quote can be given for."""
+    """Price a basket at the current prices, in the basket's order. Raises Invalid for a malformed basket."""
     price.check_lines(lines)
     known = await products.get(db, [line.sku for line in lines if price.is_sku(line.sku)])
     return price.quote(lines, known)

@@ -1,4 +1,4 @@
-"""What a price is and how a quote adds up. Exact integers throughout; the bounds keep every sum within an int64."""
+"""Prices and quotes, in integer cents. The bounds keep every sum within an int64."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 AISLE_TYPES: Final = frozenset({"bread", "dairy", "meat", "produce", "party"})
-MAX_PRICE_CENTS: Final = 10**12  # times 999 of each of 100 lines is below 2^63
+MAX_PRICE_CENTS: Final = 10**12  # a quote of 100 lines of 999 units is below 2^63 cents
 MAX_QUANTITY: Final = 999
 MAX_LINES: Final = 100
 MAX_SKU_CHARS: Final = 64
@@ -20,7 +20,7 @@ MAX_NAME_CHARS: Final = 200
 
 
 class Line(Struct, frozen=True):
-    """How many of one SKU are asked for."""
+    """A SKU and its quantity."""
 
     sku: str
     quantity: int
@@ -47,15 +47,22 @@ class QuotedLine(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """What a basket costs; SKUs the price list does not have are named and cost nothing."""
+    """The priced lines of a basket and their total; unknown SKUs are listed and cost nothing."""
 
     lines: tuple[QuotedLine, ...]
     total_cents: int
     unknown_skus: tuple[str, ...]
 
 
+class ProductPage(Struct, frozen=True):
+    """One page of products by SKU; `next_cursor` is empty on the last page."""
+
+    products: tuple[Product, ...]
+    next_cursor: str
+
+
 class Offer(Struct, frozen=True):
-    """A change of the price list. `unit_price_cents` None: the price stays; empty `name` or `aisle_type`: they stay."""
+    """A change of the price list. A `unit_price_cents` of None, an empty `name` or `aisle_type` leave the old value."""
 
     sku: str
     name: str
@@ -66,22 +73,22 @@ class Offer(Struct, frozen=True):
 
 
 def is_sku(text: str) -> bool:
-    """Say whether `text` can be a SKU at all."""
+    """Return whether `text` can be a SKU: 1..64 characters without NUL."""
     return 0 < len(text) <= MAX_SKU_CHARS and "\0" not in text
 
 
 def check_lines(lines: Sequence[Line]) -> None:
-    """Raise Invalid unless there are 1..100 lines of 1..999, each of another SKU."""
+    """Raise Invalid unless there are 1..100 lines of 1..999 units, each of another SKU."""
     if not 1 <= len(lines) <= MAX_LINES:
         raise Invalid("invalid_request", f"a quote has 1..{MAX_LINES} lines")
     if any(not 1 <= line.quantity <= MAX_QUANTITY for line in lines):
         raise Invalid("invalid_request", f"quantities are 1..{MAX_QUANTITY}")
     if len({line.sku for line in lines}) != len(lines):
-        raise Invalid("invalid_request", "a SKU stands in two lines: merge them first")
+        raise Invalid("invalid_request", "a SKU is in two lines: merge them first")
 
 
 def quote(lines: Sequence[Line], products: Mapping[str, Product]) -> Quote:
-    """Price `lines` in their order from `products` by SKU."""
+    """Return the quote for `lines`, in their order; `products` is keyed by SKU."""
     priced = tuple(
         QuotedLine(line.sku, known.name, line.quantity, known.unit_price_cents, known.unit_price_cents * line.quantity)
         for line in lines
@@ -96,7 +103,7 @@ def price_cents(unit_cost_cents: int, margin_percent: int) -> int:
     return -(-unit_cost_cents * (100 + margin_percent) // 100)
 
 
-def offer(
+def make_offer(
     *,
     sku: str,
     name: str,
@@ -106,7 +113,10 @@ def offer(
     quantity: int,
     margin_percent: int,
 ) -> Offer:
-    """Read a stock metric: the price told, else cost and margin, else none; raises Invalid for what no product can be."""
+    """Return the offer of a stock metric: the given price, else cost plus margin, else no price.
+
+    Raises Invalid for a malformed SKU, name or aisle, and for numbers out of range.
+    """
     if not is_sku(sku) or len(name) > MAX_NAME_CHARS or "\0" in name:
         raise Invalid("invalid_request", f"a SKU has 1..{MAX_SKU_CHARS} characters and a name up to {MAX_NAME_CHARS}")
     if aisle_type and aisle_type not in AISLE_TYPES:

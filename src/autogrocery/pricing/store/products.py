@@ -1,4 +1,4 @@
-"""The price list in PostgreSQL."""
+"""The price list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from autogrocery.kit.errors import Invalid
-from autogrocery.kit.pg.batch import Many, text_array
+from autogrocery.kit.pg.batch import BatchStatement, text_array
 from autogrocery.pricing.core.price import Offer, Product
 
 if TYPE_CHECKING:
@@ -16,25 +16,27 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg.db import Db, Row
 
-# Looked up by primary key, whenever it was planned; baskets that are priced at the same time share it.
+# Prices of a batch of baskets, numbered by call; SKUs are looked up by primary key, whatever the table's size when the
+# statement was planned.
 GET_MANY = """-- products.prices
 SELECT a.number, p.sku, p.name, p.aisle_type, p.unit_price_cents, p.currency
   FROM unnest($1::bigint[], $2::text[]) AS a (number, skus)
  CROSS JOIN LATERAL unnest(a.skus::text[]) AS l (sku) JOIN pricing.products p ON p.sku = l.sku
 """
-GET = Many(GET_MANY, (2,))
+GET = BatchStatement(GET_MANY, (2,))
 _numbers = count()
 
 
 async def get(db: Db, skus: Sequence[str]) -> dict[str, Product]:
-    """Return the products that exist among `skus`, by SKU, as the list stands now."""
+    """Return those products of `skus` that exist, keyed by SKU, at their current prices."""
     if not skus:
         return {}
-    rows = await db.together(GET, "products.get", (next(_numbers), text_array(skus)))
+    rows = await db.run_batched(GET, "products.get", (next(_numbers), text_array(skus)))
     return {row["sku"]: _product(row) for row in rows}
 
 
-# What is part of many names is soon found on the way through the SKUs, and too short for trigrams.
+# Searches by scanning in SKU order. Serves short texts: many names contain them, so the scan ends early, and they are
+# too short for trigrams.
 LIST = """-- products.list
 SELECT sku, name, aisle_type, unit_price_cents, currency
   FROM pricing.products
@@ -42,37 +44,39 @@ SELECT sku, name, aisle_type, unit_price_cents, currency
  ORDER BY sku
  LIMIT $3
 """
-# What may be rare is looked up by its trigrams first: on the way through the SKUs, all of them would be read.
+# Searches by trigrams first. Serves longer texts: few names may contain them, and a scan in SKU order would read them
+# all.
 SEARCH = """-- products.search
 WITH found AS MATERIALIZED (SELECT * FROM pricing.products WHERE name || E'\\n' || sku ILIKE $1)
 SELECT sku, name, aisle_type, unit_price_cents, currency FROM found WHERE sku > $2 ORDER BY sku LIMIT $3
 """
-TRIGRAM = 3  # characters
+TRIGRAM_CHARS = 3
 
 
 async def list_after(db: Db, text: str, after_sku: str, limit: int) -> list[Product]:
-    """Return up to `limit` products after a SKU whose name or SKU contains `text`, whatever its case."""
+    """Return up to `limit` products after a SKU whose name or SKU contains `text`, in any case."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     pattern = f"%{escaped}%" if text else ""
-    statement = SEARCH if len(text) >= TRIGRAM else LIST
+    statement = SEARCH if len(text) >= TRIGRAM_CHARS else LIST
     return [_product(row) for row in await db.rows(statement, pattern, after_sku, limit)]
 
 
-# Rows are written in SKU order, so that two writers can't wait for each other.
+# Creates or changes products; empty values keep the old ones. Rows are written in SKU order, so that two writers can't
+# deadlock.
 WRITE = """-- products.write
-WITH told AS (
+WITH sent AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-    AS told (sku, name, aisle_type, unit_price_cents, unit_cost_cents, quantity))
+    AS sent (sku, name, aisle_type, unit_price_cents, unit_cost_cents, quantity))
 INSERT INTO pricing.products AS kept (sku, name, aisle_type, unit_price_cents, unit_cost_cents, quantity, currency)
-SELECT told.sku,
-       COALESCE(NULLIF(told.name, ''), known.name, told.sku),
-       COALESCE(NULLIF(told.aisle_type, ''), known.aisle_type),
-       COALESCE(told.unit_price_cents, known.unit_price_cents),
-       COALESCE(NULLIF(told.unit_cost_cents, 0), known.unit_cost_cents, 0),
-       told.quantity,
+SELECT sent.sku,
+       COALESCE(NULLIF(sent.name, ''), known.name, sent.sku),
+       COALESCE(NULLIF(sent.aisle_type, ''), known.aisle_type),
+       COALESCE(sent.unit_price_cents, known.unit_price_cents),
+       COALESCE(NULLIF(sent.unit_cost_cents, 0), known.unit_cost_cents, 0),
+       sent.quantity,
        $7
-  FROM told LEFT JOIN pricing.products known ON known.sku = told.sku
- ORDER BY told.sku COLLATE "C"
+  FROM sent LEFT JOIN pricing.products known ON known.sku = sent.sku
+ ORDER BY sent.sku COLLATE "C"
     ON CONFLICT (sku) DO UPDATE
    SET name = EXCLUDED.name, aisle_type = EXCLUDED.aisle_type, unit_price_cents = EXCLUDED.unit_price_cents,
        unit_cost_cents = EXCLUDED.unit_cost_cents, quantity = EXCLUDED.quantity, currency = EXCLUDED.currency,
@@ -81,9 +85,9 @@ SELECT told.sku,
 
 
 async def write(db: Db, offers: Sequence[Offer], currency: str) -> int:
-    """Create or change products, all or none; each SKU stands once in `offers`. Returns how many.
+    """Create or change products, all or none, and return how many; each SKU must be in `offers` once.
 
-    Raises Invalid if a new product comes without an aisle or a price.
+    Raises Invalid for a new product without an aisle or a price.
     """
     columns = [
         [offer.sku for offer in offers],

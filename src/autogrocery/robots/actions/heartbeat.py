@@ -6,23 +6,23 @@ from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.robots.actions.log_in import with_token
 
 if TYPE_CHECKING:
-    from autogrocery.robots.actions.pick import World
     from autogrocery.robots.core.robot import Robot
+    from autogrocery.robots.fleet import Fleet
 
 
-async def heartbeat(world: World, robot: Robot) -> bool:
-    """Tell the inventory that the robot lives and what it holds, and let go of what it has lost; the dead don't beat."""
-    if robot.away:
+async def heartbeat(fleet: Fleet, robot: Robot) -> bool:
+    """Send the fences that the robot holds to inventory and drop the lost ones; do nothing while it is offline."""
+    if robot.offline:
         return False
     try:
         lost = await with_token(
-            world,
+            fleet,
             robot,
-            lambda token: world.inventory.heartbeat(token, robot.robot_id, robot.fences),
+            lambda token: fleet.inventory.heartbeat(token, robot.robot_id, robot.fences),
         )
     except (InDoubt, Unauthenticated):
         return False
-    robot.known.set()
+    robot.acknowledged.set()
     for fence in lost:
         robot.lose(fence)
     return False

@@ -1,68 +1,57 @@
-"""One assignment from leave to receipt, the robot's death on the way included."""
+"""One pick: start it, carry it out, report it; the simulated robot may die in between."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from autogrocery.kit.process.log import log
-from autogrocery.robots.actions.lie_dead import lie_dead
 from autogrocery.robots.actions.log_in import with_token
 from autogrocery.robots.actions.report import report
-from autogrocery.robots.core import plan
+from autogrocery.robots.actions.simulate_death import simulate_death
+from autogrocery.robots.core.plan import outcome, plan_pick
 from autogrocery.robots.core.robot import is_set_within
 
 if TYPE_CHECKING:
+    from autogrocery.robots.core.plan import Assignment, Line
     from autogrocery.robots.core.robot import Robot
-    from autogrocery.robots.peers.gateway import Gateway
-    from autogrocery.robots.peers.inventory import Inventory, Receipt
+    from autogrocery.robots.fleet import Fleet
+    from autogrocery.robots.peers.inventory import Acknowledgement
 
 
-class World(Struct, frozen=True):
-    """What a robot works in: its peers, the logins allowed at once, its luck, and how many times faster than life it is."""
+async def pick(fleet: Fleet, robot: Robot, assignment: Assignment) -> Acknowledgement | None:
+    """Start, carry out and report an assignment; None if inventory gave no lease or the robot lost it.
 
-    gateway: Gateway
-    inventory: Inventory
-    doors: asyncio.Semaphore
-    luck: plan.Luck
-    speed: float
-
-
-async def pick(world: World, robot: Robot, assignment: plan.Assignment) -> Receipt | None:
-    """Start, carry out and report an assignment; None if there was no leave, or it was lost on the way.
-
-    Raises InDoubt or Unauthenticated if leave could not be asked for.
+    Raises InDoubt or Unauthenticated if the lease could not be requested.
     """
-    grant = await with_token(
-        world,
+    lease = await with_token(
+        fleet,
         robot,
-        lambda token: world.inventory.start_pick(token, robot.robot_id, assignment.assignment_id),
+        lambda token: fleet.inventory.start_pick(token, robot.robot_id, assignment.assignment_id),
     )
-    if grant is None:
+    if lease is None:
         return None
-    drawn = plan.plan(assignment, robot.robot_id, grant.fence, world.luck)
-    with robot.holding(grant.fence) as lost:
-        if drawn.crash_after_s is not None:
-            await asyncio.sleep(drawn.crash_after_s / world.speed)
-            await lie_dead(robot, assignment.assignment_id, grant.lease_s)
-        elif await is_set_within(lost, drawn.duration_s / world.speed):
+    plan = plan_pick(assignment, robot.robot_id, lease.fence, fleet.fault_rates)
+    with robot.holding(lease.fence) as lost:
+        if plan.crash_after_s is not None:
+            await asyncio.sleep(plan.crash_after_s / fleet.speed)
+            await simulate_death(robot, assignment.assignment_id, lease.duration_s)
+        elif await is_set_within(lost, plan.duration_s / fleet.speed):
             log.info("pick_abandoned", robot_id=robot.robot_id, assignment_id=assignment.assignment_id)
             return None
-        return await _report(world, robot, assignment, grant.fence, drawn.picked)
+        return await _report(fleet, robot, assignment, lease.fence, plan.picked)
 
 
 async def _report(
-    world: World, robot: Robot, assignment: plan.Assignment, fence: int, picked: tuple[plan.Line, ...]
-) -> Receipt | None:
-    outcome = plan.outcome(assignment.lines, picked)
+    fleet: Fleet, robot: Robot, assignment: Assignment, fence: int, picked: tuple[Line, ...]
+) -> Acknowledgement | None:
+    status = outcome(assignment.lines, picked)
     sequence = robot.next_sequence()
     return await report(
-        world,
+        fleet,
         robot,
         assignment.assignment_id,
-        lambda token: world.inventory.report_pick(
-            token, robot.robot_id, assignment.assignment_id, fence, sequence, picked, outcome
+        lambda token: fleet.inventory.report_pick(
+            token, robot.robot_id, assignment.assignment_id, fence, sequence, picked, status
         ),
     )

@@ -4,27 +4,28 @@ from typing import TYPE_CHECKING, Final
 
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.robots.actions.log_in import with_token
-from autogrocery.robots.actions.pick import World, pick
+from autogrocery.robots.actions.pick import pick
 from autogrocery.robots.actions.put_away import put_away
 
 if TYPE_CHECKING:
     from autogrocery.robots.core.robot import Robot
+    from autogrocery.robots.fleet import Fleet
 
-AT_A_TIME: Final = 4
+MAX_ASSIGNMENTS: Final = 4  # listed at once
 
 
-async def work(world: World, robot: Robot) -> bool:
-    """Ask for work and do it; True if something was done, so that there may be more. Without an answer there is none now."""
+async def work(fleet: Fleet, robot: Robot) -> bool:
+    """List assignments and carry them out; True if one was reported, for then more may be waiting."""
     done = False
     try:
-        found = await with_token(
-            world,
+        assignments = await with_token(
+            fleet,
             robot,
-            lambda token: world.inventory.list_work(token, robot.robot_id, robot.robot_class, AT_A_TIME),
+            lambda token: fleet.inventory.list_work(token, robot.robot_id, robot.robot_class, MAX_ASSIGNMENTS),
         )
-        for assignment in found:
+        for assignment in assignments:
             carry_out = put_away if assignment.putaway else pick
-            done = await carry_out(world, robot, assignment) is not None or done
+            done = await carry_out(fleet, robot, assignment) is not None or done
     except (InDoubt, Unauthenticated):
         return False
     return done

@@ -1,4 +1,4 @@
-"""What will happen to one pick: drawn from a seed, so that a run can be repeated. Durations are those of a real robot."""
+"""The simulated course of one pick, drawn from a seed, so that a run can be repeated. Durations are a real robot's."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 
 from msgspec import Struct
 
-DRIVE_S: Final = 20.0  # to the aisle and to the hand-over
+DRIVE_S: Final = 20.0  # to the aisle, and back to the hand-over
 UNIT_S: Final = 8.0  # to grip one unit
 HUNDRED: Final = 100.0
 
 
 class Line(Struct, frozen=True):
-    """How many units of a SKU."""
+    """A SKU and its quantity."""
 
     sku: str
     quantity: int
 
 
 class Placed(Struct, frozen=True):
-    """Of one delivered line, the units that came, and how many of those are damaged and stand on no shelf."""
+    """One delivered line: the units received, and how many of them are damaged and therefore not on a shelf."""
 
     sku: str
     received: int
@@ -29,7 +29,7 @@ class Placed(Struct, frozen=True):
 
 
 class Assignment(Struct, frozen=True):
-    """One robot's share of an order; or, if `putaway`, of a delivery."""
+    """One robot's share of an order or, if `putaway`, of a delivery."""
 
     assignment_id: str
     robot_class: str
@@ -38,22 +38,22 @@ class Assignment(Struct, frozen=True):
     putaway: bool = False
 
 
-class Grant(Struct, frozen=True):
-    """Leave to work on an assignment, for `lease_s` from the time it was given; the fence tells this leave from every other.
+class Lease(Struct, frozen=True):
+    """The right to work on an assignment for `duration_s` seconds from its grant; the fence identifies this lease.
 
     `placed` is what robots before this one have reported of a putaway.
     """
 
     fence: int
-    lease_s: float
+    duration_s: float
     placed: tuple[Placed, ...] = ()
 
 
-class Luck(Struct, frozen=True):
-    """How the simulated world treats robots: the seed, and percentages.
+class FaultRates(Struct, frozen=True):
+    """How often simulated faults occur: the seed, and percentages.
 
-    Of picked lines found short; of assignments at which the robot dies; of delivered lines with damaged units, with fewer
-    units than were announced, and with more.
+    They are the shares of picked lines that are short, of assignments during which the robot dies, and of delivered
+    lines with damaged units, with fewer units than announced, and with more.
     """
 
     seed: int
@@ -64,8 +64,8 @@ class Luck(Struct, frozen=True):
     surplus_percent: float = 0.0
 
 
-class Plan(Struct, frozen=True):
-    """What the robot will have picked after `duration_s` of its own time; `crash_after_s` None: it lives through it."""
+class PickPlan(Struct, frozen=True):
+    """What the robot has picked after `duration_s` seconds of its own time; `crash_after_s` is None if it survives."""
 
     picked: tuple[Line, ...]
     duration_s: float
@@ -73,30 +73,30 @@ class Plan(Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """How a pick is reported."""
+    """The status with which a pick is reported."""
 
     PICKED = "PICKED"
     SHORT = "SHORT"
     FAILED = "FAILED"
 
 
-def plan(assignment: Assignment, robot_id: str, fence: int, luck: Luck) -> Plan:
-    """Draw what happens. What the shelf lacks it lacks for every robot; a crash strikes one robot under one fence."""
-    shelf = random.Random(f"{luck.seed}:{assignment.assignment_id}")  # noqa: S311 - a seeded simulation
+def plan_pick(assignment: Assignment, robot_id: str, fence: int, rates: FaultRates) -> PickPlan:
+    """Draw the course of a pick. Short lines are the same for every robot; crashes differ by robot and fence."""
+    shelf = random.Random(f"{rates.seed}:{assignment.assignment_id}")  # noqa: S311 - a seeded simulation
     picked = tuple(
         Line(line.sku, shelf.randrange(line.quantity))
-        if line.quantity > 0 and shelf.uniform(0, HUNDRED) < luck.short_percent
+        if line.quantity > 0 and shelf.uniform(0, HUNDRED) < rates.short_percent
         else line
         for line in assignment.lines
     )
     duration_s = DRIVE_S + UNIT_S * sum(line.quantity for line in picked)
-    fate = random.Random(f"{luck.seed}:{assignment.assignment_id}:{robot_id}:{fence}")  # noqa: S311
-    crashes = fate.uniform(0, HUNDRED) < luck.crash_percent
-    return Plan(picked, duration_s, fate.uniform(0, duration_s) if crashes else None)
+    crash = random.Random(f"{rates.seed}:{assignment.assignment_id}:{robot_id}:{fence}")  # noqa: S311
+    crashes = crash.uniform(0, HUNDRED) < rates.crash_percent
+    return PickPlan(picked, duration_s, crash.uniform(0, duration_s) if crashes else None)
 
 
-def outcome(asked: tuple[Line, ...], picked: tuple[Line, ...]) -> Outcome:
-    """Say how a pick went, by what was asked and what was picked."""
-    if picked == asked:
+def outcome(assigned: tuple[Line, ...], picked: tuple[Line, ...]) -> Outcome:
+    """Return the status of a pick from the assigned and the picked lines."""
+    if picked == assigned:
         return Outcome.PICKED
     return Outcome.SHORT if any(line.quantity for line in picked) else Outcome.FAILED

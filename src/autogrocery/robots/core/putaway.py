@@ -1,4 +1,4 @@
-"""What will happen to one putaway: what the truck really brought, drawn from a seed, and how far the robot gets with it."""
+"""The simulated course of one putaway, drawn from a seed: what the truck really brought, and how far the robot gets."""
 
 from __future__ import annotations
 
@@ -12,54 +12,55 @@ from autogrocery.robots.core.plan import DRIVE_S, HUNDRED, Placed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.robots.core.plan import Assignment, Line, Luck
+    from autogrocery.robots.core.plan import Assignment, FaultRates, Line
 
-LINE_S: Final = 10.0  # to find the place
+LINE_S: Final = 10.0  # to find the shelf
 UNIT_S: Final = 1.0  # goods come in cases
 MOST_SURPLUS: Final = 0.1  # of a line, and at least one unit
 
 
 class Step(Struct, frozen=True):
-    """One line put away, after `duration_s` of the robot's own time."""
+    """One line put away, which takes `duration_s` seconds of the robot's own time."""
 
     placed: Placed
     duration_s: float
 
 
-class Putaway(Struct, frozen=True):
-    """The lines still to be put away, one after the other; the robot dies at that of number `dies_at`, None: at none."""
+class PutawayPlan(Struct, frozen=True):
+    """The lines still to be put away, in order; the robot dies at the line of index `crash_at` (None: it survives)."""
 
     steps: tuple[Step, ...]
-    dies_at: int | None
+    crash_at: int | None
 
 
 def plan_putaway(
-    assignment: Assignment, robot_id: str, fence: int, luck: Luck, placed: Sequence[Placed] = ()
-) -> Putaway:
-    """Draw what happens after others have `placed` what they reported. What the truck brought is the same for every robot.
+    assignment: Assignment, robot_id: str, fence: int, rates: FaultRates, placed: Sequence[Placed] = ()
+) -> PutawayPlan:
+    """Draw the course of a putaway of which earlier robots have reported `placed`.
 
-    A line that was reported in part is finished; one that was reported whole is not touched again.
+    What the truck brought is the same for every robot. A line that was reported in part is finished; one that was
+    reported whole is left out.
     """
     before = {one.sku: one for one in placed}
-    truck = random.Random(f"{luck.seed}:{assignment.assignment_id}")  # noqa: S311 - a seeded simulation
-    brought = [_brought(line, truck, luck) for line in assignment.lines]
-    left = [one for one in brought if before.get(one.sku) != one]
+    truck = random.Random(f"{rates.seed}:{assignment.assignment_id}")  # noqa: S311 - a seeded simulation
+    received = [_received(line, truck, rates) for line in assignment.lines]
+    left = [one for one in received if before.get(one.sku) != one]
     steps = tuple(
         Step(one, (LINE_S if at else DRIVE_S + LINE_S) + UNIT_S * _units(one, before)) for at, one in enumerate(left)
     )
-    fate = random.Random(f"{luck.seed}:{assignment.assignment_id}:{robot_id}:{fence}")  # noqa: S311
-    dies = bool(steps) and fate.uniform(0, HUNDRED) < luck.crash_percent
-    return Putaway(steps, fate.randrange(len(steps)) if dies else None)
+    crash = random.Random(f"{rates.seed}:{assignment.assignment_id}:{robot_id}:{fence}")  # noqa: S311
+    crashes = bool(steps) and crash.uniform(0, HUNDRED) < rates.crash_percent
+    return PutawayPlan(steps, crash.randrange(len(steps)) if crashes else None)
 
 
-def _brought(line: Line, truck: random.Random, luck: Luck) -> Placed:
+def _received(line: Line, truck: random.Random, rates: FaultRates) -> Placed:
     units = line.quantity
     kind = truck.uniform(0, HUNDRED)
-    if kind < luck.missing_percent:
+    if kind < rates.missing_percent:
         units = truck.randrange(line.quantity)
-    elif kind < luck.missing_percent + luck.surplus_percent:
+    elif kind < rates.missing_percent + rates.surplus_percent:
         units += truck.randint(1, max(1, int(line.quantity * MOST_SURPLUS)))
-    damaged = truck.randint(1, units) if units and truck.uniform(0, HUNDRED) < luck.damage_percent else 0
+    damaged = truck.randint(1, units) if units and truck.uniform(0, HUNDRED) < rates.damage_percent else 0
     return Placed(line.sku, units, damaged)
 
 

@@ -1,4 +1,4 @@
-"""One robot, as its own process would remember it."""
+"""The state of one robot, as its own process would keep it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Account(Struct, frozen=True):
-    """What a robot logs in with, as it stands in the credentials file."""
+    """A robot's login, as the credentials file has it."""
 
     robot_id: str
     robot_class: str
@@ -21,7 +21,7 @@ class Account(Struct, frozen=True):
 
 
 class Tokens(Struct, frozen=True):
-    """A login's answer; `expires_in` is in seconds."""
+    """The response to a login or refresh; `expires_in` is in seconds."""
 
     access_token: str
     refresh_token: str
@@ -30,16 +30,16 @@ class Tokens(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """Tokens and when, by the monotonic clock, the access token has to be renewed."""
+    """Tokens, and when the access token has to be renewed (seconds on the monotonic clock)."""
 
     tokens: Tokens
     renew_at: float
 
 
 class Robot:
-    """A robot's memory: its session, the fences it holds, whether it lies dead somewhere (`away`).
+    """A robot's session, the fences it holds, and whether it plays dead (`offline`).
 
-    `known` is set once the inventory has heard of it.
+    `acknowledged` is set once inventory has acknowledged a heartbeat.
     """
 
     def __init__(self, account: Account) -> None:
@@ -48,25 +48,25 @@ class Robot:
         self.robot_class = account.robot_class
         self.session: Session | None = None
         self.logged_in_at = float("-inf")
-        self.login_turn = asyncio.Lock()
-        self.known = asyncio.Event()
-        self.away = False
+        self.session_lock = asyncio.Lock()
+        self.acknowledged = asyncio.Event()
+        self.offline = False
         self._reports = 0
         self._held: dict[int, asyncio.Event] = {}
 
     @property
     def fences(self) -> list[int]:
-        """The fences it holds."""
+        """The fences that the robot holds."""
         return list(self._held)
 
     def next_sequence(self) -> int:
-        """Number a report: 1, 2, 3…; its repeats keep the number."""
+        """Return the number of the next report: 1, 2, 3…; repeats of a report keep its number."""
         self._reports += 1
         return self._reports
 
     @contextmanager
     def holding(self, fence: int) -> Iterator[asyncio.Event]:
-        """Hold a fence while the context lasts; the event is set when another robot has it."""
+        """Hold a fence while the context lasts; the event is set once another robot has the assignment."""
         lost = self._held[fence] = asyncio.Event()
         try:
             yield lost
@@ -74,13 +74,13 @@ class Robot:
             self._held.pop(fence, None)
 
     def lose(self, fence: int) -> None:
-        """Another robot has what this fence stood for."""
+        """Mark a fence as lost: another robot has its assignment."""
         if fence in self._held:
             self._held[fence].set()
 
 
 async def is_set_within(event: asyncio.Event, wait_s: float) -> bool:
-    """Wait for an event, for at most `wait_s` seconds."""
+    """Wait for an event, at most `wait_s` seconds, and return whether it is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), wait_s)
     return event.is_set()

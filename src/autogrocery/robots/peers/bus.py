@@ -1,4 +1,4 @@
-"""Announcements of work on ZeroMQ. They only wake: a lost one costs a second, for robots also ask."""
+"""Announcements of work on ZeroMQ. A lost one only costs time: robots also list work at an interval."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FRAMES = 2  # [robot_class, payload]
 
 
 class Announcements:
-    """A subscription to the classes of this fleet."""
+    """A subscription to the announcements for the robot classes of this fleet."""
 
     def __init__(self, socket: zmq.asyncio.Socket) -> None:
         self._socket = socket
 
     async def next_class(self) -> str | None:
-        """Wait for an announcement and return the class it calls; None for what is none."""
+        """Wait for a message and return the robot class it announces work for; None if it is malformed."""
         frames = await self._socket.recv_multipart()
-        if len(frames) != FRAMES or len(frames[0]) > 32:  # noqa: PLR2004 - longer than any class
+        if len(frames) != FRAMES or len(frames[0]) > 32:  # noqa: PLR2004 - longer than any class name
             return None
         return frames[0].decode("ascii", "replace")
 
@@ -37,7 +37,7 @@ class Announcements:
 async def open_announcements(
     addresses: Sequence[str], classes: Collection[str], keys: SubscriberKeys | None = None
 ) -> AsyncIterator[Announcements]:
-    """Subscribe to `classes` at `addresses`; it reconnects by itself. Raises StartError for what is no address."""
+    """Subscribe to `classes` at `addresses`; reconnects by itself. Raises StartError for a malformed address."""
     async with AsyncExitStack() as stack:
         topics = [name.encode() for name in sorted(classes)]
         try:

@@ -1,4 +1,4 @@
-"""The gateway's internal door, where robots log in."""
+"""The gateway's internal listener, where robots log in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from autogrocery.contracts import identities
 from autogrocery.kit.errors import Malformed, TooMany, Unauthenticated, Unavailable
 from autogrocery.kit.process import faults
-from autogrocery.kit.security.tls import toward
+from autogrocery.kit.security.tls import tls_arguments
 from autogrocery.robots.core.robot import Account, Tokens
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.security.tls import Identity
 
-TIMEOUT_S: Final = 15.0  # a login waits its turn at the password hashing
-MAX_ANSWER_BYTES: Final = 1 << 16
+TIMEOUT_S: Final = 15.0  # a login waits in the queue for password hashing
+MAX_RESPONSE_BYTES: Final = 1 << 16
 DEFAULT_RETRY_S: Final = 1.0
 MAX_RETRY_S: Final = 60.0
 
 
 class Gateway:
-    """One connection pool to one gateway; with `identity` over mutual TLS."""
+    """A connection pool to the gateway; with `identity`, over mutual TLS."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, identity: Identity | None = None) -> None:
         self._session = session
@@ -35,7 +35,7 @@ class Gateway:
         self._url = url.rstrip("/")
 
     async def log_in(self, account: Account) -> Tokens:
-        """Return tokens for a robot; raises Unauthenticated (wrong password), TooMany, or Unavailable (ask again)."""
+        """Return tokens for a robot; raises Unauthenticated (wrong password), TooMany, or Unavailable (try again)."""
         return await self._post("login", json={"device_id": account.robot_id, "password": account.password})
 
     async def refresh(self, refresh_token: str) -> Tokens:
@@ -44,17 +44,19 @@ class Gateway:
 
     async def _post(self, name: str, **request: Any) -> Tokens:
         async def call() -> Tokens:
-            tls = toward(identities.GATEWAY, self._identity)
-            async with self._session.post(f"{self._url}/internal/{name}", **request, **tls) as answer:
+            tls = tls_arguments(identities.GATEWAY, self._identity)
+            async with self._session.post(f"{self._url}/internal/{name}", **request, **tls) as response:
                 return _read(
-                    answer.status, answer.headers.get("Retry-After", ""), await answer.content.read(MAX_ANSWER_BYTES)
+                    response.status,
+                    response.headers.get("Retry-After", ""),
+                    await response.content.read(MAX_RESPONSE_BYTES),
                 )
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await faults.through(f"gateway.{name}", call)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable("gateway_unavailable", f"the gateway gave no answer ({type(error).__name__})") from None
+            raise Unavailable("gateway_unavailable", f"the gateway did not respond ({type(error).__name__})") from None
 
 
 def _read(status: int, retry_after: str, body: bytes) -> Tokens:
@@ -64,20 +66,22 @@ def _read(status: int, retry_after: str, body: bytes) -> Tokens:
             try:
                 return msgspec.json.decode(body, type=Tokens)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                raise Unavailable("gateway_unavailable", "the gateway's answer is not a login's") from None
+                raise Unavailable("gateway_unavailable", "the gateway's response to a login can't be read") from None
         case 401 | 403:
             raise Unauthenticated("invalid_credentials", "the gateway did not accept the robot's credentials")
         case 429:
-            raise TooMany("too_many_requests", "the gateway asks for patience", retry_after_s=retry_after_s)
+            raise TooMany("too_many_requests", "the gateway limits the rate of logins", retry_after_s=retry_after_s)
         case _ if 400 <= status < 500:  # noqa: PLR2004 - the 4xx
-            raise Malformed("login_refused", f"the gateway refused the login with {status}", status=status)
+            raise Malformed("login_refused", f"the gateway refused the login with status {status}", status=status)
         case _:
-            raise Unavailable("gateway_unavailable", f"the gateway answered {status}", retry_after_s=retry_after_s)
+            raise Unavailable(
+                "gateway_unavailable", f"the gateway responded with status {status}", retry_after_s=retry_after_s
+            )
 
 
 @asynccontextmanager
 async def open_gateway(url: str, identity: Identity | None = None) -> AsyncIterator[Gateway]:
-    """Open a pool of connections to the gateway's internal listener."""
+    """Open a connection pool to the gateway's internal listener."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=32)
     ) as session:

@@ -1,4 +1,4 @@
-"""The inventory's robot calls, in the robots' own words."""
+"""Inventory's robot calls, between the contract's messages and the core's Structs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.client import Peer
 from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import method_of
-from autogrocery.robots.core.plan import Assignment, Grant, Line, Outcome, Placed
+from autogrocery.robots.core.plan import Assignment, Lease, Line, Outcome, Placed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 CONVERSE: Final = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/ConverseRobots"
 TIMEOUT_S: Final = 2.0
-MAX_LEASE_S: Final = 300.0  # whatever the inventory says: who died is gone for so long
+MAX_LEASE_S: Final = 300.0  # a longer lease is cut: a simulated death lasts as long as its lease
 WIRE_STATUS: Final = {
     Outcome.PICKED: wire.ReportPickRequest.PICKED,
     Outcome.SHORT: wire.ReportPickRequest.SHORT,
@@ -32,8 +32,8 @@ WIRE_STATUS: Final = {
 }
 
 
-class Receipt(StrEnum):
-    """What the inventory says to a report: all three end it."""
+class Acknowledgement(StrEnum):
+    """Inventory's result for a report; after each of the three the report is not repeated."""
 
     ACCEPTED = "ACCEPTED"
     DUPLICATE = "DUPLICATE"
@@ -41,9 +41,9 @@ class Receipt(StrEnum):
 
 
 class Inventory:
-    """One channel to one inventory, shared by the fleet; one stream if inventory knows that form, else each call by itself.
+    """A channel to inventory, shared by the fleet: all calls on one stream if inventory supports it, else unary calls.
 
-    Every call raises InDoubt when there is no clear answer, and Unauthenticated when the token is not accepted.
+    Every call raises InDoubt if there is no clear response, and Unauthenticated if the token is not accepted.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -55,7 +55,7 @@ class Inventory:
         self._report_pick = method_of(stream, "report_pick", stub.ReportPick)
         self._report_putaway = method_of(stream, "report_putaway", stub.ReportPutaway)
         self._peer = Peer("inventory")
-        self._found = True
+        self._reachable = True
 
     async def list_work(self, token: str, robot_id: str, robot_class: str, limit: int) -> list[Assignment]:
         """Return up to `limit` assignments that this robot could start."""
@@ -63,27 +63,27 @@ class Inventory:
         reply = await self._call("list_work", self._list_work, request, token)
         return [
             Assignment(
-                told.assignment_id,
-                told.robot_class,
-                told.aisle,
-                tuple(Line(item.sku, item.quantity) for item in told.items),
-                putaway=told.order_type == wire.Assignment.PUTAWAY,
+                one.assignment_id,
+                one.robot_class,
+                one.aisle,
+                tuple(Line(item.sku, item.quantity) for item in one.items),
+                putaway=one.order_type == wire.Assignment.PUTAWAY,
             )
-            for told in reply.assignments
+            for one in reply.assignments
         ]
 
-    async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Grant | None:
-        """Ask for leave to pick or put away; None if another has it or there is nothing left to do."""
+    async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Lease | None:
+        """Request the lease of an assignment; None if another robot has it or nothing is left to do."""
         request = wire.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
         reply = await self._call("start_pick", self._start_pick, request, token)
         if not reply.granted:
             return None
-        lease_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
+        duration_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
         placed = tuple(Placed(item.sku, item.received, item.damaged) for item in reply.items)
-        return Grant(reply.fence, min(max(lease_s, 0.0), MAX_LEASE_S), placed)
+        return Lease(reply.fence, min(max(duration_s, 0.0), MAX_LEASE_S), placed)
 
     async def heartbeat(self, token: str, robot_id: str, fences: Sequence[int]) -> list[int]:
-        """Say that the robot lives and still holds `fences`; returns those that it has lost."""
+        """Report that the robot is alive and holds `fences`; return those that it has lost."""
         request = wire.HeartbeatRequest(robot_id=robot_id, fences=fences)
         return list((await self._call("heartbeat", self._heartbeat, request, token)).lost_fences)
 
@@ -96,7 +96,7 @@ class Inventory:
         sequence: int,
         picked: Sequence[Line],
         outcome: Outcome,
-    ) -> Receipt:
+    ) -> Acknowledgement:
         """Report what was picked; safe to repeat with the same sequence."""
         request = wire.ReportPickRequest(
             assignment_id=assignment_id,
@@ -106,7 +106,7 @@ class Inventory:
             status=WIRE_STATUS[outcome],
             fence=fence,
         )
-        return _receipt((await self._call("report_pick", self._report_pick, request, token)).result)
+        return _acknowledgement((await self._call("report_pick", self._report_pick, request, token)).result)
 
     async def report_putaway(
         self,
@@ -118,8 +118,8 @@ class Inventory:
         placed: Sequence[Placed],
         *,
         done: bool,
-    ) -> Receipt:
-        """Report totals of some lines of a putaway, and whether it is done; safe to repeat."""
+    ) -> Acknowledgement:
+        """Report the totals so far of some lines of a putaway, and whether it is done; safe to repeat."""
         request = wire.ReportPutawayRequest(
             assignment_id=assignment_id,
             robot_id=robot_id,
@@ -128,24 +128,24 @@ class Inventory:
             done=done,
             fence=fence,
         )
-        return _receipt((await self._call("report_putaway", self._report_putaway, request, token)).result)
+        return _acknowledgement((await self._call("report_putaway", self._report_putaway, request, token)).result)
 
     async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
         try:
             reply = await self._peer.call(method, request, timeout_s=TIMEOUT_S, point=f"inventory.{name}", token=token)
-        except InDoubt as doubt:
-            if self._found:
-                log.warning("inventory_lost", call=name, reason=doubt.detail)
-            self._found = False
+        except InDoubt as error:
+            if self._reachable:
+                log.warning("inventory_lost", call=name, reason=error.detail)
+            self._reachable = False
             raise
-        if not self._found:
+        if not self._reachable:
             log.info("inventory_found")
-        self._found = True
+        self._reachable = True
         return reply
 
 
-def _receipt(result: int) -> Receipt:
+def _acknowledgement(result: int) -> Acknowledgement:
     name = wire.ReportPickResponse.Result.Name(result)
-    if name not in Receipt.__members__:
-        raise InDoubt("inventory", "it answered a report without a result")
-    return Receipt(name)
+    if name not in Acknowledgement.__members__:
+        raise InDoubt("inventory", "its response to a report has no result")
+    return Acknowledgement(name)

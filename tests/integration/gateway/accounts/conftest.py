@@ -1,27 +1,31 @@
-"""The accounts' doors, public and internal, over real HTTP and real PostgreSQL."""
+"""The accounts' routes, public and internal, over real HTTP and real PostgreSQL."""
 
 from __future__ import annotations
 
 import json
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autogrocery.gateway.actions.register import register
-from autogrocery.gateway.app import guard
+from autogrocery.gateway.app import guard, open_accounts
 from autogrocery.gateway.core.account import Kind
-from autogrocery.gateway.routes.accounts import Accounts, account_routes, internal_account_routes, open_accounts
-from autogrocery.gateway.routes.limits import limits_of
+from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
+from autogrocery.gateway.routes.limits import make_rate_limits
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.http.app import App
 from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.security.login_backoff import LoginBackoff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from autogrocery.gateway.deps import AccountDeps
     from autogrocery.kit.pg.db import Db
 
 KEY, ROBOT_KEY = b"devices-and-operators-of-a-test-", b"robots-of-a-test-have-their-own-"
@@ -48,22 +52,22 @@ class Reply(Struct):
         return self.json["code"] if self.status >= 400 else None
 
 
-class House(Struct):
-    """A gateway's registry with its doors open."""
+class AccountsGateway(Struct):
+    """The accounts part of a gateway, listening on two ports."""
 
     db: Db
-    accounts: Accounts
+    accounts: AccountDeps
     session: aiohttp.ClientSession
     public: str
     internal: str
 
     async def post(self, path: str, body: Any = None, bearer: str | None = None, *, inside: bool = False) -> Reply:
-        return await self.ask("POST", (self.internal if inside else self.public) + path, body, bearer)
+        return await self.request("POST", (self.internal if inside else self.public) + path, body, bearer)
 
     async def get(self, path: str, bearer: str | None = None) -> Reply:
-        return await self.ask("GET", self.public + path, None, bearer)
+        return await self.request("GET", self.public + path, None, bearer)
 
-    async def ask(self, method: str, url: str, body: Any, bearer: str | None, **more: str) -> Reply:
+    async def request(self, method: str, url: str, body: Any, bearer: str | None, **more: str) -> Reply:
         headers = ({"authorization": f"Bearer {bearer}"} if bearer is not None else {}) | more
         async with self.session.request(method, url, json=body, headers=headers) as answer:
             fields = {name.lower(): value for name, value in answer.headers.items()}
@@ -93,22 +97,25 @@ class House(Struct):
 
 
 @asynccontextmanager
-async def open_house(db: Db, **changes: Any) -> AsyncIterator[House]:
-    """Open the doors, with settings of a test's own."""
+async def open_accounts_gateway(
+    db: Db, *, clock: Callable[[], float] = time.monotonic, **changes: Any
+) -> AsyncIterator[AccountsGateway]:
+    """Serve the accounts' routes with changed settings; `clock` is the login back-off's."""
     given = settings(**changes)
     async with AsyncExitStack() as stack:
         accounts = await stack.enter_async_context(open_accounts(db, given, (KEY,), (ROBOT_KEY,)))
-        outer = App(account_routes(accounts, limits_of(given)), guard(accounts))
-        inner = App(internal_account_routes(accounts, limits_of(given)))
+        accounts = replace(accounts, login_backoff=LoginBackoff(given.login_wait_max_s, clock=clock))
+        public_app = App(account_routes(accounts, make_rate_limits(given)), guard(accounts))
+        internal_app = App(internal_account_routes(accounts, make_rate_limits(given)))
         public = await stack.enter_async_context(
-            serve_http(outer, "127.0.0.1", 0, "PUBLIC", trusted_proxies=given.trusted_proxies)
+            serve_http(public_app, "127.0.0.1", 0, "PUBLIC", trusted_proxies=given.trusted_proxies)
         )
-        internal = await stack.enter_async_context(serve_http(inner, "127.0.0.1", 0, "INTERNAL"))
+        internal = await stack.enter_async_context(serve_http(internal_app, "127.0.0.1", 0, "INTERNAL"))
         session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)))
-        yield House(db, accounts, session, f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}")
+        yield AccountsGateway(db, accounts, session, f"http://127.0.0.1:{public}", f"http://127.0.0.1:{internal}")
 
 
 @pytest.fixture
-async def house(gateway_db: Db) -> AsyncIterator[House]:
-    async with open_house(gateway_db) as house:
-        yield house
+async def gateway(gateway_db: Db) -> AsyncIterator[AccountsGateway]:
+    async with open_accounts_gateway(gateway_db) as gateway:
+        yield gateway

@@ -1,4 +1,4 @@
-"""Who gets in, by which door, with what; and how all others are told no."""
+"""Registration and login: which accounts get tokens at which routes, and how all others are refused."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import bcrypt
 import pytest
 
 from autogrocery.gateway.core.account import Kind
+from autogrocery.gateway.loops import account_loops
 from autogrocery.kit.security.tokens import Verifier
 from tests.integration.gateway.accounts.conftest import KEY, PASSWORD, ROBOT_KEY
 
 if TYPE_CHECKING:
-    from tests.integration.gateway.accounts.conftest import House
+    from tests.integration.gateway.accounts.conftest import AccountsGateway
 
 LOGIN = "/api/client/login"
 
 
-async def test_a_device_registers_logs_in_and_sees_itself(house: House) -> None:
+async def test_registered_device_logs_in_and_views_its_entry(gateway: AccountsGateway) -> None:
     body = {"device_id": "fridge-1", "password": PASSWORD, "email": "a@example.org", "phone": "+15550001111"}
-    made = await house.post("/api/client/register", body)
+    made = await gateway.post("/api/client/register", body)
     assert made.status == 201
     assert made.json == {"device_id": "fridge-1", "user_id": made.json["user_id"]}
-    tokens = await house.log_in()
+    tokens = await gateway.log_in()
     assert tokens["token_type"] == "Bearer"
     assert tokens["expires_in"] == 900
-    me = await house.get("/api/client/me", tokens["access_token"])
+    me = await gateway.get("/api/client/me", tokens["access_token"])
     assert me.json == {
         "user_id": made.json["user_id"],
         "device_id": "fridge-1",
@@ -38,39 +39,39 @@ async def test_a_device_registers_logs_in_and_sees_itself(house: House) -> None:
     }
 
 
-async def test_a_taken_device_id_is_409_and_changes_nothing(house: House) -> None:
-    await house.add("fridge-1")
-    again = await house.post("/api/client/register", {"device_id": "fridge-1", "password": "another password"})
+async def test_taken_device_id_returns_409_and_keeps_the_account(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    again = await gateway.post("/api/client/register", {"device_id": "fridge-1", "password": "another password"})
     assert (again.status, again.code) == (409, "device_taken")
-    await house.log_in()
+    await gateway.log_in()
 
 
-async def test_the_registry_keeps_a_hash_and_never_tells_it(house: House) -> None:
-    await house.add("fridge-1")
-    row = await house.db.row("SELECT password FROM smart_devices")
+async def test_registry_stores_a_hash_and_never_returns_it(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    row = await gateway.db.row("SELECT password FROM smart_devices")
     assert row is not None
     assert row["password"].startswith("$2b$")
-    me = await house.get("/api/client/me", (await house.log_in())["access_token"])
+    me = await gateway.get("/api/client/me", (await gateway.log_in())["access_token"])
     assert b"$2b$" not in me.body
 
 
-async def test_a_device_chooses_what_it_hears_of(house: House) -> None:
-    await house.add("fridge-1")
-    token = (await house.log_in())["access_token"]
+async def test_alert_preference_is_stored_and_returned(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    token = (await gateway.log_in())["access_token"]
     for choice in ("all", "none", "none", "trouble"):
-        said = await house.post("/api/client/alerts", {"alerts": choice}, token)
-        assert (said.status, said.json["alerts"]) == (200, choice)
-        row = await house.db.row("SELECT alerts_off_at IS NOT NULL AS off FROM smart_devices")
+        reply = await gateway.post("/api/client/alerts", {"alerts": choice}, token)
+        assert (reply.status, reply.json["alerts"]) == (200, choice)
+        row = await gateway.db.row("SELECT alerts_off_at IS NOT NULL AS off FROM smart_devices")
         assert row is not None
         assert row["off"] is (choice == "none")
-    assert (await house.get("/api/client/me", token)).json["alerts"] == "trouble"
+    assert (await gateway.get("/api/client/me", token)).json["alerts"] == "trouble"
 
 
 @pytest.mark.parametrize("body", [{}, {"alerts": "some"}, {"alerts": None}, {"alerts": "all", "phone": "+15550001111"}])
-async def test_a_choice_that_there_is_not_is_422(house: House, body: dict[str, Any]) -> None:
-    await house.add("fridge-1")
-    said = await house.post("/api/client/alerts", body, (await house.log_in())["access_token"])
-    assert (said.status, said.code) == (422, "invalid_request")
+async def test_unknown_alert_preference_returns_422(gateway: AccountsGateway, body: dict[str, Any]) -> None:
+    await gateway.add("fridge-1")
+    reply = await gateway.post("/api/client/alerts", body, (await gateway.log_in())["access_token"])
+    assert (reply.status, reply.code) == (422, "invalid_request")
 
 
 REFUSED_REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -101,30 +102,34 @@ REFUSED_REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "pointer"), REFUSED_REGISTRATIONS.values(), ids=REFUSED_REGISTRATIONS.keys())
-async def test_a_bad_registration_is_422_and_says_where(house: House, changes: dict[str, Any], pointer: str) -> None:
+async def test_invalid_registration_returns_422_with_its_pointer(
+    gateway: AccountsGateway, changes: dict[str, Any], pointer: str
+) -> None:
     body = {"device_id": "fridge-1", "password": PASSWORD} | changes
-    reply = await house.post("/api/client/register", {name: value for name, value in body.items() if value is not ...})
+    reply = await gateway.post(
+        "/api/client/register", {name: value for name, value in body.items() if value is not ...}
+    )
     assert (reply.status, reply.code) == (422, "invalid_request")
     assert [flaw["pointer"] for flaw in reply.json["errors"]] == [pointer]
-    row = await house.db.row("SELECT count(*) AS n FROM smart_devices")
+    row = await gateway.db.row("SELECT count(*) AS n FROM smart_devices")
     assert row is not None
     assert row["n"] == 0
 
 
-async def test_a_password_with_nul_can_not_be_chosen(house: House) -> None:
-    reply = await house.post("/api/client/register", {"device_id": "fridge-1", "password": PASSWORD + "\0"})
+async def test_registration_with_nul_in_password_returns_422(gateway: AccountsGateway) -> None:
+    reply = await gateway.post("/api/client/register", {"device_id": "fridge-1", "password": PASSWORD + "\0"})
     assert (reply.status, reply.code) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(
     "password", ["x" * 12, "x" * 72, "é" * 36, " leading and trailing ", '"; DROP TABLE smart_devices; --']
 )
-async def test_passwords_of_12_to_72_bytes_are_taken_as_they_are(house: House, password: str) -> None:
-    await house.add("fridge-1", password=password)
-    await house.log_in(password=password)
+async def test_password_of_12_to_72_bytes_is_accepted(gateway: AccountsGateway, password: str) -> None:
+    await gateway.add("fridge-1", password=password)
+    await gateway.log_in(password=password)
 
 
-NO_ENTRY = {
+REFUSED_LOGINS = {
     "wrong": {"password": "wrong horse battery"},
     "unknown": {"device_id": "fridge-2"},
     "empty": {"password": ""},
@@ -144,15 +149,15 @@ NO_ENTRY = {
 }
 
 
-@pytest.mark.parametrize("changes", NO_ENTRY.values(), ids=NO_ENTRY.keys())
-async def test_whoever_may_not_enter_gets_the_one_answer(house: House, changes: dict[str, str]) -> None:
-    await house.add("fridge-1")
-    await house.add("closed-1")
-    await house.add("truck-1", Kind.TRUCK)
-    await house.add("op-1", Kind.OPERATOR)
-    await house.add("robot-1", Kind.ROBOT, robot_class="dairy")
-    await house.db.run("UPDATE smart_devices SET disabled_at = now() WHERE device_id = 'closed-1'")
-    reply = await house.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD} | changes)
+@pytest.mark.parametrize("changes", REFUSED_LOGINS.values(), ids=REFUSED_LOGINS.keys())
+async def test_every_failed_login_returns_the_same_401(gateway: AccountsGateway, changes: dict[str, str]) -> None:
+    await gateway.add("fridge-1")
+    await gateway.add("closed-1")
+    await gateway.add("truck-1", Kind.TRUCK)
+    await gateway.add("op-1", Kind.OPERATOR)
+    await gateway.add("robot-1", Kind.ROBOT, robot_class="dairy")
+    await gateway.db.run("UPDATE smart_devices SET disabled_at = now() WHERE device_id = 'closed-1'")
+    reply = await gateway.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD} | changes)
     problem = reply.json
     assert reply.status == 401
     assert reply.headers["www-authenticate"] == "Bearer"
@@ -170,79 +175,84 @@ async def test_whoever_may_not_enter_gets_the_one_answer(house: House, changes: 
 @pytest.mark.parametrize(
     "body", [{}, {"device_id": "a"}, {"device_id": "a", "password": 5}, {"device_id": "a", "password": "b", "x": 1}]
 )
-async def test_a_login_of_another_shape_is_422(house: House, body: dict[str, Any]) -> None:
-    assert (await house.post(LOGIN, body)).code == "invalid_request"
+async def test_login_of_wrong_shape_returns_422(gateway: AccountsGateway, body: dict[str, Any]) -> None:
+    assert (await gateway.post(LOGIN, body)).code == "invalid_request"
 
 
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
 @pytest.mark.parametrize("length", [5, 72, 100])
-async def test_a_row_that_gives_the_seeds_columns_only_can_log_in(house: House, prefix: str, length: int) -> None:
+async def test_account_with_the_seed_columns_only_can_log_in(
+    gateway: AccountsGateway, prefix: str, length: int
+) -> None:
     password = ("päss" * 40).encode()[:length].decode(errors="ignore")
     hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode().replace("$2b$", prefix)
-    await house.db.run(
+    await gateway.db.run(
         "INSERT INTO smart_devices (device_id, password, email, phone) VALUES ('old-1', $1, 'a@b.c', '555')", hashed
     )
-    tokens = await house.log_in("old-1", password)
-    assert (await house.get("/api/client/me", tokens["access_token"])).json["kind"] == "device"
+    tokens = await gateway.log_in("old-1", password)
+    assert (await gateway.get("/api/client/me", tokens["access_token"])).json["kind"] == "device"
 
 
 @pytest.mark.parametrize("hashed", ["$2b$", "$2b$31$" + "x" * 53, "$2b$04$" + "!" * 53])
-async def test_a_broken_hash_in_the_registry_is_a_wrong_password(house: House, hashed: str) -> None:
-    await house.db.run("INSERT INTO smart_devices (device_id, password) VALUES ('old-1', $1)", hashed)
-    assert (await house.post(LOGIN, {"device_id": "old-1", "password": PASSWORD})).code == "invalid_credentials"
+async def test_login_with_malformed_stored_hash_returns_401(gateway: AccountsGateway, hashed: str) -> None:
+    await gateway.db.run("INSERT INTO smart_devices (device_id, password) VALUES ('old-1', $1)", hashed)
+    assert (await gateway.post(LOGIN, {"device_id": "old-1", "password": PASSWORD})).code == "invalid_credentials"
 
 
-async def test_operators_and_robots_have_their_own_door(house: House) -> None:
-    await house.add("op-1", Kind.OPERATOR)
-    robot = await house.add("robot-1", Kind.ROBOT, robot_class="dairy")
-    await house.add("fridge-1")
+async def test_operators_and_robots_log_in_at_the_internal_listener(gateway: AccountsGateway) -> None:
+    await gateway.add("op-1", Kind.OPERATOR)
+    robot = await gateway.add("robot-1", Kind.ROBOT, robot_class="dairy")
+    await gateway.add("fridge-1")
     answers = {
-        name: await house.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
+        name: await gateway.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
         for name in ("op-1", "robot-1", "fridge-1")
     }
     assert {name: reply.status for name, reply in answers.items()} == {"op-1": 200, "robot-1": 200, "fridge-1": 401}
-    assert house.accounts.verify_operator(answers["op-1"].json["access_token"]).scopes == {"ops:read", "ops:write"}
+    assert gateway.accounts.operator_verifier.verify(answers["op-1"].json["access_token"]).scopes == {
+        "ops:read",
+        "ops:write",
+    }
     inventory = Verifier((ROBOT_KEY,), issuer="autogrocery", audience="inventory")
     claims = inventory.verify(answers["robot-1"].json["access_token"])
-    assert (claims.user_id, claims.device_id, claims.scopes) == (robot, "robot-1", {"robot:pick:dairy"})
+    assert (claims.user_id, claims.principal, claims.scopes) == (robot, "robot-1", {"robot:pick:dairy"})
 
 
-async def test_no_token_opens_a_door_that_is_not_its_own(house: House) -> None:
-    await house.add("op-1", Kind.OPERATOR)
-    await house.add("robot-1", Kind.ROBOT, robot_class="meat")
+async def test_operator_and_robot_tokens_are_refused_at_the_public_listener(gateway: AccountsGateway) -> None:
+    await gateway.add("op-1", Kind.OPERATOR)
+    await gateway.add("robot-1", Kind.ROBOT, robot_class="meat")
     for name in ("op-1", "robot-1"):
-        inside = await house.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
-        assert (await house.get("/api/client/me", inside.json["access_token"])).code == "invalid_token"
+        inside = await gateway.post("/internal/login", {"device_id": name, "password": PASSWORD}, inside=True)
+        assert (await gateway.get("/api/client/me", inside.json["access_token"])).code == "invalid_token"
 
 
-async def test_scopes_of_ones_own_replace_those_of_the_kind(house: House) -> None:
-    await house.add("fridge-1")
-    await house.db.run("UPDATE smart_devices SET scopes = ARRAY['orders:read']")
-    token = (await house.log_in())["access_token"]
+async def test_own_scopes_replace_the_scopes_of_the_kind(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    await gateway.db.run("UPDATE smart_devices SET scopes = ARRAY['orders:read']")
+    token = (await gateway.log_in())["access_token"]
     assert Verifier((KEY,), issuer="autogrocery", audience="ordering").verify(token).scopes == {"orders:read"}
 
 
-async def test_a_login_makes_a_weak_hash_anew(house: House) -> None:
-    await house.add("fridge-1")
-    house.accounts.passwords.cost = 5
-    await house.log_in()
-    row = await house.db.row("SELECT password FROM smart_devices")
+async def test_login_replaces_a_hash_of_lower_cost(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    gateway.accounts.passwords.cost = 5
+    await gateway.log_in()
+    row = await gateway.db.row("SELECT password FROM smart_devices")
     assert row is not None
     assert row["password"].startswith("$2b$05$")
-    await house.log_in()
+    await gateway.log_in()
 
 
-async def test_a_disabled_device_is_refused_although_its_token_is_good(house: House) -> None:
-    user_id = await house.add("fridge-1")
-    token = (await house.log_in())["access_token"]
-    assert (await house.get("/api/client/me", token)).status == 200
-    await house.db.run("UPDATE smart_devices SET disabled_at = now() WHERE id = $1", user_id)
-    (listing, _) = house.accounts.loops()
-    await listing._verb()
-    assert (await house.get("/api/client/me", token)).code == "invalid_token"
+async def test_valid_token_of_disabled_device_returns_401(gateway: AccountsGateway) -> None:
+    user_id = await gateway.add("fridge-1")
+    token = (await gateway.log_in())["access_token"]
+    assert (await gateway.get("/api/client/me", token)).status == 200
+    await gateway.db.run("UPDATE smart_devices SET disabled_at = now() WHERE id = $1", user_id)
+    (refresh_disabled, _) = account_loops(gateway.accounts)
+    await refresh_disabled._action()
+    assert (await gateway.get("/api/client/me", token)).code == "invalid_token"
 
 
-async def test_tokens_are_not_to_be_kept_by_anybody_between(house: House) -> None:
-    await house.add("fridge-1")
-    reply = await house.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD})
+async def test_token_response_has_cache_control_no_store(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    reply = await gateway.post(LOGIN, {"device_id": "fridge-1", "password": PASSWORD})
     assert reply.headers["cache-control"] == "no-store"

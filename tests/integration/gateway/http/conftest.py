@@ -5,28 +5,28 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.harness.fake_peers import PRICES
-from tests.harness.running_gateway import Device, Shop, open_shop
+from tests.harness.running_gateway import Device, RunningGateway, serve_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def open_doors(module_dsn: str) -> AsyncIterator[Shop]:
-    async with open_shop(module_dsn) as shop:
-        yield shop
+async def module_gateway(module_dsn: str) -> AsyncIterator[RunningGateway]:
+    async with serve_gateway(module_dsn) as gateway:
+        yield gateway
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def shop(open_doors: Shop) -> Shop:
-    """The module's gateway, with shelves full and peers well."""
-    shelf, prices = open_doors.shelf, open_doors.prices
-    shelf.trouble, shelf.after_effect, shelf.refuse_robots, shelf.gate = {}, False, False, None
-    shelf.stock.update({sku: 1_000 - shelf.stock[sku] for sku in PRICES})
-    prices.trouble = None
-    return open_doors
+async def gateway(module_gateway: RunningGateway) -> RunningGateway:
+    """The module's gateway with full stock and no injected faults."""
+    module_gateway.fake_inventory.clear_faults()
+    module_gateway.fake_pricing.clear_faults()
+    stock = module_gateway.fake_inventory.stock
+    stock.update({sku: 1_000 - stock[sku] for sku in PRICES})
+    return module_gateway
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def device(shop: Shop) -> Device:
-    return await shop.device()
+async def device(gateway: RunningGateway) -> Device:
+    return await gateway.device()

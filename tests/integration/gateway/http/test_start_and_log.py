@@ -1,4 +1,4 @@
-"""The gateway as a process: what stops its start, in one line; what it writes while it works; how it ends."""
+"""The gateway's start, log and end: settings that are refused, log lines without secrets, graceful shutdown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,17 @@ from autogrocery.gateway import app
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.ports import free_ports
-from tests.harness.gateway_process import command, open_role
-from tests.harness.running_gateway import DEVICE_KEY, PATIENCE_S, WEBHOOK_KEYS, Device, Shop, environ, picked, until
+from tests.harness.gateway_process import command, start_gateway_process
+from tests.harness.running_gateway import (
+    DEVICE_KEY,
+    TIMEOUT_S,
+    WEBHOOK_KEYS,
+    Device,
+    RunningGateway,
+    environ,
+    webhook_body,
+)
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NOWHERE = "postgresql://nobody:cAnArY@127.0.0.1:1/none"
@@ -54,12 +63,10 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "named"), REFUSED.values(), ids=REFUSED.keys())
-async def test_a_start_that_can_not_be_is_refused_in_one_line_that_names_the_setting(
-    changes: dict[str, str], named: str
-) -> None:
+async def test_an_invalid_setting_is_refused_in_one_line_that_names_it(changes: dict[str, str], named: str) -> None:
     variables = environ(NOWHERE, "127.0.0.1:1", *free_ports(2)) | changes
     with pytest.raises((SettingsError, StartError)) as refused:
-        await asyncio.wait_for(app.main(variables, asyncio.Event()), PATIENCE_S)
+        await asyncio.wait_for(app.main(variables, asyncio.Event()), TIMEOUT_S)
     line = str(refused.value)
     assert named in line
     assert "\n" not in line
@@ -68,10 +75,10 @@ async def test_a_start_that_can_not_be_is_refused_in_one_line_that_names_the_set
 
 
 @pytest.mark.parametrize("given", [CANARY, f"postgresql://u:{CANARY}@127.0.0.1:port/x"])
-async def test_a_malformed_database_url_is_refused_like_any_other_setting(given: str) -> None:
+async def test_a_malformed_database_url_is_refused_without_showing_it(given: str) -> None:
     variables = environ(given, "127.0.0.1:1", *free_ports(2))
     with pytest.raises((SettingsError, StartError), match="DATABASE_URL") as refused:
-        await asyncio.wait_for(app.main(variables, asyncio.Event()), PATIENCE_S)
+        await asyncio.wait_for(app.main(variables, asyncio.Event()), TIMEOUT_S)
     assert CANARY not in str(refused.value)
 
 
@@ -82,11 +89,11 @@ async def test_a_port_in_use_names_its_setting(module_dsn: str, setting: str) ->
         variables = environ(module_dsn, "127.0.0.1:1", *free_ports(2))
         variables[setting] = f"tcp://{address}" if "ZMQ" in setting else address
         with pytest.raises(StartError, match=setting) as refused:
-            await asyncio.wait_for(app.main(variables, asyncio.Event()), PATIENCE_S)
+            await asyncio.wait_for(app.main(variables, asyncio.Event()), TIMEOUT_S)
     assert address in str(refused.value)
 
 
-async def test_a_database_without_our_tables_says_what_to_run(postgres: Any) -> None:
+async def test_a_database_without_tables_names_the_migrate_command(postgres: Any) -> None:
     with pytest.raises(StartError, match="autogrocery migrate"):
         await app.main(environ(postgres.dsn(), "127.0.0.1:1", *free_ports(2)), asyncio.Event())
 
@@ -94,54 +101,58 @@ async def test_a_database_without_our_tables_says_what_to_run(postgres: Any) -> 
 async def test_a_refused_start_is_one_line_and_exit_code_2() -> None:
     variables = environ(NOWHERE, "127.0.0.1:1", 0, 0, PREVIEW_TTL_S=CANARY)
     process = await command(variables, asyncio.subprocess.PIPE, asyncio.subprocess.PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
     assert (process.returncode, out) == (2, b"")
     assert err.decode().startswith("autogrocery gateway: PREVIEW_TTL_S is malformed")
     assert err.count(b"\n") == 1
     assert CANARY.encode() not in err
 
 
-async def live(shop: Shop) -> list[str]:
-    """Use every door, well and badly, and return what no log may hold."""
+async def use_accounts(gateway: RunningGateway) -> list[str]:
+    """Use every account route with valid and invalid requests; returns the texts that no log line may contain."""
     secret, mail, phone = f"password-{CANARY}", f"{CANARY}@example.org", "+15550107788"
     entry = {"device_id": "kiosk-1", "password": secret}
     login, refresh = "/api/client/login", "/api/client/refresh"
-    assert (await shop.ask("POST", "/api/client/register", entry | {"email": mail, "phone": phone})).status == 201
-    assert (await shop.ask("POST", "/api/client/register", entry)).status == 409
-    first = (await shop.ask("POST", login, entry)).json
-    second = (await shop.ask("POST", refresh, token=first["refresh_token"])).json
-    third = (await shop.ask("POST", refresh, token=second["refresh_token"])).json
-    assert (await shop.ask("POST", refresh, token=first["refresh_token"])).status == 401  # theft, which is worth a line
-    device = Device(shop, 1, "kiosk-1", third["access_token"])
+    assert (
+        await gateway.request("POST", "/api/client/register", entry | {"email": mail, "phone": phone})
+    ).status == 201
+    assert (await gateway.request("POST", "/api/client/register", entry)).status == 409
+    first = (await gateway.request("POST", login, entry)).json
+    second = (await gateway.request("POST", refresh, token=first["refresh_token"])).json
+    third = (await gateway.request("POST", refresh, token=second["refresh_token"])).json
+    assert (
+        await gateway.request("POST", refresh, token=first["refresh_token"])
+    ).status == 401  # reuse of a refresh token, which is logged
+    device = Device(gateway, 1, "kiosk-1", third["access_token"])
     for change in ({"password": secret + "x"}, {"email": secret}, {"device_id": secret}, {"password": secret + "\0"}):
-        await shop.ask("POST", login, entry | change)
-        await shop.ask("POST", "/api/client/register", entry | {"device_id": "kiosk-2"} | change)
+        await gateway.request("POST", login, entry | change)
+        await gateway.request("POST", "/api/client/register", entry | {"device_id": "kiosk-2"} | change)
     for raw in (secret.encode(), json.dumps(entry).encode()[:-1], b'{"password":"' + secret.encode() + b"\xff"):
-        await shop.ask("POST", login, raw=raw)
+        await gateway.request("POST", login, raw=raw)
     for token in (secret, third["access_token"] + "x"):
-        await shop.ask(
+        await gateway.request(
             "GET", f"/api/client/{secret}?token={secret}", token=token, headers={"x-request-id": f"<{secret}>"}
         )
     order_id = await device.processing()
-    await shop.deliver(picked(order_id))
-    await shop.deliver(picked(order_id, "FAILED"), key="whsec_" + "enpo" * 11)
+    await gateway.send_webhook(webhook_body(order_id))
+    await gateway.send_webhook(webhook_body(order_id, "FAILED"), key="whsec_" + "enpo" * 11)
     await device.post("/api/client/password", {"password": secret, "new_password": secret + "-2"})
-    bad = await shop.device()
+    bad = await gateway.device()
     await bad.preview(**{secret: 1})
     sent = [pair[name] for pair in (first, second, third) for name in ("access_token", "refresh_token")]
     return [CANARY, phone, "107788", "eyJ", "$2b$", DEVICE_KEY, *WEBHOOK_KEYS, *sent]
 
 
-async def test_the_log_is_json_lines_without_a_secret_or_a_person(module_dsn: str, tmp_path: Path) -> None:
-    async with open_role(module_dsn, tmp_path) as role:
-        never = await live(role.shop)
-        role.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(role.process.wait(), PATIENCE_S) == 0
-    text, events = role.stderr.read_text(), [line["event"] for line in role.lines()]
+async def test_the_log_is_json_lines_without_secrets_or_personal_data(module_dsn: str, tmp_path: Path) -> None:
+    async with start_gateway_process(module_dsn, tmp_path) as running:
+        never = await use_accounts(running.gateway)
+        running.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(running.process.wait(), TIMEOUT_S) == 0
+    text, events = running.stderr.read_text(), [line["event"] for line in running.lines()]
     assert {"gateway_started", "order_dispatched", "order_finished", "gateway_stopping"} <= set(events)
-    assert all(line["role"] == "gateway" and line["level"] in {"info", "warning"} for line in role.lines())
+    assert all(line["role"] == "gateway" and line["level"] in {"info", "warning"} for line in running.lines())
     assert not [word for word in never if word in text]
-    assert role.stdout.read_bytes() == b""
+    assert running.stdout.read_bytes() == b""
 
 
 def workers(parent: int) -> list[int]:
@@ -150,33 +161,28 @@ def workers(parent: int) -> list[int]:
 
 
 async def test_a_password_worker_that_is_killed_is_replaced(module_dsn: str, tmp_path: Path) -> None:
-    async with open_role(module_dsn, tmp_path) as role:
+    async with start_gateway_process(module_dsn, tmp_path) as running:
         entry = {"device_id": "kiosk-9", "password": "correct horse battery"}
-        assert (await role.shop.ask("POST", "/api/client/register", entry)).status == 201
-        found = workers(role.process.pid)
+        assert (await running.gateway.request("POST", "/api/client/register", entry)).status == 201
+        found = workers(running.process.pid)
         assert found
         for pid in found:
             os.kill(pid, signal.SIGKILL)
-        assert [(await role.shop.ask("POST", "/api/client/login", entry)).status for _ in range(2)] == [200, 200]
+        assert [(await running.gateway.request("POST", "/api/client/login", entry)).status for _ in range(2)] == [
+            200,
+            200,
+        ]
 
 
-async def test_a_confirm_in_work_is_answered_before_the_gateway_ends(module_dsn: str, tmp_path: Path) -> None:
-    async with open_role(module_dsn, tmp_path) as role:
-        device, shelf = await role.shop.device(), role.shop.shelf
+async def test_a_confirm_in_progress_is_answered_before_the_gateway_ends(module_dsn: str, tmp_path: Path) -> None:
+    async with start_gateway_process(module_dsn, tmp_path) as running:
+        device, fake_inventory = await running.gateway.device(), running.gateway.fake_inventory
         order_id = await device.previewed()
-        shelf.gate = asyncio.Event()
+        fake_inventory.gate = asyncio.Event()
         confirming = asyncio.create_task(device.confirm(order_id))
-
-        async def has_arrived() -> bool:
-            return bool(shelf.calls["AssignRobots"])
-
-        await until(has_arrived)
-        role.process.send_signal(signal.SIGTERM)
-
-        async def is_closing() -> bool:
-            return "gateway_stopping" in role.stderr.read_text()
-
-        await until(is_closing)
-        shelf.gate.set()
+        await until(lambda: fake_inventory.calls["AssignRobots"])
+        running.process.send_signal(signal.SIGTERM)
+        await until(lambda: "gateway_stopping" in running.stderr.read_text())
+        fake_inventory.gate.set()
         assert (await confirming).json["status"] == "PROCESSING"
-        assert await asyncio.wait_for(role.process.wait(), PATIENCE_S) == 0
+        assert await asyncio.wait_for(running.process.wait(), TIMEOUT_S) == 0

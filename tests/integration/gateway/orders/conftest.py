@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.gateway_actions import HASH, House, open_house
+from tests.harness.gateway_actions import HASH, GatewayActions, open_gateway_actions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from autogrocery.kit.pg.db import Db
 
-__all__ = ["HASH", "House"]
+__all__ = ["HASH", "GatewayActions"]
 
 
 @pytest.fixture
-async def house(gateway_db: Db) -> AsyncIterator[House]:
+async def gateway(gateway_db: Db) -> AsyncIterator[GatewayActions]:
     """A gateway's insides, with one device; audited at the end."""
-    async with open_house(gateway_db) as house:
-        yield house
+    async with open_gateway_actions(gateway_db) as gateway:
+        yield gateway

@@ -1,4 +1,4 @@
-"""A receipt as a mail: the figures come back out of it whatever a product is called, and a repeat is the same bytes."""
+"""Receipt mails: the amounts are correct whatever a product is called, and the same receipt is the same bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autogrocery.gateway.core.money import money
+from autogrocery.gateway.core.money import format_amount
 from autogrocery.gateway.core.order import Line, Order, Outcome, Status
-from autogrocery.gateway.core.receipt import plain, receipt
-from autogrocery.gateway.peers.mail import SENDER, Mail, message
+from autogrocery.gateway.core.receipt import render_receipt, single_line
+from autogrocery.gateway.peers.mail import SENDER, Mail, receipt_mail
 from autogrocery.kit.errors import Invalid
 from autogrocery.kit.process.settings import SettingsError
 
@@ -79,9 +79,11 @@ def completed_orders(draw: st.DrawFn) -> Order:
 
 
 def mailed(order: Order) -> EmailMessage:
-    """The mail as a reader's program has it."""
+    """Return the receipt's mail as a mail program parses it."""
     raw = bytes(
-        message("kitchen@home.example", receipt(order, "mart-1"), name=str(order.order_id), at=order.finished_at)
+        receipt_mail(
+            "kitchen@home.example", render_receipt(order, "mart-1"), name=str(order.order_id), at=order.finished_at
+        )
     )
     parsed: Any = message_from_bytes(raw, policy=default)
     return parsed  # type: ignore[no-any-return]
@@ -93,17 +95,18 @@ def part(mail: EmailMessage, kind: str) -> str:
     return str(found.get_content()).replace("\r\n", "\n")
 
 
-FIGURES = re.compile(r"^ *(\d+) x (\S+ [A-Z]{3})(?: \((\d+) ordered\))? +(\S+ [A-Z]{3})$", re.MULTILINE)
+AMOUNTS = re.compile(r"^ *(\d+) x (\S+ [A-Z]{3})(?: \((\d+) ordered\))? +(\S+ [A-Z]{3})$", re.MULTILINE)
 CELLS = re.compile(r"<tr><th scope=\"row\"><bdi>(.*?)</bdi></th><td><bdi>(.*?)</bdi></td>(.*?)</tr>")
 
 
 @settings(max_examples=150, deadline=None)
 @given(completed_orders())
-def test_the_figures_come_back_whatever_the_products_are_called(order: Order) -> None:
+def test_amounts_parse_back_for_any_product_name(order: Order) -> None:
     mail, partial = mailed(order), order.outcome is Outcome.PARTIAL
     assert [one.get_content_type() for one in mail.iter_parts()] == ["text/plain", "text/html"]
     cash = [
-        (money(line.unit_price_cents, order.currency), money(line.total_cents, order.currency)) for line in order.lines
+        (format_amount(line.unit_price_cents, order.currency), format_amount(line.total_cents, order.currency))
+        for line in order.lines
     ]
     text, page = part(mail, "plain"), part(mail, "html")
     short = [str(line.quantity) if line.picked != line.quantity else "" for line in order.lines]
@@ -111,24 +114,24 @@ def test_the_figures_come_back_whatever_the_products_are_called(order: Order) ->
         (str(line.picked), price, more, total)
         for line, (price, total), more in zip(order.lines, cash, short, strict=True)
     ]
-    assert FIGURES.findall(text)[: len(counted)] == counted
-    assert text.endswith(f" {money(order.total_cents, order.currency)}\n")
+    assert AMOUNTS.findall(text)[: len(counted)] == counted
+    assert text.endswith(f" {format_amount(order.total_cents, order.currency)}\n")
     assert ("Quoted" in text.rsplit("\n\n", 1)[-1]) is partial
     rows = CELLS.findall(page)
     assert [(html.unescape(name), html.unescape(sku)) for name, sku, _ in rows] == [
-        (plain(line.name), plain(line.sku)) for line in order.lines
+        (single_line(line.name), single_line(line.sku)) for line in order.lines
     ]
     shown = [re.findall(r"<td>(.*?)</td>", cells) for _, _, cells in rows]
     ordered = [[str(line.quantity)] if partial else [] for line in order.lines]
     assert shown == [
         [*before, str(line.picked), *sums] for before, line, sums in zip(ordered, order.lines, cash, strict=True)
     ]
-    assert f"<dd>{money(order.quoted_total_cents, order.currency)}</dd>" in page or not partial
+    assert f"<dd>{format_amount(order.quoted_total_cents, order.currency)}</dd>" in page or not partial
 
 
 @settings(max_examples=150, deadline=None)
 @given(completed_orders())
-def test_a_hostile_name_is_neither_header_nor_markup_nor_a_part_of_its_own(order: Order) -> None:
+def test_hostile_name_adds_no_header_markup_or_mime_part(order: Order) -> None:
     mail = mailed(order)
     assert sorted(name.lower() for name in mail) == [
         "auto-submitted",
@@ -170,15 +173,15 @@ def test_a_hostile_name_is_neither_header_nor_markup_nor_a_part_of_its_own(order
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
-def test_a_plain_name_is_one_line_that_any_charset_of_unicode_holds(text: str) -> None:
-    shown = plain(text)
+def test_single_line_is_one_encodable_line(text: str) -> None:
+    shown = single_line(text)
     assert shown.encode().decode() == shown
     assert len(shown.splitlines()) <= 1
-    assert plain(shown) == shown
+    assert single_line(shown) == shown
     assert not set(shown) & set("\0\r\n\u202e\u2067")
 
 
-def test_a_repeat_is_the_same_mail_byte_for_byte() -> None:
+def test_receipt_mail_of_one_order_is_identical_each_time() -> None:
     order = Order(
         ORDER_ID,
         1,
@@ -194,7 +197,8 @@ def test_a_repeat_is_the_same_mail_byte_for_byte() -> None:
         finished_at=AT,
     )
     first, second = (
-        bytes(message("a@b.example", receipt(order, "m"), name=str(ORDER_ID), at=order.finished_at)) for _ in range(2)
+        bytes(receipt_mail("a@b.example", render_receipt(order, "m"), name=str(ORDER_ID), at=order.finished_at))
+        for _ in range(2)
     )
     assert first == second
     mail: Any = message_from_bytes(first, policy=default)
@@ -206,18 +210,24 @@ def test_a_repeat_is_the_same_mail_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     "to", ["", "kitchen", "a@b\r\nBcc: c@d", "x,y@z.example", "a@b.example, c@d.example", "A <a@b.example>", "a@", "@b"]
 )
-def test_an_address_that_is_none_or_more_than_one_is_refused(to: str) -> None:
+def test_recipient_that_is_not_one_address_raises_bad_address(to: str) -> None:
     order = Order(ORDER_ID, 1, Status.COMPLETED, 3, "USD", 0, 0, (), AT, AT, outcome=Outcome.FULL, finished_at=AT)
     with pytest.raises(Invalid, match="bad_address"):
-        message(to, receipt(order, "mart-1"), name=str(ORDER_ID), at=AT)
+        receipt_mail(to, render_receipt(order, "mart-1"), name=str(ORDER_ID), at=AT)
 
 
 @pytest.mark.parametrize("sender", ["receipts", "a@b\r\nX: y", "A <a@b.example>", "a b@c", "ä@b.example"])
-def test_a_sender_that_is_no_address_stops_the_start(sender: str, tmp_path: Path) -> None:
+def test_malformed_receipt_from_raises_naming_the_variable(sender: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="RECEIPT_FROM"):
         Mail("", tmp_path, sender=sender)
 
 
-def test_money_knows_minor_units() -> None:
-    amounts = [money(1234, "USD"), money(1234, "JPY"), money(1234, "KWD"), money(5, "EUR"), money(12_345, "CLF")]
+def test_format_amount_uses_the_currencys_minor_digits() -> None:
+    amounts = [
+        format_amount(1234, "USD"),
+        format_amount(1234, "JPY"),
+        format_amount(1234, "KWD"),
+        format_amount(5, "EUR"),
+        format_amount(12_345, "CLF"),
+    ]
     assert amounts == ["12.34 USD", "1234 JPY", "1.234 KWD", "0.05 EUR", "1.2345 CLF"]

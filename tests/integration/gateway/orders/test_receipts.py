@@ -1,4 +1,4 @@
-"""Receipts: a completed order's mail, by a real SMTP server or as a file, and never at the order's cost."""
+"""Receipts of completed orders through a real SMTP server or as files, without affecting the order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autogrocery.gateway.peers.mail import Mail
 from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.ports import free_ports
-from tests.harness.mail_server import serve_postbox
+from tests.harness.mail_server import serve_smtp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.kit.pg.db import Row
-    from tests.integration.gateway.orders.conftest import House
+    from tests.integration.gateway.orders.conftest import GatewayActions
 
 
 class Postbox:
-    """Takes mail, or answers `refuse` instead."""
+    """An SMTP server's mailbox; answers with `refuse` if it is set."""
 
     def __init__(self) -> None:
         self.mails: list[Any] = []
@@ -42,38 +42,40 @@ class Postbox:
 @pytest.fixture
 def postbox() -> Iterator[tuple[Postbox, str]]:
     box = Postbox()
-    with serve_postbox(box) as place:
+    with serve_smtp(box) as place:
         yield box, f"smtp://{place}"
 
 
-async def completed(house: House, email: str | None) -> UUID:
-    await house.db.run("UPDATE smart_devices SET email = $1", email)
-    order = await house.preview(milk=2, bread=3)
-    await house.confirm(order.order_id)
-    await house.complete(order.order_id, picked={"milk": 2, "bread": 1})
+async def completed(gateway: GatewayActions, email: str | None) -> UUID:
+    await gateway.db.run("UPDATE smart_devices SET email = $1", email)
+    order = await gateway.preview(milk=2, bread=3)
+    await gateway.confirm(order.order_id)
+    await gateway.complete(order.order_id, picked={"milk": 2, "bread": 1})
     return order.order_id
 
 
-def relay(house: House, mail: Mail, **bounds: float) -> Outbox:
+def relay(gateway: GatewayActions, mail: Mail, **bounds: float) -> Outbox:
     async def deliver(row: Row) -> str | None:
-        return await send_receipt(house.db, mail, row["order_id"], "mart-test")
+        return await send_receipt(gateway.db, mail, row["order_id"], "mart-test")
 
-    return Outbox(house.db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=bounds.get("give_up_after_s", 60))
+    return Outbox(
+        gateway.db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=bounds.get("give_up_after_s", 60)
+    )
 
 
-async def rows(house: House) -> list[tuple[bool, bool, int, str | None]]:
-    found = await house.db.rows("SELECT * FROM receipt_outbox")
+async def rows(gateway: GatewayActions) -> list[tuple[bool, bool, int, str | None]]:
+    found = await gateway.db.rows("SELECT * FROM receipt_outbox")
     return [
         (row["done_at"] is not None, row["dead_at"] is not None, row["attempts"], row["last_error"]) for row in found
     ]
 
 
-async def test_a_partial_receipt_shows_what_was_ordered_and_what_is_charged(
-    house: House, postbox: tuple[Postbox, str], tmp_path: Path
+async def test_partial_receipt_shows_ordered_units_and_charged_total(
+    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path
 ) -> None:
     box, url = postbox
-    order_id = await completed(house, "kitchen@home.example")
-    outbox = relay(house, Mail(url, tmp_path))
+    order_id = await completed(gateway, "kitchen@home.example")
+    outbox = relay(gateway, Mail(url, tmp_path))
     await outbox.relay()
     await outbox.relay()
     (mail,) = box.mails
@@ -81,56 +83,56 @@ async def test_a_partial_receipt_shows_what_was_ordered_and_what_is_charged(
     text = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
     assert re.search(r"Bread \[bread\]\n +1 x 2.49 USD \(3 ordered\) +2.49 USD\n", text)
     assert re.search(r"Quoted +10.05 USD\nTotal, charged +5.07 USD\n", text)
-    assert await rows(house) == [(True, False, 1, None)]
+    assert await rows(gateway) == [(True, False, 1, None)]
 
 
-async def test_a_server_that_says_later_is_asked_again_and_one_that_says_never_is_not(
-    house: House, postbox: tuple[Postbox, str], tmp_path: Path
+async def test_4yz_reply_is_retried_and_5yz_makes_the_receipt_dead(
+    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path
 ) -> None:
     box, url = postbox
-    await completed(house, "kitchen@home.example")
-    outbox = relay(house, Mail(url, tmp_path))
+    await completed(gateway, "kitchen@home.example")
+    outbox = relay(gateway, Mail(url, tmp_path))
     box.refuse = "451 try later"
     await outbox.relay()
-    assert (await rows(house))[0][:3] == (False, False, 1)
+    assert (await rows(gateway))[0][:3] == (False, False, 1)
     box.refuse = "554 never"
-    await house.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")
+    await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")
     await outbox.relay()
-    assert await rows(house) == [(False, True, 2, "mail_refused")]
+    assert await rows(gateway) == [(False, True, 2, "mail_refused")]
 
 
-async def test_a_missing_server_defers_and_gives_up_in_the_end(house: House, tmp_path: Path) -> None:
-    await completed(house, "kitchen@home.example")
+async def test_unreachable_server_is_retried_until_given_up(gateway: GatewayActions, tmp_path: Path) -> None:
+    await completed(gateway, "kitchen@home.example")
     (port,) = free_ports(1)
     mail = Mail(f"smtp://127.0.0.1:{port}", tmp_path)
-    await relay(house, mail).relay()
-    assert (await rows(house))[0][:3] == (False, False, 1)
-    await house.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")
-    await relay(house, mail, give_up_after_s=0).relay()
-    assert await rows(house) == [(False, True, 2, "gave_up")]
+    await relay(gateway, mail).relay()
+    assert (await rows(gateway))[0][:3] == (False, False, 1)
+    await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")
+    await relay(gateway, mail, give_up_after_s=0).relay()
+    assert await rows(gateway) == [(False, True, 2, "gave_up")]
 
 
-async def test_without_a_server_receipts_are_private_files(house: House, tmp_path: Path) -> None:
-    order_id = await completed(house, "kitchen@home.example")
-    await relay(house, Mail("", tmp_path / "receipts")).relay()
+async def test_receipt_without_server_is_a_private_file(gateway: GatewayActions, tmp_path: Path) -> None:
+    order_id = await completed(gateway, "kitchen@home.example")
+    await relay(gateway, Mail("", tmp_path / "receipts")).relay()
     (file,) = (tmp_path / "receipts").iterdir()
     assert (file.name, file.stat().st_mode & 0o777) == (f"{order_id}.eml", 0o600)
-    letter: Any = message_from_bytes(file.read_bytes(), policy=default)
-    assert "5.07 USD" in letter.get_body(("plain",)).get_content()
+    mail: Any = message_from_bytes(file.read_bytes(), policy=default)
+    assert "5.07 USD" in mail.get_body(("plain",)).get_content()
 
 
 @pytest.mark.parametrize("email", [None, "x@y\nBcc: all@example.org"])
-async def test_an_address_that_is_none_harms_nothing(
-    house: House, postbox: tuple[Postbox, str], tmp_path: Path, email: str | None
+async def test_missing_or_malformed_address_sends_no_mail(
+    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path, email: str | None
 ) -> None:
     box, url = postbox
-    await completed(house, email)
-    await relay(house, Mail(url, tmp_path)).relay()
+    await completed(gateway, email)
+    await relay(gateway, Mail(url, tmp_path)).relay()
     assert box.mails == []
-    assert (await rows(house))[0][0] is (email is None)
+    assert (await rows(gateway))[0][0] is (email is None)
 
 
 @pytest.mark.parametrize("url", ["http://x", "smtp://", "smtp://x:port", "mail.example"])
-def test_a_malformed_url_names_the_variable(url: str, tmp_path: Path) -> None:
+def test_malformed_smtp_url_raises_naming_the_variable(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL"):
         Mail(url, tmp_path)

@@ -1,4 +1,4 @@
-"""Orders that are written at the same time share a statement, and each ends as if it had been alone."""
+"""Concurrent writes of orders share one statement, and each has the outcome that it would have alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from autogrocery.gateway.core.order import Line, Order, Outcome, Robot, Settlement, Status
-from autogrocery.gateway.store import moves, orders
-from autogrocery.gateway.store.moves import Delivery
-from autogrocery.gateway.store.orders import IDLE_BEYOND, READ_TOGETHER, Number
-from autogrocery.gateway.store.writes import ALERTING, TOGETHER
+from autogrocery.gateway.core.order import Line, Order, OrderResult, Outcome, Robot, Status, WebhookDelivery
+from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
+from autogrocery.gateway.store import orders, transitions
+from autogrocery.gateway.store.order_store import OrderStore
+from autogrocery.gateway.store.orders import IDLE_BEYOND_BATCH, READ_BATCH
+from autogrocery.gateway.store.writes import WRITE_ALERTING_BATCH, WRITE_BATCH
 from autogrocery.kit.pg.batch import PLANNER
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.process.clock import now, uuid7
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from tests.harness.gateway_actions import add_device
 
@@ -24,22 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from autogrocery.kit.pg.batch import Many
+    from autogrocery.kit.pg.batch import BatchStatement
     from autogrocery.kit.pg.db import Db
 
 MANY = 40
 ROBOTS = (Robot("rover-1", "ambient", "a-1"),)
 LINES = (Line("bread", "Bread", 2, 2, 300), Line("milk", "Milk", 1, 3, 129))
-FULL = Settlement(Status.COMPLETED, (), 729, Outcome.FULL)
-PARTIAL = Settlement(Status.COMPLETED, ((1, 1),), 429, Outcome.PARTIAL)
-NOTHING = Settlement(Status.FAILED, (), 0, None)
+FULL = OrderResult(Status.COMPLETED, (), 729, Outcome.FULL)
+PARTIAL = OrderResult(Status.COMPLETED, ((1, 1),), 429, Outcome.PARTIAL)
+NOTHING = OrderResult(Status.FAILED, (), 0, None)
 
 
-def numbers() -> Iterator[Number]:
+def numbers() -> Iterator[MetricNumber]:
     sequence = 0
     while True:
         sequence += 2
-        yield Number(1, sequence)
+        yield MetricNumber(1, sequence)
 
 
 NUMBERS = numbers()
@@ -47,7 +48,7 @@ NUMBERS = numbers()
 
 async def add(db: Db, user_id: int, order_id: UUID | None = None, lines: tuple[Line, ...] = LINES) -> Order | None:
     return await orders.add(
-        db, order_id or uuid7(), user_id, "USD", lines, sha256=b"x" * 32, ttl_s=60, number=next(NUMBERS)
+        OrderStore(db), order_id or uuid7(), user_id, "USD", lines, sha256=b"x" * 32, ttl_s=60, number=next(NUMBERS)
     )
 
 
@@ -57,14 +58,23 @@ async def added(db: Db, user_id: int) -> UUID:
     return order.order_id
 
 
-async def dispatched(db: Db, order_id: UUID) -> moves.Change | None:
-    return await moves.mark_dispatched(db, order_id, ROBOTS, number=next(NUMBERS))
+async def dispatched(db: Db, order_id: UUID) -> StatusChange | None:
+    """Dispatch an order, of which the statement reads the id only."""
+    order = Order(order_id, 1, Status.PREVIEWED, 1, "USD", 729, 729, LINES, now(), now())
+    done = await transitions.mark_dispatched(OrderStore(db), order, ROBOTS, number=next(NUMBERS))
+    return done.change if done else None
 
 
-async def finished(db: Db, order_id: UUID, settlement: Settlement, *, even_if_idle: bool = False) -> list[moves.Change]:
-    delivery = Delivery(f"msg_{order_id.hex}", b"y" * 32)
-    return await moves.finish(
-        db, order_id, settlement, robots=None, even_if_idle=even_if_idle, delivery=delivery, number=next(NUMBERS)
+async def finished(db: Db, order_id: UUID, result: OrderResult, *, even_if_idle: bool = False) -> list[StatusChange]:
+    delivery = WebhookDelivery(f"msg_{order_id.hex}", b"y" * 32)
+    return await transitions.finish(
+        OrderStore(db),
+        order_id,
+        result,
+        robots=None,
+        even_if_idle=even_if_idle,
+        delivery=delivery,
+        number=next(NUMBERS),
     )
 
 
@@ -72,7 +82,9 @@ async def table(db: Db, name: str, order_id: UUID) -> list[dict[str, Any]]:
     return [dict(row) for row in await db.rows(f"SELECT * FROM {name} WHERE order_id = $1", order_id)]
 
 
-async def test_forty_quotes_at_once_are_a_few_statements_and_each_has_its_own_lines(gateway_db: Db) -> None:
+async def test_forty_concurrent_previews_are_written_by_at_most_three_statements_each_with_its_own_lines(
+    gateway_db: Db,
+) -> None:
     user_id = await add_device(gateway_db, "fridge")
     baskets = [(Line(f"sku-{n}", f"Name {n}", 1 + n % 3, 3, n),) * (1 + n % 2) for n in range(MANY)]
     with arm() as calls:
@@ -87,7 +99,7 @@ async def test_forty_quotes_at_once_are_a_few_statements_and_each_has_its_own_li
         assert [event.to_status for event in await orders.list_events(gateway_db, order.order_id)] == ["PREVIEWED"]
 
 
-async def test_an_id_that_is_taken_is_told_so_and_the_others_are_not(gateway_db: Db) -> None:
+async def test_add_with_a_taken_id_returns_none_and_the_other_adds_of_the_batch_succeed(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     taken = await added(gateway_db, user_id)
     first, again, last = await asyncio.gather(
@@ -96,13 +108,13 @@ async def test_an_id_that_is_taken_is_told_so_and_the_others_are_not(gateway_db:
     assert (first is None, again is None, last is None) == (False, True, False)
 
 
-async def test_every_kind_of_move_shares_one_statement_and_what_may_alert_shares_another(gateway_db: Db) -> None:
+async def test_all_kinds_of_writes_share_one_statement_and_those_that_may_alert_share_another(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     idle, picked, short, empty, overtaken, early, gone = [await added(gateway_db, user_id) for _ in range(7)]
     for order_id in (picked, short, empty, gone):
         assert await dispatched(gateway_db, order_id)
     assert await finished(gateway_db, gone, FULL)
-    await moves.promise_dispatch(gateway_db, overtaken)
+    await transitions.promise_dispatch(OrderStore(gateway_db), overtaken)
     with arm() as calls:
         outcomes = await asyncio.gather(
             dispatched(gateway_db, idle),
@@ -137,7 +149,7 @@ async def test_every_kind_of_move_shares_one_statement_and_what_may_alert_shares
     assert path == [(None, "PREVIEWED"), ("PREVIEWED", "PROCESSING"), ("PROCESSING", "COMPLETED")]
 
 
-async def test_two_moves_of_one_order_are_two_statements(gateway_db: Db) -> None:
+async def test_dispatch_and_finish_of_one_order_are_two_statements(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     order_id = await added(gateway_db, user_id)
     change, changes = await asyncio.gather(dispatched(gateway_db, order_id), finished(gateway_db, order_id, FULL))
@@ -145,7 +157,7 @@ async def test_two_moves_of_one_order_are_two_statements(gateway_db: Db) -> None
     assert [one.to_status for one in changes] == ["COMPLETED"]
 
 
-async def test_a_row_that_the_database_refuses_fails_alone(gateway_db: Db) -> None:
+async def test_a_constraint_violation_fails_its_own_order_only(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     await added(gateway_db, user_id)
     outcomes = await asyncio.gather(
@@ -156,7 +168,7 @@ async def test_a_row_that_the_database_refuses_fails_alone(gateway_db: Db) -> No
     assert isinstance(outcomes[2], Order)
 
 
-async def test_a_row_that_somebody_holds_delays_nobody_but_itself(gateway_db: Db) -> None:
+async def test_a_locked_row_delays_only_its_own_order(gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     held, free = await added(gateway_db, user_id), await added(gateway_db, user_id)
     async with gateway_db.transaction() as tx:
@@ -171,7 +183,9 @@ async def test_a_row_that_somebody_holds_delays_nobody_but_itself(gateway_db: Db
     assert await waiting
 
 
-async def test_a_batch_whose_answer_is_lost_is_unknown_to_all_and_asked_again_by_all(gateway_db: Db) -> None:
+async def test_a_batch_without_an_answer_is_unavailable_for_each_order_and_each_retry_finds_it_done(
+    gateway_db: Db,
+) -> None:
     user_id = await add_device(gateway_db, "fridge")
     ids = [await added(gateway_db, user_id) for _ in range(3)]
     with arm(Fault("orders.write", Mode.EFFECT_THEN_ERROR, 1)):
@@ -181,7 +195,7 @@ async def test_a_batch_whose_answer_is_lost_is_unknown_to_all_and_asked_again_by
     assert [order.status for one in ids if (order := await orders.get(gateway_db, one))] == ["PROCESSING"] * 3
 
 
-async def test_two_gateways_that_move_the_same_orders_never_wait_in_a_circle(gateway_dsn: str, gateway_db: Db) -> None:
+async def test_two_gateways_writing_the_same_orders_never_deadlock(gateway_dsn: str, gateway_db: Db) -> None:
     user_id = await add_device(gateway_db, "fridge")
     async with open_db(gateway_dsn, application="other") as other:
         ids = [await added(gateway_db, user_id) for _ in range(MANY)]
@@ -202,25 +216,25 @@ async def test_two_gateways_that_move_the_same_orders_never_wait_in_a_circle(gat
 
 
 def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of a plan that looks into a table."""
+    """Yield every node of a plan that reads a table."""
     if "Relation Name" in plan and plan["Node Type"] != "ModifyTable":
         yield plan
     for part in plan.get("Plans", ()):
         yield from scans(part)
 
 
-LOOKS = {
-    TOGETHER: {"grocery_orders_pkey", "smart_devices_pkey"},
-    ALERTING: {"grocery_orders_pkey", "smart_devices_pkey"},
-    READ_TOGETHER: {"grocery_orders_pkey", "order_lines_pkey", "short_picks_pkey"},
-    IDLE_BEYOND: {"grocery_orders_of_device"},
+INDEXES = {
+    WRITE_BATCH: {"grocery_orders_pkey", "smart_devices_pkey"},
+    WRITE_ALERTING_BATCH: {"grocery_orders_pkey", "smart_devices_pkey"},
+    READ_BATCH: {"grocery_orders_pkey", "order_lines_pkey", "short_picks_pkey"},
+    IDLE_BEYOND_BATCH: {"grocery_orders_of_device"},
 }
 
 
-@pytest.mark.parametrize("many", LOOKS, ids=["write", "write alerting", "read", "idle beyond"])
+@pytest.mark.parametrize("many", INDEXES, ids=["write", "write alerting", "read", "idle beyond"])
 @pytest.mark.parametrize("filled", [False, True], ids=["empty tables", "filled tables"])
-async def test_a_statement_for_many_looks_into_tables_by_index_only(
-    gateway_dsn: str, gateway_db: Db, many: Many, *, filled: bool
+async def test_batch_statements_read_tables_by_index_only(
+    gateway_dsn: str, gateway_db: Db, many: BatchStatement, *, filled: bool
 ) -> None:
     if filled:
         user_id = await add_device(gateway_db, "fridge")
@@ -230,9 +244,9 @@ async def test_a_statement_for_many_looks_into_tables_by_index_only(
     try:
         await connection.execute(f"PREPARE written AS {many.sql}")
         parameters = ", ".join(["NULL"] * sum(many.widths))
-        (told,) = await connection.fetchrow(f"EXPLAIN (FORMAT JSON) EXECUTE written ({parameters})")
+        (plan,) = await connection.fetchrow(f"EXPLAIN (FORMAT JSON) EXECUTE written ({parameters})")
     finally:
         await connection.close()
-    found = [(one["Node Type"], one.get("Index Name")) for one in scans(json.loads(told)[0]["Plan"])]
+    found = [(one["Node Type"], one.get("Index Name")) for one in scans(json.loads(plan)[0]["Plan"])]
     assert {kind for kind, _ in found} <= {"Index Scan", "Index Only Scan"}
-    assert {index for _, index in found} == LOOKS[many]
+    assert {index for _, index in found} == INDEXES[many]

@@ -1,12 +1,12 @@
-"""What the audit of both databases calls a contradiction between a restock here and a delivery there."""
+"""The audit of both databases: which differences between the two records of a restock are contradictions."""
 
 from __future__ import annotations
 
 import pytest
 
-from autogrocery.cli.whole_audit import RESTOCK_RULES
-from autogrocery.gateway.store.standings import RestockStanding as Ours
-from autogrocery.inventory.store.standings import RestockStanding as Theirs
+from autogrocery.cli.network_audit import RESTOCK_RULES
+from autogrocery.gateway.store.summaries import RestockSummary as Ours
+from autogrocery.inventory.store.summaries import RestockSummary as Theirs
 
 ACCEPTED, REFUSED = True, False
 OWING, QUIET = True, False

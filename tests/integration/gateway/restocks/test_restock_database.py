@@ -1,4 +1,4 @@
-"""The database has the last word on restocks: what the code must not do, it can't."""
+"""The database refuses what breaks a rule of restocks, whatever the code does."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from autogrocery.kit.pg.db import Db, Statements
-    from tests.harness.fake_depot import Depot
+    from autogrocery.kit.pg.db import Db, DbConnection
+    from tests.harness.truck_actions import TruckActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ANNOUNCED, RECEIVING, RECEIVED, REJECTED = RestockStatus
@@ -37,39 +37,41 @@ class Undo(Exception):  # noqa: N818 - it is no error
 
 
 @asynccontextmanager
-async def undone(db: Db) -> AsyncIterator[Statements]:
+async def undone(db: Db) -> AsyncIterator[DbConnection]:
     with suppress(Undo):
         async with db.transaction() as tx:
             yield tx
             raise Undo
 
 
-async def put(depot: Depot, status: RestockStatus) -> UUID:
+async def put(truck: TruckActions, status: RestockStatus) -> UUID:
     """A restock in a status, reached as life reaches it."""
-    shelf, order_id = depot.house.shelf, depot.id_of(depot.manifest())
+    fake_inventory, order_id = truck.gateway.fake_inventory, truck.id_of(truck.manifest())
     if status is ANNOUNCED:
-        shelf.trouble = {"RestockItems": grpc.StatusCode.UNAVAILABLE}
-    await depot.restock(depot.manifest())
+        fake_inventory.abort_with = {"RestockItems": grpc.StatusCode.UNAVAILABLE}
+    await truck.restock(truck.manifest())
     facts = {RECEIVED: RestockFact.SHELVED, REJECTED: RestockFact.REFUSED}
     if status in facts:
-        await depot.update(order_id, facts[status], {"milk": (3, 1)})
+        await truck.update(order_id, facts[status], {"milk": (3, 1)})
     return order_id
 
 
 @pytest.mark.parametrize(("start", "end"), list(itertools.permutations(RestockStatus, 2)))
-async def test_status_follows_the_edge_table_only(depot: Depot, start: RestockStatus, end: RestockStatus) -> None:
-    order_id = await put(depot, start)
+async def test_status_follows_the_edge_table_only(
+    truck: TruckActions, start: RestockStatus, end: RestockStatus
+) -> None:
+    order_id = await put(truck, start)
     change = f"UPDATE restock_orders SET status = $2, version = version + 1, {LOOKS[end]} WHERE order_id = $1"
     if (start, end) in PATHS:
-        async with undone(depot.house.db) as tx:
+        async with undone(truck.gateway.db) as tx:
             assert await tx.run(change, order_id, end.value) == 1
     else:
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
-            await depot.house.db.run(change, order_id, end.value)
+            await truck.gateway.db.run(change, order_id, end.value)
 
 
-async def test_edges_in_code_table_and_trigger_are_the_same(depot: Depot) -> None:
-    rows = await depot.house.db.rows("SELECT from_status, to_status FROM restock_edges")
+async def test_edge_table_and_trigger_equal_edges(truck: TruckActions) -> None:
+    rows = await truck.gateway.db.rows("SELECT from_status, to_status FROM restock_edges")
     assert {(row["from_status"], row["to_status"]) for row in rows} == PATHS
     sql = resources.files("autogrocery.gateway.store.migrations").joinpath("0003_restocks.sql").read_text("utf-8")
     trigger = sql[sql.index("CREATE TRIGGER restock_follows_the_edges") :].partition("OLD.version + 2")[0]
@@ -77,8 +79,8 @@ async def test_edges_in_code_table_and_trigger_are_the_same(depot: Depot) -> Non
     assert {RECEIVED, REJECTED} == RESTOCK_TERMINAL
 
 
-async def test_every_fact_leads_along_the_edges_or_nowhere(depot: Depot) -> None:
-    assert depot
+async def test_every_fact_leads_along_the_edges_or_nowhere(truck: TruckActions) -> None:
+    assert truck
     for status, fact in itertools.product(RestockStatus, RestockFact):
         steps = steps_of(status, fact)
         assert all((step.start, step.end) in PATHS for step in steps)
@@ -108,24 +110,26 @@ async def test_every_fact_leads_along_the_edges_or_nowhere(depot: Depot) -> None
         "UPDATE smart_devices SET supplier_id = 'acme' WHERE kind = 'device'",
         """INSERT INTO restock_history (order_id, version, from_status, to_status, cause, epoch, sequence)
            SELECT order_id, 3, 'RECEIVED', 'REJECTED', 'x', 1, 1 FROM restock_orders""",
-        """INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, manifest_no, request_sha256, line_count, item_count, due_at)
+        """INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, manifest_no, request_sha256,
+                                       line_count, item_count, due_at)
            SELECT gen_random_uuid(), user_id, supplier_id, 'other', manifest_no, '', 1, 1, now() FROM restock_orders""",
-        """INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, request_sha256, line_count, item_count, due_at)
+        """INSERT INTO restock_orders (order_id, user_id, supplier_id, supplier_name, request_sha256,
+                                       line_count, item_count, due_at)
            SELECT gen_random_uuid(), user_id, supplier_id, 'nameless', '', 1, 1, now() FROM restock_orders""",
     ],
 )
-async def test_the_database_refuses(depot: Depot, sql: str) -> None:
-    order_id = await put(depot, RECEIVING)
-    await depot.update(order_id, RestockFact.ACCEPTED, {"milk": (3, 1), "bread": (1, 1)})
+async def test_the_database_refuses(truck: TruckActions, sql: str) -> None:
+    order_id = await put(truck, RECEIVING)
+    await truck.update(order_id, RestockFact.ACCEPTED, {"milk": (3, 1), "bread": (1, 1)})
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
-        await depot.house.db.run(sql)
+        await truck.gateway.db.run(sql)
 
 
-async def test_of_a_restock_that_has_ended_only_the_owed_price_may_be_settled(depot: Depot) -> None:
-    depot.house.prices.trouble = grpc.StatusCode.UNAVAILABLE
-    order_id = await put(depot, RECEIVED)
+async def test_an_ended_restock_changes_only_by_clearing_its_price_intent(truck: TruckActions) -> None:
+    truck.gateway.fake_pricing.abort_with = grpc.StatusCode.UNAVAILABLE
+    order_id = await put(truck, RECEIVED)
     settle = "UPDATE restock_orders SET intent = NULL, intent_at = NULL, due_at = NULL WHERE order_id = $1"
-    async with undone(depot.house.db) as tx:
+    async with undone(truck.gateway.db) as tx:
         assert await tx.run(settle, order_id) == 1
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await tx.run("UPDATE restock_orders SET attention = 'x' WHERE order_id = $1", order_id)

@@ -1,4 +1,4 @@
-"""No room: who is turned away by the first line alone, what is told, and how the connection stays in step."""
+"""Overload: requests refused by their request line alone, and connections that stay in step afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(BASKET)
 
 @pytest.fixture
 async def port(stage: Stage) -> AsyncIterator[int]:
-    """A house that is full until `stage.go_on` is set."""
+    """An application without capacity until `stage.go_on` is set."""
     async with served(stage, max_in_flight=1) as port, wire(port) as line:
         await line.send(request("GET", "/hold"))
         await until(stage.entered)
@@ -28,13 +28,13 @@ async def port(stage: Stage) -> AsyncIterator[int]:
         assert (await line.reply()).status == 200
 
 
-async def test_whoever_is_turned_away_is_told_as_the_application_tells(port: int) -> None:
+async def test_early_refusal_equals_the_applications_refusal(port: int) -> None:
     async with wire(port) as line:
-        told = []
-        for target in ("/open", "/open?"):  # the second is not known by its first line
+        replies = []
+        for target in ("/open", "/open?"):  # the application itself refuses the second
             await line.send(request("POST", target, BASKET, headers={"x-request-id": "mine"}))
-            told.append(await line.reply())
-    short, long = told
+            replies.append(await line.reply())
+    short, long = replies
     assert (short.status, short.code, short.json["retryable"]) == (503, "overloaded", True)
     assert short.json == long.json
     assert short.headers.keys() == long.headers.keys()
@@ -43,13 +43,13 @@ async def test_whoever_is_turned_away_is_told_as_the_application_tells(port: int
 
 
 @pytest.mark.parametrize("given", ["<script>", "a b", "x" * 65])
-async def test_a_request_id_that_is_none_is_replaced_there_too(port: int, given: str) -> None:
+async def test_early_refusal_replaces_a_malformed_request_id(port: int, given: str) -> None:
     async with wire(port) as line:
         await line.send(request("POST", "/open", BASKET, headers={"x-request-id": given}))
         assert given != (await line.reply()).headers["x-request-id"]
 
 
-async def test_the_body_of_a_request_that_was_turned_away_is_read_over(port: int, stage: Stage) -> None:
+async def test_body_of_an_early_refused_request_is_read_and_discarded(port: int, stage: Stage) -> None:
     async with wire(port) as line:
         await line.send(HEAD + LENGTH + b"\r\n")
         assert (await line.reply()).status == 503  # before the body
@@ -63,13 +63,13 @@ async def test_the_body_of_a_request_that_was_turned_away_is_read_over(port: int
         assert (reply.status, reply.json["items"][0]["sku"]) == (200, "milk")
 
 
-async def test_many_in_a_row_are_each_told(port: int) -> None:
+async def test_each_of_fifty_pipelined_requests_is_refused_with_503(port: int) -> None:
     async with wire(port) as line:
         await line.send(request("POST", "/open", BASKET) * 50)
         assert [(await line.reply()).status for _ in range(50)] == [503] * 50
 
 
-async def test_an_answer_in_work_comes_before_the_refusal_behind_it(stage: Stage) -> None:
+async def test_pipelined_refusal_follows_the_response_in_flight(stage: Stage) -> None:
     async with served(stage, max_in_flight=1) as port, wire(port) as line:
         await line.send(request("GET", "/hold") + request("POST", "/open", BASKET, headers={"x-request-id": "second"}))
         await until(stage.entered)
@@ -86,7 +86,7 @@ async def test_an_answer_in_work_comes_before_the_refusal_behind_it(stage: Stage
         b"Content-Length: -1\r\n",
     ],
 )
-async def test_what_can_be_read_in_two_ways_is_not_turned_away_but_ended(port: int, fields: bytes) -> None:
+async def test_ambiguous_framing_under_overload_is_400_and_closes(port: int, fields: bytes) -> None:
     async with wire(port) as line:
         await line.send(HEAD + fields + b"\r\n" + BASKET)
         assert (await line.reply()).code == "bad_request"
@@ -94,7 +94,7 @@ async def test_what_can_be_read_in_two_ways_is_not_turned_away_but_ended(port: i
 
 
 @pytest.mark.parametrize("fields", [b"Expect: 100-continue\r\n", b"Connection: close\r\n"])
-async def test_whose_body_will_not_come_is_told_and_ended(port: int, fields: bytes) -> None:
+async def test_refused_request_with_expect_or_close_is_503_and_closes(port: int, fields: bytes) -> None:
     async with wire(port) as line:
         await line.send(HEAD + LENGTH + fields + b"\r\n")
         reply = await line.reply()
@@ -102,7 +102,7 @@ async def test_whose_body_will_not_come_is_told_and_ended(port: int, fields: byt
         assert await line.rest() == b""
 
 
-async def test_urgent_routes_are_never_turned_away(port: int) -> None:
+async def test_urgent_route_is_answered_under_overload(port: int) -> None:
     async with wire(port) as line:
         for _ in range(3):
             await line.send(request("GET", "/alive"))

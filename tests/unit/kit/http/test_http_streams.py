@@ -1,4 +1,4 @@
-"""Streams, and the end: what flows ends with its source, its client or the server; what is in work is finished."""
+"""Streams end with their source, their client, their token or the server; requests in flight are finished."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def wire_of(stage: Stage) -> AsyncIterator[tuple[Wire, asyncio.Event]]:
             await serving
 
 
-async def test_stopping_waits_for_the_work_in_flight(stage: Stage) -> None:
+async def test_stop_waits_for_requests_in_flight(stage: Stage) -> None:
     async with wire_of(stage) as (line, stop):
         await line.send(request("GET", "/hold"))
         await until(stage.entered)
@@ -44,7 +44,7 @@ async def test_stopping_waits_for_the_work_in_flight(stage: Stage) -> None:
     assert stage.finished.is_set()
 
 
-async def test_a_stream_flows_and_ends_with_its_source(port: int, stage: Stage) -> None:
+async def test_stream_sends_parts_and_ends_with_its_source(port: int, stage: Stage) -> None:
     async with wire(port) as line:
         await line.send(request("GET", "/events"))
         reply = await line.reply()
@@ -55,14 +55,14 @@ async def test_a_stream_flows_and_ends_with_its_source(port: int, stage: Stage) 
             assert (await line.reader.readuntil(b"0\r\n\r\n")).endswith(b"data: 2\n\n\r\n0\r\n\r\n")
 
 
-async def test_a_stream_ends_when_the_client_goes(port: int, stage: Stage) -> None:
+async def test_stream_ends_when_the_client_hangs_up(port: int, stage: Stage) -> None:
     async with wire(port) as line:
         await line.send(request("GET", "/events"))
         await line.reply()
     await until(stage.stream_ended)
 
 
-async def test_a_stream_ends_when_the_server_stops(stage: Stage) -> None:
+async def test_stream_ends_when_the_server_stops(stage: Stage) -> None:
     async with wire_of(stage) as (line, stop):
         await line.send(request("GET", "/events"))
         await line.reply()
@@ -80,7 +80,7 @@ def expired(_verifier: Verifier, late: list[float]) -> None:
 
 
 @pytest.mark.parametrize("end", [disabled, expired])
-async def test_a_stream_ends_when_its_token_would_be_refused(
+async def test_stream_ends_when_its_token_is_no_longer_accepted(
     stage: Stage, end: Callable[[Verifier, list[float]], None]
 ) -> None:
     late: list[float] = []
@@ -95,7 +95,7 @@ async def test_a_stream_ends_when_its_token_would_be_refused(
         await until(stage.stream_ended)
 
 
-async def test_a_stream_goes_on_while_its_token_is_good(stage: Stage) -> None:
+async def test_stream_goes_on_while_its_token_is_accepted(stage: Stage) -> None:
     async with served(stage, recheck_s=0.001) as port, wire(port) as line:
         await line.send(request("GET", "/api/client/events", bearer=token("orders:read")))
         await line.reply()

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the route table does: all of it, and nothing else."""
+"""The OpenAPI document describes the route table: all of it, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def operation(whole: dict[str, Any], method: str, path: str) -> dict[str, Any]:
     return found
 
 
-def test_the_document_is_valid(whole: dict[str, Any]) -> None:
+def test_document_is_valid_openapi(whole: dict[str, Any]) -> None:
     assert not list(OpenAPIV31SpecValidator(whole).iter_errors())
 
 
-def test_every_route_is_in_it_and_nothing_else(table: list[Route], whole: dict[str, Any]) -> None:
-    told = {(method.upper(), path) for path, operations in whole["paths"].items() for method in operations}
-    assert told == {(route.method, route.path) for route in table}
+def test_document_has_exactly_the_routes_of_the_table(table: list[Route], whole: dict[str, Any]) -> None:
+    documented = {(method.upper(), path) for path, operations in whole["paths"].items() for method in operations}
+    assert documented == {(route.method, route.path) for route in table}
 
 
 def test_operation_ids_are_unique(whole: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def test_operation_ids_are_unique(whole: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_a_closed_route_names_its_scope_and_its_refusals(whole: dict[str, Any]) -> None:
+def test_route_with_auth_documents_its_scope_401_and_403(whole: dict[str, Any]) -> None:
     basket = operation(whole, "post", "/api/client/basket")
     assert basket["security"] == [{"bearer": ["orders:write"]}]
     assert {"401", "403"} <= basket["responses"].keys()
@@ -54,7 +54,7 @@ def test_a_closed_route_names_its_scope_and_its_refusals(whole: dict[str, Any]) 
     assert not {"401", "403"} & operation(whole, "post", "/open")["responses"].keys()
 
 
-def test_a_body_brings_its_schema_and_its_refusals(whole: dict[str, Any]) -> None:
+def test_route_with_body_documents_its_schema_and_errors(whole: dict[str, Any]) -> None:
     basket = operation(whole, "post", "/api/client/basket")
     schema = basket["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Basket"}
@@ -62,7 +62,7 @@ def test_a_body_brings_its_schema_and_its_refusals(whole: dict[str, Any]) -> Non
     assert {"400", "408", "413", "415", "422"} <= basket["responses"].keys()
 
 
-def test_parameters_of_path_query_and_header_are_told(whole: dict[str, Any]) -> None:
+def test_parameters_of_path_query_and_header_are_documented(whole: dict[str, Any]) -> None:
     def names(method: str, path: str) -> set[tuple[str, str, bool]]:
         return {(one["in"], one["name"], one["required"]) for one in operation(whole, method, path)["parameters"]}
 
@@ -71,12 +71,12 @@ def test_parameters_of_path_query_and_header_are_told(whole: dict[str, Any]) -> 
     assert names("post", "/api/client/keyed") == {("header", "Idempotency-Key", False)}
 
 
-def test_a_query_parameter_keeps_its_bounds(whole: dict[str, Any]) -> None:
+def test_query_parameter_keeps_its_bounds(whole: dict[str, Any]) -> None:
     (limit,) = [one for one in operation(whole, "get", "/api/client/page")["parameters"] if one["name"] == "limit"]
     assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 100)
 
 
-def test_every_refusal_is_a_problem(whole: dict[str, Any]) -> None:
+def test_every_error_response_has_the_problem_schema(whole: dict[str, Any]) -> None:
     for operations in whole["paths"].values():
         for one in operations.values():
             for status, answer in one["responses"].items():
@@ -84,9 +84,7 @@ def test_every_refusal_is_a_problem(whole: dict[str, Any]) -> None:
                     assert answer["content"].keys() == {"application/problem+json"}
 
 
-async def test_served_problems_have_the_schema_and_the_codes_that_are_told(
-    table: list[Route], whole: dict[str, Any]
-) -> None:
+async def test_served_problems_have_the_documented_schema_and_codes(table: list[Route], whole: dict[str, Any]) -> None:
     problem = Draft202012Validator({"$ref": "#/components/schemas/Problem", "components": whole["components"]})
     tries = [("/open", b"{", "400"), ("/open", b"{}", "422"), ("/limited", None, "200")]
     async with serve_http(App(table, guard()), "127.0.0.1", 0, "TEST_ADDR") as port:
@@ -98,7 +96,7 @@ async def test_served_problems_have_the_schema_and_the_codes_that_are_told(
                 assert reply.code in operation(whole, "post", path)["responses"][status]["description"]
 
 
-async def test_document_and_page_are_served_and_fetch_nothing(table: list[Route], whole: dict[str, Any]) -> None:
+async def test_served_document_and_page_load_no_other_resource(table: list[Route], whole: dict[str, Any]) -> None:
     async with serve_http(App(table, guard()), "127.0.0.1", 0, "TEST_ADDR") as port:
         served = await ask(port, "GET", "/openapi.json")
         shown = await ask(port, "GET", "/docs")
@@ -110,7 +108,7 @@ async def test_document_and_page_are_served_and_fetch_nothing(table: list[Route]
     assert "A &lt;small&gt; application" in text
 
 
-def test_the_page_explains_every_code_where_problems_point(whole: dict[str, Any]) -> None:
+def test_page_has_an_anchor_for_every_problem_code(whole: dict[str, Any]) -> None:
     codes = {
         code
         for operations in whole["paths"].values()
@@ -132,7 +130,7 @@ class Which(Struct):
     order_id: str
 
 
-def test_what_was_made_says_where_to_go_on_with_it() -> None:
+def test_created_resource_links_to_operations_on_its_id() -> None:
     stage = Stage()
     rows = [
         Route("POST", "/api/client/make", stage.basket, body=Basket, answer=Made, status=201),

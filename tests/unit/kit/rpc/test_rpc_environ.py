@@ -1,4 +1,4 @@
-"""That gRPC heeds what is set for it: it reads the environment once, and a later release may know the words no more."""
+"""gRPC obeys the environment that we set for it; a later release may no longer know these variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autogrocery.kit.rpc import environ
 
 ROOT = Path(__file__).parents[4]
 CALLS = 200
-HELPERS = "event_engine"  # gRPC's name for the threads of its pool
+POOL_THREADS = "event_engine"  # gRPC's name for the threads of its pool
 SCRIPT = f"""
 import asyncio, os, pathlib
 import grpc
@@ -33,7 +33,7 @@ async def main():
             await ask(b"", timeout=10)
         woken = 0
         for task in pathlib.Path("/proc/self/task").iterdir():
-            if (task / "comm").read_text().startswith("{HELPERS}"):
+            if (task / "comm").read_text().startswith("{POOL_THREADS}"):
                 woken += int((task / "status").read_text().split("\\nvoluntary_ctxt_switches:")[1].split()[0])
     await server.stop(None)
     print(woken)
@@ -42,34 +42,42 @@ asyncio.run(main())
 """
 
 
-def woken_helpers(environ: dict[str, str]) -> int:
-    """Make calls in a process of its own; how often the threads of gRPC's pool had to be woken meanwhile."""
+def pool_wakeups(environment: dict[str, str]) -> int:
+    """Make CALLS calls in a process of its own; return how often the threads of gRPC's pool were woken meanwhile."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env={**kept, **environ}, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", SCRIPT],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     assert "xperiment" not in done.stderr, done.stderr
     return int(done.stdout)
 
 
-def test_sockets_are_read_by_the_thread_that_waits_for_them() -> None:
-    environ: dict[str, str] = {}
-    environ.prepare(environ)
-    assert woken_helpers({}) > CALLS
-    assert woken_helpers(environ) < CALLS / 2
+def test_prepared_environment_makes_grpc_read_sockets_without_its_thread_pool() -> None:
+    environment: dict[str, str] = {}
+    environ.prepare(environment)
+    assert pool_wakeups({}) > CALLS
+    assert pool_wakeups(environment) < CALLS / 2
 
 
-def test_what_an_operator_has_set_stays() -> None:
-    environ = {"GRPC_EXPERIMENTS": "-tcp_rcv_lowat"}
-    environ.prepare(environ)
-    assert environ == {**environ.GRPC, "GRPC_EXPERIMENTS": "-tcp_rcv_lowat"}
+def test_prepare_keeps_variables_that_are_set_already() -> None:
+    environment = {"GRPC_EXPERIMENTS": "-tcp_rcv_lowat"}
+    environ.prepare(environment)
+    assert environment == {**environ.GRPC, "GRPC_EXPERIMENTS": "-tcp_rcv_lowat"}
 
 
 @pytest.mark.parametrize(
     "start", ["import autogrocery.__main__ as it", "import bench as it", "import tests.conftest as it"]
 )
-def test_whoever_starts_a_process_prepares_it_before_grpc_is_there(start: str) -> None:
-    ending = "early = 'grpc' not in sys.modules; vars(it).get('main', list)(['openapi']); print(early, os.environ['GRPC_EXPERIMENTS'])"
+def test_every_entry_point_prepares_the_environment_before_it_imports_grpc(start: str) -> None:
+    ending = (
+        "early = 'grpc' not in sys.modules; vars(it).get('main', list)(['openapi']);"
+        " print(early, os.environ['GRPC_EXPERIMENTS'])"
+    )
     kept = {name: value for name, value in os.environ.items() if name not in environ.GRPC}
     done = subprocess.run(
         [sys.executable, "-c", f"import os, sys; {start}; {ending}"],

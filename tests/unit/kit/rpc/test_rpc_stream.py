@@ -1,4 +1,4 @@
-"""Many calls on one stream, in calm weather: each as good as a unary one."""
+"""Many calls on one stream, without network faults: each behaves as a unary call."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from tests.harness.streaming_peer import (
     POINT,
     SERVICE,
     SHORT_S,
-    Desk,
-    OldDesk,
-    all_of,
+    StreamingPeer,
+    UnaryPeer,
+    ask_all,
     calls_of,
-    doubts,
+    connected,
+    count_in_doubt,
     ids,
-    open_desk,
-    talking,
-    until,
+    serve_peer,
 )
+from tests.harness.waiting import until
 
 
-async def test_calls_made_together_share_a_message_and_each_has_its_own_answer() -> None:
-    async with talking() as (_, caller):
-        assert await all_of(caller, ids(200)) == ids(200)
+async def test_concurrent_calls_share_a_message_and_get_their_own_answers() -> None:
+    async with connected() as (_, caller):
+        assert await ask_all(caller, ids(200)) == ids(200)
         assert (caller.stream.opened, caller.stream.carried) == (1, 200)
         assert caller.stream.messages <= 2
 
 
-async def test_a_call_alone_waits_for_no_other() -> None:
-    async with talking() as (_, caller):
+async def test_lone_call_is_written_at_once() -> None:
+    async with connected() as (_, caller):
         for order_id in ids(20):
             assert await caller.ask(order_id) == order_id
         assert (caller.stream.opened, caller.stream.messages, caller.stream.carried) == (1, 20, 20)
 
 
 async def test_a_message_carries_no_more_than_is_promised() -> None:
-    async with talking() as (_, caller):
-        assert await all_of(caller, ids(3 * BATCH_CALLS)) == ids(3 * BATCH_CALLS)
+    async with connected() as (_, caller):
+        assert await ask_all(caller, ids(3 * BATCH_CALLS)) == ids(3 * BATCH_CALLS)
         assert caller.stream.messages >= 3
         messages = caller.stream.messages
         large = [f"{number:02}" + "x" * 50_000 for number in range(20)]  # a megabyte, in pieces of a quarter
-        assert await all_of(caller, large) == large
+        assert await ask_all(caller, large) == large
         assert caller.stream.messages - messages >= 4
 
 
-async def test_answers_that_are_ready_together_share_a_message() -> None:
-    async with talking() as (desk, caller):
+async def test_answers_ready_at_once_share_a_message() -> None:
+    async with connected() as (desk, caller):
         gate = asyncio.Event()
         desk.gates = dict.fromkeys(ids(100), gate)
         call = caller.stream._open()
@@ -73,17 +73,17 @@ async def test_answers_that_are_ready_together_share_a_message() -> None:
 
 
 async def test_large_answers_that_are_ready_together_do_not_make_too_large_a_message() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.gates = dict.fromkeys(ids(12), asyncio.Event())
         desk.large = dict.fromkeys(ids(12), 100_000)  # more in all than a message may have
-        asked = asyncio.create_task(all_of(caller, ids(12)))
+        asked = asyncio.create_task(ask_all(caller, ids(12)))
         await until(lambda: len(desk.begun) == 12)
         desk.gates["order-0"].set()
         assert await asked == ids(12)
 
 
 async def test_a_late_answer_is_not_sent() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.gates = dict.fromkeys(["late"], asyncio.Event())
         call = caller.stream._open()
         await call.write(calls_of(["late"], timeout_ms=50))
@@ -98,7 +98,7 @@ async def test_a_late_answer_is_not_sent() -> None:
 
 
 async def test_an_answer_overtakes_another() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.gates["slow"] = asyncio.Event()
         slow = asyncio.create_task(caller.ask("slow"))
         assert await caller.ask("fast") == "fast"
@@ -108,7 +108,7 @@ async def test_an_answer_overtakes_another() -> None:
 
 
 async def test_a_deadline_ends_one_call_and_its_late_answer_goes_nowhere() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.gates = {"late": asyncio.Event(), "slow": asyncio.Event()}
         slow = asyncio.create_task(caller.ask("slow"))
         begun = time.monotonic()
@@ -123,8 +123,8 @@ async def test_a_deadline_ends_one_call_and_its_late_answer_goes_nowhere() -> No
         assert desk.finished.count("late") == 1  # what was begun is carried to its end
 
 
-async def test_a_caller_that_gives_up_disturbs_nobody() -> None:
-    async with talking() as (desk, caller):
+async def test_cancelled_call_does_not_affect_others() -> None:
+    async with connected() as (desk, caller):
         desk.gates = dict.fromkeys(("left", "stays"), asyncio.Event())
         left, stays = asyncio.create_task(caller.ask("left")), asyncio.create_task(caller.ask("stays"))
         await until(lambda: len(desk.begun) == 2)
@@ -137,7 +137,7 @@ async def test_a_caller_that_gives_up_disturbs_nobody() -> None:
 
 
 async def test_a_call_given_up_before_it_is_written_is_never_written() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         task = asyncio.create_task(caller.ask("never"))
         await asyncio.sleep(0)  # it is queued; the writer has its turn after us
         task.cancel()
@@ -147,37 +147,37 @@ async def test_a_call_given_up_before_it_is_written_is_never_written() -> None:
 
 @pytest.mark.parametrize("what", ["unknown error", "large reply", "large request"])
 async def test_a_poisoned_call_fails_alone(what: str) -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         poisoned = "y" * 1_100_000 if what == "large request" else "poisoned"
         if what == "unknown error":
             desk.fails["poisoned"] = RuntimeError("a bug")
         if what == "large reply":
             desk.large["poisoned"] = 2_000_000
-        told = await asyncio.gather(caller.ask(poisoned), *map(caller.ask, ids(9)), return_exceptions=True)
-        assert isinstance(told[0], InDoubt)
-        assert told[1:] == ids(9)
+        outcomes = await asyncio.gather(caller.ask(poisoned), *map(caller.ask, ids(9)), return_exceptions=True)
+        assert isinstance(outcomes[0], InDoubt)
+        assert outcomes[1:] == ids(9)
         assert caller.stream.opened == 1
 
 
 @pytest.mark.parametrize("refusal", [Denied("d", ""), Invalid("i", ""), Unavailable("u", "")])
 async def test_a_refusal_is_in_doubt_and_of_one_call_only(refusal: Exception) -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.fails["refused"] = refusal
-        told = await asyncio.gather(caller.ask("refused"), caller.ask("well"), return_exceptions=True)
-        assert isinstance(told[0], InDoubt)
-        assert told[1] == "well"
+        outcomes = await asyncio.gather(caller.ask("refused"), caller.ask("well"), return_exceptions=True)
+        assert isinstance(outcomes[0], InDoubt)
+        assert outcomes[1] == "well"
 
 
-async def test_a_token_that_is_not_accepted_is_told_as_such() -> None:
-    async with talking() as (desk, caller):
+async def test_refused_token_raises_unauthenticated() -> None:
+    async with connected() as (desk, caller):
         desk.fails["refused"] = Unauthenticated("invalid_token", "")
         with pytest.raises(Unauthenticated):
             await caller.ask("refused")
 
 
 async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None:
-    desk = Desk()
-    async with open_desk(desk) as port, open_channel(f"127.0.0.1:{port}") as channel:
+    desk = StreamingPeer()
+    async with serve_peer(desk) as port, open_channel(f"127.0.0.1:{port}") as channel:
         stream = Stream(channel, f"{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
         list_work: StreamMethod[Any] = StreamMethod(stream, "list_work", InventoryServiceStub(channel).ListWork)
         peer = Peer("desk")
@@ -190,8 +190,8 @@ async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None
         await asyncio.gather(*(ask(robot_id, token) for robot_id, token in tokens.items()))
         assert desk.shown == tokens
         assert (stream.opened, stream.carried) == (1, 100)
-        told = await asyncio.gather(ask("robot-1", "another"), ask("robot-2", None), return_exceptions=True)
-        assert isinstance(told[1], Unauthenticated)
+        outcomes = await asyncio.gather(ask("robot-1", "another"), ask("robot-2", None), return_exceptions=True)
+        assert isinstance(outcomes[1], Unauthenticated)
         assert desk.shown == {**tokens, "robot-1": "another"}
 
 
@@ -207,25 +207,25 @@ async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None
     ],
 )
 async def test_a_fault_point_is_passed_once_a_call(mode: Mode, begun: int, answered: bool) -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         with faults.arm(Fault(POINT, mode)) as calls:
-            doubted = await doubts(caller, ["one"], timeout_s=0.5)
+            doubted = await count_in_doubt(caller, ["one"], timeout_s=0.5)
         assert (len(desk.begun), doubted, calls[POINT]) == (begun, int(not answered), 1)
         assert caller.stream.carried == begun  # by stream, and two sendings are two calls
 
 
-async def test_death_at_a_fault_point_answers_nobody() -> None:
-    async with talking() as (desk, caller):
-        with faults.arm(Fault(POINT, Mode.KILL_AFTER), pretend=True):
-            with pytest.raises(faults.Killed):
+async def test_death_at_a_fault_point_answers_no_call() -> None:
+    async with connected() as (desk, caller):
+        with faults.arm(Fault(POINT, Mode.KILL_AFTER), simulated=True):
+            with pytest.raises(faults.SimulatedDeath):
                 await caller.ask("one")
-            with pytest.raises(faults.Killed):
+            with pytest.raises(faults.SimulatedDeath):
                 await caller.ask("two")
         assert desk.begun == ["one"]
 
 
-async def test_a_stream_given_what_is_no_message_ends_and_the_server_goes_on() -> None:
-    async with talking() as (_, caller):
+async def test_malformed_message_ends_its_stream_only() -> None:
+    async with connected() as (_, caller):
         call = caller.stream._open()
         await call.write(b"\xff\xff\xff\xff")
         with pytest.raises(grpc.aio.AioRpcError):
@@ -233,7 +233,7 @@ async def test_a_stream_given_what_is_no_message_ends_and_the_server_goes_on() -
         assert await caller.ask("well") == "well"
 
 
-class Saying(OldDesk):
+class Saying(UnaryPeer):
     """Says one thing to whatever it is asked first, and nothing more."""
 
     def __init__(self, words: bytes) -> None:
@@ -260,13 +260,13 @@ RIGHT = pb.Answer(id=1, get_order=HELD)
     ],
     ids=["no message", "another question's answer", "no answer", "no status of gRPC"],
 )
-async def test_an_answer_that_is_none_is_in_doubt_at_once(words: bytes) -> None:
-    async with talking(Saying(words)) as (_, caller):
+async def test_malformed_answer_is_in_doubt_at_once(words: bytes) -> None:
+    async with connected(Saying(words)) as (_, caller):
         async with asyncio.timeout(PATIENCE_S / 2):
-            assert await doubts(caller, ["one"]) == 1
+            assert await count_in_doubt(caller, ["one"]) == 1
 
 
-async def test_an_answer_to_nobody_and_a_second_one_are_passed_over() -> None:
+async def test_unknown_and_repeated_answers_are_ignored() -> None:
     answers = [pb.Answer(id=999, get_order=HELD), RIGHT, pb.Answer(id=1, failure=pb.Failure(code=2))]
-    async with talking(Saying(pb.Answers(answers=answers).SerializeToString())) as (_, caller):
+    async with connected(Saying(pb.Answers(answers=answers).SerializeToString())) as (_, caller):
         assert await caller.ask("one") == "one"

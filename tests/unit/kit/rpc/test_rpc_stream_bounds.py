@@ -1,4 +1,4 @@
-"""The bounds of a stream, and the ways of a peer that does not know it."""
+"""Limits of a stream, and fallbacks for a peer that does not support streams."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from autogrocery.lab.ports import free_ports
 from tests.harness.streaming_peer import (
     PATIENCE_S,
     SHORT_S,
-    Desk,
-    OldDesk,
-    all_of,
+    StreamingPeer,
+    UnaryPeer,
+    ask_all,
     calls_of,
-    doubts,
+    connected,
+    count_in_doubt,
     ids,
-    open_caller,
-    open_desk,
-    talking,
-    until,
+    open_client,
+    serve_peer,
 )
+from tests.harness.waiting import until
 
 
 async def test_calls_beyond_the_bound_wait_for_room_or_for_their_deadline() -> None:
-    async with talking(in_flight=4) as (desk, caller):
+    async with connected(in_flight=4) as (desk, caller):
         gate = asyncio.Event()
         desk.gates = dict.fromkeys(ids(4), gate)
-        held = asyncio.create_task(all_of(caller, ids(4)))
+        held = asyncio.create_task(ask_all(caller, ids(4)))
         await until(lambda: len(desk.begun) == 4)
         waiting = [f"waiting-{number}" for number in range(6)]
-        assert await doubts(caller, waiting[:3], timeout_s=SHORT_S) == 3
-        patient = asyncio.create_task(all_of(caller, waiting[3:]))
+        assert await count_in_doubt(caller, waiting[:3], timeout_s=SHORT_S) == 3
+        patient = asyncio.create_task(ask_all(caller, waiting[3:]))
         await asyncio.sleep(0.05)
         assert sorted(desk.begun) == ids(4)
         gate.set()
@@ -40,7 +40,7 @@ async def test_calls_beyond_the_bound_wait_for_room_or_for_their_deadline() -> N
 
 
 async def test_a_server_reads_no_further_than_it_has_room() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         gate = asyncio.Event()
         asked = ids(STREAM_BULKHEAD + 500)
         desk.gates = dict.fromkeys(asked, gate)
@@ -57,7 +57,7 @@ async def test_a_server_reads_no_further_than_it_has_room() -> None:
 
 
 async def test_a_call_whose_time_is_over_before_there_is_room_is_not_begun() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         gate = asyncio.Event()
         desk.gates = dict.fromkeys(ids(STREAM_BULKHEAD), gate)
         call = caller.stream._open()
@@ -72,15 +72,15 @@ async def test_a_call_whose_time_is_over_before_there_is_room_is_not_begun() -> 
         call.cancel()
 
 
-async def test_an_old_peer_is_asked_by_unary_calls_within_their_bound_and_once_in_a_while_by_stream() -> None:
-    async with talking(OldDesk(), unary_for_s=0.3) as (desk, caller):
-        assert await all_of(caller, ids(10)) == ids(10)
-        assert await all_of(caller, ids(10)) == ids(10)
+async def test_old_peer_gets_unary_calls_and_now_and_then_a_stream() -> None:
+    async with connected(UnaryPeer(), unary_for_s=0.3) as (desk, caller):
+        assert await ask_all(caller, ids(10)) == ids(10)
+        assert await ask_all(caller, ids(10)) == ids(10)
         assert (caller.stream.opened, desk.by_stream) == (1, 0)
         gate = asyncio.Event()
         desk.gates = dict.fromkeys(ids(100), gate)
         desk.begun.clear()
-        many = asyncio.create_task(all_of(caller, ids(100)))
+        many = asyncio.create_task(ask_all(caller, ids(100)))
         await until(lambda: len(desk.begun) == BULKHEAD)
         await asyncio.sleep(0.05)
         assert len(desk.begun) == BULKHEAD
@@ -93,36 +93,36 @@ async def test_an_old_peer_is_asked_by_unary_calls_within_their_bound_and_once_i
 
 async def test_a_peer_that_was_upgraded_is_asked_by_stream_again() -> None:
     (port,) = free_ports(1)
-    async with open_caller(port) as caller:
-        async with open_desk(OldDesk(), port):
+    async with open_client(port) as caller:
+        async with serve_peer(UnaryPeer(), port):
             assert await caller.ask("old") == "old"
             assert not caller.stream.spoken
-        assert await doubts(caller, ["nobody is there"]) == 1
-        async with open_desk(upgraded := Desk(), port):
+        assert await count_in_doubt(caller, ["no peer"]) == 1
+        async with serve_peer(upgraded := StreamingPeer(), port):
             async with asyncio.timeout(PATIENCE_S):
-                while await doubts(caller, ["new"]):  # noqa: ASYNC110 - the server comes up
+                while await count_in_doubt(caller, ["new"]):  # noqa: ASYNC110 - the server comes up
                     await asyncio.sleep(0.02)
             assert await caller.ask("newer") == "newer"
             assert upgraded.by_stream >= 1
 
 
-async def test_a_stream_that_nobody_uses_is_let_go_and_opened_again() -> None:
-    async with talking(idle_s=0.1) as (desk, caller):
+async def test_idle_stream_is_closed_and_reopened() -> None:
+    async with connected(idle_s=0.1) as (desk, caller):
         desk.gates["held"] = asyncio.Event()
         held = asyncio.create_task(caller.ask("held"))
         await asyncio.sleep(0.3)
-        assert caller.stream._link is not None  # somebody waits
+        assert caller.stream._link is not None  # a call is waiting
         desk.gates["held"].set()
         assert await held == "held"
         await until(lambda: caller.stream._link is None)
-        assert await all_of(caller, ids(3)) == ids(3)
+        assert await ask_all(caller, ids(3)) == ids(3)
         assert caller.stream.opened == 2
 
 
-async def test_a_kind_that_the_peer_does_not_stream_goes_alone() -> None:
-    desk = Desk()
+async def test_kind_unknown_to_the_stream_falls_back_to_unary() -> None:
+    desk = StreamingPeer()
     del desk.streamed["get_order"]
-    async with talking(desk) as (_, caller):
+    async with connected(desk) as (_, caller):
         assert await caller.ask("alone") == "alone"
         assert await caller.check("milk") == [1]
         assert (desk.by_stream, caller.stream.carried, caller.stream.spoken) == (0, 2, True)

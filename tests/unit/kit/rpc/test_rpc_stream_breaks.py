@@ -1,4 +1,4 @@
-"""A stream that breaks, in every way a stream can: in doubt is every call without an answer, and the next call is answered."""
+"""Broken streams: every unanswered call ends in doubt, and the next call is answered on a new stream."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ from autogrocery.kit.rpc.client import BREAKER_MIN_CALLS
 from autogrocery.kit.rpc.status import DRAIN_S
 from autogrocery.kit.rpc.stream_client import SILENT_CALLS, SILENT_S
 from autogrocery.kit.rpc.stream_server import Conversations
-from autogrocery.lab.fault_proxy import CALM, FaultProxy, Weather, open_proxy
+from autogrocery.lab.fault_proxy import NO_FAULTS, FaultProxy, NetworkFaults, open_proxy
 from autogrocery.lab.ports import free_ports
-from tests.harness.streaming_peer import PATIENCE_S, Caller, Desk, open_caller, open_desk, talking, until
+from tests.harness.streaming_peer import (
+    PATIENCE_S,
+    PeerClient,
+    StreamingPeer,
+    connected,
+    open_client,
+    serve_peer,
+)
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,12 +38,12 @@ AT_ONCE_S = 2.0  # far below PATIENCE_S, the calls' own deadline
 
 
 @asynccontextmanager
-async def behind_a_proxy() -> AsyncIterator[tuple[Desk, Caller, FaultProxy]]:
-    desk = Desk()
+async def behind_a_proxy() -> AsyncIterator[tuple[StreamingPeer, PeerClient, FaultProxy]]:
+    desk = StreamingPeer()
     async with (
-        open_desk(desk) as port,
+        serve_peer(desk) as port,
         open_proxy(("127.0.0.1", port)) as proxy,
-        open_caller(proxy.port) as caller,
+        open_client(proxy.port) as caller,
     ):
         yield desk, caller, proxy
         for gate in desk.gates.values():
@@ -58,11 +66,11 @@ async def desk_process(port: int) -> AsyncIterator[asyncio.subprocess.Process]:
         await desk.wait()
 
 
-def asked(caller: Caller, *order_ids: str, timeout_s: float = PATIENCE_S) -> list[asyncio.Task[str]]:
+def asked(caller: PeerClient, *order_ids: str, timeout_s: float = PATIENCE_S) -> list[asyncio.Task[str]]:
     return [asyncio.create_task(caller.ask(order_id, timeout_s=timeout_s)) for order_id in order_ids]
 
 
-async def answered(caller: Caller) -> None:
+async def answered(caller: PeerClient) -> None:
     """Ask until there is an answer, as those do who settle a doubt."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -82,8 +90,8 @@ async def test_a_broken_stream_leaves_all_its_calls_in_doubt_at_once_and_the_nex
         await until(lambda: len(desk.begun) == 6)
         proxy.reset_all()
         async with asyncio.timeout(AT_ONCE_S):
-            told = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(isinstance(one, InDoubt) for one in told)
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, InDoubt) for one in outcomes)
         await answered(caller)
         assert caller.stream.opened >= 2
 
@@ -103,57 +111,57 @@ async def test_a_call_in_work_is_carried_to_its_end_when_its_stream_breaks() -> 
 
 async def test_a_server_killed_amid_calls_leaves_them_in_doubt_and_its_successor_answers() -> None:
     (port,) = free_ports(1)
-    async with open_caller(port) as caller:
+    async with open_client(port) as caller:
         async with desk_process(port) as desk:
             await answered(caller)
             calls = asked(caller, "stuck-1", "stuck-2", "stuck-3")
             assert await caller.ask("behind them") == "behind them"
             desk.send_signal(signal.SIGKILL)
             async with asyncio.timeout(AT_ONCE_S):
-                told = await asyncio.gather(*calls, return_exceptions=True)
-            assert all(isinstance(one, InDoubt) for one in told)
+                outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(one, InDoubt) for one in outcomes)
             with pytest.raises(InDoubt):
-                await caller.ask("nobody is there", timeout_s=AT_ONCE_S)
+                await caller.ask("no peer", timeout_s=AT_ONCE_S)
         async with desk_process(port):
             await answered(caller)
 
 
 async def test_a_peer_that_is_not_there_is_in_doubt_at_once_and_not_asked_without_pause() -> None:
     (port,) = free_ports(1)
-    async with open_caller(port) as caller:
+    async with open_client(port) as caller:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         tries = 0
         while loop.time() - begun < 1.0:
             tries += 1
-            with pytest.raises(grpc.aio.AioRpcError) as told:  # past the breaker, which would spare the peer too
+            with pytest.raises(grpc.aio.AioRpcError) as error:  # past the breaker, which would spare the peer too
                 await caller.stream.ask("get_order", pb.GetOrderRequest(order_id="one"), loop.time() + PATIENCE_S)
-            assert told.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert error.value.code() is grpc.StatusCode.UNAVAILABLE
             await asyncio.sleep(0.002)
         assert tries > caller.stream.opened
         assert 2 <= caller.stream.opened <= 8  # after 25 to 50 ms, twice that, four times, …
-        async with open_desk(Desk(), port):
+        async with serve_peer(StreamingPeer(), port):
             await answered(caller)
 
 
-async def test_a_stream_that_lets_call_after_call_down_is_given_up_for_a_new_one() -> None:
+async def test_stream_whose_calls_time_out_is_replaced() -> None:
     async with behind_a_proxy() as (desk, caller, proxy):
         assert await caller.ask("first") == "first"
-        proxy.weather = Weather(black_hole=True)
+        proxy.faults = NetworkFaults(black_hole=True)
         begun = time.monotonic()
         while caller.stream._link is not None:
             with pytest.raises(InDoubt):
                 await caller.ask("lost", timeout_s=0.3)
             assert time.monotonic() - begun < SILENT_S + 3.0
         assert time.monotonic() - begun >= SILENT_S
-        proxy.weather = CALM
+        proxy.faults = NO_FAULTS
         await answered(caller)
         assert caller.stream.opened >= 2
         assert len(desk.begun) >= 2
 
 
 async def test_a_slow_peer_that_still_answers_others_keeps_its_stream() -> None:
-    async with talking() as (desk, caller):
+    async with connected() as (desk, caller):
         desk.gates = {f"slow-{number}": asyncio.Event() for number in range(3 * SILENT_CALLS)}
         for order_id in desk.gates:
             with pytest.raises(InDoubt):
@@ -163,12 +171,12 @@ async def test_a_slow_peer_that_still_answers_others_keeps_its_stream() -> None:
 
 
 async def test_a_server_that_leaves_answers_what_is_in_work_and_ends_the_stream() -> None:
-    desk = Desk()
+    desk = StreamingPeer()
     desk.gates["held"] = asyncio.Event()
     left = asyncio.Event()
 
     async def serve_until_left(bound: asyncio.Future[int]) -> float:
-        async with open_desk(desk) as port:
+        async with serve_peer(desk) as port:
             bound.set_result(port)
             await left.wait()
             leaving = time.monotonic()
@@ -176,7 +184,7 @@ async def test_a_server_that_leaves_answers_what_is_in_work_and_ends_the_stream(
 
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve_until_left(bound))
-    async with open_caller(await bound) as caller:
+    async with open_client(await bound) as caller:
         (held,) = asked(caller, "held")
         await until(lambda: desk.begun == ["held"])
         left.set()
@@ -191,10 +199,10 @@ async def test_a_server_that_leaves_answers_what_is_in_work_and_ends_the_stream(
 
 
 async def test_a_server_that_leaves_waits_for_what_a_client_that_is_gone_had_begun() -> None:
-    desk = Desk()
+    desk = StreamingPeer()
     desk.gates["held"] = asyncio.Event()
-    async with open_desk(desk) as port:
-        async with open_caller(port) as caller:
+    async with serve_peer(desk) as port:
+        async with open_client(port) as caller:
             asked(caller, "held")
             await until(lambda: desk.begun == ["held"])
         asyncio.get_running_loop().call_later(0.2, desk.gates["held"].set)
@@ -202,18 +210,18 @@ async def test_a_server_that_leaves_waits_for_what_a_client_that_is_gone_had_beg
 
 
 async def test_a_server_does_not_wait_for_an_idle_stream() -> None:
-    async with open_desk(Desk()) as port, open_caller(port) as caller:
+    async with serve_peer(StreamingPeer()) as port, open_client(port) as caller:
         assert await caller.ask("one") == "one"
         begun = time.monotonic()
     assert time.monotonic() - begun < DRAIN_S / 2
 
 
 async def test_a_server_that_leaves_waits_no_longer_than_it_promised_and_ends_what_is_stuck() -> None:
-    desk = Desk()
+    desk = StreamingPeer()
     desk.gates["stuck"] = asyncio.Event()
     async with asyncio.timeout(PATIENCE_S):
-        async with open_desk(desk) as port:
-            caller_open = open_caller(port)
+        async with serve_peer(desk) as port:
+            caller_open = open_client(port)
             caller = await caller_open.__aenter__()
             (stuck,) = asked(caller, "stuck")
             await until(lambda: desk.begun == ["stuck"])
@@ -226,14 +234,14 @@ async def test_a_server_that_leaves_waits_no_longer_than_it_promised_and_ends_wh
         await caller_open.__aexit__(None, None, None)
 
 
-async def test_what_is_stuck_long_after_its_deadline_is_cancelled() -> None:
-    desk = Desk()
+async def test_call_stuck_long_after_its_deadline_is_cancelled() -> None:
+    desk = StreamingPeer()
     desk.gates["stuck"] = asyncio.Event()
     server = grpc.aio.server(interceptors=(Conversations(abandon_s=0.2),))
     add_InventoryServiceServicer_to_server(desk, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with open_caller(port) as caller:
+    async with open_client(port) as caller:
         with pytest.raises(InDoubt):
             await caller.ask("stuck", timeout_s=0.1)
         async with asyncio.timeout(PATIENCE_S):
@@ -243,10 +251,10 @@ async def test_what_is_stuck_long_after_its_deadline_is_cancelled() -> None:
     await server.stop(None)
 
 
-async def test_a_closed_channel_is_in_doubt_and_leaves_nobody_waiting() -> None:
-    desk = Desk()
-    async with open_desk(desk) as port:
-        async with open_caller(port) as caller:
+async def test_closed_channel_ends_every_call_in_doubt() -> None:
+    desk = StreamingPeer()
+    async with serve_peer(desk) as port:
+        async with open_client(port) as caller:
             desk.gates["held"] = asyncio.Event()
             (held,) = asked(caller, "held")
             await until(lambda: desk.begun == ["held"])
@@ -272,10 +280,10 @@ async def test_a_stream_that_breaks_opens_the_breaker_as_unary_calls_do() -> Non
         assert recovered.is_set()
 
 
-@pytest.mark.parametrize("weather", [Weather(slice_bytes=3), Weather(latency_s=0.02, jitter_s=0.02)])
-async def test_a_stream_in_mild_weather_loses_nothing(weather: Weather) -> None:
+@pytest.mark.parametrize("faults", [NetworkFaults(slice_bytes=3), NetworkFaults(latency_s=0.02, jitter_s=0.02)])
+async def test_stream_with_mild_network_faults_loses_no_call(faults: NetworkFaults) -> None:
     async with behind_a_proxy() as (_, caller, proxy):
-        proxy.weather = weather
+        proxy.faults = faults
         order_ids = [f"order-{number}" for number in range(50)]
         assert list(await asyncio.gather(*map(caller.ask, order_ids))) == order_ids
         assert (proxy.opened, proxy.broken, caller.stream.opened) == (1, 0, 1)

@@ -1,4 +1,4 @@
-"""Passwords, hashed by real processes."""
+"""PasswordHasher with real worker processes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ import pytest
 import uvloop
 
 from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.security.passwords import Passwords, open_passwords
+from autogrocery.kit.security.passwords import PasswordHasher, open_password_hasher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 COST = 5
-PATIENCE_S = 10.0
-OTHER = bcrypt.hashpw(b"somebody else's", b"$2b$05$ZY0ieNX5QTEZTu2CVaOxbO").decode()
+TIMEOUT_S = 10.0
+OTHER = bcrypt.hashpw(b"another password", b"$2b$05$ZY0ieNX5QTEZTu2CVaOxbO").decode()
 
 
 @pytest.fixture
-async def passwords() -> AsyncIterator[Passwords]:
-    async with open_passwords(COST) as passwords:
+async def passwords() -> AsyncIterator[PasswordHasher]:
+    async with open_password_hasher(COST) as passwords:
         yield passwords
 
 
 def workers(parent: int) -> list[int]:
-    """The bcrypt processes of a process, by what the kernel says."""
+    """Return the pids of a process's bcrypt workers, from /proc."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -55,18 +55,18 @@ def environment(pid: int) -> bytes:
 
 
 def open_files(pid: int) -> list[str]:
-    """What a process holds open beside its three standard files."""
+    """Return what a process has open besides its three standard files."""
     return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if int(link.name) > 2]
 
 
 async def ended(pid: int) -> bool:
-    async with asyncio.timeout(PATIENCE_S):
-        while lives(pid):  # noqa: ASYNC110 - the kernel tells nobody but the parent
+    async with asyncio.timeout(TIMEOUT_S):
+        while lives(pid):  # noqa: ASYNC110 - the kernel notifies only the parent
             await asyncio.sleep(0.01)
     return True
 
 
-async def test_what_was_hashed_matches_and_nothing_else_does(passwords: Passwords) -> None:
+async def test_hash_matches_its_password_only(passwords: PasswordHasher) -> None:
     hashed = await passwords.hash("correct horse battery")
     assert hashed.startswith(f"$2b$0{COST}$")
     assert await passwords.matches("correct horse battery", hashed)
@@ -75,14 +75,14 @@ async def test_what_was_hashed_matches_and_nothing_else_does(passwords: Password
 
 
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
-async def test_hashes_of_other_makers_are_read(passwords: Passwords, prefix: str) -> None:
+async def test_hash_of_other_bcrypt_variant_matches(passwords: PasswordHasher, prefix: str) -> None:
     hashed = bcrypt.hashpw("pässwörd-12".encode(), bcrypt.gensalt(COST)).decode().replace("$2b$", prefix)
     assert await passwords.matches("pässwörd-12", hashed)
     assert not await passwords.matches("password-12", hashed)
 
 
 @pytest.mark.parametrize("length", [71, 72, 73, 200, 1024])
-async def test_a_long_password_hashed_elsewhere_still_opens(passwords: Passwords, length: int) -> None:
+async def test_hash_of_long_password_from_other_library_matches(passwords: PasswordHasher, length: int) -> None:
     password = ("0123456789" * 103)[:length]
     hashed = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(COST)).decode()
     assert await passwords.matches(password, hashed)
@@ -98,7 +98,7 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("password", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
-async def test_an_impossible_password_matches_nothing(passwords: Passwords, password: str) -> None:
+async def test_empty_nul_or_overlong_password_matches_nothing(passwords: PasswordHasher, password: str) -> None:
     hashed = bcrypt.hashpw(password.encode().split(b"\0")[0][:72], bcrypt.gensalt(COST)).decode()
     assert not await passwords.matches(password, hashed)
 
@@ -121,12 +121,12 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("hashed", MALFORMED)
-async def test_a_malformed_hash_matches_nothing(passwords: Passwords, hashed: str) -> None:
-    assert not await passwords.matches("somebody else's", hashed)
+async def test_malformed_hash_matches_nothing(passwords: PasswordHasher, hashed: str) -> None:
+    assert not await passwords.matches("another password", hashed)
 
 
-async def test_unknown_wrong_impossible_malformed_and_weak_cost_the_same_work() -> None:
-    async with open_passwords(8) as passwords:
+async def test_every_failed_check_takes_the_same_time() -> None:
+    async with open_password_hasher(8) as passwords:
         known = await passwords.hash("correct horse battery")
         tries = {
             "wrong": ("wrong horse battery", known),
@@ -148,15 +148,15 @@ async def test_unknown_wrong_impossible_malformed_and_weak_cost_the_same_work() 
     }
 
 
-async def test_a_hash_of_lower_cost_is_weak(passwords: Passwords) -> None:
-    assert passwords.is_weak(OTHER.replace("$05$", "$04$"))
-    assert not passwords.is_weak(OTHER)
-    assert not passwords.is_weak(OTHER.replace("$05$", "$06$"))
-    assert not passwords.is_weak("nonsense")
+async def test_only_hash_of_lower_cost_needs_rehash(passwords: PasswordHasher) -> None:
+    assert passwords.needs_rehash(OTHER.replace("$05$", "$04$"))
+    assert not passwords.needs_rehash(OTHER)
+    assert not passwords.needs_rehash(OTHER.replace("$05$", "$06$"))
+    assert not passwords.needs_rehash("nonsense")
 
 
-async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:
-    async with open_passwords(11) as passwords:
+async def test_event_loop_is_not_blocked_while_hashing() -> None:
+    async with open_password_hasher(11) as passwords:
         await passwords.matches("warm", None)
         hashing = asyncio.create_task(passwords.hash("correct horse battery"))
         longest_s, before = 0.0, time.perf_counter()
@@ -167,9 +167,11 @@ async def test_the_loop_goes_on_while_passwords_are_hashed() -> None:
     assert longest_s < 0.05
 
 
-async def test_what_would_wait_too_long_is_refused_at_once() -> None:
-    async with open_passwords(10) as passwords:
-        asked = [asyncio.create_task(passwords.matches("x", None)) for _ in range(passwords.room + passwords.count + 5)]
+async def test_check_with_full_queue_raises_busy_at_once() -> None:
+    async with open_password_hasher(10) as passwords:
+        asked = [
+            asyncio.create_task(passwords.matches("x", None)) for _ in range(passwords.queue_size + passwords.count + 5)
+        ]
         began = time.monotonic()
         refused = [
             task for task in (await asyncio.wait(asked, timeout=0.1))[0] if isinstance(task.exception(), Unavailable)
@@ -183,13 +185,13 @@ async def test_what_would_wait_too_long_is_refused_at_once() -> None:
             task.cancel()
 
 
-async def test_who_waits_longer_than_its_request_may_is_told_to_ask_again() -> None:
-    async with open_passwords(12, patience_s=0.01) as passwords:
+async def test_check_beyond_its_timeout_raises_busy() -> None:
+    async with open_password_hasher(12, timeout_s=0.01) as passwords:
         with pytest.raises(Unavailable, match="busy"):
             await passwords.matches("x", None)
 
 
-async def test_a_caller_that_gives_up_spoils_nothing_for_the_next(passwords: Passwords) -> None:
+async def test_cancelled_check_does_not_affect_the_next(passwords: PasswordHasher) -> None:
     hashed = await passwords.hash("correct horse battery")
     given_up = [asyncio.create_task(passwords.matches("wrong", hashed)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -199,36 +201,36 @@ async def test_a_caller_that_gives_up_spoils_nothing_for_the_next(passwords: Pas
     assert not await passwords.matches("wrong", hashed)
 
 
-async def test_a_worker_that_dies_is_replaced_and_its_job_done() -> None:
-    async with open_passwords(10) as passwords:
+async def test_job_of_a_killed_worker_is_run_by_the_next() -> None:
+    async with open_password_hasher(10) as passwords:
         hashed = await passwords.hash("correct horse battery")
         (first, *_) = workers(os.getpid())
         checking = [asyncio.create_task(passwords.matches("correct horse battery", hashed)) for _ in range(3)]
         await asyncio.sleep(0.02)
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             assert await asyncio.gather(*checking) == [True, True, True]
         assert first not in workers(os.getpid())
 
 
-def test_a_worker_that_dies_while_idle_is_replaced_whatever_the_loop_has_noticed_by_then() -> None:
+def test_idle_worker_that_dies_is_replaced_before_and_after_its_pipe_closes() -> None:
     async def rounds() -> list[bool]:
-        async with open_passwords(COST) as passwords:
+        async with open_password_hasher(COST) as passwords:
             hashed = await passwords.hash("correct horse battery")
             matched = []
             for number in range(8):
                 for pid in workers(os.getpid()):
                     os.kill(pid, signal.SIGKILL)
-                await asyncio.sleep(number * 0.0005)  # from "nothing noticed yet" to "all pipes closed"
-                async with asyncio.timeout(PATIENCE_S):
+                await asyncio.sleep(number * 0.0005)  # from before the event loop notices to after all pipes are closed
+                async with asyncio.timeout(TIMEOUT_S):
                     matched.append(await passwords.matches("correct horse battery", hashed))
             return matched
 
     assert uvloop.run(rounds()) == [True] * 8  # the loop that every role runs on
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a worker lets nobody but root look into it")
-async def test_a_worker_steps_back_and_takes_nothing_with_it(passwords: Passwords) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may inspect a worker")
+async def test_worker_has_low_priority_and_inherits_no_secret_or_socket(passwords: PasswordHasher) -> None:
     os.environ["A_TEST_SECRET"] = "never passed on"
     try:
         await passwords.hash("correct horse battery")
@@ -241,8 +243,8 @@ async def test_a_worker_steps_back_and_takes_nothing_with_it(passwords: Password
     assert not [name for name in open_files(pid) if name.startswith("socket:")]
 
 
-async def test_no_worker_outlives_its_pool() -> None:
-    async with open_passwords(COST) as passwords:
+async def test_workers_end_with_the_hasher() -> None:
+    async with open_password_hasher(COST) as passwords:
         await passwords.hash("correct horse battery")
         (pid, *_) = workers(os.getpid())
     assert await ended(pid)
@@ -250,9 +252,9 @@ async def test_no_worker_outlives_its_pool() -> None:
 
 KEEP = """
 import asyncio, sys
-from autogrocery.kit.security.passwords import open_passwords
+from autogrocery.kit.security.passwords import open_password_hasher
 async def main():
-    async with open_passwords(5) as passwords:
+    async with open_password_hasher(5) as passwords:
         await passwords.hash("correct horse battery")
         print("ready", flush=True)
         await asyncio.sleep(60)
@@ -260,10 +262,10 @@ asyncio.run(main())
 """
 
 
-async def test_no_worker_outlives_a_killed_parent() -> None:
+async def test_workers_end_with_a_killed_parent() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", KEEP, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         assert await parent.stdout.readline() == b"ready\n"
     (pid, *_) = workers(parent.pid)
     parent.kill()

@@ -1,4 +1,4 @@
-"""Access tokens: what we issue is taken, and nothing else is."""
+"""Access tokens: issued tokens verify, and nothing else does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 from autogrocery.kit.errors import Unauthenticated
-from autogrocery.kit.security.tokens import CACHED_TOKENS, Claims, Verifier, issue
+from autogrocery.kit.security.tokens import MAX_CACHED_TOKENS, Claims, Verifier, issue
 from tests.security.hostile_tokens import HEADER, Forge
 
 KEY = b"first-key-of-at-least-32-bytes--"
@@ -48,18 +48,18 @@ HOSTILE = FORGE.hostile()
 
 
 @pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_token_gets_the_one_answer(token: str) -> None:
+def test_hostile_token_raises_invalid_token(token: str) -> None:
     with pytest.raises(Unauthenticated) as refusal:
         verifier().verify(token)
     assert refusal.value.code == "invalid_token"
     assert refusal.value.detail == "The access token is missing, malformed, expired or not meant for this."
 
 
-def test_the_good_token_that_hostile_ones_are_made_of_is_taken() -> None:
+def test_unmodified_base_of_the_hostile_tokens_verifies() -> None:
     assert verifier().verify(claimed()).user_id == 7
 
 
-def test_what_is_known_of_one_header_is_not_believed_of_another() -> None:
+def test_header_cache_does_not_skip_signature_checks() -> None:
     checked = verifier()
     for token in (claimed(), *HOSTILE.values(), claimed(jti="another")):
         with suppress(Unauthenticated):
@@ -69,18 +69,18 @@ def test_what_is_known_of_one_header_is_not_believed_of_another() -> None:
 
 
 @pytest.mark.parametrize("key", [PEM, b"ssh-rsa " + b"x" * 40, b'{"kty":"oct","k":"c2VjcmV0c2VjcmV0"}'])
-def test_a_key_of_another_kind_is_refused_before_any_token(key: bytes) -> None:
+def test_verifier_with_public_key_or_jwk_as_secret_raises(key: bytes) -> None:
     with pytest.raises(ValueError, match="no public key"):
         verifier(key)
 
 
-def test_an_issued_token_comes_back_as_its_claims() -> None:
+def test_issued_token_verifies_to_its_claims() -> None:
     token = issue(
         KEY,
         issuer="tests",
         audience="here",
         user_id=42,
-        device_id="fridge-2",
+        principal="fridge-2",
         scopes=("a", "b"),
         ttl_s=60,
         at=NOW + 0.9,
@@ -89,8 +89,8 @@ def test_an_issued_token_comes_back_as_its_claims() -> None:
     assert claims == Claims(42, "fridge-2", frozenset({"a", "b"}), NOW + 60, claims.jti)
 
 
-def test_an_issued_token_reads_the_same_to_another_library() -> None:
-    token = issue(KEY, issuer="tests", audience="here", user_id=42, device_id="d", scopes=("a",), ttl_s=60, at=NOW)
+def test_issued_token_decodes_with_pyjwt() -> None:
+    token = issue(KEY, issuer="tests", audience="here", user_id=42, principal="d", scopes=("a",), ttl_s=60, at=NOW)
     read = jwt.decode_complete(
         token, KEY, ["HS256"], audience="here", options={"verify_exp": False, "verify_nbf": False, "verify_iat": False}
     )
@@ -99,74 +99,74 @@ def test_an_issued_token_reads_the_same_to_another_library() -> None:
     assert set(read["payload"]) == {"iss", "aud", "sub", "device_id", "scope", "iat", "nbf", "exp", "jti"}
 
 
-def test_two_tokens_never_have_one_jti() -> None:
+def test_every_issued_token_has_its_own_jti() -> None:
     issued = {
-        issue(KEY, issuer="i", audience="a", user_id=1, device_id="d", scopes=(), ttl_s=9, at=NOW) for _ in range(100)
+        issue(KEY, issuer="i", audience="a", user_id=1, principal="d", scopes=(), ttl_s=9, at=NOW) for _ in range(100)
     }
     assert len(issued) == 100
 
 
-def test_every_key_verifies_so_that_keys_can_be_rotated() -> None:
+def test_token_of_any_configured_key_verifies() -> None:
     old = sealed(HEADER, GOOD, OLD)
     assert verifier(KEY, OLD).verify(old).user_id == 7
     with pytest.raises(Unauthenticated):
         verifier(KEY).verify(old)
 
 
-def test_a_remembered_token_ends_with_its_exp() -> None:
+def test_cached_token_expires_at_its_exp() -> None:
     clock = Clock()
-    gate = verifier(clock=clock, leeway_s=0)
+    checked = verifier(clock=clock, leeway_s=0)
     token = claimed()
-    gate.verify(token)
+    checked.verify(token)
     clock.at = NOW + 899
-    gate.verify(token)
+    checked.verify(token)
     clock.at = NOW + 900
     with pytest.raises(Unauthenticated):
-        gate.verify(token)
+        checked.verify(token)
 
 
-def test_leeway_forgives_a_clock_that_is_ahead_and_no_more() -> None:
+def test_expired_token_verifies_within_the_leeway_only() -> None:
     clock = Clock()
-    gate = verifier(clock=clock, leeway_s=30)
+    checked = verifier(clock=clock, leeway_s=30)
     clock.at = NOW + 929
-    assert gate.verify(claimed()).user_id == 7
+    assert checked.verify(claimed()).user_id == 7
     clock.at = NOW + 930
     with pytest.raises(Unauthenticated):
-        gate.verify(claimed())
+        checked.verify(claimed())
 
 
-def test_a_disabled_account_is_refused_although_its_token_is_remembered() -> None:
-    gate = verifier()
+def test_cached_token_of_disabled_account_is_refused() -> None:
+    checked = verifier()
     token = claimed()
-    gate.verify(token)
-    gate.disabled = {7}
+    checked.verify(token)
+    checked.disabled = {7}
     with pytest.raises(Unauthenticated):
-        gate.verify(token)
-    gate.disabled = set()
-    assert gate.verify(token).user_id == 7
+        checked.verify(token)
+    checked.disabled = set()
+    assert checked.verify(token).user_id == 7
 
 
-def test_the_memory_of_tokens_is_bounded() -> None:
-    gate = verifier()
-    for number in range(CACHED_TOKENS + 10):
-        gate.verify(claimed(jti=str(number)))
-    assert len(gate._known) == CACHED_TOKENS
+def test_token_cache_is_bounded() -> None:
+    checked = verifier()
+    for number in range(MAX_CACHED_TOKENS + 10):
+        checked.verify(claimed(jti=str(number)))
+    assert len(checked._verified) == MAX_CACHED_TOKENS
 
 
-def test_refused_tokens_are_not_remembered() -> None:
-    gate = verifier()
+def test_refused_tokens_are_not_cached() -> None:
+    checked = verifier()
     for token in HOSTILE.values():
         with pytest.raises(Unauthenticated):
-            gate.verify(token)
-    assert not gate._known
+            checked.verify(token)
+    assert not checked._verified
 
 
 @pytest.mark.parametrize("keys", [(), (b"short",), (KEY, b"k" * 31)])
-def test_a_weak_key_is_refused_at_the_start(keys: tuple[bytes, ...]) -> None:
+def test_verifier_with_weak_key_raises(keys: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         Verifier(keys, issuer="i", audience="a")
 
 
-def test_a_leeway_beyond_thirty_seconds_is_refused() -> None:
+def test_leeway_above_thirty_seconds_raises() -> None:
     with pytest.raises(ValueError, match="leeway"):
         Verifier((KEY,), issuer="i", audience="a", leeway_s=31)

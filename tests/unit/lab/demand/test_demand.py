@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.lab.demand import aisles
+from autogrocery.lab.demand.baskets import AISLE_TYPES
 from autogrocery.lab.demand.completejourney import CACHE_NAME
 from autogrocery.lab.demand.demand import Demand, load_demand, stock_for, write_stock
-from autogrocery.lab.demand.market import AISLE_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def demand(*, real: bool, cache: Path) -> Demand:
     return load_demand(500, 1, cache, real=real)
 
 
-def test_there_is_one_device_for_five_orders(demand: Demand) -> None:
+def test_five_orders_share_a_device(demand: Demand) -> None:
     assert len(demand.baskets) == 500
     assert len({basket.household for basket in demand.baskets}) == 100
 
@@ -71,7 +71,7 @@ def test_a_smaller_demand_is_part_of_a_larger_one(demand: Demand, cache: Path, *
     assert {basket.lines for basket in small.baskets} <= {basket.lines for basket in demand.baskets}
 
 
-def test_more_orders_than_the_window_has_come_round_again(cache: Path, *, real: bool) -> None:
+def test_more_orders_than_one_window_continue_in_the_next(cache: Path, *, real: bool) -> None:
     demand = load_demand(12_000, 1, cache, real=real)
     assert len(demand.baskets) == 12_000
     assert demand.baskets[-1].at_offset_s > 28 * 86_400
@@ -88,7 +88,7 @@ def test_both_sources_have_the_same_shape(cache: Path, *, real: bool) -> None:
     assert 180 <= prices[len(prices) // 2] <= 350
 
 
-def test_no_order_is_no_demand(cache: Path, *, real: bool) -> None:
+def test_zero_orders_raise_value_error(cache: Path, *, real: bool) -> None:
     with pytest.raises(ValueError, match="at least one"):
         load_demand(0, 1, cache, real=real)
 
@@ -103,7 +103,7 @@ def test_the_second_load_is_quick(cache: Path) -> None:
 
 
 @pytest.mark.skipif(not HAS_REAL, reason="the replay extra is absent")
-def test_a_torn_cache_is_made_anew(cache: Path, tmp_path: Path) -> None:
+def test_truncated_cache_is_prepared_again(cache: Path, tmp_path: Path) -> None:
     expected = load_demand(50, 1, cache)
     (tmp_path / CACHE_NAME).write_bytes((cache / CACHE_NAME).read_bytes()[:1000])
     assert load_demand(50, 1, tmp_path) == expected
@@ -138,11 +138,11 @@ def test_the_stock_covers_every_basket(demand: Demand, tmp_path: Path) -> None:
         ("CHEF SHOPPE", None, "meat"),
     ],
 )
-def test_departments_become_robot_classes(department: str, category: str | None, aisle_type: str) -> None:
+def test_department_and_category_give_the_aisle_type(department: str, category: str | None, aisle_type: str) -> None:
     assert aisles.aisle_of(department, category) == aisle_type
 
 
-def test_fuel_and_coupons_are_no_groceries() -> None:
+def test_fuel_and_coupons_are_not_groceries() -> None:
     assert not aisles.is_grocery("FUEL", None)
     assert not aisles.is_grocery("GROCERY", "BOTTLE DEPOSITS")
     assert not aisles.is_grocery(None, None)

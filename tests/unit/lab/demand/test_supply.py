@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from autogrocery.lab.demand.demand import load_demand, wanted_of
+from autogrocery.lab.demand.demand import load_demand, units_wanted
 from autogrocery.lab.demand.supply import CASE_UNITS, SUPPLIERS, in_cases, is_new, manifest_of, opening_stock
 
 DEMAND = load_demand(100, 1, real=False)
@@ -14,13 +14,13 @@ MILK = {product.sku: 8 for product in DEMAND.products if product.aisle_type == "
 
 
 def test_the_opening_stock_is_a_third_of_the_demand_and_a_little_more() -> None:
-    wanted = wanted_of(DEMAND)
+    wanted = units_wanted(DEMAND)
     stock = opening_stock(DEMAND, 1)
     assert all(wanted[item.sku] / 3 < item.quantity <= wanted[item.sku] * 0.34 + 2 for item in stock)
     assert any(item.quantity < wanted[item.sku] for item in stock)
 
 
-def test_some_articles_come_only_by_truck_and_the_seed_decides_which() -> None:
+def test_new_products_are_chosen_by_seed_and_not_in_the_opening_stock() -> None:
     there = {item.sku for item in opening_stock(DEMAND, 1)}
     new = PRODUCTS.keys() - there
     assert 0 < len(new) < len(PRODUCTS) / 10
@@ -28,7 +28,7 @@ def test_some_articles_come_only_by_truck_and_the_seed_decides_which() -> None:
     assert there == {item.sku for item in opening_stock(DEMAND, 1)} != {item.sku for item in opening_stock(DEMAND, 2)}
 
 
-def test_a_manifest_has_one_fresh_lot_a_line_that_keeps_for_a_while() -> None:
+def test_manifest_has_one_unexpired_lot_for_each_line() -> None:
     manifest = manifest_of(SUPPLIERS["dairy"], "m-1", MILK, PRODUCTS, TODAY)
     assert (manifest.supplier_id, manifest.manifest_no) == ("green-hill-dairy", "m-1")
     assert [goods.sku for goods in manifest.items] == sorted(MILK)
@@ -38,7 +38,7 @@ def test_a_manifest_has_one_fresh_lot_a_line_that_keeps_for_a_while() -> None:
     assert len({goods.expiry_date for goods in manifest.items}) > 1
 
 
-def test_the_same_manifest_is_written_the_same_and_another_is_not() -> None:
+def test_same_manifest_number_gives_the_same_lots() -> None:
     first, again, other = (manifest_of(SUPPLIERS["dairy"], name, MILK, PRODUCTS, TODAY) for name in ("a", "a", "b"))
     assert first == again
     assert [goods.expiry_date for goods in first.items] != [goods.expiry_date for goods in other.items]
@@ -47,5 +47,5 @@ def test_the_same_manifest_is_written_the_same_and_another_is_not() -> None:
 @pytest.mark.parametrize(
     ("units", "brought"), [(1, CASE_UNITS), (CASE_UNITS, CASE_UNITS), (CASE_UNITS + 1, 2 * CASE_UNITS)]
 )
-def test_goods_come_in_whole_cases(units: int, brought: int) -> None:
+def test_units_are_rounded_up_to_whole_cases(units: int, brought: int) -> None:
     assert in_cases(units) == brought

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from autogrocery.lab.prove.page import page, write_html
 from autogrocery.lab.prove.report import print_report, write_json
-from tests.harness.recorded_run import OUTCOME, WITNESS, figures
+from tests.harness.recorded_run import FINAL_ORDER, OUTCOME, figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ VOID = {"meta", "br"}
 
 
 class Nesting(HTMLParser):
-    """Reads a page strictly: what is opened is closed, in order; keeps every attribute and the text."""
+    """Parses a page strictly: every tag is closed in order; keeps attributes and text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ def printed(found: object) -> str:
     return written.getvalue()
 
 
-def test_json_tells_the_summary_and_everything_behind_it(tmp_path: Path) -> None:
+def test_json_has_summary_and_figures(tmp_path: Path) -> None:
     write_json(figures(), tmp_path / "deep" / "figures.json")
-    told = json.loads((tmp_path / "deep" / "figures.json").read_text())
-    assert told["summary"] | {"recovery_by_target": None} == {
+    report = json.loads((tmp_path / "deep" / "figures.json").read_text())
+    assert report["summary"] | {"recovery_by_target": None} == {
         "ok": True,
         "kills": 2,
         "pauses": 1,
-        "weathers": 1,
+        "network_faults": 1,
         "orders": 1,
         "violations": 0,
         "lost_acknowledgements": 0,
@@ -75,20 +75,20 @@ def test_json_tells_the_summary_and_everything_behind_it(tmp_path: Path) -> None
         "get_availability_for_devices": 36 / 40,
         "get_availability_for_devices_outside_database_downtime": 36 / 37,
     }
-    assert told["summary"]["recovery_by_target"]["postgresql"]["max_s"] == 2.0  # the first confirm, disturbed or not
-    assert len(told["figures"]["faults"]) == 4
-    assert told["figures"]["gets"]["database_down_s"] == 1.0
+    assert report["summary"]["recovery_by_target"]["postgresql"]["max_s"] == 2.0  # the first confirm, disturbed or not
+    assert len(report["figures"]["faults"]) == 4
+    assert report["figures"]["gets"]["database_down_s"] == 1.0
 
 
 def test_the_terminal_shows_counts_recovery_and_verdict() -> None:
     text = printed(figures())
-    for line in ("1 processes, 1 times the database", "GET at gateway-1", "answers journalled", "PROVEN"):
+    for line in ("1 processes, 1 database crashes", "GET at gateway-1", "responses journalled", "PROVEN"):
         assert line in text
     assert re.search(r"gateway-1 +│ GET at gateway-1 +│ +1 │ +0.50 │", text)
     assert re.search(r"outside 1.0 s of database downtime +│ 100.00% of", text)
 
 
-def test_the_page_needs_nothing_from_elsewhere() -> None:
+def test_page_loads_nothing_from_elsewhere() -> None:
     read_page = read(page(figures()))
     assert {tag for tag, _ in read_page.tags}.isdisjoint({"script", "link", "img", "iframe", "object"})
     assert not any({"src", "href", "onload", "onclick"} & attrs.keys() for _, attrs in read_page.tags)
@@ -96,25 +96,27 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert "@import" not in page(figures())
 
 
-def test_every_fault_is_a_bar_in_its_lane_and_time() -> None:
+def test_every_fault_is_a_bar_in_its_row_and_time() -> None:
     found = figures()
     bars = [attrs for tag, attrs in read(page(found)).tags if tag == "rect" and attrs.get("rx")]
-    struck = sorted((bar for bar in bars if "felt" not in (bar["class"] or "")), key=lambda bar: float(bar["x"] or 0))
-    assert [bar["class"] for bar in struck] == [fault.kind for fault in found.faults]
-    scale = float(struck[0]["x"] or 0) / found.faults[0].began_s
-    for bar, fault in zip(struck, found.faults, strict=True):
+    bars_of_faults = sorted(
+        (bar for bar in bars if "recovery" not in (bar["class"] or "")), key=lambda bar: float(bar["x"] or 0)
+    )
+    assert [bar["class"] for bar in bars_of_faults] == [fault.kind for fault in found.faults]
+    scale = float(bars_of_faults[0]["x"] or 0) / found.faults[0].began_s
+    for bar, fault in zip(bars_of_faults, found.faults, strict=True):
         assert fault.ended_s is not None
         assert abs(float(bar["x"] or 0) - fault.began_s * scale) < 0.1
         assert abs(float(bar["width"] or 0) - (fault.ended_s - fault.began_s) * scale) < 0.1
-    assert len({bar["y"] for bar in struck}) == 4
-    assert len(bars) == 8  # each has a paler one: how long it was still felt
+    assert len({bar["y"] for bar in bars_of_faults}) == 4
+    assert len(bars) == 8  # each has a paler one for the recovery
 
 
-def test_a_page_of_a_broken_run_says_which_order_and_escapes_what_it_quotes() -> None:
-    order = WITNESS.order
+def test_page_of_a_broken_run_names_the_order_and_escapes_its_text() -> None:
+    order = FINAL_ORDER.order
     assert order is not None
-    stuck = replace(WITNESS, order=replace(order, status="<b>PROCESSING", outcome=None))
-    text = page(figures(replace(OUTCOME, witnesses=[stuck])))
+    stuck = replace(FINAL_ORDER, order=replace(order, status="<b>PROCESSING", outcome=None))
+    text = page(figures(replace(OUTCOME, final_orders=[stuck])))
     read(text)
     assert "Not proven" in text
     assert "&lt;b&gt;PROCESSING" in text
@@ -122,7 +124,7 @@ def test_a_page_of_a_broken_run_says_which_order_and_escapes_what_it_quotes() ->
     assert "autogrocery order show" in text
 
 
-def test_a_run_without_any_disaster_has_a_page_too(tmp_path: Path) -> None:
+def test_run_without_any_fault_has_a_page(tmp_path: Path) -> None:
     bare = replace(figures(), faults=[], recovered=[], scenarios=[], invariants=[], metrics=None)
     write_html(bare, tmp_path / "page.html")
     assert any(text.startswith("Proven:") for text in read((tmp_path / "page.html").read_text()).texts)

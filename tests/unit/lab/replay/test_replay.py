@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from autogrocery.client import Kiosk, Patience
+from autogrocery.client import RetryLimits
+from autogrocery.lab.demand.baskets import Basket, Line
 from autogrocery.lab.demand.demand import Demand, StockItem, load_demand
-from autogrocery.lab.demand.market import Basket, Line
-from autogrocery.lab.replay import replay as replaying
-from autogrocery.lab.replay.demo import Stage, demo, perform
+from autogrocery.lab.replay.checks import check_orders
+from autogrocery.lab.replay.demo import ReplayTarget, demo, replay_and_check
 from autogrocery.lab.replay.fleet import open_fleet
 from autogrocery.lab.replay.journal import Journal, open_journal, read_journal
 from autogrocery.lab.replay.progress import show_progress
-from autogrocery.lab.replay.replay import Run, due_times_s, look_again, plan_of, replay
-from autogrocery.lab.replay.verdict import judge
+from autogrocery.lab.replay.replay import Run, due_times_s, plan_of, read_final_orders, replay
 from tests.harness.fake_gateway import FakeGateway, serving
 
 if TYPE_CHECKING:
@@ -41,37 +40,37 @@ async def gateway() -> AsyncIterator[FakeGateway]:
 
 async def play(gateway: FakeGateway, demand: Demand, journal: Journal, name: str = "run") -> tuple[Run, list[str]]:
     households = [basket.household for basket in demand.baskets]
-    async with open_fleet(gateway.url, households, journal, patience=Patience(20, 5)) as fleet:
+    async with open_fleet(gateway.url, households, journal, retry_limits=RetryLimits(20, 5)) as fleet:
         run = await replay(fleet, demand, RATE, run_name=name)
-        broken = judge(journal.entries, run.trips, await look_again(fleet, run))
-        return run, [f"{violation.promise}: {violation.told}" for violation in broken]
+        violations = check_orders(journal.entries, run.trips, await read_final_orders(fleet, run))
+        return run, [f"{violation.promise}: {violation.detail}" for violation in violations]
 
 
-async def test_every_order_ends_and_every_promise_holds(gateway: FakeGateway) -> None:
+async def test_every_order_ends_without_violation(gateway: FakeGateway) -> None:
     demand = small_demand(200)
-    run, broken = await play(gateway, demand, Journal(None))
+    run, violations = await play(gateway, demand, Journal(None))
     outcomes = Counter(trip.outcome for trip in run.trips)
     plans = Counter(plan_of(1, number) for number in range(200))
-    assert broken == []
-    assert outcomes["EXPIRED"] == plans["walk away"] > 0
+    assert violations == []
+    assert outcomes["EXPIRED"] == plans["abandon"] > 0
     assert outcomes["CANCELLED"] == plans["cancel the preview"] + plans["cancel the order"] > 0
     assert outcomes["COMPLETED"] == plans["buy"]
     assert len(gateway.devices) == 40
     assert len(gateway.orders) == 200
 
 
-async def test_lost_and_late_answers_change_nothing(gateway: FakeGateway) -> None:
+async def test_lost_and_late_answers_cause_no_violation(gateway: FakeGateway) -> None:
     for path in ("preview", "confirm"):
-        gateway.mischief[f"/api/client/order/{path}"].extend(["lose", "busy 0", "drop", "too many"] * 5)
-    gateway.mischief["/api/client/order/confirm"].extend(["doubt", "revoke"] * 5)
-    gateway.mischief["/api/client/register"].extend(["lose", "busy 0"])
-    run, broken = await play(gateway, small_demand(60), Journal(None))
-    assert broken == []
+        gateway.fault_queue[f"/api/client/order/{path}"].extend(["lose", "busy 0", "drop", "too many"] * 5)
+    gateway.fault_queue["/api/client/order/confirm"].extend(["doubt", "revoke"] * 5)
+    gateway.fault_queue["/api/client/register"].extend(["lose", "busy 0"])
+    run, violations = await play(gateway, small_demand(60), Journal(None))
+    assert violations == []
     assert not any(trip.unanswered or trip.refused for trip in run.trips)
     assert len(gateway.orders) == 60
 
 
-async def test_a_restart_in_the_middle_is_survived(gateway: FakeGateway) -> None:
+async def test_gateway_restart_causes_no_violation(gateway: FakeGateway) -> None:
     gateway.goal = 30
     playing = asyncio.create_task(play(gateway, small_demand(100), Journal(None)))
     async with asyncio.timeout(20):
@@ -79,46 +78,46 @@ async def test_a_restart_in_the_middle_is_survived(gateway: FakeGateway) -> None
         await gateway.stop()
         await asyncio.sleep(0.3)  # the outage itself
         await gateway.start()
-        run, broken = await playing
-    assert broken == []
+        run, violations = await playing
+    assert violations == []
     assert not any(trip.unanswered for trip in run.trips)
 
 
-async def test_an_empty_shelf_is_an_outcome_not_an_error(gateway: FakeGateway) -> None:
+async def test_out_of_stock_is_an_outcome_not_an_error(gateway: FakeGateway) -> None:
     basket = Basket(1, 0.0, (Line("gone-milk", 1),))
     run, _ = await play(gateway, Demand("by hand", [], [basket]), Journal(None))
     assert [trip.outcome for trip in run.trips] == ["refused: insufficient_stock"]
 
 
-async def test_the_same_devices_come_again_and_buy_anew(gateway: FakeGateway, tmp_path: Path) -> None:
+async def test_second_run_uses_the_same_devices_for_new_orders(gateway: FakeGateway, tmp_path: Path) -> None:
     demand = small_demand(20)
     for _ in range(2):
-        figures = await perform(Stage(gateway.url, home=tmp_path), demand, rate=RATE)
+        figures = await replay_and_check(ReplayTarget(gateway.url, home=tmp_path), demand, rate=RATE)
         assert figures.ok
     assert len(gateway.devices) == 4
     assert len(gateway.orders) == 40
     assert (tmp_path / "devices.secret").stat().st_mode & 0o777 == 0o600
 
 
-async def test_the_journal_on_disk_is_what_was_told(gateway: FakeGateway, tmp_path: Path) -> None:
+async def test_journal_file_has_every_response(gateway: FakeGateway, tmp_path: Path) -> None:
     with open_journal(tmp_path / "j" / "run.jsonl") as journal:
         await play(gateway, small_demand(20), journal)
         assert read_journal(tmp_path / "j" / "run.jsonl") == journal.entries
     assert {entry.step for entry in journal.entries} >= {"preview", "confirm", "order"}
 
 
-async def test_the_demo_ends_0_and_writes_its_figures(gateway: FakeGateway, tmp_path: Path) -> None:
+async def test_demo_returns_0_and_writes_its_figures(gateway: FakeGateway, tmp_path: Path) -> None:
     stocked: list[StockItem] = []
     (tmp_path / "metrics.json").write_text(json.dumps({"received": 10_000, "duration_ms": {"p50": 50.0}}))
 
     @asynccontextmanager
-    async def stage() -> AsyncIterator[Stage]:
-        yield Stage(gateway.url, gateway.url, tmp_path / "metrics.json", tmp_path)
+    async def target() -> AsyncIterator[ReplayTarget]:
+        yield ReplayTarget(gateway.url, gateway.url, tmp_path / "metrics.json", tmp_path)
 
-    async def load_stock(_stage: Stage, stock: list[StockItem]) -> None:
+    async def load_stock(_stage: ReplayTarget, stock: list[StockItem]) -> None:
         stocked.extend(stock)
 
-    code = await demo(stage, load_stock, orders=30, rate=RATE, json_path=tmp_path / "out" / "demo.json")
+    code = await demo(target, load_stock, orders=30, rate=RATE, json_path=tmp_path / "out" / "demo.json")
     figures = json.loads((tmp_path / "out" / "demo.json").read_text())
     assert code == 0
     assert figures["ok"]
@@ -129,11 +128,11 @@ async def test_the_demo_ends_0_and_writes_its_figures(gateway: FakeGateway, tmp_
     assert {item.sku for item in stocked} >= {row["sku"] for order in gateway.orders.values() for row in order.items}
 
 
-async def test_an_untrue_total_makes_the_demo_fail(gateway: FakeGateway, tmp_path: Path) -> None:
-    gateway.lie = {"total_cents": 1}
-    figures = await perform(Stage(gateway.url, home=tmp_path), small_demand(5), rate=RATE)
+async def test_wrong_total_makes_the_demo_fail(gateway: FakeGateway, tmp_path: Path) -> None:
+    gateway.overrides = {"total_cents": 1}
+    figures = await replay_and_check(ReplayTarget(gateway.url, home=tmp_path), small_demand(5), rate=RATE)
     assert not figures.ok
-    assert {violation.promise for violation in figures.broken_promises} >= {"the total is what was picked"}
+    assert {violation.promise for violation in figures.violations} >= {"the total is what was picked"}
 
 
 @pytest.mark.parametrize(
@@ -148,17 +147,17 @@ async def test_an_untrue_total_makes_the_demo_fail(gateway: FakeGateway, tmp_pat
 )
 async def test_missing_metrics_make_the_demo_fail(gateway: FakeGateway, tmp_path: Path, metrics: str) -> None:
     (tmp_path / "metrics.json").write_text(metrics)
-    stage = Stage(gateway.url, metrics_path=tmp_path / "metrics.json", home=tmp_path)
-    figures = await perform(stage, small_demand(5), rate=RATE, quiet_within_s=0.1)
+    target = ReplayTarget(gateway.url, metrics_path=tmp_path / "metrics.json", home=tmp_path)
+    figures = await replay_and_check(target, small_demand(5), rate=RATE, idle_within_s=0.1)
     assert not figures.ok
 
 
-async def test_an_audit_that_cannot_be_asked_makes_the_demo_fail(gateway: FakeGateway, tmp_path: Path) -> None:
-    stage = Stage(gateway.url, internal_url=f"{gateway.url}/nowhere", home=tmp_path)
-    assert not (await perform(stage, small_demand(5), rate=RATE, quiet_within_s=0.1)).ok
+async def test_unreachable_audit_makes_the_demo_fail(gateway: FakeGateway, tmp_path: Path) -> None:
+    target = ReplayTarget(gateway.url, internal_url=f"{gateway.url}/nowhere", home=tmp_path)
+    assert not (await replay_and_check(target, small_demand(5), rate=RATE, idle_within_s=0.1)).ok
 
 
-def test_the_rhythm_is_squeezed_to_the_rate() -> None:
+def test_due_times_are_scaled_to_the_rate() -> None:
     demand = small_demand(100)
     due_s = due_times_s(demand, 20)
     assert due_s[0] == 0
@@ -169,7 +168,7 @@ def test_the_rhythm_is_squeezed_to_the_rate() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_progress_tells_pace_and_outcomes(*, terminal: bool) -> None:
+def test_progress_shows_pace_and_outcomes(*, terminal: bool) -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal, width=120)
     with show_progress(3, console) as show:
@@ -178,22 +177,15 @@ def test_progress_tells_pace_and_outcomes(*, terminal: bool) -> None:
     assert "orders/s" in written.getvalue()
 
 
-async def never(*_: object) -> None:
-    await asyncio.Event().wait()
-
-
-async def test_orders_that_nobody_tells_are_not_waited_for_one_after_the_other(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replaying, "LOOKED_WITHIN_S", 0.3)
+async def test_orders_that_are_not_returned_share_one_time_limit(gateway: FakeGateway) -> None:
     demand = small_demand(60)
     households = [basket.household for basket in demand.baskets]
-    async with open_fleet(gateway.url, households, Journal(None), patience=Patience(20, 5)) as fleet:
+    async with open_fleet(gateway.url, households, Journal(None), retry_limits=RetryLimits(20, 5)) as fleet:
         run = await replay(fleet, demand, RATE, run_name="run")
-        told = await look_again(fleet, run)
-        assert all(witness.order is not None for witness in told)
-        monkeypatch.setattr(Kiosk, "order", never)
+        returned = await read_final_orders(fleet, run)
+        assert all(final_order.order is not None for final_order in returned)
+        await gateway.stop()
         async with asyncio.timeout(10):
-            witnesses = await look_again(fleet, run)
-    assert [witness.order_id for witness in witnesses] == [witness.order_id for witness in told]
-    assert [witness.order for witness in witnesses] == [None] * len(told)
+            missing = await read_final_orders(fleet, run, timeout_s=0.3)
+    assert [final_order.order_id for final_order in missing] == [final_order.order_id for final_order in returned]
+    assert [final_order.order for final_order in missing] == [None] * len(returned)

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from autogrocery.client import Event, Order, OrderLine, Robot
+from autogrocery.lab.demand.baskets import Basket, Line, Product
 from autogrocery.lab.demand.demand import Demand
-from autogrocery.lab.demand.market import Basket, Line, Product
-from autogrocery.lab.replay.deaths import Deaths
-from autogrocery.lab.replay.figures import NOTHING_BESIDE, Beside, Figures, count_figures, percentile
-from autogrocery.lab.replay.quiet import Audit, Invariant, Metrics, Rest
-from autogrocery.lab.replay.replay import Run, Trip, Witness
+from autogrocery.lab.replay.checks import Violation
+from autogrocery.lab.replay.figures import NO_OTHER_FIGURES, Figures, OtherFigures, count_figures, percentile
+from autogrocery.lab.replay.idle import Audit, IdleState, Invariant, Metrics
+from autogrocery.lab.replay.replay import FinalOrder, Run, Trip
 from autogrocery.lab.replay.report import print_report, write_json
-from autogrocery.lab.replay.supplied import Supplied
-from autogrocery.lab.replay.verdict import Violation
+from autogrocery.lab.replay.restock_figures import RestockFigures
+from autogrocery.lab.replay.robot_deaths import RobotDeaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,29 +32,40 @@ SHELF = [Product("milk", "Milk", "dairy", 100), Product("rye", "Rye", "bread", 3
 DEMAND = Demand("by hand", SHELF, [BASKET, BASKET])
 RUN = Run([Trip(BASKET, "buy", "o-1", ORDER), Trip(BASKET, "buy", refused="insufficient_stock")], 2.0)
 EVENTS = [Event(1, "PREVIEWED", "preview", AT), Event(2, "COMPLETED", "webhook", AT)]
-CLEAN = Rest(Audit(True, [Invariant("held_is_the_sum_of_holds", 0)]), Metrics(received=2))  # noqa: FBT003 - JSON's order
-
-
-SUPPLIED = Supplied(
-    3, {"RECEIVED": 3}, 0, announced=30, received=28, short=2, over=0, damaged=1, came_back=4, came_back_in_vain=1
+CLEAN = IdleState(Audit(clean=True, invariants=[Invariant("held_is_the_sum_of_holds", 0)]), Metrics(received=2))
+VIOLATED = Audit(clean=False, invariants=[Invariant("no_negative_balance", 2, ["milk"])])
+RESTOCKS = RestockFigures(
+    3,
+    {"RECEIVED": 3},
+    0,
+    announced=30,
+    received=28,
+    short=2,
+    over=0,
+    damaged=1,
+    returning_customers=4,
+    returning_in_vain=1,
 )
 
 
 def figures(
-    order: Order = ORDER, rest: Rest = CLEAN, broken: list[Violation] | None = None, beside: Beside = NOTHING_BESIDE
+    order: Order = ORDER,
+    idle_state: IdleState = CLEAN,
+    violations: list[Violation] | None = None,
+    other: OtherFigures = NO_OTHER_FIGURES,
 ) -> Figures:
     return count_figures(
         DEMAND,
         RUN,
-        [Witness("o-1", order, EVENTS)],
-        rest,
-        broken or [],
+        [FinalOrder("o-1", order, EVENTS)],
+        idle_state,
+        violations or [],
         devices=1,
-        told=3,
+        responses=3,
         durations_ms={"preview": [1.0, 2.0, 3.0]},
         must_audit=True,
         must_measure=True,
-        beside=beside,
+        other=other,
     )
 
 
@@ -77,26 +88,26 @@ def test_figures_count_outcomes_revenue_and_robots() -> None:
     assert (counted.steps["preview"].p50_ms, counted.steps["preview"].p99_ms) == (2.0, 3.0)
 
 
-def test_an_order_that_did_not_end_is_not_ok() -> None:
+def test_unfinished_order_is_not_ok() -> None:
     counted = figures(Order("o-1", "PROCESSING", "USD", 500, 500, LINES, AT))
     assert not counted.ok
     assert counted.not_terminal == 1
     assert "NOT CLEAN" in printed(counted)
 
 
-def test_a_violated_audit_is_shown_with_its_name() -> None:
-    rest = Rest(Audit(False, [Invariant("no_negative_balance", 2, ["milk"])]), Metrics(received=2))  # noqa: FBT003 - JSON's order
-    assert not figures(rest=rest).ok
-    assert "no_negative_balance: 2" in printed(figures(rest=rest))
+def test_violated_invariant_is_shown_with_its_name() -> None:
+    idle_state = IdleState(VIOLATED, Metrics(received=2))
+    assert not figures(idle_state=idle_state).ok
+    assert "no_negative_balance: 2" in printed(figures(idle_state=idle_state))
 
 
-def measured(received: int) -> Rest:
-    return Rest(CLEAN.audit, Metrics(received=received))
+def measured(received: int) -> IdleState:
+    return IdleState(CLEAN.audit, Metrics(received=received))
 
 
-def test_what_trucks_brought_who_died_and_the_receipts_are_shown() -> None:
-    beside = Beside(SUPPLIED, Deaths(2, 2), receipts=1, opening_units=100, left_units=90)
-    counted = figures(rest=measured(5), beside=beside)
+def test_deliveries_robot_deaths_and_receipts_are_shown() -> None:
+    other = OtherFigures(RESTOCKS, RobotDeaths(2, 2), receipts=1, opening_units=100, left_units=90)
+    counted = figures(idle_state=measured(5), other=other)
     assert counted.ok
     assert (counted.short_lines, counted.lines) == (1, 2)
     text = printed(counted)
@@ -104,32 +115,32 @@ def test_what_trucks_brought_who_died_and_the_receipts_are_shown() -> None:
         "3 (RECEIVED 3)",
         "28 (2 short, 0 over, 1 damaged)",
         "100 at first, 90 at the end",
-        "4 after an empty shelf, 1 in vain",
+        "4 after finding goods out of stock, 1 in vain",
         "1 for 1 completed orders",
-        "2, 2 came back",
+        "2, 2 returned",
         "1, 50.0% of 2",
     ):
         assert words in text
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "other",
     [
-        Beside(replace(SUPPLIED, outcomes={"RECEIVED": 2, "RECEIVING": 1}, not_terminal=1), receipts=1),
-        Beside(SUPPLIED, receipts=0),
+        OtherFigures(replace(RESTOCKS, outcomes={"RECEIVED": 2, "RECEIVING": 1}, not_terminal=1), receipts=1),
+        OtherFigures(RESTOCKS, receipts=0),
     ],
 )
-def test_a_delivery_under_way_or_a_missing_receipt_is_not_ok(beside: Beside) -> None:
-    assert not figures(rest=measured(5), beside=beside).ok
+def test_unfinished_delivery_or_missing_receipt_is_not_ok(other: OtherFigures) -> None:
+    assert not figures(idle_state=measured(5), other=other).ok
 
 
-def test_the_end_of_a_delivery_without_its_metric_is_not_ok() -> None:
-    assert not figures(rest=measured(4), beside=Beside(SUPPLIED)).ok
+def test_missing_metric_of_a_delivery_is_not_ok() -> None:
+    assert not figures(idle_state=measured(4), other=OtherFigures(RESTOCKS)).ok
 
 
-def test_a_broken_promise_is_shown_with_its_order() -> None:
-    text = printed(figures(broken=[Violation("a terminal word stays", "o-1", "CANCELLED, then COMPLETED")]))
-    assert "a terminal word stays · order o-1" in text
+def test_violation_is_shown_with_its_order() -> None:
+    text = printed(figures(violations=[Violation("a terminal status stays", "o-1", "CANCELLED, then COMPLETED")]))
+    assert "a terminal status stays · order o-1" in text
 
 
 def test_a_clean_run_prints_every_row() -> None:
@@ -138,7 +149,7 @@ def test_a_clean_run_prints_every_row() -> None:
         assert word in text
 
 
-def test_the_json_holds_the_same_figures(tmp_path: Path) -> None:
+def test_json_has_the_same_figures(tmp_path: Path) -> None:
     write_json(figures(), tmp_path / "deep" / "figures.json")
     read = json.loads((tmp_path / "deep" / "figures.json").read_text())
     assert read["outcomes"]["COMPLETED"] == 1
@@ -151,11 +162,11 @@ def test_percentiles_are_nearest_ranks() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
 
 
-def test_baskets_that_all_name_what_nobody_knows_are_no_clean_run() -> None:
+def test_run_with_only_unknown_skus_is_not_ok() -> None:
     run = Run([Trip(BASKET, "buy", refused="unknown_sku")] * 2, 2.0)
-    rest = Rest(CLEAN.audit, Metrics(received=0))
+    idle_state = IdleState(CLEAN.audit, Metrics(received=0))
     counted = count_figures(
-        DEMAND, run, [], rest, [], devices=1, told=0, durations_ms={}, must_audit=True, must_measure=True
+        DEMAND, run, [], idle_state, [], devices=1, responses=0, durations_ms={}, must_audit=True, must_measure=True
     )
     assert not counted.ok
     text = printed(counted)

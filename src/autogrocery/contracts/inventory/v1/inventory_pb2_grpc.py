@@ -154,7 +154,7 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWork(self, request, context):
-        """Robots: bearer token in "authorization" metadata.
+        """Robots: bearer token in "authorization" metadata. StartPick and Heartbeat serve picks and putaways.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,31 +179,31 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportPutaway(self, request, context):
-        """StartPick and Heartbeat serve picks and putaways
-        """
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request_iterator, context):
-        """The calls about orders once more, many on one stream. Promises:
-        - A message carries at most 256 calls and, unless it carries one, at most 256 KiB; a stream, at most 1,024 calls in work. Beyond
-        that the server stops reading, and HTTP/2 holds the client up.
-        - Answers come in any order, several in one message, each once. A failure is that call's own, as a non-OK status is of a
-        unary call; the others go on.
-        - timeout_ms, at least 1, counts from the reading of the message. After it no answer comes, but what was begun is carried to its end.
-        - A stream that ends or breaks leaves every call without an answer in doubt: only the same call with the same order id
-        settles it, on the next stream or as a unary call.
-        - A server that stops answers what is in work, then ends the stream with OK.
-        - A kind of call that the server does not know fails with UNIMPLEMENTED (12), as the whole stream does at an older peer;
-        then the unary form is to be used.
+        """The calls about orders, many on one stream. Promises:
+        - A message has at most 256 calls and, if it has more than one, at most 256 KiB; a stream has at most 1,024 calls
+        in progress. Beyond that the server stops reading, and HTTP/2 flow control delays the client.
+        - Answers come in any order, several in one message, each once. A failure concerns its call only, as a non-OK
+        status concerns one unary call.
+        - timeout_ms, at least 1, counts from when the server reads the message. After it no answer is sent, but a call
+        that has begun is completed.
+        - If a stream ends or breaks, every call without an answer is in doubt: only the same call with the same order id,
+        on another stream or as a unary call, shows its result.
+        - A server that stops answers the calls in progress, then ends the stream with OK.
+        - A kind of call that the server does not know fails with UNIMPLEMENTED (12), as the whole stream does with an
+        older peer; the client then uses unary calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConverseRobots(self, request_iterator, context):
-        """The robots' calls likewise, of one robot or of a fleet: each call has its own authorization.
+        """The robots' calls, likewise on one stream, for one robot or a fleet: each call has its own authorization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

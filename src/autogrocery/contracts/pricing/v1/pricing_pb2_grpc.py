@@ -89,7 +89,7 @@ class PricingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request_iterator, context):
-        """Quotes and the price list once more, many on one stream; promised as InventoryService.Converse is.
+        """Quotes and price lists, many on one stream, with the promises of InventoryService.Converse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

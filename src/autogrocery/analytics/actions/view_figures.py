@@ -1,0 +1,44 @@
+"""Show the figures: a line on standard output for people, a JSON file for programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from autogrocery.kit.process.clock import now, rfc3339
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autogrocery.analytics.core.counters import Counters
+
+
+async def print_line(counters: Counters) -> bool:
+    """Print the figures on one line."""
+    figures = counters.snapshot(time.monotonic())
+    statuses = " ".join(f"{status} {count:,}" for status, count in figures["by_status"].items()) or "nothing yet"
+    quantiles = " ".join(
+        f"{name} {figures['duration_ms'][name] / 1_000:.1f} s"
+        for name in ("p50", "p90", "p99")
+        if figures["duration_ms"][name]
+    )
+    sys.stdout.write(
+        f"{figures['unique']:,} metrics ({figures['last_minute']:,} in the last minute): {statuses}"
+        f" | {quantiles or 'no durations'} | duplicates {figures['duplicates']:,} invalid {figures['invalid']:,}"
+        f" gaps open {figures['gaps_open']:,} recovered {figures['gaps_recovered']:,}\n"
+    )
+    sys.stdout.flush()
+    return False
+
+
+async def write_status(counters: Counters, path: Path) -> bool:
+    """Write the figures as JSON. The file is replaced atomically: a reader never sees a partial one."""
+    figures = {**counters.snapshot(time.monotonic()), "updated_at": rfc3339(now())}
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+    draft.replace(path)
+    return False

@@ -1,0 +1,47 @@
+"""The subscription to the metrics that gateways publish."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
+
+from autogrocery.kit.bus import open_subscriber
+from autogrocery.kit.process.run import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from autogrocery.kit.security.curve import SubscriberKeys
+
+
+class Subscription:
+    """A subscription to all metrics of the gateways."""
+
+    def __init__(self, socket: zmq.asyncio.Socket) -> None:
+        self._socket = socket
+
+    async def receive(self, limit: int) -> list[bytes]:
+        """Wait for a message and return those that are queued, up to `limit`.
+
+        A metric is one frame; a message of several frames is returned as b"".
+        """
+        found = [await self._socket.recv_multipart()]
+        while len(found) < limit and await self._socket.poll(0):
+            found.append(await self._socket.recv_multipart())
+        return [frames[0] if len(frames) == 1 else b"" for frames in found]
+
+
+@asynccontextmanager
+async def open_subscription(
+    addresses: Sequence[str], *, binds: bool, keys: SubscriberKeys | None = None
+) -> AsyncIterator[Subscription]:
+    """Subscribe at `addresses`; reconnects by itself. Raises StartError for a malformed address."""
+    async with AsyncExitStack() as stack:
+        try:
+            socket = await stack.enter_async_context(open_subscriber(addresses, binds=binds, keys=keys))
+        except zmq.ZMQError as error:
+            raise StartError(f"ANALYTICS_ZMQ_TARGET or ANALYTICS_ZMQ_ADDR can't be used: {error.strerror}") from None
+        yield Subscription(socket)

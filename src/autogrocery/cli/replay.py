@@ -1,0 +1,165 @@
+"""Commands that replay baskets: replay, stock load, and the demo once its network has started."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autogrocery.cli.keys import operator_identity
+from autogrocery.cli.network_audit import audit_all
+from autogrocery.cli.signals import run_until_signal
+from autogrocery.cli.suppliers import add_trucks
+from autogrocery.gateway.store import receipts
+from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.pg.db import open_db
+from autogrocery.lab.demand.demand import load_demand, read_stock, stock_for
+from autogrocery.lab.network import home_directory, pki, read_run
+from autogrocery.lab.replay.demo import ReplayTarget, demo, finish, replay_and_check
+from autogrocery.lab.replay.idle import Audit, Invariant
+from autogrocery.lab.replay.idle import gateway_auditor as make_gateway_auditor
+from autogrocery.lab.replay.stocking import load_stock, price_list_is_empty, stock_levels
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from autogrocery.kit.security.tls import Identity
+    from autogrocery.lab.demand.demand import Demand, StockItem
+    from autogrocery.lab.network import Stack
+
+STATUS_FILE = "analytics.json"
+STOCKING_FILE = "stocking.begun"
+DEMO_ORDERS = 1_000  # `up` stocks what so many baskets need
+
+
+async def run_demo_replay(stack: Stack, arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Stock half of the demand, replay while trucks bring more, audit both databases, report; return the exit code."""
+    inventory, operator = stack.env["INVENTORY_GRPC_ADDR"], _operator_identity(stack)
+
+    async def count(demand: Demand) -> int:
+        return sum((await stock_levels(inventory, [product.sku for product in demand.products], operator)).values())
+
+    target = ReplayTarget(
+        stack.url_public,
+        stack.url_internal,
+        stack.home / STATUS_FILE,
+        stack.home,
+        make_auditor(stack),
+        trucks=await add_trucks(stack.dsn, stack.home),
+        receipts=_find_sent(stack) if environ.get("SMTP_URL") else _find_in_folder(stack.home / "receipts"),
+        robots_log=stack.home / "logs" / "robots.log",
+        count_stock=count,
+    )
+
+    async def fill(_target: ReplayTarget, items: list[StockItem]) -> None:
+        await load_stock(inventory, stack.env["PRICING_GRPC_ADDR"], items, operator)
+
+    return await demo(
+        lambda: nullcontext(target),
+        fill,
+        orders=arguments.orders,
+        rate=arguments.rate,
+        seed=arguments.seed,
+        json_path=Path(arguments.json) if arguments.json else None,
+    )
+
+
+def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Replay baskets against a running gateway; its stock must suffice (`stock load --demo`)."""
+
+    async def work() -> int:
+        home = home_directory(environ)
+        home.mkdir(parents=True, exist_ok=True)
+        demand = await asyncio.to_thread(load_demand, arguments.orders, arguments.seed, home)
+        internal: str | None = arguments.internal_url
+        audit = (
+            make_gateway_auditor(internal, operator_identity(environ, {"--internal-url": internal}))
+            if internal
+            else None
+        )
+        target = ReplayTarget(arguments.url.rstrip("/"), internal, None, home, audit)
+        figures = await replay_and_check(target, demand, rate=arguments.rate, seed=arguments.seed)
+        return finish(figures, Path(arguments.json) if arguments.json else None)
+
+    return run_until_signal("replay", work())
+
+
+def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Load the stock of a CSV file, or what the demo's baskets need."""
+    if bool(arguments.file) == arguments.demo:
+        raise SystemExit("give a CSV file or --demo")
+
+    async def work() -> int:
+        addresses = (read_run(home_directory(environ)) or {}).get("addresses", {})
+        inventory, pricing = (
+            environ.get(f"{peer}_GRPC_TARGET")
+            or environ.get(f"{peer}_GRPC_ADDR")
+            or addresses.get(f"{peer}_GRPC_ADDR")
+            or f"127.0.0.1:{port}"
+            for peer, port in (("INVENTORY", 50051), ("PRICING", 50052))
+        )
+        if arguments.demo:
+            items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, None))
+        else:
+            items = read_stock(Path(arguments.file))
+        links = {"INVENTORY_GRPC_TARGET": inventory, "PRICING_GRPC_TARGET": pricing}
+        await load_stock(inventory, pricing, items, operator_identity(environ, links))
+        print(f"{len(items)} products, {sum(item.quantity for item in items)} units loaded")
+        return 0
+
+    return run_until_signal("stock load", work())
+
+
+def make_auditor(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
+    """Return a function that audits both databases; it returns None while one of them is unavailable."""
+
+    async def audit() -> Audit | None:
+        try:
+            found = await audit_all(stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"])
+        except Unavailable:
+            return None
+        listed = [Invariant(f"{part}: {one.name}", one.violations, list(one.examples)) for part, one in found]
+        return Audit(not any(one.violations for one in listed), listed)
+
+    return audit
+
+
+def _find_in_folder(folder: Path) -> Callable[[], Awaitable[set[str]]]:
+    """Return a function that finds the orders whose receipts are in a folder."""
+
+    async def find() -> set[str]:
+        return await asyncio.to_thread(lambda: {path.stem for path in folder.glob("*.eml")})
+
+    return find
+
+
+def _find_sent(stack: Stack) -> Callable[[], Awaitable[set[str]]]:
+    """Return a function that finds the orders whose receipts a mail server has accepted."""
+
+    async def find() -> set[str]:
+        try:
+            async with open_db(stack.dsn, application="replay", max_size=1) as db:
+                return {str(order_id) for order_id in await receipts.list_done(db)}
+        except Unavailable:
+            return set()
+
+    return find
+
+
+async def stock_if_empty(stack: Stack) -> None:
+    """Load the demo's stock into a network that has no products, or continue a load that an earlier start began."""
+    inventory, pricing = stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"]
+    operator = _operator_identity(stack)
+    begun = stack.home / STOCKING_FILE
+    if begun.exists() or await price_list_is_empty(pricing, operator):
+        begun.touch()
+        items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home))
+        in_stock = await stock_levels(inventory, [item.sku for item in items], operator)
+        await load_stock(inventory, pricing, [item for item in items if item.sku not in in_stock], operator)
+        begun.unlink()
+
+
+def _operator_identity(stack: Stack) -> Identity | None:
+    return operator_identity(pki.environment_of("operator", stack.pki)) if stack.pki is not None else None

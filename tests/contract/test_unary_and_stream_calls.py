@@ -1,0 +1,41 @@
+"""The two forms of the contract tests differ: stream calls use one stream, unary calls use none."""
+
+from __future__ import annotations
+
+import pytest
+
+from autogrocery.gateway.peers.inventory import Inventory
+from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.rpc.client import open_channel
+from tests.contract.peers_under_test import FORMS, basket
+from tests.harness.fake_peers import serve_peers
+
+MILK = basket(milk=2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_calls_use_one_stream_unless_streams_are_off(form: str) -> None:
+    async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
+        streams = form == "stream"
+        inventory, pricing = Inventory(channel, streams=streams), Pricing(channel, streams=streams)
+        for _ in range(3):
+            await pricing.quote(uuid7(), MILK)
+            assert (await inventory.reserve(uuid7(), MILK, hold_s=60, allow_partial=False)).granted
+        assert (shelf.calls["ReserveItems"], prices.calls["Quote"]) == (3, 3)
+        assert (shelf.streams, prices.streams) == (int(streams), int(streams))
+
+
+async def test_streams_are_on_by_default() -> None:
+    async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
+        inventory, pricing = Inventory(channel), Pricing(channel)
+        order_id = uuid7()
+        await inventory.reserve(order_id, MILK, hold_s=60, allow_partial=False)
+        await inventory.assign_robots(order_id, MILK)
+        await inventory.get_order(order_id)
+        await inventory.check_availability(["milk"])
+        await pricing.quote(order_id, MILK)
+        await pricing.list_products("", "", 10)
+        assert (shelf.streams, prices.streams) == (1, 1)
+        assert set(inventory_calls := shelf.calls) == {"ReserveItems", "AssignRobots", "GetOrder", "CheckAvailability"}
+        assert set(inventory_calls.values()) == {1}
