@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import fields
 
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.pricing import Pricing
+from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.rpc.client import open_channel
 from tests.contract.peers_under_test import FORMS, basket
@@ -26,9 +28,17 @@ async def test_calls_use_one_stream_unless_streams_are_off(form: str) -> None:
         assert (shelf.streams, prices.streams) == (int(streams), int(streams))
 
 
-async def test_streams_are_on_by_default() -> None:
+async def test_streams_are_off_by_default() -> None:
+    assert {field.name: field.default for field in fields(GatewaySettings)}["peer_streams"] == "off"
     async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
-        inventory, pricing = Inventory(channel), Pricing(channel)
+        await Inventory(channel).check_availability(["milk"])
+        await Pricing(channel).quote(uuid7(), MILK)
+        assert (shelf.streams, prices.streams) == (0, 0)
+
+
+async def test_every_call_about_orders_has_a_place_on_the_stream() -> None:
+    async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
+        inventory, pricing = Inventory(channel, streams=True), Pricing(channel, streams=True)
         order_id = uuid7()
         await inventory.reserve(order_id, MILK, hold_s=60, allow_partial=False)
         await inventory.assign_robots(order_id, MILK)

@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import grpc
+
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
     InventoryServiceServicer,
@@ -23,8 +25,6 @@ from autogrocery.kit.rpc.server import serve
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    import grpc
-
     from autogrocery.kit.rpc.stream_server import Conversations
 
 Reply = TypeVar("Reply")
@@ -38,7 +38,8 @@ class FakeInventory(InventoryServiceServicer):
     `calls` those of a method.
 
     Faults by method: `abort_with` is the status to abort with, a method in `silent` never replies; both take place
-    before the effect, or after it if `after_effect`. `rewrite_reply` maps a method to a function of its reply.
+    before the effect, or after it if `after_effect`. `rewrite_reply` maps a method to a function of its reply,
+    `raw_reply` to the bytes that are sent after the effect instead of a reply.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class FakeInventory(InventoryServiceServicer):
         self.gate: asyncio.Event | None = None
         self.silent: set[str] = set()
         self.rewrite_reply: dict[str, Callable[[Any], Any]] = {}
+        self.raw_reply: dict[str, bytes] = {}
         self.restocks: dict[str, int] = {}
         self.manifests: dict[str, inv.RestockRequest] = {}
         self.received: dict[str, dict[str, tuple[int, int]]] = {}
@@ -77,7 +79,7 @@ class FakeInventory(InventoryServiceServicer):
 
     def clear_faults(self) -> None:
         """Answer every call again; refuse nothing."""
-        self.abort_with, self.silent, self.after_effect, self.rewrite_reply = {}, set(), False, {}
+        self.abort_with, self.silent, self.after_effect, self.rewrite_reply, self.raw_reply = {}, set(), False, {}, {}
         self.gate, self.refuse_robots, self.refuse_restocks = None, False, ""
 
     def finish(self, order_id: str, picked: Mapping[str, int] | None = None) -> None:
@@ -173,9 +175,10 @@ class FakeInventory(InventoryServiceServicer):
         self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
     ) -> inv.CheckAvailabilityResponse:
         await self._before("CheckAvailability", context)
-        return inv.CheckAvailabilityResponse(
+        answer = inv.CheckAvailabilityResponse(
             items=[inv.StockLevel(sku=sku, available=self.stock[sku]) for sku in request.skus if sku in self.stock]
         )
+        return self._rewritten("CheckAvailability", answer)
 
     async def RestockItems(self, request: inv.RestockRequest, context: grpc.aio.ServicerContext) -> inv.RestockResponse:
         await self._before("RestockItems", context)
@@ -237,13 +240,15 @@ def _unchanged(reply: Reply) -> Reply:
 
 class FakePricing(PricingServiceServicer):
     """Quotes PRICES; or aborts with `abort_with`, or never replies while `silent`; `rewrite_reply` is a function of the
-    quote."""
+    quote, `rewrite_replies` and `raw_reply` are as in FakeInventory, for other methods too."""
 
     def __init__(self) -> None:
         self.abort_with: grpc.StatusCode | None = None
         self.calls: Counter[str] = Counter()
         self.silent = False
         self.rewrite_reply: Callable[[Any], Any] = _unchanged
+        self.rewrite_replies: dict[str, Callable[[Any], Any]] = {}
+        self.raw_reply: dict[str, bytes] = {}
         self.costs: dict[str, int] = {}
         self.after_effect = False
         self.streams = 0
@@ -252,6 +257,7 @@ class FakePricing(PricingServiceServicer):
     def clear_faults(self) -> None:
         """Answer every call again, and forget the reported costs."""
         self.abort_with, self.silent, self.after_effect, self.rewrite_reply = None, False, False, _unchanged
+        self.rewrite_replies, self.raw_reply = {}, {}
         self.costs = {}
 
     async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
@@ -294,7 +300,9 @@ class FakePricing(PricingServiceServicer):
             self.costs |= {update.sku: update.unit_cost_cents for update in request.updates}
         if self.abort_with:
             await context.abort(self.abort_with, "injected by the test")
-        return pri.UpdateStockMetricsResponse(updated=len(request.updates))
+        answer = pri.UpdateStockMetricsResponse(updated=len(request.updates))
+        updated: pri.UpdateStockMetricsResponse = self.rewrite_replies.get("UpdateStockMetrics", _unchanged)(answer)
+        return updated
 
     async def ListProducts(
         self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext
@@ -307,7 +315,40 @@ class FakePricing(PricingServiceServicer):
             if request.query in sku and sku > request.cursor
         ]
         page = found[: request.limit]
-        return pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if len(found) > len(page) else "")
+        answer = pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if len(found) > len(page) else "")
+        rewritten: pri.ListProductsResponse = self.rewrite_replies.get("ListProducts", _unchanged)(answer)
+        return rewritten
+
+
+class RawReplies(grpc.GenericRpcHandler):
+    """Serves the methods in a fake's `raw_reply`: the effect of the fake, then those bytes as the reply."""
+
+    def __init__(self, fake: Any, contract: Any, service: str) -> None:
+        self._fake, self._contract = fake, contract
+        self._service = contract.DESCRIPTOR.services_by_name[service]
+
+    def service(self, details: Any) -> Any:
+        path, _, method = details.method.rpartition("/")
+        if path != f"/{self._service.full_name}" or method not in self._fake.raw_reply:
+            return None
+
+        async def answer(request: bytes, context: Any) -> bytes:
+            kind = self._service.methods_by_name[method].input_type.name
+            await getattr(self._fake, method)(getattr(self._contract, kind).FromString(request), context)
+            reply: bytes = self._fake.raw_reply[method]
+            return reply
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+class GenericOnly:
+    """A server without registered methods, which gRPC would look up before the generic handlers of RawReplies."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, *_: Any) -> None:
+        pass
 
 
 @asynccontextmanager
@@ -316,8 +357,11 @@ async def serve_peers() -> AsyncIterator[tuple[FakeInventory, FakePricing, str]]
     inventory, pricing = FakeInventory(), FakePricing()
 
     def add(server: grpc.aio.Server) -> None:
-        add_InventoryServiceServicer_to_server(inventory, server)
-        add_PricingServiceServicer_to_server(pricing, server)
+        server.add_generic_rpc_handlers(
+            (RawReplies(inventory, inv, "InventoryService"), RawReplies(pricing, pri, "PricingService"))
+        )
+        add_InventoryServiceServicer_to_server(inventory, GenericOnly(server))
+        add_PricingServiceServicer_to_server(pricing, GenericOnly(server))
 
     async with serve("FAKE_ADDR", "127.0.0.1", 0, add, ()) as port:
         yield inventory, pricing, f"127.0.0.1:{port}"

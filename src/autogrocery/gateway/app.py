@@ -255,7 +255,10 @@ async def _open_deps(
         open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
     )
     streams = settings.peer_streams == "on"
-    peers = Inventory(inventory, streams=streams), Pricing(pricing, streams=streams)
+    peers = (
+        Inventory(inventory, streams=streams),
+        Pricing(pricing, currency=settings.currency, streams=streams),
+    )
     orders = OrderStore(
         db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
     )

@@ -62,7 +62,14 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
     peer_streams: Annotated[
         Literal["on", "off"],
         Meta(description="on: multiplex calls over one stream to each peer that supports it; off: unary calls"),
-    ] = "on"
+    ] = "off"
+    currency: Annotated[
+        str,
+        Meta(
+            description="ISO 4217 code of this mart's prices, the same as pricing's; a quote in another is refused",
+            pattern=r"^[A-Z]{3}\Z",
+        ),
+    ] = "USD"
     analytics_zmq_addr: Annotated[
         str, Meta(description="endpoints of published metrics; comma list: tcp://… binds, >tcp://… connects")
     ] = "tcp://127.0.0.1:5557"

@@ -17,7 +17,7 @@ class Settings(TlsSettings, frozen=True):
     pricing_grpc_addr: str = "127.0.0.1:50052"
     pricing_database_url: str = ""
     database_url: str = ""
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] = "USD"
     price_margin_percent: Annotated[int, Meta(ge=0, le=1_000)] = 30
 
     @property

@@ -41,6 +41,7 @@ def _refuse(gateway: GatewayActions) -> None:
 
     def no(reply: inv.RobotResponse) -> inv.RobotResponse:
         reply.success = False
+        reply.ClearField("assignments")
         return rewrite(reply) if rewrite else reply
 
     gateway.fake_inventory.refuse_robots, gateway.fake_inventory.rewrite_reply["AssignRobots"] = True, no

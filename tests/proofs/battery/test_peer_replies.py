@@ -50,6 +50,9 @@ def refuses(name: int) -> Change:
     return {"success": False, "items": [], "refusal": name}
 
 
+BREAD = pri.QuoteLine(sku="bread", name="Bread", quantity=1, unit_price_cents=249, line_total_cents=249)
+NO_MILK: Final[Change] = {"unknown_skus": ["milk"], "lines": [BREAD], "total_cents": 249}
+NUL_ROBOT = inv.Assignment(assignment_id="a-1", robot_id="a\0b", robot_class="dairy")
 SHORT = [inv.Shortage(sku="milk", requested=2, available=1)]
 # step, state, call, changed fields of its reply, answer of the step, row afterwards ("": unchanged)
 CLEAR: Final[list[tuple[str, str, str, Change, str, str]]] = [
@@ -57,10 +60,10 @@ CLEAR: Final[list[tuple[str, str, str, Change, str, str]]] = [
     ("preview", "nothing", "ReserveItems", refuses(inv.RELEASED), "409 key_used", ""),
     ("preview", "nothing", "ReserveItems", refuses(inv.ITEMS_DIFFER), "422 idempotency_mismatch", ""),
     ("preview", "nothing", "ReserveItems", refuses(inv.UNKNOWN_SKU), "422 unknown_sku", ""),
-    ("preview", "nothing", "Quote", {"unknown_skus": ["milk"]}, "422 unknown_sku", ""),
+    ("preview", "nothing", "Quote", NO_MILK, "422 unknown_sku", ""),
     ("preview", "idle", "ReserveItems", refuses(inv.SHORTAGE) | {"shortages": SHORT}, "201 PREVIEWED", ""),
     ("preview", "cancelled", "ReserveItems", refuses(inv.RELEASED), "201 CANCELLED", ""),
-    ("preview", "idle", "Quote", {"unknown_skus": ["milk"]}, "201 PREVIEWED", ""),
+    ("preview", "idle", "Quote", NO_MILK, "201 PREVIEWED", ""),
     *(
         ("webhook_full", "idle", "GetOrder", {"state": state}, "409 not_dispatched", "")
         for state in (State.UNKNOWN, State.HELD, State.LAPSED, State.RELEASED)
@@ -98,6 +101,12 @@ INVALID: Final[list[tuple[str, str, str, Change]]] = [
         {"lines": [pri.QuoteLine(sku=sku, unit_price_cents=1 << 62) for sku in ("milk", "bread")]},
     ),
     ("preview", "nothing", "Quote", {"lines": [pri.QuoteLine(sku=sku, name="a\0b") for sku in ("milk", "bread")]}),
+    ("preview", "nothing", "Quote", {"total_cents": 1}),
+    ("preview", "nothing", "Quote", {"currency": "EUR"}),
+    ("preview", "nothing", "Quote", {"unknown_skus": ["milk"]}),
+    ("confirm", "idle", "AssignRobots", {"assignments": [NUL_ROBOT]}),
+    ("confirm", "in_doubt", "AssignRobots", {"assignments": [NUL_ROBOT]}),
+    ("sweeping", "in_doubt", "AssignRobots", {"assignments": [NUL_ROBOT]}),
     ("cancel", "idle", "ReleaseItems", {"result": 99}),
     ("webhook_full", "idle", "GetOrder", {"state": 99}),
     ("reconciling", "processing", "GetOrder", {"state": 99}),

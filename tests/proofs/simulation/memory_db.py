@@ -61,7 +61,20 @@ def claim_silent(s: Statement, limit: int, lease_s: float, again_s: float) -> li
     def wanted(order: Row) -> bool:
         return order["status"] == "PROCESSING" and order["intent"] is None
 
-    return claim(s, limit, wanted, lambda _order: lease_s + again_s * (0.8 + 0.4 * s.random()))
+    def attention(order: Row) -> str | None:
+        reason: str | None = order["attention"]
+        return (reason or ATTENTION) if order["attempts"] + 1 >= 10 else reason
+
+    wait_s = lambda _order: lease_s + again_s * (0.8 + 0.4 * s.random())  # noqa: E731
+    return claim(s, limit, wanted, wait_s, attention=attention)
+
+
+def note_answer(s: Statement, order_id: UUID, reason: str) -> list[Row]:
+    order = s.tables.orders.get(order_id)
+    if not order or order["intent"] or order["finished_at"]:
+        return []
+    kept = None if order["attention"] == reason else order["attention"]
+    return [s.change(order, attempts=0, attention=kept)]
 
 
 def hasten(s: Statement) -> list[Row]:
@@ -143,6 +156,7 @@ STATEMENTS: dict[str, Callable[..., list[Row]]] = {
     "due.claim_silent": claim_silent,
     "due.hasten": hasten,
     "due.flag": flag,
+    "due.note_answer": note_answer,
     "due.count": count,
     "inbox.remember": remember,
     "receipts.get_address": get_address,

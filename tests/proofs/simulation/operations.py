@@ -68,6 +68,7 @@ class OperationSource:
                 self.claim,
                 self.hasten,
                 self.flag,
+                self.note_answer,
                 self.remember,
                 self.relay,
                 self.relay,
@@ -185,6 +186,10 @@ class OperationSource:
     def flag(self) -> tuple[str, Any]:
         order_id = self.order_id()
         return f"flag {order_id}", lambda db: due.flag(db, order_id, "look")
+
+    def note_answer(self) -> tuple[str, Any]:
+        order_id = self.order_id()
+        return f"note_answer {order_id}", lambda db: due.note_answer(db, order_id)
 
     def remember(self) -> tuple[str, Any]:
         order_id, body = self.order_id(), self.rng.choice((b"b" * 32, b"c" * 32))

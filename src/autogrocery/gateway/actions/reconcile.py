@@ -27,7 +27,7 @@ FACTS = {OrderState.COMPLETED: Fact.PICKED, OrderState.FAILED: Fact.NOTHING_PICK
 async def reconcile(store: OrderStore, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
     """Bring a PROCESSING order to inventory's state of it, by the webhook's own code; flag it on a contradiction.
 
-    Raises InDoubt and Unavailable: the order is claimed again later.
+    Raises InDoubt and Unavailable: the order is claimed again later, and flagged if that never ends.
     """
     report = await inventory.get_order(order_id)
     if report.state in FACTS:
@@ -40,7 +40,9 @@ async def reconcile(store: OrderStore, inventory: Inventory, metrics: Metrics, o
         log.info("order_reconciled", order_id=str(order_id), state=report.state)
     elif report.state is OrderState.RELEASED and await _repeat_cancel(store, inventory, metrics, order_id):
         log.info("order_reconciled", order_id=str(order_id), state=report.state)
-    elif report.state is not OrderState.ASSIGNED:
+    elif report.state is OrderState.ASSIGNED:
+        await due.note_answer(store.db, order_id)
+    else:
         log.error("order_contradicted", order_id=str(order_id), state=report.state)
         await due.flag(store.db, order_id, f"robots have it, but inventory says {report.state}")
 

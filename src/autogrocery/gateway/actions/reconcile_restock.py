@@ -28,7 +28,7 @@ FACTS = {
 async def reconcile_restock(db: Db, inventory: Inventory, metrics: Metrics, order_id: UUID) -> None:
     """Bring a RECEIVING restock to inventory's state of it, by the webhook's own code; flag it on a contradiction.
 
-    Raises InDoubt and Unavailable: the restock is claimed again later.
+    Raises InDoubt and Unavailable: the restock is claimed again later, and flagged if that never ends.
     """
     report = await inventory.get_restock(order_id)
     if report.state not in FACTS:
@@ -40,3 +40,6 @@ async def reconcile_restock(db: Db, inventory: Inventory, metrics: Metrics, orde
     except Invalid:
         log.error("restock_contradicted", order_id=str(order_id), state=report.state)
         await due_restocks.flag(db, order_id, "inventory counts what is not on this manifest")
+        return
+    if report.state is RestockState.RECEIVING:
+        await due_restocks.note_answer(db, order_id)

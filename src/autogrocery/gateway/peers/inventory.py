@@ -12,7 +12,7 @@ from msgspec import Struct
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.gateway.core.order import Cause, Robot, Status
-from autogrocery.kit.errors import InDoubt
+from autogrocery.gateway.peers import reply_checks
 from autogrocery.kit.rpc.client import Peer
 from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import method_of
@@ -126,10 +126,10 @@ REASONS = {Status.CANCELLED: wire.CANCEL, Status.EXPIRED: wire.EXPIRE, Status.FA
 class Inventory:
     """The calls of docs/PROTOCOL.md#deadlines; every method raises InDoubt if there is no clear answer.
 
-    Calls share one stream if inventory supports that, unless `streams` is False; else each is a unary call.
+    With `streams`, calls share one stream if inventory supports that; else each is a unary call.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = False) -> None:
         self.peer = Peer("inventory")
         stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
         stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
@@ -151,11 +151,17 @@ class Inventory:
         reply: wire.ReserveItemsResponse = await self.peer.call(
             self._reserve_items, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
         )
-        self._check(asked, reply.order_id)
+        reply_checks.check_order_id(self.peer, "reserve_items", asked, reply.order_id)
+        wanted = {item.sku: item.quantity for item in items}
         if reply.success:
-            return Hold(self._granted(items, reply, allow_partial=allow_partial))
+            if reply.refusal:
+                raise self.peer.rejected("reserve_items.refusal", "of a success")
+            return Hold(reply_checks.read_hold(self.peer, wanted, reply.items, allow_partial=allow_partial))
         if reply.refusal not in REFUSALS:
-            raise InDoubt(self.peer.name, "refused for no reason that the contract knows")
+            raise self.peer.rejected("reserve_items.refusal", "unknown")
+        if reply.items:
+            raise self.peer.rejected("reserve_items.items", "of a refusal")
+        reply_checks.check_shortages(self.peer, wanted, reply.shortages)
         shortages = tuple(Shortage(short.sku, short.requested, short.available) for short in reply.shortages)
         return Hold({}, REFUSALS[reply.refusal], shortages)
 
@@ -166,10 +172,14 @@ class Inventory:
         reply: wire.RobotResponse = await self.peer.call(
             self._assign_robots, request, timeout_s=CALL_TIMEOUT_S, point="inventory.assign_robots"
         )
-        self._check(asked, reply.order_id)
+        reply_checks.check_order_id(self.peer, "assign_robots", asked, reply.order_id)
+        robots = tuple(Robot(share.robot_id, share.robot_class, share.assignment_id) for share in reply.assignments)
         if not reply.success:
+            if robots:
+                raise self.peer.rejected("assign_robots.assignments", "of a refusal")
             return None
-        return tuple(Robot(share.robot_id, share.robot_class, share.assignment_id) for share in reply.assignments)
+        reply_checks.check_robots(self.peer, robots)
+        return robots
 
     async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:
         """Release held stock, or for a cancel robots that have not started; False if robots keep the order."""
@@ -179,13 +189,13 @@ class Inventory:
         reply: wire.ReleaseItemsResponse = await self.peer.call(
             self._release_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.release_items"
         )
-        self._check(asked, reply.order_id)
+        reply_checks.check_order_id(self.peer, "release_items", asked, reply.order_id)
         match reply.result:
             case wire.ReleaseItemsResponse.RELEASED:
                 return True
             case wire.ReleaseItemsResponse.ALREADY_ASSIGNED:
                 return False
-        raise InDoubt(self.peer.name, "a release without a result")
+        raise self.peer.rejected("release_items.result", "unknown")
 
     async def get_order(self, order_id: UUID) -> OrderReport:
         """Return inventory's state of an order."""
@@ -196,10 +206,10 @@ class Inventory:
             timeout_s=CALL_TIMEOUT_S,
             point="inventory.get_order",
         )
-        self._check(asked, reply.order_id)
+        reply_checks.check_order_id(self.peer, "get_order", asked, reply.order_id)
         if reply.state not in STATES:
-            raise InDoubt(self.peer.name, "a state that the contract does not know")
-        return OrderReport(STATES[reply.state], {item.sku: item.picked for item in reply.items})
+            raise self.peer.rejected("get_order.state", "unknown")
+        return OrderReport(STATES[reply.state], reply_checks.read_picked(self.peer, reply.items))
 
     async def check_availability(self, skus: Sequence[str]) -> dict[str, int]:
         """Return what is available now, by SKU; an SKU that inventory does not know is missing."""
@@ -209,7 +219,7 @@ class Inventory:
             timeout_s=RESERVE_TIMEOUT_S,
             point="inventory.check_availability",
         )
-        return {level.sku: level.available for level in reply.items}
+        return reply_checks.read_levels(self.peer, skus, reply.items)
 
     async def restock_items(self, restock: Restock) -> str | None:
         """Submit a delivery; idempotent by the restock's id. Returns the reason for a refusal, None if accepted."""
@@ -220,7 +230,7 @@ class Inventory:
         reply: wire.RestockResponse = await self.peer.call(
             self._restock_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.restock_items"
         )
-        self._check(asked, reply.order_id)
+        reply_checks.check_order_id(self.peer, "restock_items", asked, reply.order_id)
         return None if reply.success else _printable(reply.message) or "no reason given"
 
     async def get_restock(self, order_id: UUID) -> RestockReport:
@@ -232,26 +242,10 @@ class Inventory:
             timeout_s=CALL_TIMEOUT_S,
             point="inventory.get_restock",
         )
-        self._check(asked, reply.order_id)
-        counts = {item.sku: (item.received, item.damaged) for item in reply.items}
-        if reply.state not in RESTOCK_STATES or any(min(count) < 0 for count in counts.values()):
-            raise InDoubt(self.peer.name, "a state or a count that the contract does not know")
-        return RestockReport(RESTOCK_STATES[reply.state], counts)
-
-    def _granted(
-        self, items: Sequence[RequestedItem], reply: wire.ReserveItemsResponse, *, allow_partial: bool
-    ) -> dict[str, int]:
-        """Return what is held by SKU: all that was requested, or less if `allow_partial`; else raises InDoubt."""
-        asked = {item.sku: item.quantity for item in items}
-        granted = {item.sku: item.quantity for item in reply.items if item.quantity}
-        fits = granted and granted.keys() <= asked.keys() and all(0 < n <= asked[sku] for sku, n in granted.items())
-        if not fits or (granted != asked and not allow_partial):
-            raise InDoubt(self.peer.name, "a hold that does not answer the request")
-        return granted
-
-    def _check(self, asked: str, answered: str) -> None:
-        if answered != asked:
-            raise InDoubt(self.peer.name, "answered for another order")
+        reply_checks.check_order_id(self.peer, "get_restock", asked, reply.order_id)
+        if reply.state not in RESTOCK_STATES:
+            raise self.peer.rejected("get_restock.state", "unknown")
+        return RestockReport(RESTOCK_STATES[reply.state], reply_checks.read_received(self.peer, reply.items))
 
 
 def _items(lines: Iterable[Line | RequestedItem]) -> list[wire.Item]:

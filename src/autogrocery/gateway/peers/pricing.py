@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
 from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
-from autogrocery.gateway.core.quote import Price, Quote
-from autogrocery.kit.errors import InDoubt
+from autogrocery.gateway.core.quote import Quote
+from autogrocery.gateway.peers import reply_checks
 from autogrocery.kit.rpc.client import Peer
 from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import method_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['PricingService'].full_name}/Converse"
 TIMEOUT_S = 1.0
 UPDATE_TIMEOUT_S = 2.0  # no device waits for it, only a truck
-MAX_PRICE_CENTS = 10**12  # a hundred lines of 999 at that price are still a bigint
 
 
 class Product(Struct, frozen=True):
@@ -45,18 +44,15 @@ class ProductPage(Struct, frozen=True):
     next_cursor: str
 
 
-def _is_valid(price: Price) -> bool:
-    return 0 <= price.unit_price_cents <= MAX_PRICE_CENTS and "\0" not in price.name
-
-
 class Pricing:
-    """Quotes and the price list; every method raises InDoubt if there is no clear answer.
+    """Quotes and the price list, in one currency; every method raises InDoubt if there is no clear answer.
 
-    Calls share one stream if pricing supports that, unless `streams` is False; else each is a unary call.
+    With `streams`, calls share one stream if pricing supports that; else each is a unary call.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = True) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, currency: str = "USD", streams: bool = False) -> None:
         self.peer = Peer("pricing")
+        self._currency = currency
         stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
         stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
         self._quote = method_of(stream, "quote", stub.Quote)
@@ -72,11 +68,10 @@ class Pricing:
         reply: wire.QuoteResponse = await self.peer.call(
             self._quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
         )
-        prices = {line.sku: Price(line.name, line.unit_price_cents) for line in reply.lines}
-        missing = {item.sku for item in items} - prices.keys() - set(reply.unknown_skus)
-        if reply.order_id != asked or missing or not all(map(_is_valid, prices.values())):
-            raise InDoubt(self.peer.name, "a quote that does not answer the request")
-        return Quote(reply.currency, prices, tuple(reply.unknown_skus))
+        reply_checks.check_order_id(self.peer, "quote", asked, reply.order_id)
+        wanted = {item.sku: item.quantity for item in items}
+        prices = reply_checks.read_prices(self.peer, wanted, reply, self._currency)
+        return Quote(self._currency, prices, tuple(reply.unknown_skus))
 
     async def list_products(self, query: str, cursor: str, limit: int) -> ProductPage:
         """Return a page of products by name or SKU."""
@@ -86,6 +81,7 @@ class Pricing:
             timeout_s=TIMEOUT_S,
             point="pricing.list_products",
         )
+        reply_checks.check_products(self.peer, reply, cursor=cursor, limit=limit, currency=self._currency)
         found = [Product(item.sku, item.name, item.aisle_type, item.unit_price_cents) for item in reply.products]
         return ProductPage(found, reply.next_cursor)
 
@@ -101,9 +97,11 @@ class Pricing:
             )
             for one in goods
         ]
-        await self.peer.call(
+        reply: wire.UpdateStockMetricsResponse = await self.peer.call(
             self._update_stock_metrics,
             wire.UpdateStockMetricsRequest(updates=updates),
             timeout_s=UPDATE_TIMEOUT_S,
             point="pricing.update_stock_metrics",
         )
+        if not 0 <= reply.updated <= len(goods):
+            raise self.peer.rejected("update_stock_metrics.updated", "out of range")

@@ -40,9 +40,20 @@ BACKOFF = (
 SILENT_BACKOFF = "$3::float8 * (0.8 + 0.4 * random())"
 
 
+NO_CLEAR_ANSWER = "inventory gives no clear answer"
+
+
 def attention(why: str) -> str:
     """Return the SET clause that flags a row for an operator once its call was tried ATTENTION_AFTER times."""
     return f", attention = CASE WHEN o.attempts + 1 >= {ATTENTION_AFTER} THEN '{why}' END"
+
+
+def attention_to_silence(why: str) -> str:
+    """Return the same clause for a row that may be flagged for another reason already, which stays."""
+    return (
+        f", attention = CASE WHEN o.attempts + 1 >= {ATTENTION_AFTER} THEN coalesce(o.attention, '{why}')"
+        " ELSE o.attention END"
+    )
 
 
 CLAIM_OWED = fill(
@@ -51,7 +62,7 @@ CLAIM_OWED = fill(
     table="grocery_orders",
     condition="intent IS NOT NULL",
     backoff=BACKOFF,
-    also=attention("inventory gives no clear answer"),
+    also=attention(NO_CLEAR_ANSWER),
 )
 CLAIM_EXPIRED = fill(
     CLAIM,
@@ -67,7 +78,7 @@ CLAIM_SILENT = fill(
     table="grocery_orders",
     condition="status = 'PROCESSING' AND intent IS NULL",
     backoff=SILENT_BACKOFF,
-    also="",
+    also=attention_to_silence(NO_CLEAR_ANSWER),
 )
 
 
@@ -82,7 +93,10 @@ async def claim_expired(db: Db) -> list[Due]:
 
 
 async def claim_silent(db: Db, again_after_s: float) -> list[Due]:
-    """Claim PROCESSING orders without news for too long; each is due again after `again_after_s` ± 20 %."""
+    """Claim PROCESSING orders without news for too long; each is due again after `again_after_s` ± 20 %.
+
+    `note_answer` starts the count of tries anew; after ATTENTION_AFTER tries without it an order is flagged.
+    """
     return found_due(await db.rows(CLAIM_SILENT, BATCH, LEASE_S, again_after_s))
 
 
@@ -114,6 +128,19 @@ FLAG_ORDER = fill(FLAG, point="due.flag", table="grocery_orders")
 async def flag(db: Db, order_id: UUID, why: str) -> None:
     """Flag the order for an operator; its status and intent stay as they are."""
     await db.run(FLAG_ORDER, order_id, why)
+
+
+NOTE_ANSWER = """
+-- {point}
+UPDATE {table} SET attempts = 0, attention = nullif(attention, $2)
+ WHERE order_id = $1 AND intent IS NULL AND finished_at IS NULL
+"""
+NOTE_ORDER_ANSWER = fill(NOTE_ANSWER, point="due.note_answer", table="grocery_orders")
+
+
+async def note_answer(db: Db, order_id: UUID) -> None:
+    """Note that inventory has answered clearly about an order that goes on: the count of tries starts anew."""
+    await db.run(NOTE_ORDER_ANSWER, order_id, NO_CLEAR_ANSWER)
 
 
 COUNT = """

@@ -27,7 +27,7 @@ CLAIM_SILENT = fill(
     table="restock_orders",
     condition="status = 'RECEIVING' AND intent IS NULL",
     backoff=due.SILENT_BACKOFF,
-    also="",
+    also=due.attention_to_silence(due.NO_CLEAR_ANSWER),
 )
 
 
@@ -55,6 +55,14 @@ FLAG_RESTOCK = fill(due.FLAG, point="due_restocks.flag", table="restock_orders")
 async def flag(db: Db, order_id: UUID, why: str) -> None:
     """Flag the restock for an operator; its status and intent stay as they are."""
     await db.run(FLAG_RESTOCK, order_id, why)
+
+
+NOTE_RESTOCK_ANSWER = fill(due.NOTE_ANSWER, point="due_restocks.note_answer", table="restock_orders")
+
+
+async def note_answer(db: Db, order_id: UUID) -> None:
+    """Note that inventory has answered clearly about a restock that goes on: the count of tries starts anew."""
+    await db.run(NOTE_RESTOCK_ANSWER, order_id, due.NO_CLEAR_ANSWER)
 
 
 COUNT = """

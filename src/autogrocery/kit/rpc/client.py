@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
+from prometheus_client import Counter
 
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
+from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import BULKHEAD, MAX_MESSAGE_BYTES
 from autogrocery.kit.rpc.stream_method import StreamMethod
 from autogrocery.kit.rpc.tls import RotatingChannel
@@ -37,6 +39,14 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),  # http_proxy and grpc_proxy of the environment are meant for browsers
+)
+# Of a call with a token these statuses are answers about that token; of any other call they are no answer.
+TOKEN_STATUSES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+REJECTED_REPLIES = Counter(
+    "peer_replies_rejected",
+    "Replies that are no clear answer, by peer, by what of the reply is wrong, and by what is wrong with it",
+    ["peer", "field", "reason"],
 )
 
 
@@ -93,8 +103,8 @@ class Peer:
     ) -> Reply:
         """Make one call within `timeout_s` seconds through the fault point `point`.
 
-        Raises Unauthenticated if the peer does not accept `token`, and InDoubt on any other non-OK status, on no
-        answer, and while the breaker is open.
+        Raises InDoubt on any non-OK status, on a reply that can't be decoded, on no answer, and while the breaker is
+        open. Only a call with a `token` of its own raises Unauthenticated if the peer does not accept that.
         """
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
@@ -106,15 +116,28 @@ class Peer:
                 point, lambda: bounded(request, timeout=timeout_s, metadata=metadata), timeout_s
             )
         except grpc.aio.AioRpcError as error:
-            self._note(ok=error.code() in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            self._note(ok=token is not None and error.code() in TOKEN_STATUSES)
+            if token is not None and error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise Unauthenticated("invalid_token", f"{self.name} did not accept the token") from error
             raise InDoubt(self.name, error.code().name.lower()) from error
-        except (TimeoutError, OSError, grpc.aio.UsageError) as error:
+        except (TimeoutError, OSError, grpc.RpcError, grpc.aio.BaseError) as error:
             self._note(ok=False)
             raise InDoubt(self.name, type(error).__name__) from error
+        if reply is None:  # gRPC's value for a message that its parser refuses
+            self._note(ok=False)
+            raise self.rejected(point.rpartition(".")[2], "undecodable")
         self._note(ok=True)
         return reply
+
+    def rejected(self, field: str, reason: str) -> InDoubt:
+        """Return the error for a reply that is no clear answer; logs and counts it.
+
+        `field` names the call and what of its reply is wrong, `reason` what is wrong with it: both are constants of
+        the program, so that the counter has few labels and no log line shows what the peer sent.
+        """
+        REJECTED_REPLIES.labels(self.name, field, reason).inc()
+        log.warning("peer_reply_rejected", peer=self.name, field=field, reason=reason)
+        return InDoubt(self.name, f"{field} is {reason}")
 
     async def _bounded(
         self,

@@ -18,7 +18,7 @@ STREAM_BULKHEAD: Final = 1_024  # calls on one stream at once, at either end
 BATCH_CALLS: Final = 256  # in one message of a stream
 BATCH_BYTES: Final = 1 << 18  # in one message of a stream that carries more than one call
 
-# The gateway treats each of these but UNAUTHENTICATED as "in doubt".
+# The gateway treats each of these as "in doubt"; a robot logs in again on UNAUTHENTICATED, which is about its token.
 STATUS_OF: Final[Mapping[type[Exception], grpc.StatusCode]] = {
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Denied: grpc.StatusCode.PERMISSION_DENIED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ MAX_QUANTITY: Final = 999
 MAX_LINES: Final = 100
 MAX_SKU_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 200
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what no receipt can show on a line
 
 
 class Line(Struct, frozen=True):
@@ -73,8 +75,8 @@ class Offer(Struct, frozen=True):
 
 
 def is_sku(text: str) -> bool:
-    """Return whether `text` can be a SKU: 1..64 characters without NUL."""
-    return 0 < len(text) <= MAX_SKU_CHARS and "\0" not in text
+    """Return whether `text` can be a SKU: 1..64 characters without control characters."""
+    return 0 < len(text) <= MAX_SKU_CHARS and CONTROL.search(text) is None
 
 
 def check_lines(lines: Sequence[Line]) -> None:
@@ -117,8 +119,11 @@ def make_offer(
 
     Raises Invalid for a malformed SKU, name or aisle, and for numbers out of range.
     """
-    if not is_sku(sku) or len(name) > MAX_NAME_CHARS or "\0" in name:
-        raise Invalid("invalid_request", f"a SKU has 1..{MAX_SKU_CHARS} characters and a name up to {MAX_NAME_CHARS}")
+    if not is_sku(sku) or len(name) > MAX_NAME_CHARS or CONTROL.search(name):
+        raise Invalid(
+            "invalid_request",
+            f"a SKU has 1..{MAX_SKU_CHARS} characters, a name up to {MAX_NAME_CHARS}, and neither a control character",
+        )
     if aisle_type and aisle_type not in AISLE_TYPES:
         raise Invalid("invalid_request", f"aisle_type is one of {', '.join(sorted(AISLE_TYPES))}")
     if unit_price_cents < 0 or unit_cost_cents < 0 or quantity < 0:
