@@ -167,6 +167,7 @@ async def open_stage(
         "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}",
         "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
         "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
+        "PEER_STREAMS": os.environ.get("PEER_STREAMS", "off" if unary_only else "on"),
         "AUTOGROCERY_HOME": str(home),
         "PYTHONPATH": str(ROOT),
         **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},

@@ -10,7 +10,7 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.rpc.client import open_channel
-from tests.contract.peers_under_test import FORMS, basket
+from tests.contract.peers_under_test import FORMS, basket, proven
 from tests.harness.fake_peers import serve_peers
 
 MILK = basket(milk=2)
@@ -20,11 +20,13 @@ MILK = basket(milk=2)
 async def test_calls_use_one_stream_unless_streams_are_off(form: str) -> None:
     async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
         streams = form == "stream"
-        inventory, pricing = Inventory(channel, streams=streams), Pricing(channel, streams=streams)
+        inventory = await proven(Inventory(channel, streams=streams))
+        pricing = await proven(Pricing(channel, streams=streams))
         for _ in range(3):
             await pricing.quote(uuid7(), MILK)
             assert (await inventory.reserve(uuid7(), MILK, hold_s=60, allow_partial=False)).granted
         assert (shelf.calls["ReserveItems"], prices.calls["Quote"]) == (3, 3)
+        assert (shelf.by_stream["ReserveItems"], prices.by_stream["Quote"]) == ((3, 3) if streams else (0, 0))
         assert (shelf.streams, prices.streams) == (int(streams), int(streams))
 
 
@@ -38,7 +40,9 @@ async def test_streams_are_off_by_default() -> None:
 
 async def test_every_call_about_orders_has_a_place_on_the_stream() -> None:
     async with serve_peers() as (shelf, prices, target), open_channel(target) as channel:
-        inventory, pricing = Inventory(channel, streams=True), Pricing(channel, streams=True)
+        inventory = await proven(Inventory(channel, streams=True))
+        pricing = await proven(Pricing(channel, streams=True))
+        shelf.calls.clear()
         order_id = uuid7()
         await inventory.reserve(order_id, MILK, hold_s=60, allow_partial=False)
         await inventory.assign_robots(order_id, MILK)
@@ -49,3 +53,4 @@ async def test_every_call_about_orders_has_a_place_on_the_stream() -> None:
         assert (shelf.streams, prices.streams) == (1, 1)
         assert set(inventory_calls := shelf.calls) == {"ReserveItems", "AssignRobots", "GetOrder", "CheckAvailability"}
         assert set(inventory_calls.values()) == {1}
+        assert set(shelf.by_stream) == set(inventory_calls)

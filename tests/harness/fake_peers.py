@@ -65,6 +65,7 @@ class FakeInventory(InventoryServiceServicer):
         self.refuse_restocks = ""
         self.refused_suppliers: set[str] = set()
         self.streams = 0
+        self.by_stream: Counter[str] = Counter()
         self.streamed = {
             "reserve_items": self.ReserveItems,
             "assign_robots": self.AssignRobots,
@@ -216,6 +217,8 @@ class FakeInventory(InventoryServiceServicer):
 
     async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
         self.calls[method] += 1
+        if by_stream(context):
+            self.by_stream[method] += 1
         if self.gate is not None:
             await self.gate.wait()
         if method in self.silent and not self.after_effect:
@@ -232,6 +235,11 @@ class FakeInventory(InventoryServiceServicer):
     def _rewritten(self, method: str, reply: Reply) -> Reply:
         rewritten: Reply = self.rewrite_reply.get(method, _unchanged)(reply)
         return rewritten
+
+
+def by_stream(context: Any) -> bool:
+    """Whether a call came by stream."""
+    return bool(type(context).__module__ == "autogrocery.kit.rpc.stream_server")
 
 
 def _unchanged(reply: Reply) -> Reply:
@@ -252,6 +260,7 @@ class FakePricing(PricingServiceServicer):
         self.costs: dict[str, int] = {}
         self.after_effect = False
         self.streams = 0
+        self.by_stream: Counter[str] = Counter()
         self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
 
     def clear_faults(self) -> None:
@@ -266,6 +275,7 @@ class FakePricing(PricingServiceServicer):
 
     async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
         self.calls["Quote"] += 1
+        self.by_stream["Quote"] += by_stream(context)
         if self.silent:
             await asyncio.Event().wait()
         if self.abort_with:
@@ -315,7 +325,7 @@ class FakePricing(PricingServiceServicer):
             if request.query in sku and sku > request.cursor
         ]
         page = found[: request.limit]
-        answer = pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if len(found) > len(page) else "")
+        answer = pri.ListProductsResponse(products=page, next_cursor=page[-1].sku if 0 < len(page) < len(found) else "")
         rewritten: pri.ListProductsResponse = self.rewrite_replies.get("ListProducts", _unchanged)(answer)
         return rewritten
 

@@ -98,7 +98,9 @@ class RunningInventory:
         self.target = f"127.0.0.1:{port}"
         self.channel = await self._open.enter_async_context(open_channel(self.target))
         self.stub = InventoryServiceStub(self.channel)
-        self.robots = Stream(self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
+        self.robots = Stream(
+            self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString, probe="heartbeat"
+        )
 
     async def down(self) -> None:
         await self._open.aclose()

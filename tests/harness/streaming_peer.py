@@ -18,6 +18,8 @@ from autogrocery.kit.rpc.client import Peer, open_channel
 from autogrocery.kit.rpc.server import bearer, serve
 from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import StreamMethod
+from tests.harness.fake_peers import by_stream
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +49,7 @@ class UnaryPeer(InventoryServiceServicer):
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Any) -> pb.GetOrderResponse:
         order_id = request.order_id
-        self.by_stream += type(context).__module__ == "autogrocery.kit.rpc.stream_server"
+        self.by_stream += by_stream(context)
         self.begun.append(order_id)
         if order_id in self.gates:
             try:
@@ -81,6 +83,8 @@ class StreamingPeer(UnaryPeer):
 
     async def ListWork(self, request: pb.ListWorkRequest, context: Any) -> pb.ListWorkResponse:
         self.shown[request.robot_id] = bearer(context)
+        if self.shown[request.robot_id] in self.fails:
+            raise self.fails[self.shown[request.robot_id]]
         return pb.ListWorkResponse()
 
 
@@ -93,21 +97,39 @@ async def serve_peer(desk: UnaryPeer, port: int = 0) -> AsyncIterator[int]:
         yield bound
 
 
+class StreamOnly(StreamMethod[Any]):
+    """A method whose calls are made on the stream, proven or not, with no unary call beside or after them."""
+
+    async def __call__(self, request: Any, *, timeout: float, metadata: Any = None) -> Any:  # noqa: ASYNC109
+        until = asyncio.get_running_loop().time() + timeout
+        return await self._stream.ask(self._kind, request, until, dict(metadata or ()).get("authorization", ""))
+
+
 class PeerClient:
-    """A client with one stream."""
+    """A client with one stream; `ask` and `check` use only that, `ask_either` the stream if it works or unary calls."""
 
     def __init__(self, channel: grpc.aio.Channel, **how: Any) -> None:
         stub = InventoryServiceStub(channel)
         self.stub = stub
-        self.stream = Stream(channel, PATH, pb.Calls, pb.Answers.FromString, **how)
+        self.stream = Stream(channel, PATH, pb.Calls, pb.Answers.FromString, probe="check_availability", **how)
         self.peer = Peer("peer")
-        self._get_order: StreamMethod[Any] = StreamMethod(self.stream, "get_order", stub.GetOrder)
-        self._check: StreamMethod[Any] = StreamMethod(self.stream, "check_availability", stub.CheckAvailability)
+        self._get_order = StreamOnly(self.stream, "get_order", stub.GetOrder)
+        self._check = StreamOnly(self.stream, "check_availability", stub.CheckAvailability)
+        self._either: StreamMethod[Any] = StreamMethod(self.stream, "get_order", stub.GetOrder)
 
     async def ask(self, order_id: str, timeout_s: float = PATIENCE_S) -> str:
         request = pb.GetOrderRequest(order_id=order_id)
         reply = await self.peer.call(self._get_order, request, timeout_s=timeout_s, point=POINT)
         return str(reply.order_id)
+
+    async def ask_either(self, order_id: str, timeout_s: float = PATIENCE_S) -> str:
+        request = pb.GetOrderRequest(order_id=order_id)
+        reply = await self.peer.call(self._either, request, timeout_s=timeout_s, point=POINT)
+        return str(reply.order_id)
+
+    async def prove(self) -> None:
+        """Wait until the stream is known to work."""
+        await until(self.stream.ready, PATIENCE_S)
 
     async def check(self, *skus: str) -> list[int]:
         request = pb.CheckAvailabilityRequest(skus=skus)

@@ -198,7 +198,7 @@ async def test_robot_call_for_another_robot_is_permission_denied(
 async def test_stream_refuses_calls_of_the_other_stream(inventory: Inventory, calls: Any, path: str) -> None:
     for field in calls().calls.add().DESCRIPTOR.oneofs_by_name["request"].fields:
         request = field.message_type._concrete_class()
-        stream = Stream(inventory.channel, f"/{SERVICE}/{path}", calls, pb.Answers.FromString)
+        stream = Stream(inventory.channel, f"/{SERVICE}/{path}", calls, pb.Answers.FromString, probe="")
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await stream.ask(field.name, request, deadline)

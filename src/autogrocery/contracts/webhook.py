@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 MAX_LINES = 1_000
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z")]
 Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
@@ -26,7 +26,7 @@ class Robot(Struct, frozen=True, forbid_unknown_fields=True):
     """A robot and the assignment that it picked."""
 
     robot_id: Name
-    robot_class: Name
+    robot_class: Annotated[str, Meta(pattern=r"^(bread|dairy|meat|produce|party)\Z")]
     assignment_id: Name
 
 

@@ -38,7 +38,8 @@ async def test_fleet_shares_one_stream(network: RobotNetwork) -> None:
     async with network.inventory(), network.gateway(), network.fleet("bread-1", "dairy-1"):
         await network.reported("pick", "delivery")
         await until(lambda: len(set(inventory.heartbeats)) == 2)
-    assert (inventory.streams, inventory.unary) == (1, 0)
+    assert inventory.streams == 1
+    assert inventory.unary < 2 * 4  # only those that were made before the stream had answered
 
 
 async def test_inventory_without_streams_gets_unary_calls(network: RobotNetwork) -> None:

@@ -81,7 +81,9 @@ async def test_grpc_client_presents_renewed_certificate_and_keeps_its_stream(key
         serve("ADDR", "127.0.0.1", 0, add, (), identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
         open_channel(f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING) as channel,
     ):
-        stream = Stream(channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString)
+        stream = Stream(
+            channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString, probe="quote"
+        )
         price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
             await price(b"", timeout=TIMEOUT_S, wait_for_ready=True)

@@ -39,7 +39,7 @@ async def reconcile_restock(db: Db, inventory: Inventory, metrics: Metrics, orde
         await update_restock(db, metrics, order_id, FACTS[report.state], report.counts)
     except Invalid:
         log.error("restock_contradicted", order_id=str(order_id), state=report.state)
-        await due_restocks.flag(db, order_id, "inventory counts what is not on this manifest")
+        await due_restocks.flag(db, order_id, "inventory's counts do not fit this manifest")
         return
     if report.state is RestockState.RECEIVING:
         await due_restocks.note_answer(db, order_id)

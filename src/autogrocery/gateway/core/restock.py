@@ -234,10 +234,15 @@ def require_manifest(manifest: Manifest, today: date) -> None:
 
 
 def require_counts(restock: Restock, counts: Mapping[str, tuple[int, int]]) -> None:
-    """Raise Invalid if `counts` (received, damaged) has a SKU that is not on this restock's manifest."""
+    """Raise Invalid if `counts` has a SKU that is not on this restock's manifest, or more units damaged than received."""
     if foreign := counts.keys() - {line.goods.sku for line in restock.lines}:
         flaws = tuple(LineError(pointer="/items", sku=sku, detail="is not on the manifest") for sku in sorted(foreign))
         raise Invalid("invalid_request", "the counts do not fit the restock", errors=flaws)
+    if wrong := [sku for sku, (received, damaged) in counts.items() if damaged > received]:
+        flaws = tuple(
+            LineError(pointer="/items", sku=sku, detail="more damaged than received") for sku in sorted(wrong)
+        )
+        raise Invalid("invalid_request", "the damaged units are part of the received ones", errors=flaws)
 
 
 def _is_printable(text: str) -> bool:

@@ -132,7 +132,11 @@ class Inventory:
     def __init__(self, channel: grpc.aio.Channel, *, streams: bool = False) -> None:
         self.peer = Peer("inventory")
         stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
+        stream = (
+            Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString, probe="check_availability")
+            if streams
+            else None
+        )
         self._reserve_items = method_of(stream, "reserve_items", stub.ReserveItems)
         self._assign_robots = method_of(stream, "assign_robots", stub.AssignRobots)
         self._release_items = method_of(stream, "release_items", stub.ReleaseItems)

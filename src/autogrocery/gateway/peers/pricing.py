@@ -54,7 +54,9 @@ class Pricing:
         self.peer = Peer("pricing")
         self._currency = currency
         stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString) if streams else None
+        stream = (
+            Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString, probe="list_products") if streams else None
+        )
         self._quote = method_of(stream, "quote", stub.Quote)
         self._list_products = method_of(stream, "list_products", stub.ListProducts)
         self._update_stock_metrics = stub.UpdateStockMetrics  # too rare for the stream

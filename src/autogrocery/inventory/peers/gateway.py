@@ -56,7 +56,7 @@ class Gateway:
             raise Unavailable(f"gateway_returned_{status}", "the gateway did not return the disabled accounts")
         try:
             return set(msgspec.json.decode(body, type=registry.Disabled).user_ids)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InDoubt("gateway", "its list of disabled accounts is malformed") from error
 
     async def update_order(self, webhook_id: str, body: str) -> None:

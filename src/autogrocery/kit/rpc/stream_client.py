@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNARY_FOR_S = 60.0
+PROBE_S = 2.0
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
 SILENT_CALLS = 3
@@ -46,6 +47,10 @@ class Stream:
     stream that never answered, the next attempt waits: with jitter, doubled each time up to MAX_PAUSE_S; calls made
     meanwhile fail at once.
 
+    The stream is an option of the peer's, and no request may pay for finding out whether it works: `ready` is True only
+    while the present stream has answered before. Until then calls go elsewhere, and one call that has no effect, of the
+    kind `probe` and empty, is asked beside them.
+
     Answers that arrive after their caller gave up are dropped. A stream without any answer for SILENT_S seconds, while
     SILENT_CALLS calls timed out, is replaced; a dead connection below it is found by keepalive. A stream that is unused
     for `idle_s` seconds is closed: many servers treat keepalive pings on an idle stream as a flood.
@@ -58,11 +63,15 @@ class Stream:
         calls: Callable[[], Any],
         answers: Callable[[bytes], Any],
         *,
+        probe: str,
         in_flight: int = STREAM_BULKHEAD,
         unary_for_s: float = UNARY_FOR_S,
         idle_s: float = IDLE_S,
     ) -> None:
         self.path = path
+        self.heard = 0  # messages in, so far
+        self._probe_kind = probe
+        self._probing: asyncio.Task[None] | None = None
         self.opened = self.messages = self.carried = 0  # streams, messages out, and the calls in them, so far
         self.unary_room = asyncio.Semaphore(BULKHEAD)
         self._room = asyncio.Semaphore(in_flight)
@@ -87,8 +96,34 @@ class Stream:
 
     @property
     def spoken(self) -> bool:
-        """Whether the peer supports streams; False for about `unary_for_s` seconds after it answered UNIMPLEMENTED."""
+        """Whether the peer may support streams; False for about `unary_for_s` seconds after it seemed that it doesn't."""
         return self._unary_until == 0.0 or asyncio.get_running_loop().time() >= self._unary_until
+
+    def ready(self) -> bool:
+        """Return whether the present stream has answered before; if not, see to it that it is found out."""
+        if self._heard and self._link is not None:
+            return True
+        loop = asyncio.get_running_loop()
+        if self._probing is None and self.spoken and loop.time() >= self._pause_until:
+            self._probing = loop.create_task(self._probe(loop), name=f"probe {self.path}")
+        return False
+
+    def distrust(self) -> None:
+        """Leave the stream out for about `unary_for_s` seconds, or until it answers: it keeps a call waiting."""
+        self._heard = False
+        self._unary_until = asyncio.get_running_loop().time() + spread_s(self._unary_for_s)
+
+    async def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask a call that has no effect: any answer, a failure too, proves that the stream works."""
+        try:
+            await self.ask(self._probe_kind, None, loop.time() + PROBE_S)
+        except (grpc.aio.AioRpcError, TimeoutError):
+            if not self._heard:
+                self.distrust()
+                if self._link is not None:
+                    self._link.cancel()
+        finally:
+            self._probing = None
 
     def try_again(self) -> None:
         """Try streams again: the peer may have been upgraded."""
@@ -122,7 +157,10 @@ class Stream:
         call = message.calls.add(id=number, timeout_ms=max(int((until - loop.time()) * 1_000), 1))
         if authorization:
             call.authorization = authorization
-        getattr(call, kind).CopyFrom(request)
+        if request is None:
+            getattr(call, kind).SetInParent()
+        else:
+            getattr(call, kind).CopyFrom(request)
         body = message.SerializeToString()
         outcome: asyncio.Future[Any] = loop.create_future()
         if len(body) > MAX_MESSAGE_BYTES:
@@ -214,6 +252,7 @@ class Stream:
 
     def _hear(self, answers: Any) -> None:
         self._heard, self._silent_since, self._unanswered = True, None, 0
+        self.heard += 1
         for answer in answers.answers:
             asked = self._asked.get(answer.id)
             if asked is None:

@@ -1,4 +1,4 @@
-"""One kind of call, made on a stream if the peer supports streams, else as a unary call."""
+"""One kind of call, made on a stream that is known to work, else as a unary call: the stream costs no call its answer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.rpc.stream_client import Stream
 
 Reply = TypeVar("Reply")
+SILENCE_S = 0.05  # of a stream, after which a call that waits for it is made as a unary call too
 
 
 def method_of(
@@ -34,18 +35,35 @@ class StreamMethod(Generic[Reply]):
         self._unary = unary
 
     async def __call__(self, request: Any, *, timeout: float, metadata: Any = None) -> Reply:  # noqa: ASYNC109
-        """Make one call; raises AioRpcError or TimeoutError. A stream sends only `authorization` of the metadata."""
-        until = asyncio.get_running_loop().time() + timeout
-        if self._stream.spoken:
-            authorization = dict(metadata or ()).get("authorization", "")
-            try:
-                reply: Reply = await self._stream.ask(self._kind, request, until, authorization)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                    raise
-            else:
+        """Make one call; raises AioRpcError or TimeoutError. A stream sends only `authorization` of the metadata.
+
+        Whatever goes wrong on the stream, the call is made again as a unary call, within the same deadline: every call
+        of the contract may be repeated (K1). A stream that leaves a call waiting is raced by a unary call.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        stream = self._stream
+        if not stream.ready():
+            return await self._alone(request, until, metadata)
+        heard = stream.heard
+        authorization = dict(metadata or ()).get("authorization", "")
+        asked = loop.create_task(stream.ask(self._kind, request, until, authorization))
+        try:
+            await asyncio.wait((asked,), timeout=min(SILENCE_S, timeout / 2))
+            if not asked.done() and stream.heard > heard:  # it answers others
+                await asyncio.wait((asked,), timeout=max(until - timeout / 2 - loop.time(), 0.0))
+            if not asked.done() and stream.heard == heard:
+                stream.distrust()
+            if asked.done() and asked.exception() is None:
+                reply: Reply = asked.result()
                 return reply
-        return await self._alone(request, until, metadata)
+            alone = loop.create_task(self._alone(request, until, metadata))
+            try:
+                return await _first_reply(asked, alone)
+            finally:
+                alone.cancel()
+        finally:
+            asked.cancel()
 
     async def _alone(self, request: Any, until: float, metadata: Any) -> Reply:
         async with asyncio.timeout_at(until), self._stream.unary_room:
@@ -56,3 +74,15 @@ class StreamMethod(Generic[Reply]):
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     self._stream.try_again()
                 raise
+
+
+async def _first_reply(asked: asyncio.Task[Reply], alone: asyncio.Task[Reply]) -> Reply:
+    """Return the first reply of the two; raises the unary call's error if neither has one."""
+    await asyncio.wait((asked, alone), return_when=asyncio.FIRST_COMPLETED)
+    if asked.done() and asked.exception() is None:
+        return asked.result()
+    if alone.done() and alone.exception() is not None:
+        await asyncio.wait((asked,))
+        if asked.exception() is None:
+            return asked.result()
+    return await alone

@@ -40,15 +40,22 @@ class Acknowledgement(StrEnum):
     STALE_FENCE = "STALE_FENCE"
 
 
+RESULTS: Final[dict[int, Acknowledgement]] = {
+    wire.ReportPickResponse.ACCEPTED: Acknowledgement.ACCEPTED,
+    wire.ReportPickResponse.DUPLICATE: Acknowledgement.DUPLICATE,
+    wire.ReportPickResponse.STALE_FENCE: Acknowledgement.STALE_FENCE,
+}
+
+
 class Inventory:
-    """A channel to inventory, shared by the fleet: all calls on one stream if inventory supports it, else unary calls.
+    """A channel to inventory, shared by the fleet: calls share one stream while that is known to work, else they are unary.
 
     Every call raises InDoubt if there is no clear response, and Unauthenticated if the token is not accepted.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = Stream(channel, CONVERSE, wire.RobotCalls, wire.RobotAnswers.FromString)
+        stream = Stream(channel, CONVERSE, wire.RobotCalls, wire.RobotAnswers.FromString, probe="heartbeat")
         self._list_work = method_of(stream, "list_work", stub.ListWork)
         self._start_pick = method_of(stream, "start_pick", stub.StartPick)
         self._heartbeat = method_of(stream, "heartbeat", stub.Heartbeat)
@@ -61,6 +68,8 @@ class Inventory:
         """Return up to `limit` assignments that this robot could start."""
         request = wire.ListWorkRequest(robot_id=robot_id, robot_class=robot_class, limit=limit)
         reply = await self._call("list_work", self._list_work, request, token)
+        if any(item.quantity < 0 for one in reply.assignments for item in one.items):
+            raise self._peer.rejected("list_work.assignments.items.quantity", "out of range")
         return [
             Assignment(
                 one.assignment_id,
@@ -78,7 +87,12 @@ class Inventory:
         reply = await self._call("start_pick", self._start_pick, request, token)
         if not reply.granted:
             return None
-        duration_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
+        try:
+            duration_s = (reply.lease_until.ToDatetime(tzinfo=UTC) - now()).total_seconds()
+        except (ValueError, OverflowError):
+            raise self._peer.rejected("start_pick.lease_until", "out of range") from None
+        if any(not 0 <= item.damaged <= item.received for item in reply.items):
+            raise self._peer.rejected("start_pick.items", "out of range")
         placed = tuple(Placed(item.sku, item.received, item.damaged) for item in reply.items)
         return Lease(reply.fence, min(max(duration_s, 0.0), MAX_LEASE_S), placed)
 
@@ -106,7 +120,8 @@ class Inventory:
             status=WIRE_STATUS[outcome],
             fence=fence,
         )
-        return _acknowledgement((await self._call("report_pick", self._report_pick, request, token)).result)
+        reply = await self._call("report_pick", self._report_pick, request, token)
+        return self._acknowledgement("report_pick", reply.result)
 
     async def report_putaway(
         self,
@@ -128,7 +143,8 @@ class Inventory:
             done=done,
             fence=fence,
         )
-        return _acknowledgement((await self._call("report_putaway", self._report_putaway, request, token)).result)
+        reply = await self._call("report_putaway", self._report_putaway, request, token)
+        return self._acknowledgement("report_putaway", reply.result)
 
     async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
         try:
@@ -143,9 +159,7 @@ class Inventory:
         self._reachable = True
         return reply
 
-
-def _acknowledgement(result: int) -> Acknowledgement:
-    name = wire.ReportPickResponse.Result.Name(result)
-    if name not in Acknowledgement.__members__:
-        raise InDoubt("inventory", "its response to a report has no result")
-    return Acknowledgement(name)
+    def _acknowledgement(self, call: str, result: int) -> Acknowledgement:
+        if result not in RESULTS:
+            raise self._peer.rejected(f"{call}.result", "unknown")
+        return RESULTS[result]

@@ -186,3 +186,28 @@ async def test_a_signed_webhook_that_is_no_json_returns_400(gateway: RunningGate
         }
         reply = await gateway.request("POST", WEBHOOK, raw=text.encode(), headers=headers, inside=True)
         assert (reply.status, reply.code) == (400, "invalid_json")
+
+
+ROBOT = {"robot_id": "r-1", "robot_class": "dairy", "assignment_id": "a-1"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"robot_id": "a\0b"},
+        {"robot_id": "a\x07b"},
+        {"robot_id": "line\nbreak"},
+        {"robot_id": ""},
+        {"robot_id": "x" * 101},
+        {"robot_class": "caviar"},
+        {"robot_class": "dairy\n"},
+        {"assignment_id": "a\0b"},
+        {"assignment_id": "a\u2028b"},
+    ],
+)
+async def test_a_webhook_with_a_robot_that_cannot_be_stored_returns_422(device: Device, wrong: dict[str, str]) -> None:
+    order_id = await device.processing()
+    reply = await device.gateway.send_webhook(webhook_body(order_id, robots=[ROBOT | wrong]))
+    assert (reply.status, reply.code) == (422, "invalid_request")
+    assert (await device.order(order_id))["status"] == "PROCESSING"
+    assert (await device.gateway.send_webhook(webhook_body(order_id, robots=[ROBOT]))).json["applied"] is True

@@ -219,3 +219,11 @@ async def test_status_counts_owed_restocks(truck: Device) -> None:
     assert counts["owed"] >= 1
     assert counts["announced"] >= 1
     truck.gateway.fake_inventory.abort_with = {}
+
+
+async def test_a_webhook_with_more_damaged_than_received_returns_422(truck: Device) -> None:
+    order_id = (await restock(truck)).json["order_id"]
+    items = [{"sku": "milk", "received": 3, "damaged": 4}]
+    reply = await truck.gateway.send_webhook(webhook_body(order_id, "RECEIVING", items=items), path=WEBHOOK)
+    assert (reply.status, reply.code) == (422, "invalid_request")
+    assert (await status(truck, order_id)).json["items"][0]["received"] == 0

@@ -168,17 +168,19 @@ async def test_a_refusal_is_in_doubt_and_of_one_call_only(refusal: Exception) ->
         assert outcomes[1] == "well"
 
 
-async def test_refused_token_raises_unauthenticated() -> None:
+async def test_a_call_without_a_token_of_its_own_is_in_doubt_if_the_peer_refuses_its_token() -> None:
     async with connected() as (desk, caller):
         desk.fails["refused"] = Unauthenticated("invalid_token", "")
-        with pytest.raises(Unauthenticated):
+        with pytest.raises(InDoubt):
             await caller.ask("refused")
 
 
 async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None:
     desk = StreamingPeer()
     async with serve_peer(desk) as port, open_channel(f"127.0.0.1:{port}") as channel:
-        stream = Stream(channel, f"{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString)
+        stream = Stream(
+            channel, f"{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString, probe="heartbeat"
+        )
         list_work: StreamMethod[Any] = StreamMethod(stream, "list_work", InventoryServiceStub(channel).ListWork)
         peer = Peer("desk")
         tokens = {f"robot-{number}": f"token-{number}" for number in range(100)}
@@ -187,11 +189,18 @@ async def test_each_call_shows_its_own_token_and_none_borrows_anothers() -> None
             request = pb.ListWorkRequest(robot_id=robot_id)
             await peer.call(list_work, request, timeout_s=PATIENCE_S, point="desk.list_work", token=token)
 
+        await until(stream.ready)
+        carried = stream.carried
         await asyncio.gather(*(ask(robot_id, token) for robot_id, token in tokens.items()))
         assert desk.shown == tokens
-        assert (stream.opened, stream.carried) == (1, 100)
+        assert (stream.opened, stream.carried - carried) == (1, 100)
         outcomes = await asyncio.gather(ask("robot-1", "another"), ask("robot-2", None), return_exceptions=True)
-        assert isinstance(outcomes[1], Unauthenticated)
+        assert isinstance(outcomes[1], InDoubt)
+        desk.fails["wrong"] = Unauthenticated("invalid_token", "")
+        with pytest.raises(Unauthenticated):
+            await ask("robot-3", "wrong")
+        del desk.shown["robot-3"]
+        tokens.pop("robot-3")
         assert desk.shown == {**tokens, "robot-1": "another"}
 
 

@@ -265,7 +265,7 @@ async def test_closed_channel_ends_every_call_in_doubt() -> None:
         desk.gates["held"].set()
 
 
-async def test_a_stream_that_breaks_opens_the_breaker_as_unary_calls_do() -> None:
+async def test_failures_open_the_breaker_and_the_first_answer_closes_it() -> None:
     async with behind_a_proxy() as (desk, caller, proxy):
         desk.gates = {f"held-{number}": asyncio.Event() for number in range(BREAKER_MIN_CALLS)}
         calls = asked(caller, *desk.gates)
