@@ -23,7 +23,7 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
 from autogrocery.kit.rpc.server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from autogrocery.kit.rpc.stream_server import Conversations
 
@@ -66,6 +66,7 @@ class FakeInventory(InventoryServiceServicer):
         self.refused_suppliers: set[str] = set()
         self.streams = 0
         self.by_stream: Counter[str] = Counter()
+        self.odd_stream = ""  # what its stream does instead of answering
         self.streamed = {
             "reserve_items": self.ReserveItems,
             "assign_robots": self.AssignRobots,
@@ -76,7 +77,7 @@ class FakeInventory(InventoryServiceServicer):
 
     async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
         self.streams += 1
-        await conversations.hold(context, self.streamed, inv.Answers)
+        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, inv.Answers))
 
     def clear_faults(self) -> None:
         """Answer every call again; refuse nothing."""
@@ -237,6 +238,28 @@ class FakeInventory(InventoryServiceServicer):
         return rewritten
 
 
+def misbehave(context: Any, how: str) -> Awaitable[None] | None:
+    """Return what a stream does instead of answering calls; None if it answers."""
+    match how:
+        case "":
+            return None
+        case "swallows":
+            return _forever()
+        case "ends":
+            return _read_once(context)
+        case _:
+            aborted: Awaitable[None] = context.abort(getattr(grpc.StatusCode, how), "injected by the test")
+            return aborted
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def _read_once(context: Any) -> None:
+    await context.read()
+
+
 def by_stream(context: Any) -> bool:
     """Whether a call came by stream."""
     return bool(type(context).__module__ == "autogrocery.kit.rpc.stream_server")
@@ -261,6 +284,7 @@ class FakePricing(PricingServiceServicer):
         self.after_effect = False
         self.streams = 0
         self.by_stream: Counter[str] = Counter()
+        self.odd_stream = ""  # what its stream does instead of answering
         self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
 
     def clear_faults(self) -> None:
@@ -271,7 +295,7 @@ class FakePricing(PricingServiceServicer):
 
     async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
         self.streams += 1
-        await conversations.hold(context, self.streamed, pri.Answers)
+        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, pri.Answers))
 
     async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
         self.calls["Quote"] += 1

@@ -234,7 +234,7 @@ def require_manifest(manifest: Manifest, today: date) -> None:
 
 
 def require_counts(restock: Restock, counts: Mapping[str, tuple[int, int]]) -> None:
-    """Raise Invalid if `counts` has a SKU that is not on this restock's manifest, or more units damaged than received."""
+    """Raise Invalid if `counts` has a SKU that is not on the manifest, or more units damaged than received."""
     if foreign := counts.keys() - {line.goods.sku for line in restock.lines}:
         flaws = tuple(LineError(pointer="/items", sku=sku, detail="is not on the manifest") for sku in sorted(foreign))
         raise Invalid("invalid_request", "the counts do not fit the restock", errors=flaws)

@@ -96,7 +96,7 @@ class Stream:
 
     @property
     def spoken(self) -> bool:
-        """Whether the peer may support streams; False for about `unary_for_s` seconds after it seemed that it doesn't."""
+        """Whether the peer may support streams; False for about `unary_for_s` seconds after it seemed not to."""
         return self._unary_until == 0.0 or asyncio.get_running_loop().time() >= self._unary_until
 
     def ready(self) -> bool:

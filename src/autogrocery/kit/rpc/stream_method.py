@@ -1,4 +1,4 @@
-"""One kind of call, made on a stream that is known to work, else as a unary call: the stream costs no call its answer."""
+"""One kind of call, made on a stream that is known to work, else as a unary call."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ RESULTS: Final[dict[int, Acknowledgement]] = {
 
 
 class Inventory:
-    """A channel to inventory, shared by the fleet: calls share one stream while that is known to work, else they are unary.
+    """A channel to inventory, shared by the fleet: calls share one stream while that works, else they are unary.
 
     Every call raises InDoubt if there is no clear response, and Unauthenticated if the token is not accepted.
     """

@@ -1,4 +1,4 @@
-"""A peer's non-OK status, and a reply that can't be decoded, are in doubt: a device gets 202 or 503, never 401 or 500."""
+"""A peer's non-OK status, or undecodable reply, is in doubt: a device gets 202 or 503, never 401 or 500."""
 
 from __future__ import annotations
 

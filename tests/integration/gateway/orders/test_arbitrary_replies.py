@@ -1,4 +1,4 @@
-"""Whatever a peer replies, bytes or fields, a call ends in doubt or with a result that can be stored, shown and added up."""
+"""Whatever a peer replies, bytes or fields, a call ends in doubt or with a result that can be stored and shown."""
 
 from __future__ import annotations
 

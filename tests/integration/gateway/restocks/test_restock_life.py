@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
 from autogrocery.gateway.actions.view_restock import view_restock
 from autogrocery.gateway.core.order import Dispatch, WebhookDelivery
 from autogrocery.gateway.core.restock import RestockFact, RestockIntent, RestockStatus
 from autogrocery.gateway.deps import Deps
 from autogrocery.gateway.loops import restock_loops
+from autogrocery.gateway.store.due import ATTENTION_AFTER
 from autogrocery.kit.errors import Conflict, Denied, Invalid, NotFound
 from tests.harness.fake_peers import RestockState
 from tests.harness.truck_actions import BREAD, MILK, TruckActions, add_truck
@@ -238,6 +240,36 @@ async def test_a_contradiction_flags_the_restock_and_changes_nothing(truck: Truc
     await reconcile_restock(gateway.db, gateway.inventory, gateway.metrics, order_id)
     assert (await truck.row(order_id)).status == "RECEIVED"
     assert not await attention(truck, order_id)
+
+
+NONSENSE = [
+    inv.GetRestockResponse(state=99),  # type: ignore[arg-type]
+    inv.GetRestockResponse(state=1, items=[inv.RestockedItem(sku="milk", received=1, damaged=2)]),
+    inv.GetRestockResponse(state=1, items=[inv.RestockedItem(sku="milk", received=-1)]),
+    inv.GetRestockResponse(state=1, items=[inv.RestockedItem(sku="milk", received=1)] * 2),
+    inv.GetRestockResponse(state=1, items=[inv.RestockedItem(sku="a\0b", received=1)]),
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_a_restock_about_which_inventory_talks_nonsense_is_shown_to_an_operator(
+    truck: TruckActions, nonsense: inv.GetRestockResponse
+) -> None:
+    await truck.restock(truck.manifest())
+    order_id, fake_inventory = truck.id_of(truck.manifest()), truck.gateway.fake_inventory
+    nonsense.order_id = str(order_id)
+    fake_inventory.rewrite_reply["GetRestock"] = lambda _honest: nonsense
+    for _ in range(ATTENTION_AFTER):
+        assert not await attention(truck, order_id)
+        await sweep(truck)
+    assert await attention(truck, order_id)
+    fake_inventory.clear_faults()
+    for _ in range(2 * ATTENTION_AFTER):
+        await sweep(truck)
+        assert not await attention(truck, order_id)
+    fake_inventory.put_away(str(order_id))
+    await sweep(truck)
+    assert (await truck.row(order_id)).status == "RECEIVED"
 
 
 async def attention(truck: TruckActions, order_id: UUID) -> bool:
