@@ -115,6 +115,8 @@ async def test_last_update_of_a_sku_in_one_call_counts(pricing: PricingServiceSt
         {"quantity": -1},
         {"sku": ""},
         {"sku": "nul\0"},
+        {"sku": "tab\t"},
+        {"name": "line\nbreak"},
         {"sku": "x" * 65},
         {"name": "x" * 201},
         {"unit_price_cents": 10**12 + 1},

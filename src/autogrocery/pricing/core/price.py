@@ -75,8 +75,8 @@ class Offer(Struct, frozen=True):
 
 
 def is_sku(text: str) -> bool:
-    """Return whether `text` can be a SKU: 1..64 characters without control characters."""
-    return 0 < len(text) <= MAX_SKU_CHARS and CONTROL.search(text) is None
+    """Return whether `text` can be a SKU: 1..64 characters without NUL."""
+    return 0 < len(text) <= MAX_SKU_CHARS and "\0" not in text
 
 
 def check_lines(lines: Sequence[Line]) -> None:
@@ -119,7 +119,7 @@ def make_offer(
 
     Raises Invalid for a malformed SKU, name or aisle, and for numbers out of range.
     """
-    if not is_sku(sku) or len(name) > MAX_NAME_CHARS or CONTROL.search(name):
+    if not is_sku(sku) or len(name) > MAX_NAME_CHARS or CONTROL.search(sku + name):
         raise Invalid(
             "invalid_request",
             f"a SKU has 1..{MAX_SKU_CHARS} characters, a name up to {MAX_NAME_CHARS}, and neither a control character",
