@@ -120,7 +120,7 @@ async def calls(ends: Ends) -> AsyncIterator[Work]:
         open_channel(ends.targets["inventory"]) as to_inventory,
         open_channel(ends.targets["pricing"]) as to_pricing,
     ):
-        inventory, pricing = Inventory(to_inventory), Pricing(to_pricing)
+        inventory, pricing = Inventory(to_inventory, streams=True), Pricing(to_pricing, streams=True)
         lines = _lines(ends.wants)
 
         async def work() -> None:
