@@ -160,6 +160,7 @@ class Inventory:
         if reply.success:
             if reply.refusal:
                 raise self.peer.rejected("reserve_items.refusal", "of a success")
+            reply_checks.check_instant(self.peer, "reserve_items.expires_at", reply.expires_at)
             return Hold(reply_checks.read_hold(self.peer, wanted, reply.items, allow_partial=allow_partial))
         if reply.refusal not in REFUSALS:
             raise self.peer.rejected("reserve_items.refusal", "unknown")
@@ -183,6 +184,7 @@ class Inventory:
                 raise self.peer.rejected("assign_robots.assignments", "of a refusal")
             return None
         reply_checks.check_robots(self.peer, robots)
+        reply_checks.check_shares(self.peer, {line.sku: line.quantity for line in lines}, reply.assignments)
         return robots
 
     async def release(self, order_id: UUID, release_as: Status, cause: Cause | None) -> bool:

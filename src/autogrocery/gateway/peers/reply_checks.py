@@ -14,6 +14,8 @@ from autogrocery.gateway.core.quote import Price
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
     from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
     from autogrocery.gateway.core.order import Robot
@@ -23,6 +25,7 @@ MAX_SKU_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 200  # of a product, which may have no name
 MAX_ID_CHARS: Final = 100  # of a robot or an assignment, as in a webhook
 MAX_CURSOR_CHARS: Final = 200  # a device sends it back, and no longer one is accepted there
+MIN_SECONDS, MAX_SECONDS, BILLION = -62_135_596_800, 253_402_300_799, 1_000_000_000
 MAX_LINES: Final = 1_000  # of a list in a reply, as in a webhook
 MAX_COUNT: Final = 1_000_000_000  # units of one SKU
 MAX_PRICE_CENTS: Final = 10**12  # a hundred lines of 999 at that price are still a bigint
@@ -33,6 +36,12 @@ CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def is_text(text: str, max_chars: int) -> bool:
     """Return whether `text` is 1..`max_chars` characters that can be stored and shown on one line."""
     return 0 < len(text) <= max_chars and (text.isprintable() or CONTROL.search(text) is None)
+
+
+def check_instant(peer: Peer, field: str, at: Timestamp) -> None:
+    """Raise InDoubt for a Timestamp outside of the years 1 to 9999, which the contract of protobuf excludes."""
+    if not (MIN_SECONDS <= at.seconds <= MAX_SECONDS and 0 <= at.nanos < BILLION):
+        raise peer.rejected(field, "out of range")
 
 
 def check_order_id(peer: Peer, call: str, asked: str, answered: str) -> None:
@@ -88,6 +97,18 @@ def check_robots(peer: Peer, robots: Sequence[Robot]) -> None:
             raise peer.rejected("assign_robots.assignments.assignment_id", "malformed")
 
 
+def check_shares(peer: Peer, asked: Mapping[str, int], assignments: Iterable[inv.Assignment]) -> None:
+    """Raise InDoubt if assignments that name their items name others than the order's, or more of them."""
+    left = dict(asked)
+    for assignment in assignments:
+        for item in assignment.items:
+            if item.sku not in left:
+                raise peer.rejected("assign_robots.assignments.items.sku", "not in the request")
+            left[item.sku] -= item.quantity
+            if item.quantity < 1 or left[item.sku] < 0:
+                raise peer.rejected("assign_robots.assignments.items.quantity", "out of range")
+
+
 def read_picked(peer: Peer, items: Sequence[inv.PickedItem]) -> dict[str, int]:
     """Return what was picked, by SKU; whether that fits the order is decided where the order is known."""
     picked = {item.sku: item.picked for item in items}
@@ -123,12 +144,8 @@ def read_prices(peer: Peer, asked: Mapping[str, int], reply: pri.QuoteResponse, 
     prices: dict[str, Price] = {}
     total_cents = 0
     for line in reply.lines:
-        sku, quantity, unit_price_cents, line_total_cents = (
-            line.sku,
-            line.quantity,
-            line.unit_price_cents,
-            line.line_total_cents,
-        )
+        sku, name, quantity = line.sku, line.name, line.quantity
+        unit_price_cents, line_total_cents = line.unit_price_cents, line.line_total_cents
         if sku not in asked:
             raise peer.rejected("quote.lines.sku", "not in the request")
         if sku in prices:
@@ -139,9 +156,9 @@ def read_prices(peer: Peer, asked: Mapping[str, int], reply: pri.QuoteResponse, 
             raise peer.rejected("quote.lines.unit_price_cents", "out of range")
         if line_total_cents != unit_price_cents * quantity:
             raise peer.rejected("quote.lines.line_total_cents", "not price times quantity")
-        if line.name and not is_text(line.name, MAX_NAME_CHARS):
+        if len(name) > MAX_NAME_CHARS or not (name.isprintable() or is_text(name, MAX_NAME_CHARS)):
             raise peer.rejected("quote.lines.name", "malformed")
-        prices[sku] = Price(line.name, unit_price_cents)
+        prices[sku] = Price(name, unit_price_cents)
         total_cents += line_total_cents
     if reply.total_cents != total_cents:
         raise peer.rejected("quote.total_cents", "not the sum of the lines")

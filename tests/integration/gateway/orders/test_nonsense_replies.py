@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
@@ -31,6 +32,13 @@ LONG, NUL, BELL = "x" * 101, "a\0b", "a\x07b"
 def robot(**changes: str) -> list[inv.Assignment]:
     share = {"assignment_id": "a-1", "robot_id": "r-1", "robot_class": "dairy"} | changes
     return [inv.Assignment(**share)]  # type: ignore[arg-type]
+
+
+def shares(*items: inv.Item) -> list[inv.Assignment]:
+    return [
+        inv.Assignment(assignment_id=f"a-{n}", robot_id="r-1", robot_class="dairy", items=[one])
+        for n, one in enumerate(items)
+    ]
 
 
 def line(sku: str = "milk", **changes: Any) -> pri.QuoteLine:
@@ -92,6 +100,9 @@ HOLDS: Final[dict[str, Nonsense]] = {
         "refusal": inv.SHORTAGE,
         "shortages": [inv.Shortage(sku="milk", requested=2, available=2)],
     },
+    "an end in the year 292 billion": {"expires_at": Timestamp(seconds=(1 << 63) - 1)},
+    "an end before the year 1": {"expires_at": Timestamp(seconds=-(1 << 62))},
+    "an end with negative nanoseconds": {"expires_at": Timestamp(seconds=1, nanos=-1)},
     "a negative shelf": {
         "success": False,
         "items": [],
@@ -112,6 +123,12 @@ ASSIGNMENTS: Final[dict[str, Nonsense]] = {
     "the same assignment twice": {"assignments": robot() * 2},
     "thousands of robots": {"assignments": [share for n in range(5_000) for share in robot(assignment_id=f"a-{n}")]},
     "refused with robots": {"success": False},
+    "items of another order": {"assignments": shares(inv.Item(sku="caviar", quantity=1))},
+    "more items than ordered": {
+        "assignments": shares(inv.Item(sku="milk", quantity=1), inv.Item(sku="milk", quantity=2))
+    },
+    "items in a negative number": {"assignments": shares(inv.Item(sku="milk", quantity=-1))},
+    "items in no number": {"assignments": shares(inv.Item(sku="milk"))},
 }
 RELEASES: Final[dict[str, Nonsense]] = {
     "another order": {"order_id": str(uuid7())},
@@ -157,6 +174,8 @@ def rewriting(changes: Nonsense) -> Callable[[Any], Any]:
             if isinstance(value, list):
                 reply.ClearField(field)
                 getattr(reply, field).extend(value)
+            elif isinstance(value, Timestamp):
+                getattr(reply, field).CopyFrom(value)
             else:
                 setattr(reply, field, value)
         return reply

@@ -1,4 +1,4 @@
-"""A server that is not gRPC's own, or something between us and it: every answer of HTTP/2 that is no reply is in doubt."""
+"""A server that is not gRPC's own, or a proxy before it: an answer of HTTP/2 that is no reply is in doubt."""
 
 from __future__ import annotations
 
