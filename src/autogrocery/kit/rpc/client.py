@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from contextlib import asynccontextmanager
@@ -58,6 +59,7 @@ async def open_channel(
 
     With `identity` it uses mutual TLS, and only with a peer whose certificate is for `name`.
     """
+    logging.getLogger("grpc._common").addFilter(_is_worth_logging)
     if identity is None:
         async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
             yield channel
@@ -67,6 +69,11 @@ async def open_channel(
         yield cast("grpc.aio.Channel", rotating)
     finally:
         await rotating.close()
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return False for gRPC's traceback of a reply that can't be decoded: `Peer.rejected` says it in one line."""
+    return not record.getMessage().startswith("Exception deserializing")
 
 
 class Peer:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.kit.errors import InDoubt
+from autogrocery.kit.process.log import capture
 from autogrocery.kit.rpc.client import Peer, open_channel
 
 if TYPE_CHECKING:
@@ -106,3 +108,18 @@ async def test_a_message_with_status_0_is_the_reply() -> None:
     ):
         method = channel.unary_unary("/desk/ask")
         assert await Peer("desk").call(method, b"", timeout_s=2.0, point="desk.ask") == b"ok"
+
+
+async def test_an_undecodable_reply_is_logged_once_and_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    events: list[tuple[str, str, dict[str, Any]]] = []
+    undecodable = b"\0\0\0\0\x04" + b"\xff" * 4
+    async with (
+        serving(lambda stream: trailers(stream, {"grpc-status": "0"}, undecodable)) as port,
+        open_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        method = channel.unary_unary("/desk/ask", response_deserializer=pb.GetOrderResponse.FromString)
+        with capture(lambda *event: events.append(event)), pytest.raises(InDoubt, match="ask is undecodable"):
+            await Peer("desk").call(method, b"", timeout_s=2.0, point="desk.ask")
+    fields = {"peer": "desk", "field": "ask", "reason": "undecodable"}
+    assert events == [("warning", "peer_reply_rejected", fields)]
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("grpc")] == []
