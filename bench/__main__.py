@@ -31,7 +31,7 @@ from bench.without import OPTIMIZATIONS
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
     from bench.job import LoadEvent
-from bench.measure import OnEvent
+    from bench.measure import OnEvent
 
 AS_IT_IS: Final = "as it is"  # name of the unchanged gateway's run in the JSON
 OPEN_FILES: Final = 16_384

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 GOALS = "Goals"
 GOAL_HEAD = ("figure", "goal", "measured", "reached")
 RATIO_STREAM, RATIO_UNARY, RATIO_WHOLE = 1.8, 1.1, 0.6
-MOST_US = {"gateway": 250.0, "postgresql": 120.0}
+MAX_US = {"gateway": 250.0, "postgresql": 120.0}
 HALF_P99_MS, GOODPUT_SHARE, REFUSED_MS, LOGIN_LOSS, ONE_P50_MS = 10.0, 0.8, 50.0, 0.1, 4.0
 
-MOST_GROWTH, READ_P99_MS = 0.15, 10.0
+MAX_GROWTH, READ_P99_MS = 0.15, 10.0
 
 Row = tuple[str, str, str, str]
 
@@ -41,7 +41,7 @@ def comparison_goals(comparison: PgbenchComparison) -> Iterator[Row]:
     conditions = f"{comparison.peers} peers, {comparison.connections} connections, {comparison.lines} lines"
     least = RATIO_UNARY if comparison.unary_only else RATIO_STREAM
     yield at_least(f"orders/s ÷ pgbench, {conditions}", comparison.ratio, least, ".2f")
-    for name, most in MOST_US.items() if not comparison.unary_only else ():
+    for name, most in MAX_US.items() if not comparison.unary_only else ():
         yield at_most(
             f"CPU µs an order, {name}, {conditions}",
             statistics.median(run.cpu_us[name] for run in comparison.gateway),
@@ -101,10 +101,10 @@ def growth_goals(cases: list[TableGrowth]) -> Iterator[Row]:
     """Yield how CPU grows with the orders in the tables, and the p99 of the slowest read with most of them."""
     if len(cases) > 1:
         least, most = cases[0], cases[-1]
-        for name in MOST_US:
+        for name in MAX_US:
             growth = most.run.cpu_us[name] / least.run.cpu_us[name] - 1.0
             figure = f"CPU an order, {name}: {most.orders:,} orders in the tables against {least.orders:,}"
-            yield at_most(figure, growth, MOST_GROWTH, "+.0%")
+            yield at_most(figure, growth, MAX_GROWTH, "+.0%")
     for case in cases[-1:]:
         slowest = max(case.read_ms.values(), key=lambda latency: latency.p99)
         yield at_most(

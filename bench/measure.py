@@ -151,7 +151,7 @@ async def measure(target: LoadTarget, job: Job, on_event: OnEvent) -> Run:
 
 
 async def wait_until_idle(connection: asyncpg.Connection, *, robots: bool) -> float:
-    """Wait until no call or mail is pending, with `robots` no order either; returns the seconds, IDLE_WAIT_S at most."""
+    """Wait until no call or mail is pending, with `robots` no order either; returns the seconds (up to IDLE_WAIT_S)."""
     began = time.perf_counter()
     give_up_at = began + IDLE_WAIT_S
     while time.perf_counter() < give_up_at and await connection.fetchval(PENDING, robots):  # noqa: ASYNC110 - a query

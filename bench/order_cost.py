@@ -119,8 +119,8 @@ def _ignore(_event: LoadEvent) -> None:
 def main() -> int:
     """Print the cost of an order."""
     with open_postgres(preload=EXTENSION) as server:
-        found = uvloop.run(measure_order_cost(server))
-    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        cost = uvloop.run(measure_order_cost(server))
+    print(msgspec.json.format(msgspec.json.encode(cost)).decode())
     return 0
 
 

@@ -186,7 +186,7 @@ async def run_pgbench(
         ]
         pids = {"postgresql": server.pid or 0}
         before = cpu_by_name_s(pids)["postgresql"]
-        own = os.times()
+        times_before = os.times()
         process = await asyncio.create_subprocess_exec(
             *program,
             stdout=asyncio.subprocess.PIPE,
@@ -195,14 +195,17 @@ async def run_pgbench(
         )
         async with asyncio.timeout(seconds + GRACE_S):
             output = (await process.communicate())[0].decode()
-        spent, used = cpu_by_name_s(pids)["postgresql"] - before, os.times()
+        postgresql_s, after = cpu_by_name_s(pids)["postgresql"] - before, os.times()
     tps, latency, failed = TPS.search(output), LATENCY.search(output), FAILED.search(output)
     if process.returncode or not tps or not latency or (failed and int(failed[1])):
         raise RuntimeError(f"pgbench: {output[-2000:]}")
     orders = float(tps[1]) * max(1, round(seconds))
-    pgbench_s = used.children_user + used.children_system - own.children_user - own.children_system
+    pgbench_s = sum(after[2:4]) - sum(times_before[2:4])  # user and system time of ended children
     return PgbenchResult(
-        round(float(tps[1]), 1), float(latency[1]), round(spent / orders * 1e6, 1), round(pgbench_s / orders * 1e6, 1)
+        orders_per_s=round(float(tps[1]), 1),
+        order_ms=float(latency[1]),
+        postgresql_us=round(postgresql_s / orders * 1e6, 1),
+        pgbench_us=round(pgbench_s / orders * 1e6, 1),
     )
 
 

@@ -1,8 +1,8 @@
 """Profiles a role under load: its most expensive functions, in µs of an order.
 
-`python -m bench.profile` runs the gateway, or with `--whole --role` another role, under cProfile, which adds overhead
-to each call: the ranking is valid, the sum is not. `--perf` samples with Linux's perf instead, which adds little overhead
-and shows C libraries, but no Python functions.
+`python -m bench.profile` runs the gateway, or with `--whole --role` another role, under cProfile, which adds
+overhead to each call: the ranking is valid, the sum is not. `--perf` samples with perf instead, which adds little
+overhead and shows C libraries, but no Python functions.
 """
 
 from __future__ import annotations
