@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvloop
 
-from bench.http_connection import connect, post
+from bench.http_connection import CONNECTION_LOST, connect, post
 from bench.job import BEGAN, ENDED, PROGRESS, RESULT, Job, LoadEvent, Login, Tally, latency_of
 from bench.order_client import LoadCounters, OrderClient, Requests
 
@@ -98,7 +98,7 @@ def keep_logging_in(counters: LoadCounters, connection: HttpConnection, login: L
     request = post("/api/client/login", msgspec.json.encode(login))
 
     def on_response(status: int, _body: bytes, retry_after_s: float) -> None:
-        if status == 0:
+        if status == CONNECTION_LOST:
             return
         if status == 200:  # noqa: PLR2004 - OK
             counters.logins += counters.measuring
@@ -134,7 +134,7 @@ async def run(job: Job) -> Tally:
     ticking = asyncio.create_task(arrivals.tick())
     await asyncio.sleep(job.warm_up_s)
     write_event(LoadEvent(BEGAN))
-    began, own = time.perf_counter(), time.process_time()
+    began, cpu_began = time.perf_counter(), time.process_time()
     counters.measuring = True
     if not job.warm_up_s:
         arrivals.start(clients)
@@ -145,7 +145,7 @@ async def run(job: Job) -> Tally:
     except TimeoutError:
         pass
     counters.measuring = False
-    took_s, cpu_s = time.perf_counter() - began, time.process_time() - own
+    took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     progress.cancel()
     write_event(LoadEvent(ENDED))
     arrivals.stopped = True
