@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.kit.errors import FieldError, Invalid, Malformed
+from autogrocery.kit.http.media import parse_media_type
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,8 +77,11 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> RequestHead:
     for name, value in headers:
         size_bytes += len(name) + len(value)
         if name in READ:
-            if name in fields and name in ONCE:
-                repeated = name
+            if name in fields:
+                if name in ONCE:
+                    repeated = name
+                else:
+                    value = fields[name] + b"," + value  # noqa: PLW2901 - one list in several lines, RFC 9110 §5.3
             fields[name] = value
     given = fields.get(b"x-request-id")
     if given is not None and REQUEST_ID.fullmatch(given):
@@ -110,7 +114,7 @@ def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
 def bearer(head: RequestHead) -> str | None:
     """Return the bearer token of the Authorization header, unverified; None if there is none."""
     value = head.fields.get(b"authorization", b"")
-    return value[7:].decode("latin-1") if value[:7].lower() == b"bearer " else None
+    return value[7:].lstrip(b" ").decode("latin-1") if value[:7].lower() == b"bearer " else None
 
 
 def idempotency_key(head: RequestHead) -> str | None:
@@ -127,9 +131,9 @@ def check_media(head: RequestHead) -> None:
     """Raise Malformed unless the body is declared as plain JSON in UTF-8."""
     media = head.fields.get(b"content-type", b"")
     if media != b"application/json":
-        kind, *parameters = media.lower().replace(b" ", b"").split(b";")
-        charsets = {part[8:].strip(b'"') for part in parameters if part.startswith(b"charset=")}
-        if kind.strip() != b"application/json" or charsets - {b"utf-8", b"utf8"}:
+        kind, parameters = parse_media_type(media.decode("latin-1"))
+        charsets = {value.lower() for name, value in parameters if name == "charset"}
+        if kind != "application/json" or charsets - {"utf-8", "utf8"}:
             raise Malformed("unsupported_media_type", "The body is application/json in UTF-8.", status=415)
     if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
