@@ -16,7 +16,7 @@ BLANK = " \t"
 
 
 def parse_media_type(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return a media type in lower case and its parameters: names in lower case, values as sent without their quotes."""
+    """Return a media type in lower case and its parameters: names in lower case, values without their quotes."""
     kind, *parts = PARTS.findall(text) or [""]
     return kind.strip(BLANK).lower(), [_parameter(part) for part in parts if part.strip(BLANK)]
 

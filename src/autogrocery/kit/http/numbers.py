@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<more>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")  # RFC 8259 §6
-TOO_LARGE = 2.0**63  # left as a float, which no integer field takes
+LARGEST = 2.0**63  # a larger one is left as a float, which no integer field takes
 
 
 def parse_real(text: str) -> int | float:
     """Return a number that is written with a fraction or an exponent: an int if its value is one."""
     near = float(text)
-    if abs(near) < TOO_LARGE:
+    if abs(near) <= LARGEST:
         exact = Decimal(text)
         if exact == (whole := exact.to_integral_value()):
             return int(whole)

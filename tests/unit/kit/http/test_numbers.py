@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import pytest
+from msgspec import Meta, Struct, ValidationError
 
+from autogrocery.kit.http.numbers import convert_texts, decode_with_integers
 from autogrocery.kit.http.openapi import document
 from tests.harness.http_probe import Stage, ask, routes, token
 
@@ -149,3 +151,14 @@ def test_query_fields_are_documented_without_null() -> None:
         "schema": {"type": "integer", "minimum": 1, "maximum": 100},
     }
     assert all("anyOf" not in one["schema"] for one in parameters)
+
+
+def test_integers_of_63_bits_are_exact() -> None:
+    class Wide(Struct, frozen=True):
+        after: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+    for value in ((1 << 63) - 1, -(1 << 63), (1 << 53) + 1):
+        assert convert_texts({"after": f"{value}.0"}, Wide) == Wide(value)
+        assert decode_with_integers(b'{"after":%d.0}' % value, Wide) == Wide(value)
+    with pytest.raises(ValidationError):
+        convert_texts({"after": f"{1 << 63}.0"}, Wide)
