@@ -146,3 +146,23 @@ async def test_body_that_stops_after_the_answer_gets_no_second_one(stage: Stage)
         await asyncio.sleep(0.3)  # both deadlines
         line.writer.write_eof()
         assert await line.rest() == b""
+
+
+ENDING = {
+    "expects 100": ("HTTP/1.1", {"expect": "100-continue"}),
+    "asks to close": ("HTTP/1.1", {"connection": "close"}),
+    "HTTP/1.0": ("HTTP/1.0", {}),
+}
+
+
+@pytest.mark.parametrize(("version", "more"), ENDING.values(), ids=ENDING)
+async def test_refused_request_that_ends_the_connection_gets_one_answer(
+    port: int, version: str, more: dict[str, str]
+) -> None:
+    async with wire(port) as line:
+        first = head("POST /nowhere", JSON | more | {"x-request-id": "first"}, BASKET, BY_LENGTH)
+        await trickle(line, [first.replace(b"HTTP/1.1", version.encode()), *parts(BASKET, BY_LENGTH)])
+        await trickle(line, [request("GET", "/alive")])
+        reply = await line.reply()
+        assert (reply.status, reply.headers["x-request-id"], reply.headers["connection"]) == (404, "first", "close")
+        assert await line.rest() == b""
