@@ -38,7 +38,7 @@ def decode_with_integers(raw: bytes, shape: Any) -> Any:
 
 
 def convert_texts(fields: Mapping[str, str], shape: Any) -> Any:
-    """Convert texts into a Struct, those of its integer fields as JSON numbers; raises msgspec.ValidationError."""
+    """Convert texts into `shape`, those of a Struct's integers as JSON numbers; raises msgspec.ValidationError."""
     integers = _integer_fields(shape)
     return msgspec.convert({name: _number(text) if name in integers else text for name, text in fields.items()}, shape)
 
@@ -52,6 +52,8 @@ def _number(text: str) -> int | float | str:
 
 @cache
 def _integer_fields(shape: Any) -> frozenset[str]:
+    if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
+        return frozenset()
     return frozenset(field.encode_name for field in msgspec.structs.fields(shape) if _is_integer(field.type))
 
 

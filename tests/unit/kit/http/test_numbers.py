@@ -153,6 +153,10 @@ def test_query_fields_are_documented_without_null() -> None:
     assert all("anyOf" not in one["schema"] for one in parameters)
 
 
+def test_query_of_texts_is_left_as_it_is() -> None:
+    assert convert_texts({"after": "2.0", "": "x"}, dict[str, str]) == {"after": "2.0", "": "x"}
+
+
 def test_integers_of_63_bits_are_exact() -> None:
     class Wide(Struct, frozen=True):
         after: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
