@@ -114,8 +114,17 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "autogrocery stock load --demo",
         "replay:run_stock_load",
     )
-    load.add_argument("file", nargs="?", help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity")
+    load.add_argument(
+        "file",
+        nargs="?",
+        help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity[,mfd_date,expiry_date]",
+    )
     load.add_argument("--demo", action="store_true", help="load what the demo's baskets need")
+    load.add_argument(
+        "--load-id",
+        metavar="NAME",
+        help="name of the delivery, such as its note's number; the same goods under another name are added once more",
+    )
 
 
 def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
