@@ -149,3 +149,14 @@ async def test_database_stores_no_enrolment_code(gateway: AccountsGateway) -> No
     assert row is not None
     assert code not in row["whole"]
     assert set(code.replace("-", "")) <= set(ALPHABET)
+
+
+async def test_enrolment_judges_the_address_as_registration_does(gateway: AccountsGateway) -> None:
+    code = await code_for(gateway)
+    refused = await register(gateway, enrolment_code=code, email="anna@example.com,")
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/email")
+    assert await uses_left(gateway) == [1]
+    assert (await register(gateway, enrolment_code=code, email="anna@bücher.example")).status == 201
+    row = await gateway.db.row("SELECT email FROM smart_devices")
+    assert row is not None
+    assert row["email"] == "anna@xn--bcher-kva.example"
