@@ -125,6 +125,11 @@ def _stock_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     load.add_argument("--demo", action="store_true", help="load what the demo's baskets need")
     load.add_argument(
+        "--change-aisles",
+        action="store_true",
+        help="change aisle types of the price list; inventory still refuses a product that is shelved elsewhere",
+    )
+    load.add_argument(
         "--load-id",
         metavar="NAME",
         help="name of the delivery, such as its note's number; the same goods under another name are added once more",

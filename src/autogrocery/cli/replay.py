@@ -112,7 +112,7 @@ def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         if arguments.demo:
             items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, None))
         else:
-            items = await _read_checked(Path(arguments.file), pricing, operator)
+            items = await _read_checked(Path(arguments.file), pricing, operator, change_aisles=arguments.change_aisles)
         load_id = arguments.load_id or content_load_id(items)
         progress = LoadResult()
         try:
@@ -121,7 +121,10 @@ def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
             loaded = progress.products + progress.products_before
             if not loaded:
                 raise
-            told = f"{loaded} of {len(items)} products are loaded; repeat the command: it adds those that are missing"
+            told = (
+                f"{loaded} of {len(items)} products are loaded; repeat the command, or correct the file and add"
+                f" --load-id {load_id}: that adds those that are missing"
+            )
             if isinstance(error, StartError):
                 raise StartError(f"{error}; {told}") from error
             print(f"autogrocery stock load: interrupted; {told}", file=sys.stderr)
@@ -145,8 +148,8 @@ def _peer_addresses(environ: Mapping[str, str]) -> tuple[str, str]:
     return inventory, pricing
 
 
-async def _read_checked(path: Path, pricing: str, operator: Identity | None) -> list[StockItem]:
-    """Read a stock file and compare its aisles with the price list.
+async def _read_checked(path: Path, pricing: str, operator: Identity | None, *, change_aisles: bool) -> list[StockItem]:
+    """Read a stock file and, unless it may change them, compare its aisles with the price list.
 
     Raises StockFileError, and StartError if pricing gives no clear answer.
     """
@@ -155,8 +158,11 @@ async def _read_checked(path: Path, pricing: str, operator: Identity | None) -> 
         misplaced = await find_misplaced(pricing, file.items, operator)
     except InDoubt as doubt:
         raise StartError(f"nothing was loaded: {doubt.peer} gives no clear answer: {doubt.detail}") from doubt
-    if misplaced:
-        errors = [(file.lines[sku], f"sku {sku!r} is in the aisle {aisle}") for sku, aisle in misplaced.items()]
+    if misplaced and not change_aisles:
+        errors = [
+            (file.lines[sku], f"sku {sku!r} is in the aisle {aisle}; if that is wrong, add --change-aisles")
+            for sku, aisle in misplaced.items()
+        ]
         raise refuse_lines(path.name, sorted(errors))
     return file.items
 

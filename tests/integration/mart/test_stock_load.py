@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import now
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.kit.process.clock import now, uuid7
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.demand.stock_file import HEADER
@@ -116,10 +117,8 @@ async def test_interrupted_load_says_how_far_it_came_and_repeats_exactly(mart: M
     file, wanted = stock_csv(tmp_path, "interrupted")
     interrupted = await load(mart, file, faults="stock.load:hang:6", interrupt_after_s=5.0)
     assert (interrupted.code, interrupted.out) == (130, "")
-    assert interrupted.err == (
-        "autogrocery stock load: interrupted; 4 of 7 products are loaded;"
-        " repeat the command: it adds those that are missing\n"
-    )
+    assert interrupted.err.startswith("autogrocery stock load: interrupted; 4 of 7 products are loaded; repeat the")
+    assert len(interrupted.err.splitlines()) == 1
     repeated = await load(mart, file)
     assert repeated.out.splitlines()[0].startswith("3 products, 30 units loaded, load id ")
     assert await levels(mart, wanted) == wanted
@@ -165,9 +164,30 @@ async def test_product_in_another_aisle_is_named_by_its_line_and_nothing_is_writ
         opened.write("\nmilk,Milk,bread,129,64,5")
     before = await levels(mart, {"milk": 0})
     refused = await load(mart, file)
-    assert (refused.code, refused.err.splitlines()[1:]) == (2, ["  line 9: sku 'milk' is in the aisle dairy"])
+    assert (refused.code, refused.err.splitlines()[1:]) == (
+        2,
+        ["  line 9: sku 'milk' is in the aisle dairy; if that is wrong, add --change-aisles"],
+    )
     assert (await levels(mart, wanted), await prices(mart, "aisle")) == ({}, 0)
     assert await levels(mart, {"milk": 0}) == before
+
+
+async def test_file_that_inventory_refused_midway_is_corrected_and_continued(mart: Mart, tmp_path: Path) -> None:
+    file, wanted = stock_csv(tmp_path, "refused")
+    shelved = pb.RestockRequest(order_id=str(uuid7()), supplier_id="other", shelved=True)
+    shelved.items.add(sku="refused-6", name="Elsewhere", aisle_type="dairy", quantity=1, unit_cost_cents=1)
+    assert (await mart.inventory.stub.RestockItems(shelved)).success  # the price list does not know it
+    refused = await load(mart, file)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert "inventory refused the stock: refused-6 stands in another aisle; 6 of 7 products" in refused.err
+    load_id = refused.err.partition("--load-id ")[2].partition(":")[0]
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("refused-6,Product refused-6,meat", "refused-6,Product refused-6,dairy"), "utf-8")
+    words = ("--load-id", load_id)
+    assert "is in the aisle meat" in (await load(mart, file, *words)).err  # pricing was told so by the first attempt
+    continued = await load(mart, file, *words, "--change-aisles")
+    assert continued.out.startswith("1 products, 11 units loaded"), continued.err
+    assert await levels(mart, wanted) == wanted | {"refused-6": 12}
 
 
 @pytest.mark.parametrize("peer", ["INVENTORY", "PRICING"])
