@@ -1,7 +1,7 @@
-"""What an order costs: load, featherweight peers, pgbench beside it, and the page that tells the figures."""
+"""The benchmark: load generator, minimal peers, comparison with pgbench, and the report page."""
 
 import os
 
 from autogrocery.kit.rpc import environ
 
-environ.prepare(os.environ)  # in every process of ours, as the command line does for every role
+environ.prepare(os.environ)  # every process of the benchmark, as the command line does for every role

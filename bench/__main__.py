@@ -1,4 +1,4 @@
-"""`python -m bench`: run, show, record. Exit code 1 if an audit found a violation."""
+"""`python -m bench`: run the benchmark, print its tables, write its JSON. Exit code 1 if an audit found a violation."""
 
 from __future__ import annotations
 
@@ -16,225 +16,250 @@ from rich.console import Console
 from rich.table import Table
 
 from autogrocery.kit.process import clock, log
-from bench import guard, suite
-from bench.blocks import blocks
-from bench.measure import baskets_of
+from bench import order_cost, suite
+from bench.blocks import measure_blocks
+from bench.environment import check_durable, open_postgres
+from bench.job import PROGRESS
+from bench.measure import make_baskets
 from bench.proc import describe
 from bench.profile import functions_of_gateway
 from bench.record import Record
-from bench.stage import check_durable, open_postgres
-from bench.statement import shares
-from bench.tables import Sheet, sheets
-from bench.without import GAINS
+from bench.statement import measure_batches
+from bench.tables import ResultTable, result_tables
+from bench.without import OPTIMIZATIONS
 
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-    from bench.job import Line
-    from bench.measure import Watch
+    from bench.job import LoadEvent
+    from bench.measure import OnEvent
 
-AS_IT_IS: Final = "as it is"
-FILES: Final = 16_384
-PROFILED: Final = 25
-GROWN: Final = [6_250, 62_500, 625_000]  # the last makes 5 M rows
-WIDTH: Final = 160  # of what is no terminal
+AS_IT_IS: Final = "as it is"  # name of the unchanged gateway's run in the JSON
+OPEN_FILES: Final = 16_384
+PROFILED_FUNCTIONS: Final = 25
+FINISHED_ORDERS: Final = [6_250, 62_500, 625_000]  # the last makes 5 million rows
+WIDTH: Final = 160  # columns, where the output is not a terminal
 
 
 def numbers(text: str) -> list[int]:
-    """Read a comma list."""
+    """Parse integers separated by commas."""
     return [int(part) for part in text.split(",") if part]
 
 
-def arguments() -> argparse.Namespace:
-    """Return what was asked for."""
+def parse_options() -> argparse.Namespace:
+    """Parse the command line; exit with code 2 for an unknown part or optimization."""
     parser = argparse.ArgumentParser(
-        prog="bench", description="What an order costs, and what PostgreSQL alone would do."
+        prog="bench", description="Measure what an order costs, and compare it with pgbench on the same server."
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured in each run")
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured time of each run")
     parser.add_argument("--connections", type=numbers, default=[1, 8, 64])
     parser.add_argument("--gateways", type=numbers, default=[1])
     parser.add_argument(
-        "--lines", type=numbers, default=[2], help="of an order; the first counts where there is one run"
+        "--lines", type=numbers, default=[2], help="lines of an order; parts with one run use the first number"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of pgbench and ours in turn")
-    parser.add_argument("--duel-connections", type=int, default=64)
-    parser.add_argument("--grown", type=numbers, default=GROWN, help="finished orders in the tables, eight rows each")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison: pgbench, then the gateway")
+    parser.add_argument("--duel-connections", dest="comparison_connections", type=int, default=64)
+    parser.add_argument(
+        "--grown", type=numbers, default=FINISHED_ORDERS, help="finished orders in the tables, 8 rows each"
+    )
     parser.add_argument("--whole-connections", type=numbers, default=[64])
-    parser.add_argument("--unary", action="store_true", help="the duel once more with peers that know unary calls only")
     parser.add_argument(
-        "--parts", type=lambda text: text.split(","), default=[*PARTS, COST], help=f"of {', '.join([*PARTS, COST])}"
+        "--unary", action="store_true", help="repeat the comparison with peers that only have unary calls"
     )
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a gateway's setting"
+        "--parts",
+        type=lambda text: text.split(","),
+        default=[*PARTS, COST],
+        help=f"some of {', '.join([*PARTS, COST])}",
+    )
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a setting of the gateway"
     )
     parser.add_argument(
         "--without",
-        type=lambda text: list(GAINS) if text == "all" else text.split(","),
+        type=lambda text: list(OPTIMIZATIONS) if text == "all" else text.split(","),
         default=[],
-        metavar="GAIN,…",
-        help=f"one more run without each of these, or all: {', '.join(GAINS)}",
+        metavar="NAME,…",
+        help=f"one more run without each of these optimizations, or all: {', '.join(OPTIMIZATIONS)}",
     )
-    parser.add_argument("--update", action="store_true", help="keep what the JSON file has of other parts")
+    parser.add_argument("--update", action="store_true", help="keep the other parts that the JSON file has")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"))
-    asked = parser.parse_args()
-    if unknown := set(asked.parts) - {*PARTS, COST} | set(asked.without) - {*GAINS}:
-        parser.error(f"no such part or gain: {', '.join(sorted(unknown))}")
-    return asked
+    options = parser.parse_args()
+    if unknown := set(options.parts) - {*PARTS, COST} | set(options.without) - {*OPTIMIZATIONS}:
+        parser.error(f"no such part or optimization: {', '.join(sorted(unknown))}")
+    return options
 
 
-async def run(server: EmbeddedPostgres, asked: argparse.Namespace, console: Console, kept: Record | None) -> Record:
-    """Make the runs, part by part; of what was measured before, other parts are `kept`."""
+async def run(
+    server: EmbeddedPostgres, options: argparse.Namespace, console: Console, previous: Record | None
+) -> Record:
+    """Run each part that the options name. `previous`: the record whose other parts are kept, or None."""
 
-    def say(what: str) -> Watch:
-        console.print(f"[bold]{what}[/]")
-        return lambda line: show(line, console)
+    def announce(title: str) -> OnEvent:
+        console.print(f"[bold]{title}[/]")
+        return lambda event: print_progress(event, console)
 
-    given = dict(one.split("=", 1) for one in asked.settings)
-    bench = suite.Bench(server, asked.seconds, given, say)
-    today, loop_us = clock.now().date().isoformat(), round(guard.calibration_us(), 1)
-    record = kept or Record(
+    settings = dict(one.split("=", 1) for one in options.settings)
+    bench = suite.Bench(server, options.seconds, settings, announce)
+    today, loop_us = clock.now().date().isoformat(), round(order_cost.calibration_loop_us(), 1)
+    record = previous or Record(
         at=today,
         machine=describe(server.binaries.version),
         durable=await check_durable(server.dsn()),
         load_average=round(os.getloadavg()[0], 1),
         loop_us=loop_us,
-        seconds=asked.seconds,
-        settings=given,
+        seconds=options.seconds,
+        settings=settings,
     )
-    for part in [part for part in asked.parts if part in PARTS]:
-        record = await PARTS[part](bench, record, asked)
-        if kept is not None:
-            record = measured_anew(record, part, today, loop_us)
+    for part in [part for part in options.parts if part in PARTS]:
+        record = await PARTS[part](bench, record, options)
+        if previous is not None:
+            record = mark_remeasured(record, part, today, loop_us)
     return record
 
 
-def measured_anew(record: Record, part: str, today: str, loop_us: float) -> Record:
-    """Note in the record that a part is younger than the rest."""
-    return msgspec.structs.replace(record, again={**record.again, part: f"{today} ({loop_us:.0f} µs for the loop)"})
+def mark_remeasured(record: Record, part: str, today: str, loop_us: float) -> Record:
+    """Return the record with the day on which one part was measured again."""
+    return msgspec.structs.replace(
+        record, remeasured={**record.remeasured, part: f"{today} ({loop_us:.0f} µs for the loop)"}
+    )
 
 
-async def closed(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run closed loops, for each number of gateways and connections."""
+async def closed(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run a closed loop for each number of gateways and connections."""
     cases = [
-        await suite.closed(bench, connections, gateways, asked.lines[0])
-        for gateways in asked.gateways
-        for connections in asked.connections
+        await suite.closed(bench, connections, gateways, options.lines[0])
+        for gateways in options.gateways
+        for connections in options.connections
     ]
     return msgspec.structs.replace(record, closed=cases)
 
 
-async def duel(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run pgbench and ours in turn, for each number of lines and each form of the peers' calls."""
-    duels = [
-        await suite.duel(bench, asked.duel_connections, lines, asked.rounds, unary_only=unary_only)
-        for lines in asked.lines
-        for unary_only in ((False, True) if asked.unary else (False,))
+async def pgbench(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Compare with pgbench for each number of lines, and with `--unary` for both forms of the peers' calls."""
+    comparisons = [
+        await suite.compare_with_pgbench(
+            bench, options.comparison_connections, lines, options.rounds, unary_only=unary_only
+        )
+        for lines in options.lines
+        for unary_only in ((False, True) if options.unary else (False,))
     ]
-    return msgspec.structs.replace(record, duels=duels)
+    return msgspec.structs.replace(record, comparisons=comparisons)
 
 
-async def whole(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run the whole network."""
-    return msgspec.structs.replace(record, whole=[await suite.whole(bench, count) for count in asked.whole_connections])
+async def whole(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run the whole network for each number of connections."""
+    return msgspec.structs.replace(
+        record, whole=[await suite.whole(bench, count) for count in options.whole_connections]
+    )
 
 
-async def open_loop(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run at half the peak and at three times the peak; the peak is the closed loops', or found first."""
-    lines = asked.lines[0]
+async def open_loop(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run at half the peak rate and at three times the peak rate; measure the peak first if the record has none."""
+    lines = options.lines[0]
     if not record.peak:
-        record = msgspec.structs.replace(record, closed=[await suite.closed(bench, max(asked.connections), 1, lines)])
+        record = msgspec.structs.replace(record, closed=[await suite.closed(bench, max(options.connections), 1, lines)])
     half = await suite.open_loop(bench, record.peak / 2.0, suite.HALF_CONNECTIONS, lines)
-    over = await suite.open_loop(bench, record.peak * suite.OVERLOAD, suite.OVERLOAD_CONNECTIONS, lines)
-    return msgspec.structs.replace(record, half=half, overload=over)
+    overload = await suite.open_loop(bench, record.peak * suite.OVERLOAD, suite.OVERLOAD_CONNECTIONS, lines)
+    return msgspec.structs.replace(record, half=half, overload=overload)
 
 
-async def logins(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run with and without devices that log in."""
-    return msgspec.structs.replace(record, logins=await suite.logins(bench, asked.lines[0]))
+async def logins(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run without and with devices that log in."""
+    return msgspec.structs.replace(record, logins=await suite.logins(bench, options.lines[0]))
 
 
-async def switched(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run as it is, then without one gain at a time: what each is worth."""
+async def switched(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run the unchanged gateway, then once without each optimization of `--without`."""
     cases = {
-        one or AS_IT_IS: await suite.closed(bench, asked.duel_connections, 1, asked.lines[0], without=one)
-        for one in (["", *asked.without] if asked.without else [])
+        name or AS_IT_IS: await suite.closed(bench, options.comparison_connections, 1, options.lines[0], without=name)
+        for name in (["", *options.without] if options.without else [])
     }
     return msgspec.structs.replace(record, switched=cases)
 
 
-async def grown(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Run with ten and a hundred times the orders in the tables."""
-    found = [await suite.grown(bench, orders, asked.duel_connections, asked.lines[0]) for orders in asked.grown]
-    return msgspec.structs.replace(record, grown=found)
+async def table_growth(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Run with each number of finished orders in the tables."""
+    results = [
+        await suite.table_growth(bench, orders, options.comparison_connections, options.lines[0])
+        for orders in options.grown
+    ]
+    return msgspec.structs.replace(record, table_growth=results)
 
 
-async def parts_of_an_order(bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Measure what an order's building blocks cost alone, and where PostgreSQL's time goes."""
-    at_once, lines = asked.duel_connections, asked.lines[0]
-    bench.say(f"building blocks, {at_once} at once")
-    found = await blocks(bench.server, at_once, baskets_of(lines)[0])
-    bench.say(f"the statement for many, {at_once} orders a batch")
-    return msgspec.structs.replace(record, blocks=found, shares=await shares(bench.server, at_once, lines))
+async def building_blocks(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Measure each building block of an order alone, and the parts of PostgreSQL's statements."""
+    concurrency, lines = options.comparison_connections, options.lines[0]
+    bench.announce(f"building blocks, {concurrency} at a time")
+    costs = await measure_blocks(bench.server, concurrency, make_baskets(lines)[0])
+    bench.announce(f"batched statements, {concurrency} orders a batch")
+    batch_costs = await measure_batches(bench.server, concurrency, lines)
+    return msgspec.structs.replace(record, blocks=costs, batch_costs=batch_costs)
 
 
-async def profiled(_bench: suite.Bench, record: Record, asked: argparse.Namespace) -> Record:
-    """Look where the gateway's time goes."""
-    rows = await functions_of_gateway(asked.duel_connections, asked.seconds, asked.lines[0], PROFILED)
+async def profiled(_bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
+    """Profile the gateway."""
+    rows = await functions_of_gateway(
+        options.comparison_connections, options.seconds, options.lines[0], PROFILED_FUNCTIONS
+    )
     return msgspec.structs.replace(record, profile=rows)
 
 
 PARTS: Final = {
     "closed": closed,
-    "duel": duel,
+    "duel": pgbench,
     "whole": whole,
     "open": open_loop,
     "logins": logins,
     "switched": switched,
-    "grown": grown,
-    "blocks": parts_of_an_order,
+    "grown": table_growth,
+    "blocks": building_blocks,
     "profile": profiled,
 }
-COST: Final = "cost"  # needs a server of its own
+COST: Final = "cost"  # needs its own server, which loads pg_stat_statements
 
 
-def show(line: Line, console: Console) -> None:
-    """Tell how far a run is."""
-    if line.event == "orders":
-        console.print(f"  {line.orders:,} orders", style="dim", highlight=False)
+def print_progress(event: LoadEvent, console: Console) -> None:
+    """Print how many orders a run has finished."""
+    if event.kind == PROGRESS:
+        console.print(f"  {event.orders:,} orders", style="dim", highlight=False)
 
 
-def table_of(sheet: Sheet) -> Table:
-    """Return a sheet for the screen."""
-    table = Table(*sheet.head)
-    for row in sheet.rows:
-        table.add_row(*row)
-    return table
+def rich_table(table: ResultTable) -> Table:
+    """Return a table for the terminal."""
+    printed = Table(*table.head)
+    for row in table.rows:
+        printed.add_row(*row)
+    return printed
 
 
 def main() -> int:
-    """Bench, print, write."""
-    asked, console = arguments(), Console()
+    """Run the benchmark, write the JSON, print the tables."""
+    options, console = parse_options(), Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
     log.configure("bench", logging.WARNING)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, most), most))  # two sockets a shopper, at both ends
-    kept = msgspec.json.decode(asked.json.read_bytes(), type=Record) if asked.update else None
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    # A client has two connections, and the gateway inherits the limit for its own ends of them.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard_limit), hard_limit))
+    previous = msgspec.json.decode(options.json.read_bytes(), type=Record) if options.update else None
     with open_postgres() as server:
-        record = uvloop.run(run(server, asked, console, kept))
-    if COST in asked.parts:
-        with open_postgres(preload=guard.EXTENSION) as server:
-            record = msgspec.structs.replace(record, cost=uvloop.run(guard.cost(server)))
-        if kept is not None:
-            record = measured_anew(record, COST, clock.now().date().isoformat(), guard.calibration_us())
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-    for sheet in sheets(record):
-        console.print(f"\n[bold]{sheet.title}[/]", highlight=False)
-        console.print(table_of(sheet))
+        record = uvloop.run(run(server, options, console, previous))
+    if COST in options.parts:
+        with open_postgres(preload=order_cost.EXTENSION) as server:
+            record = msgspec.structs.replace(record, cost=uvloop.run(order_cost.measure_order_cost(server)))
+        if previous is not None:
+            record = mark_remeasured(record, COST, clock.now().date().isoformat(), order_cost.calibration_loop_us())
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+    for table in result_tables(record):
+        console.print(f"\n[bold]{table.title}[/]", highlight=False)
+        console.print(rich_table(table))
     machine = record.machine
+    durable = ", ".join(f"{name} {value}" for name, value in record.durable.items())
     console.print(
-        f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql}; Python {machine.python} (loop {record.loop_us:.0f} µs);"
-        f" {', '.join(f'{name} {value}' for name, value in record.durable.items())}; load average before {record.load_average}"
+        f"{machine.cores} cores, {machine.cpu}; {machine.kernel}; PostgreSQL {machine.postgresql};"
+        f" Python {machine.python} (calibration loop {record.loop_us:.0f} µs); {durable};"
+        f" load average before the first run {record.load_average}"
     )
     return 1 if record.violations else 0
 

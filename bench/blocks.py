@@ -1,7 +1,7 @@
-"""What an order's building blocks cost alone: each in a process that does nothing else, against the real other end.
+"""The CPU of an order's building blocks: each is measured alone, in its own process, with a real peer or database.
 
-Their sum is what an order would cost a gateway without any logic of its own on the same libraries; what the gateway spends
-beyond it are the actions: checks, objects, tasks, and the wait for one another. `python -m bench.blocks NAME` is that process.
+Their sum is what an order would cost a gateway without logic on the same libraries. The gateway's CPU beyond this sum
+is spent on its actions: checks, objects, tasks, smaller batches. `python -m bench.blocks NAME` runs one block.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.tokens import Verifier, issue
+from bench.environment import ROOT, open_environment
+from bench.http_connection import connect, post
 from bench.measure import reap
 from bench.proc import cpu_s
-from bench.stage import ROOT, open_stage
-from bench.wire import connect, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from autogrocery.gateway.core.order import Line
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-    from bench.wire import Wire
+    from bench.http_connection import HttpConnection
 
     Work = Callable[[], Awaitable[None]]
 
@@ -57,38 +57,41 @@ CURRENCY, PRICE_CENTS = "USD", 129
 KEY = b"k" * 32
 ISSUER, AUDIENCE, SCOPE = "bench", "bench", "orders:write"
 SHA256 = bytes(32)
-BODY = b'{"data":"' + b"x" * 600 + b'"}'  # about what a preview is answered with
+BODY = b'{"data":"' + b"x" * 600 + b'"}'  # about the size of a preview's response
 ROBOTS = (Robot("robot-dairy-1", "dairy", "01890000-0000-7000-8000-000000000000-1"),)
 
 
 class Block(Struct, frozen=True):
-    """One building block: how often an order needs it, and what it costs each time in CPU µs."""
+    """One building block: how many of it an order needs, and the CPU µs of one."""
 
     name: str
     times: int
     us: float
 
 
-class Ends(Struct, frozen=True):
-    """What the process of a block is told: the other ends, how often, how many at once, and the basket."""
+class BlockInput(Struct, frozen=True):
+    """The input of a block's process.
+
+    `targets`: of the peers' gRPC, by role. `times`: number of calls to measure, `concurrency` at a time.
+    """
 
     dsn: str
     targets: dict[str, str]
     times: int
-    at_once: int
-    wants: list[RequestedItem]
+    concurrency: int
+    items: list[RequestedItem]
 
 
 async def bare(_scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer as little as an ASGI application can: no route, no token, no JSON."""
+    """Answer with the least that ASGI needs: no route, no token, no JSON."""
     await receive()
     fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send({"type": "http.response.body", "body": BODY})
 
 
-async def serve_bare() -> None:
-    """Serve `bare` by uvicorn as it comes, until standard input ends."""
+async def serve_bare_uvicorn() -> None:
+    """Serve `bare` with uvicorn's default settings until standard input ends; prints the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(bare, loop="none", ws="none", lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
@@ -99,8 +102,8 @@ async def serve_bare() -> None:
     await serving
 
 
-async def serve_ours() -> None:
-    """Serve one route of the product's own layer: token, scope and body are checked, the answer is encoded."""
+async def serve_http_layer() -> None:
+    """Serve one route with the gateway's HTTP layer, which checks token, scope and body; prints the port."""
 
     async def act(request: Request) -> PreviewIn:
         body: PreviewIn = request.body
@@ -114,30 +117,30 @@ async def serve_ours() -> None:
 
 
 @asynccontextmanager
-async def calls(ends: Ends) -> AsyncIterator[Work]:
-    """Make the three calls of an order."""
+async def calls(inputs: BlockInput) -> AsyncIterator[Work]:
+    """Open channels and yield the three calls to peers of an order."""
     async with (
-        open_channel(ends.targets["inventory"]) as to_inventory,
-        open_channel(ends.targets["pricing"]) as to_pricing,
+        open_channel(inputs.targets["inventory"]) as to_inventory,
+        open_channel(inputs.targets["pricing"]) as to_pricing,
     ):
         inventory, pricing = Inventory(to_inventory, streams=True), Pricing(to_pricing, streams=True)
-        lines = _lines(ends.wants)
+        lines = _lines(inputs.items)
 
         async def work() -> None:
             order_id = clock.uuid7()
-            await pricing.quote(order_id, ends.wants)
-            await inventory.reserve(order_id, ends.wants, hold_s=HOLD_S, allow_partial=False)
+            await pricing.quote(order_id, inputs.items)
+            await inventory.reserve(order_id, inputs.items, hold_s=HOLD_S, allow_partial=False)
             await inventory.assign_robots(order_id, lines)
 
         yield work
 
 
 @asynccontextmanager
-async def statements(ends: Ends) -> AsyncIterator[Work]:
-    """Write the three statements of an order."""
-    lines = _lines(ends.wants)
+async def statements(inputs: BlockInput) -> AsyncIterator[Work]:
+    """Open a pool and yield the three writes of an order."""
+    lines = _lines(inputs.items)
     numbers = itertools.count(1)
-    async with open_db(ends.dsn, application="blocks") as db:
+    async with open_db(inputs.dsn, application="blocks") as db:
         store = OrderStore(db)
 
         def number() -> MetricNumber:
@@ -149,34 +152,34 @@ async def statements(ends: Ends) -> AsyncIterator[Work]:
             assert made is not None
             assert await transitions.mark_dispatched(store, made, ROBOTS, number=number())
             delivery = WebhookDelivery(f"msg_{order_id}", SHA256)
-            settlement = compute_result(msgspec.structs.replace(made, status=Status.PROCESSING), Fact.PICKED, None)
+            result = compute_result(msgspec.structs.replace(made, status=Status.PROCESSING), Fact.PICKED, None)
             assert await transitions.finish(
-                store, order_id, settlement, robots=None, even_if_idle=False, delivery=delivery, number=number()
+                store, order_id, result, robots=None, even_if_idle=False, delivery=delivery, number=number()
             )
 
         yield work
 
 
 @asynccontextmanager
-async def frames(_ends: Ends) -> AsyncIterator[Work]:
-    """Send the three frames of an order."""
+async def metrics(_inputs: BlockInput) -> AsyncIterator[Work]:
+    """Open a publisher and yield the three metrics of an order."""
     at = clock.now()
     async with bus.open_publisher("BLOCK_ADDR", "tcp://127.0.0.1:0", point="block") as publisher:
-        metrics = Metrics(publisher, "bench")
+        publishing = Metrics(publisher, "bench")
 
         async def work() -> None:
             order_id = clock.uuid7()
             for status in (Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED):
-                await metrics.publish(
-                    [StatusChange(order_id, 1, status, at, at, PRICE_CENTS, 2, 2, metrics.reserve_numbers())]
+                await publishing.publish(
+                    [StatusChange(order_id, 1, status, at, at, PRICE_CENTS, 2, 2, publishing.reserve_numbers())]
                 )
 
         yield work
 
 
 @asynccontextmanager
-async def lines_of_log(_ends: Ends) -> AsyncIterator[Work]:
-    """Write the two log lines of an order."""
+async def log_lines(_inputs: BlockInput) -> AsyncIterator[Work]:
+    """Yield the two log lines of an order."""
 
     async def work() -> None:
         order_id = str(clock.uuid7())
@@ -186,63 +189,65 @@ async def lines_of_log(_ends: Ends) -> AsyncIterator[Work]:
     yield work
 
 
-SERVERS: Final = {"uvicorn alone": serve_bare, "HTTP": serve_ours}
-WORKS: Final = {"calls": calls, "statements": statements, "frames": frames, "log": lines_of_log}
-# By the process that measures it: what it is, and how often an order needs it.
-NAMES: Final = {
+SERVERS: Final = {"uvicorn alone": serve_bare_uvicorn, "HTTP": serve_http_layer}
+WORKS: Final = {"calls": calls, "statements": statements, "metrics": metrics, "log": log_lines}
+# By argument of the process: the block's label in the tables, and how many of it an order needs.
+BLOCKS: Final = {
     "uvicorn alone": ("a request to uvicorn with a bare application", 0),
-    "HTTP": ("a request to our HTTP layer: route, token, scope, JSON in and out", 3),
-    "calls": ("a call of a peer, on a stream", 3),
-    "statements": ("a change of an order's row, in a statement for many", 3),
-    "frames": ("a metric: made, encoded, given to ZeroMQ", 3),
-    "log": ("a line of the log", 2),
+    "HTTP": ("a request to the gateway's HTTP layer: route, token, scope, JSON in and out", 3),
+    "calls": ("a call to a peer, on a stream", 3),
+    "statements": ("a write of an order, in a batched statement", 3),
+    "metrics": ("a metric: created, encoded, handed to ZeroMQ", 3),
+    "log": ("a log line", 2),
 }
 
 
-async def measured(work: Work, times: int, at_once: int) -> float:
-    """Return the CPU µs of one piece of work, of this whole process, done so often with so many under way."""
+async def cpu_us_of(work: Work, times: int, concurrency: int) -> float:
+    """Return this process's CPU µs for one call of `work`: the mean of `times` calls, `concurrency` at a time."""
 
-    async def repeat(left: Any) -> None:
-        for _ in left:
+    async def repeat(remaining: Any) -> None:
+        for _ in remaining:
             await work()
 
-    async def all_of(count: int) -> None:
-        left = iter(range(count))
+    async def run_calls(count: int) -> None:
+        remaining = iter(range(count))  # shared: each repetition takes the next
         async with asyncio.timeout(WITHIN_S):
-            await asyncio.gather(*(repeat(left) for _ in range(at_once)))
+            await asyncio.gather(*(repeat(remaining) for _ in range(concurrency)))
 
-    await all_of(times // WARM_UP_SHARE)
+    await run_calls(times // WARM_UP_SHARE)
     began = time.process_time()
-    await all_of(times)
+    await run_calls(times)
     return (time.process_time() - began) / times * 1e6
 
 
-async def be(name: str) -> None:
-    """Be the process of a block."""
+async def run_block(name: str) -> None:
+    """Run one block in this process: a server until standard input ends, or a measurement, whose result is printed."""
     log.configure("block", logging.INFO)
     if name in SERVERS:
         await SERVERS[name]()
         return
-    ends = msgspec.json.decode(sys.stdin.readline(), type=Ends)
-    async with WORKS[name](ends) as work:
-        print(await measured(work, ends.times, ends.at_once), flush=True)
+    inputs = msgspec.json.decode(sys.stdin.readline(), type=BlockInput)
+    async with WORKS[name](inputs) as work:
+        print(await cpu_us_of(work, inputs.times, inputs.concurrency), flush=True)
 
 
-async def blocks(
-    server: EmbeddedPostgres, at_once: int, basket: Sequence[tuple[str, int]], *, times: int = TIMES
+async def measure_blocks(
+    server: EmbeddedPostgres, concurrency: int, basket: Sequence[tuple[str, int]], *, times: int = TIMES
 ) -> list[Block]:
-    """Measure all blocks, one after the other, each so often with so many under way."""
-    wants = list(merge([RequestedItem(sku, quantity) for sku, quantity in basket]))
-    async with open_stage(server, connections=at_once) as stage:
-        told = msgspec.json.encode(Ends(stage.dsn, stage.targets, times, at_once, wants)) + b"\n"
-        found = []
-        for name, (what, count) in NAMES.items():
+    """Measure all blocks, one after the other: `times` calls of each, `concurrency` at a time."""
+    items = list(merge([RequestedItem(sku, quantity) for sku, quantity in basket]))
+    async with open_environment(server, connections=concurrency) as environment:
+        block_input = (
+            msgspec.json.encode(BlockInput(environment.dsn, environment.targets, times, concurrency, items)) + b"\n"
+        )
+        measured = []
+        for name, (label, count) in BLOCKS.items():
             if name in SERVERS:
-                spent_us = await _of_server(name, 3 * times, at_once, wants)  # /proc counts in hundredths of a second
+                spent_us = await _measure_server(name, 3 * times, concurrency, items)  # /proc has steps of 10 ms
             else:
-                spent_us = await _of_work(name, told) / count
-            found.append(Block(what, count, round(spent_us, 1)))
-    return found
+                spent_us = await _measure_work(name, block_input) / count
+            measured.append(Block(label, count, round(spent_us, 1)))
+    return measured
 
 
 @asynccontextmanager
@@ -259,68 +264,68 @@ async def _process(name: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await reap(process)
 
 
-async def _told_by(process: asyncio.subprocess.Process) -> bytes:
+async def _read_line(process: asyncio.subprocess.Process) -> bytes:
     assert process.stdout is not None
     async with asyncio.timeout(WITHIN_S):
         line = await process.stdout.readline()
     if not line:
-        raise RuntimeError("a block ended without a word")
+        raise RuntimeError("the process of a block ended without output")
     return line
 
 
-async def _of_work(name: str, told: bytes) -> float:
+async def _measure_work(name: str, block_input: bytes) -> float:
     async with _process(name) as process:
         assert process.stdin is not None
-        process.stdin.write(told)
-        return float(await _told_by(process))
+        process.stdin.write(block_input)
+        return float(await _read_line(process))
 
 
-async def _of_server(name: str, times: int, at_once: int, wants: Sequence[RequestedItem]) -> float:
-    body = msgspec.json.encode({"items": [{"sku": want.sku, "quantity": want.quantity} for want in wants]})
+async def _measure_server(name: str, times: int, concurrency: int, items: Sequence[RequestedItem]) -> float:
+    body = msgspec.json.encode({"items": [{"sku": item.sku, "quantity": item.quantity} for item in items]})
     claims: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "scopes": (SCOPE,), "ttl_s": 3_600}
     token = issue(KEY, user_id=1, principal="bench", **claims)
     request = post("/block", body, ("authorization", f"Bearer {token}"))
     async with _process(name) as process:
-        port = int(await _told_by(process))
-        wires = [await connect(port) for _ in range(at_once)]
-        await _ask(wires, request, max(at_once, times // WARM_UP_SHARE))
+        port = int(await _read_line(process))
+        connections = [await connect(port) for _ in range(concurrency)]
+        await _send_requests(connections, request, max(concurrency, times // WARM_UP_SHARE))
         began = cpu_s(process.pid)
-        await _ask(wires, request, times)
+        await _send_requests(connections, request, times)
         spent_s = cpu_s(process.pid) - began
-        for wire in wires:
-            wire.close()
+        for connection in connections:
+            connection.close()
     return spent_s / times * 1e6
 
 
-async def _ask(wires: Sequence[Wire], request: bytes, times: int) -> None:
-    """Have so many requests answered, one at a time on each connection."""
+async def _send_requests(connections: Sequence[HttpConnection], request: bytes, times: int) -> None:
+    """Send `times` requests, one at a time on each connection, and wait for their responses."""
     done = asyncio.Event()
-    left, answers = times - len(wires), 0
+    unsent, responses = times - len(connections), 0
 
-    def ask(wire: Wire) -> None:
-        def answered(status: int, _body: bytes, _retry_after_s: float) -> None:
-            nonlocal left, answers
+    def send(connection: HttpConnection) -> None:
+        def on_response(status: int, _body: bytes, _retry_after_s: float) -> None:
+            nonlocal unsent, responses
             assert status == 200, status  # noqa: PLR2004 - OK
-            answers += 1
-            if answers == times:
+            responses += 1
+            if responses == times:
                 done.set()
-            if left > 0:
-                left -= 1
-                ask(wire)
+            if unsent > 0:
+                unsent -= 1
+                send(connection)
 
-        wire.ask(request, answered)
+        connection.send(request, on_response)
 
-    for wire in wires:
-        ask(wire)
+    for connection in connections:
+        send(connection)
     async with asyncio.timeout(WITHIN_S):
         await done.wait()
 
 
-def _lines(wants: Sequence[RequestedItem]) -> tuple[Line, ...]:
-    """Return what was wanted as priced and granted in full."""
-    quote = Quote(CURRENCY, {want.sku: Price(want.sku, PRICE_CENTS) for want in wants}, ())
-    return lines_of(wants, quote, {want.sku: want.quantity for want in wants})
+def _lines(items: Sequence[RequestedItem]) -> tuple[Line, ...]:
+    """Return the requested items as lines, priced and granted in full."""
+    quote = Quote(CURRENCY, {item.sku: Price(item.sku, PRICE_CENTS) for item in items}, ())
+    return lines_of(items, quote, {item.sku: item.quantity for item in items})
 
 
 if __name__ == "__main__":
-    uvloop.run(be(sys.argv[1]))
+    uvloop.run(run_block(sys.argv[1]))

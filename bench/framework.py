@@ -1,4 +1,4 @@
-"""FastAPI before the product's HTTP layer: what a gateway written on it would pay for routes, bodies and answers."""
+"""FastAPI in front of the gateway's HTTP layer, to measure what its routes, bodies and responses would cost."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from autogrocery.kit.http.app import App
-from bench.shoppers import CONFIRM_PATH, PREVIEW_PATH, WEBHOOK_PATH
+from bench.order_client import CONFIRM_PATH, PREVIEW_PATH, WEBHOOK_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Ours = Callable[[App, dict[str, Any], Any, Any], Awaitable[None]]
+    AsgiCall = Callable[[App, dict[str, Any], Any, Any], Awaitable[None]]
 
-OWN_HEADERS: Final = {b"content-length", b"content-type"}  # of the answer that FastAPI writes anew
+OWN_HEADERS: Final = {b"content-length", b"content-type"}  # FastAPI writes these for its own response
 
 
 class Line(BaseModel):
@@ -28,66 +28,66 @@ class Line(BaseModel):
 
 
 class Basket(BaseModel):
-    """What a preview asks for."""
+    """The body of a preview."""
 
     items: list[Line]
 
 
-class Which(BaseModel):
-    """Which order is meant."""
+class OrderId(BaseModel):
+    """The body of a confirm."""
 
     order_id: UUID
 
 
-def framed(ours: Ours) -> Ours:
-    """Return an ASGI application in which FastAPI reads an order's three requests and `ours` answers them all."""
+def with_fastapi(app_call: AsgiCall) -> AsgiCall:
+    """Return an ASGI application in which FastAPI parses an order's three requests and `app_call` answers all."""
 
-    async def answered(request: Request, response: Response) -> Any:
-        raw, said = await request.body(), []
+    async def forward(request: Request, response: Response) -> Any:
+        body, messages = await request.body(), []
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": raw, "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: dict[str, Any]) -> None:
-            said.append(message)
+            messages.append(message)
 
-        await ours(request.state.ours, request.scope, receive, send)  # type: ignore[arg-type]
-        return _told(said, response)
+        await app_call(request.state.app, request.scope, receive, send)  # type: ignore[arg-type]
+        return _copy_response(messages, response)
 
     async def preview(request: Request, response: Response, _basket: Basket) -> Any:
-        return await answered(request, response)
+        return await forward(request, response)
 
-    async def confirm(request: Request, response: Response, _which: Which) -> Any:
-        return await answered(request, response)
+    async def confirm(request: Request, response: Response, _order_id: OrderId) -> Any:
+        return await forward(request, response)
 
-    endpoints: dict[str, Callable[..., Any]] = {PREVIEW_PATH: preview, CONFIRM_PATH: confirm, WEBHOOK_PATH: answered}
-    front = FastAPI()
+    endpoints: dict[str, Callable[..., Any]] = {PREVIEW_PATH: preview, CONFIRM_PATH: confirm, WEBHOOK_PATH: forward}
+    fastapi = FastAPI()
     for path, endpoint in endpoints.items():
-        front.post(path, response_model=None)(endpoint)
+        fastapi.post(path, response_model=None)(endpoint)
 
-    async def through(app: App, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def call(app: App, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] in endpoints:
-            scope["state"] = {"ours": app}
-            await front(scope, receive, send)
+            scope["state"] = {"app": app}
+            await fastapi(scope, receive, send)
         else:
-            await ours(app, scope, receive, send)
+            await app_call(app, scope, receive, send)
 
-    return through
-
-
-_framed = framed(App.__call__)
+    return call
 
 
-class FramedApp(App):
-    """Our application behind FastAPI."""
+_call_through_fastapi = with_fastapi(App.__call__)
+
+
+class FastApiApp(App):
+    """The gateway's application behind FastAPI."""
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer one ASGI connection."""
-        await _framed(self, scope, receive, send)
+        """Answer one ASGI request."""
+        await _call_through_fastapi(self, scope, receive, send)
 
 
-def _told(said: list[dict[str, Any]], response: Response) -> Any:
-    start, *parts = said
+def _copy_response(messages: list[dict[str, Any]], response: Response) -> Any:
+    start, *parts = messages
     response.status_code = start["status"]
     for name, value in start["headers"]:
         if name not in OWN_HEADERS:

@@ -1,7 +1,7 @@
-"""The load, a process of its own: reads a Job from standard input, loads the gateway, tells Lines on standard output.
+"""The load generator, its own process: reads a Job from standard input and writes LoadEvents to standard output.
 
-Closed loop: every connection begins its next order when the last one is through. Open loop: orders are due at even distances
-whatever became of those before, and their time counts from when they were due (no coordinated omission).
+Closed loop: a connection begins its next order when the one before has ended. Open loop: orders are due at even
+intervals, however long earlier ones take, and latency counts from the instant of being due (no coordinated omission).
 """
 
 from __future__ import annotations
@@ -16,66 +16,66 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvloop
 
-from bench.job import BEGAN, ENDED, Job, Line, Login, Tally, spread
-from bench.shoppers import Figures, Requests, Shopper
-from bench.wire import connect, post
+from bench.http_connection import CONNECTION_LOST, connect, post
+from bench.job import BEGAN, ENDED, PROGRESS, RESULT, Job, LoadEvent, Login, Tally, latency_of
+from bench.order_client import LoadCounters, OrderClient, Requests
 
 if TYPE_CHECKING:
-    from bench.wire import Wire
+    from bench.http_connection import HttpConnection
 
 TICK_S = 0.001
-TELL_EVERY_S = 1.0
-LEAST_PAUSE_S = 0.05  # of a shopper that was refused in a closed loop
-MOST_WAITING = 20_000
-END_S = 5.0  # for orders under way when time is up
+PROGRESS_EVERY_S = 1.0
+MIN_PAUSE_S = 0.05  # before a refused client begins another order in a closed loop
+MAX_WAITING = 20_000  # due orders without a free connection
+DRAIN_S = 5.0  # for orders in flight when the measured time is over
 
 
 class Arrivals:
-    """Who begins the next order, and when. Closed loop: the shopper that is idle. Open loop: by the clock."""
+    """Starts orders. Closed loop (`rate` None): when a client becomes idle. Open loop: at `rate` orders a second."""
 
-    def __init__(self, rate: float | None, enough: asyncio.Event) -> None:
+    def __init__(self, rate: float | None, order_limit_reached: asyncio.Event) -> None:
         self.late = 0
         self.dropped = 0
         self.busy = 0
         self.stopped = False
-        self._enough = enough
+        self._order_limit_reached = order_limit_reached
         self._rate = rate
-        self._idle: deque[Shopper] = deque()
+        self._idle: deque[OrderClient] = deque()
         self._due: deque[float] = deque()
 
-    def idle(self, shopper: Shopper, pause_s: float) -> None:
-        """Take a shopper that is through with its order."""
+    def idle(self, client: OrderClient, pause_s: float) -> None:
+        """Give an idle client its next order; in a closed loop after `pause_s`."""
         self.busy -= 1
         if self._rate is not None:
             if self._due and not self.stopped:
-                self._begin(shopper, self._due.popleft())
+                self._begin(client, self._due.popleft())
             else:
-                self._idle.append(shopper)
+                self._idle.append(client)
         elif not self.stopped:
             loop = asyncio.get_running_loop()
             if pause_s:
-                loop.call_later(max(pause_s, LEAST_PAUSE_S), self._begin_now, shopper)
+                loop.call_later(max(pause_s, MIN_PAUSE_S), self._begin_now, client)
             else:
-                loop.call_soon(self._begin_now, shopper)
+                loop.call_soon(self._begin_now, client)
 
-    def _begin_now(self, shopper: Shopper) -> None:
-        if not self.stopped and not self._enough.is_set():
-            self._begin(shopper, time.perf_counter())
+    def _begin_now(self, client: OrderClient) -> None:
+        if not self.stopped and not self._order_limit_reached.is_set():
+            self._begin(client, time.perf_counter())
 
-    def _begin(self, shopper: Shopper, due: float) -> None:
+    def _begin(self, client: OrderClient, due: float) -> None:
         self.busy += 1
-        shopper.begin(due)
+        client.begin(due)
 
-    def start(self, shoppers: list[Shopper]) -> None:
-        """Set everybody going."""
+    def start(self, clients: list[OrderClient]) -> None:
+        """Let clients begin orders."""
         if self._rate is None:
-            for shopper in shoppers:
-                self._begin_now(shopper)
+            for client in clients:
+                self._begin_now(client)
         else:
-            self._idle.extend(shoppers)
+            self._idle.extend(clients)
 
     async def tick(self) -> None:
-        """In an open loop, begin what is due; some orders may be late by up to a tick, which counts as their time."""
+        """In an open loop, begin orders as they become due. The delay of up to TICK_S counts as their latency."""
         if self._rate is None:
             return
         next_due = time.perf_counter()
@@ -84,7 +84,7 @@ class Arrivals:
             while next_due <= now:
                 if self._idle:
                     self._begin(self._idle.popleft(), next_due)
-                elif len(self._due) < MOST_WAITING:
+                elif len(self._due) < MAX_WAITING:
                     self.late += 1
                     self._due.append(next_due)
                 else:
@@ -93,105 +93,106 @@ class Arrivals:
             await asyncio.sleep(TICK_S)
 
 
-def log_in(figures: Figures, wire: Wire, login: Login) -> None:
+def keep_logging_in(counters: LoadCounters, connection: HttpConnection, login: Login) -> None:
     """Log one device in, again and again, until the connection ends."""
     request = post("/api/client/login", msgspec.json.encode(login))
 
-    def answered(status: int, _body: bytes, retry_after_s: float) -> None:
-        if status == 0:
+    def on_response(status: int, _body: bytes, retry_after_s: float) -> None:
+        if status == CONNECTION_LOST:
             return
         if status == 200:  # noqa: PLR2004 - OK
-            figures.logins += figures.measuring
+            counters.logins += counters.measuring
         else:
-            figures.other[f"login {status}"] += figures.measuring
+            counters.failures[f"login {status}"] += counters.measuring
         loop = asyncio.get_running_loop()
-        loop.call_later(retry_after_s, wire.ask, request, answered)
+        loop.call_later(retry_after_s, connection.send, request, on_response)
 
-    wire.ask(request, answered)
+    connection.send(request, on_response)
 
 
 async def run(job: Job) -> Tally:
-    """Do the job."""
-    figures, requests = Figures(), Requests(job)
-    arrivals = Arrivals(job.rate, figures.enough)
-    figures.most_orders = job.orders
-    wires: list[Wire] = []
-    shoppers = []
+    """Run the job and return its counts."""
+    counters, requests = LoadCounters(), Requests(job)
+    arrivals = Arrivals(job.rate, counters.order_limit_reached)
+    counters.order_limit = job.orders
+    opened: list[HttpConnection] = []
+    clients = []
     for number in range(job.connections):
-        here, there = (job.doors[turn % len(job.doors)] for turn in (number, number // len(job.doors)))
-        public = await connect(here.public)
-        internal = await connect(there.internal) if job.delivers else None
-        wires += [public, *([internal] if internal else [])]
-        shoppers.append(Shopper(figures, requests, public, internal, arrivals.idle))
+        # A webhook reaches any gateway, as behind a load balancer.
+        first, second = (job.ports[turn % len(job.ports)] for turn in (number, number // len(job.ports)))
+        public = await connect(first.public)
+        internal = await connect(second.internal) if job.sends_webhooks else None
+        opened += [public, *([internal] if internal else [])]
+        clients.append(OrderClient(counters, requests, public, internal, arrivals.idle))
     for number, login in enumerate(job.logins):
-        wires.append(await connect(job.doors[number % len(job.doors)].public))
-        log_in(figures, wires[-1], login)
+        opened.append(await connect(job.ports[number % len(job.ports)].public))
+        keep_logging_in(counters, opened[-1], login)
     gc.collect()
     gc.freeze()
     if job.warm_up_s:
-        arrivals.start(shoppers)
+        arrivals.start(clients)
     ticking = asyncio.create_task(arrivals.tick())
     await asyncio.sleep(job.warm_up_s)
-    tell(Line(BEGAN))
-    began, own = time.perf_counter(), time.process_time()
-    figures.measuring = True
+    write_event(LoadEvent(BEGAN))
+    began, cpu_began = time.perf_counter(), time.process_time()
+    counters.measuring = True
     if not job.warm_up_s:
-        arrivals.start(shoppers)
-    telling = asyncio.create_task(tell_on(figures))
+        arrivals.start(clients)
+    progress = asyncio.create_task(report_progress(counters))
     try:
         async with asyncio.timeout(job.seconds):
-            await figures.enough.wait()
+            await counters.order_limit_reached.wait()
     except TimeoutError:
         pass
-    figures.measuring = False
-    took_s, cpu_s = time.perf_counter() - began, time.process_time() - own
-    telling.cancel()
-    tell(Line(ENDED))
+    counters.measuring = False
+    took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+    progress.cancel()
+    write_event(LoadEvent(ENDED))
     arrivals.stopped = True
     await ticking
-    await ended(arrivals)
-    for wire in wires:
-        wire.close()
+    await wait_for_orders(arrivals)
+    for connection in opened:
+        connection.close()
     return Tally(
         took_s=took_s,
-        orders=figures.orders,
-        all_orders=figures.all_orders,
-        begun=figures.begun,
-        spread_ms={kind: spread(took) for kind, took in figures.took_s.items() if took},
-        other=dict(figures.other),
-        refused_ms=spread(figures.refused_s) if figures.refused_s else None,
+        orders=counters.orders,
+        all_orders=counters.all_orders,
+        begun=counters.begun,
+        latency_ms={kind: latency_of(took) for kind, took in counters.took_s.items() if took},
+        failures=dict(counters.failures),
+        refused_ms=latency_of(counters.refused_s) if counters.refused_s else None,
         late=arrivals.late,
         dropped=arrivals.dropped,
-        logins=figures.logins,
+        logins=counters.logins,
         cpu_s=cpu_s,
     )
 
 
-async def ended(arrivals: Arrivals) -> None:
-    """Wait until what is under way is through, for a bounded time."""
-    give_up_at = time.perf_counter() + END_S
+async def wait_for_orders(arrivals: Arrivals) -> None:
+    """Wait until the orders in flight have ended, at most DRAIN_S."""
+    give_up_at = time.perf_counter() + DRAIN_S
     while arrivals.busy and time.perf_counter() < give_up_at:  # noqa: ASYNC110 - counted by callbacks that have no future
         await asyncio.sleep(0.01)
 
 
-async def tell_on(figures: Figures) -> None:
-    """Tell how far it is, every second."""
+async def report_progress(counters: LoadCounters) -> None:
+    """Write the number of finished orders every second."""
     while True:
-        await asyncio.sleep(TELL_EVERY_S)
-        tell(Line("orders", figures.orders))
+        await asyncio.sleep(PROGRESS_EVERY_S)
+        write_event(LoadEvent(PROGRESS, counters.orders))
 
 
-def tell(line: Line) -> None:
-    """Write one line, at once."""
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+def write_event(event: LoadEvent) -> None:
+    """Write one event and flush it."""
+    sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def main() -> int:
-    """Read, run, tell."""
+    """Read the job, run it, write its events."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     tally = uvloop.run(run(job))
-    tell(Line("tally", tally.orders, tally))
+    write_event(LoadEvent(RESULT, tally.orders, tally))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One run of the load against a gateway: what it told, and what every process spent meanwhile."""
+"""One run of the load generator against a gateway: its counts, and the CPU of every process meanwhile."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from bench.job import BEGAN, ENDED, Job, Line, Tally
-from bench.proc import costs_s, rss_mib
-from bench.stage import ROOT
+from bench.environment import ROOT
+from bench.job import BEGAN, ENDED, Job, LoadEvent, Tally
+from bench.proc import cpu_by_name_s, rss_mib
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    Watch = Callable[[Line], None]
+    OnEvent = Callable[[LoadEvent], None]
 
-SETTLE_S = 120.0
-SILENT_S = 30.0  # the load tells a line every second
+IDLE_WAIT_S = 120.0
+SILENT_S = 30.0  # the load generator writes an event every second
 COUNTS = """
 SELECT xact_commit AS commits, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS wal_bytes
   FROM pg_stat_database WHERE datname = current_database()
 """
-OWED = """
+PENDING = """
 SELECT (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL AND dead_at IS NULL)
      + (SELECT count(*) FROM grocery_orders WHERE intent IS NOT NULL OR ($1 AND status = 'PROCESSING'))
 """
@@ -36,8 +36,8 @@ SELECT count(*) FILTER (WHERE status = 'COMPLETED') AS orders,
 """
 
 
-class Place(Struct, frozen=True):
-    """Where a run happens: the gateway's database, processes by name, and what counts the violations it leaves."""
+class LoadTarget(Struct, frozen=True):
+    """What a run loads: the gateway's database, processes by name, and the audit that counts violations afterwards."""
 
     dsn: str
     pids: dict[str, int]
@@ -45,7 +45,11 @@ class Place(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """The figures of one run. CPU is in µs for each order finished in the measured time."""
+    """The figures of one run.
+
+    `cpu_us`: of each process, for an order that finished in the measured time. `commits`, `wal_bytes`: for an order.
+    `settled_s`: until no order was pending.
+    """
 
     orders_per_s: float
     tally: Tally
@@ -58,15 +62,15 @@ class Run(Struct, frozen=True, kw_only=True):
     violations: int
 
 
-def baskets_of(lines: int) -> list[list[tuple[str, int]]]:
-    """Return baskets of so many lines: a hundred of them, of 200 products."""
+def make_baskets(lines: int) -> list[list[tuple[str, int]]]:
+    """Return 100 baskets of `lines` lines each, of 200 products, as pairs of SKU and quantity."""
     return [[(f"sku-{(turn * lines + line) % 200}", 1 + line % 3) for line in range(lines)] for turn in range(100)]
 
 
-async def drive(job: Job, pids: Mapping[str, int], watch: Watch) -> tuple[Tally, dict[str, float]]:
-    """Run the load as a process; returns its tally and the CPU seconds by process within the measured time.
+async def run_load(job: Job, pids: Mapping[str, int], on_event: OnEvent) -> tuple[Tally, dict[str, float]]:
+    """Run the load generator; returns its tally, and the CPU seconds by process within the measured time.
 
-    `watch` is told every line but the last, as it comes.
+    `on_event` is called with every event but the last. Raises RuntimeError if the load generator ends without result.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT
@@ -82,21 +86,21 @@ async def drive(job: Job, pids: Mapping[str, int], watch: Watch) -> tuple[Tally,
             async with asyncio.timeout(job.warm_up_s + SILENT_S):
                 raw = await process.stdout.readline()
             if not raw:
-                raise RuntimeError("the load ended without a word")
-            line = msgspec.json.decode(raw, type=Line)
-            if line.event == BEGAN:
-                before = costs_s(pids)
-            elif line.event == ENDED:
-                after = costs_s(pids)
-            elif line.tally is not None:
-                return line.tally, {name: after[name] - before[name] for name in after} | {"load": line.tally.cpu_s}
-            watch(line)
+                raise RuntimeError("the load generator ended without a result")
+            event = msgspec.json.decode(raw, type=LoadEvent)
+            if event.kind == BEGAN:
+                before = cpu_by_name_s(pids)
+            elif event.kind == ENDED:
+                after = cpu_by_name_s(pids)
+            elif event.tally is not None:
+                return event.tally, {name: after[name] - before[name] for name in after} | {"load": event.tally.cpu_s}
+            on_event(event)
     finally:
         await reap(process)
 
 
 async def reap(process: asyncio.subprocess.Process) -> None:
-    """Wait for a process that was told to end; one that does not is killed."""
+    """Wait until a process ends; kill it after SILENT_S."""
     try:
         async with asyncio.timeout(SILENT_S):
             await process.wait()
@@ -105,22 +109,26 @@ async def reap(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def measure(place: Place, job: Job, watch: Watch) -> Run:
-    """Load, let the gateway's own loops come to rest, audit.
+async def measure(target: LoadTarget, job: Job, on_event: OnEvent) -> Run:
+    """Run the load generator, wait until the gateway is idle, audit.
 
-    Where somebody else delivers the webhooks, what counts is all orders from the first preview to the last completion, and the
-    CPU of all that time: completions lag behind confirms, and a window would count the one without the other.
+    Where inventory sends the webhooks, all orders from the first preview to the last completion count, with the CPU of
+    that whole time: completions lag behind confirms, so a shorter time would count confirms without their completions.
     """
-    gateways = [pid for name, pid in place.pids.items() if name.startswith("gateway")]
-    connection = await asyncpg.connect(place.dsn)
+    gateways = [pid for name, pid in target.pids.items() if name.startswith("gateway")]
+    connection = await asyncpg.connect(target.dsn)
     try:
-        rss_before, first, before = sum(map(rss_mib, gateways)), await connection.fetchrow(COUNTS), costs_s(place.pids)
-        tally, cost_s = await drive(job, place.pids, watch)
+        rss_before, first, before = (
+            sum(map(rss_mib, gateways)),
+            await connection.fetchrow(COUNTS),
+            cpu_by_name_s(target.pids),
+        )
+        tally, cost_s = await run_load(job, target.pids, on_event)
         rss_after = sum(map(rss_mib, gateways))
-        settled_s = await settle(connection, robots=not job.delivers)
+        settled_s = await wait_until_idle(connection, robots=not job.sends_webhooks)
         orders, took_s = tally.orders, tally.took_s
-        if not job.delivers:
-            spent = {name: after - before[name] for name, after in costs_s(place.pids).items()}
+        if not job.sends_webhooks:
+            spent = {name: after - before[name] for name, after in cpu_by_name_s(target.pids).items()}
             orders, took_s = await connection.fetchrow(COMPLETED) or (0, 0.0)
             cost_s = spent | {"load": tally.cpu_s * orders / max(1, tally.orders)}
         last = await connection.fetchrow(COUNTS)
@@ -128,23 +136,24 @@ async def measure(place: Place, job: Job, watch: Watch) -> Run:
         await connection.close()
     assert first is not None
     assert last is not None
-    every = max(1, tally.all_orders)
+    all_orders = max(1, tally.all_orders)
     return Run(
         orders_per_s=round(orders / took_s, 1) if took_s else 0.0,
         tally=tally,
         cpu_us={name: round(spent_s / max(1, orders) * 1e6, 1) for name, spent_s in cost_s.items()},
         rss_before_mib=round(rss_before, 1),
         rss_after_mib=round(rss_after, 1),
-        commits=round((last["commits"] - first["commits"]) / every, 2),
-        wal_bytes=round((last["wal_bytes"] - first["wal_bytes"]) / every),
+        commits=round((last["commits"] - first["commits"]) / all_orders, 2),
+        wal_bytes=round((last["wal_bytes"] - first["wal_bytes"]) / all_orders),
         settled_s=round(settled_s, 1),
-        violations=await place.violations(),
+        violations=await target.violations(),
     )
 
 
-async def settle(connection: asyncpg.Connection, *, robots: bool) -> float:
-    """Wait until nothing is owed, with `robots` not by them either; returns the seconds it took, SETTLE_S at the most."""
+async def wait_until_idle(connection: asyncpg.Connection, *, robots: bool) -> float:
+    """Wait until no call or mail is pending, with `robots` no order either; returns the seconds (up to IDLE_WAIT_S)."""
     began = time.perf_counter()
-    while time.perf_counter() - began < SETTLE_S and await connection.fetchval(OWED, robots):  # noqa: ASYNC110 - in the database
+    give_up_at = began + IDLE_WAIT_S
+    while time.perf_counter() < give_up_at and await connection.fetchval(PENDING, robots):  # noqa: ASYNC110 - a query
         await asyncio.sleep(0.2)
     return time.perf_counter() - began

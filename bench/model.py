@@ -1,4 +1,4 @@
-"""The cost model: CPU µs an order by component, times a rate, is the CPU that the rate takes; held against what was measured."""
+"""The cost model: the CPU that a rate needs is the rate times the CPU of an order, by component."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ if TYPE_CHECKING:
 
 RATE = 10_000
 COMPONENTS = ("gateway", "postgresql", "inventory", "pricing")
-HEAD = ("connections", "gateway at work", "all at work, of the cores", "what limits")
+HEAD = ("connections", "gateway busy", "all cores busy", "bottleneck")
 RATE_HEAD = ("component", "µs an order", f"cores at {RATE:,} orders/s")
-NEARLY = 0.8  # of what there is: a component or a machine at work for so much of the time is what limits
+SATURATED = 0.8  # share of a core, or of all cores, from which it counts as the bottleneck
 
 
 def cores_at(case: Case, rate: float) -> dict[str, float]:
-    """Return how many cores each component is at work on, at a rate in orders a second."""
+    """Return how many cores each component keeps busy at a rate in orders a second."""
     return {name: case.run.cpu_us[name] * rate / 1e6 for name in (*COMPONENTS, "load") if name in case.run.cpu_us}
 
 
-def limits(cases: Sequence[Case], cores: int) -> list[tuple[str, ...]]:
-    """Say for each case what the measured rate keeps busy by the model, and so what limits it."""
+def bottlenecks(cases: Sequence[Case], cores: int) -> list[tuple[str, ...]]:
+    """Return a row for each case: how busy its measured rate keeps gateway and machine, and the bottleneck."""
     rows: list[tuple[str, ...]] = []
     for case in cases:
         busy = cores_at(case, case.run.orders_per_s)
-        each, everything = busy["gateway"] / case.gateways, sum(busy.values()) / cores
-        limit = (
+        gateway, machine = busy["gateway"] / case.gateways, sum(busy.values()) / cores
+        bottleneck = (
             "the machine"
-            if everything >= NEARLY
+            if machine >= SATURATED
             else "a gateway's core"
-            if each >= NEARLY
-            else "waiting: one answer after the other"
+            if gateway >= SATURATED
+            else "latency: each request waits for the one before"
         )
-        rows.append((str(case.connections), f"{each:.0%} of a core", f"{everything:.0%}", limit))
+        rows.append((str(case.connections), f"{gateway:.0%} of a core", f"{machine:.0%}", bottleneck))
     return rows
 
 
-def at_rate(case: Case) -> list[tuple[str, ...]]:
-    """Say what RATE orders a second take, by what the largest batches cost."""
+def cost_at_rate(case: Case) -> list[tuple[str, ...]]:
+    """Return the cores that each component needs for RATE orders a second, at the CPU of a case."""
     rows: list[tuple[str, ...]] = [
         (name, f"{case.run.cpu_us[name]:,.0f}", f"{cores:.1f}")
         for name, cores in cores_at(case, RATE).items()
         if name != "load"
     ]
-    spent = sum(case.run.cpu_us[name] for name, *_ in rows)
-    return [*rows, ("all", f"{spent:,.0f}", f"{spent * RATE / 1e6:.1f}")]
+    total_us = sum(case.run.cpu_us[name] for name, *_ in rows)
+    return [*rows, ("all", f"{total_us:,.0f}", f"{total_us * RATE / 1e6:.1f}")]

@@ -1,6 +1,6 @@
-"""Featherweight inventory and pricing on real gRPC, each a process: they grant everything, and price by a table of one row.
+"""Minimal inventory and pricing with real gRPC, each its own process: they grant everything, at one price.
 
-What an order costs is then the gateway's and PostgreSQL's; the reference peers are measured with the whole network.
+So the measured cost is that of the gateway and PostgreSQL; the reference peers are measured with the whole network.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     import grpc
 
 UNIT_PRICE_CENTS = 129
-REMEMBERED = 1_000_000  # orders that GetOrder knows to be assigned
+REMEMBERED = 1_000_000  # assigned orders that GetOrder still knows
 
 
-class Shelf:
-    """An inventory that never runs out and whose robots are always there. Plain functions: any form of call may serve them."""
+class UnlimitedStock:
+    """An inventory with unlimited stock and robots; its functions serve both forms of the calls."""
 
     def __init__(self) -> None:
         self._assigned: set[str] = set()
         self._oldest: deque[str] = deque()
 
     def reserve_items(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
-        """Grant everything."""
+        """Grant all items."""
         return inv.ReserveItemsResponse(order_id=request.order_id, success=True, items=request.items)
 
     def assign_robots(self, request: inv.RobotRequest) -> inv.RobotResponse:
-        """Give the whole order to one robot, however often it is asked."""
+        """Assign the whole order to one robot; a repeated call returns the same assignment."""
         order_id = request.order_id
         if order_id not in self._assigned:
             self._assigned.add(order_id)
@@ -58,20 +58,20 @@ class Shelf:
         return inv.RobotResponse(order_id=order_id, success=True, assignments=[share])
 
     def release_items(self, request: inv.ReleaseItemsRequest) -> inv.ReleaseItemsResponse:
-        """Release what was not assigned."""
+        """Release an order unless it was assigned."""
         known = request.order_id in self._assigned
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if known else inv.ReleaseItemsResponse.RELEASED
         return inv.ReleaseItemsResponse(order_id=request.order_id, result=result)
 
     def get_order(self, request: inv.GetOrderRequest) -> inv.GetOrderResponse:
-        """Say whether robots have it."""
+        """Return ASSIGNED or UNKNOWN."""
         known = request.order_id in self._assigned
         state = inv.GetOrderResponse.ASSIGNED if known else inv.GetOrderResponse.UNKNOWN
         return inv.GetOrderResponse(order_id=request.order_id, state=state)
 
 
 def quote(request: pri.QuoteRequest) -> pri.QuoteResponse:
-    """Price every SKU alike."""
+    """Price every SKU at UNIT_PRICE_CENTS."""
     lines = [
         pri.QuoteLine(
             sku=item.sku,
@@ -87,33 +87,33 @@ def quote(request: pri.QuoteRequest) -> pri.QuoteResponse:
 
 
 class UnaryInventory(InventoryServiceServicer):
-    """The unary calls of a Shelf; the stream form is not known."""
+    """Inventory with unary calls only."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, stock: UnlimitedStock) -> None:
+        self._stock = stock
 
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:  # noqa: N802 - the contract's names
-        """Hold."""
-        return self._shelf.reserve_items(request)
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:  # noqa: N802 - name in the .proto
+        """Hold the items."""
+        return self._stock.reserve_items(request)
 
     async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:  # noqa: N802
-        """Dispatch."""
-        return self._shelf.assign_robots(request)
+        """Assign robots."""
+        return self._stock.assign_robots(request)
 
     async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:  # noqa: N802
-        """Let go."""
-        return self._shelf.release_items(request)
+        """Release the items."""
+        return self._stock.release_items(request)
 
     async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:  # noqa: N802
-        """Tell."""
-        return self._shelf.get_order(request)
+        """Return the state of the order."""
+        return self._stock.get_order(request)
 
 
 class Inventory(UnaryInventory):
-    """The same calls, and many of them on one stream."""
+    """Inventory with both forms of the calls."""
 
     async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve a stream."""
+        """Serve many calls on one stream."""
         table = {
             "reserve_items": self.ReserveItems,
             "assign_robots": self.AssignRobots,
@@ -124,36 +124,36 @@ class Inventory(UnaryInventory):
 
 
 class UnaryPricing(PricingServiceServicer):
-    """The unary calls of a price list; the stream form is not known."""
+    """Pricing with unary calls only."""
 
     async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:  # noqa: N802
-        """Price."""
+        """Return the prices of the items."""
         return quote(request)
 
 
 class Pricing(UnaryPricing):
-    """The same calls, and many of them on one stream."""
+    """Pricing with both forms of the calls."""
 
     async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve a stream."""
+        """Serve many calls on one stream."""
         await conversations.hold(context, {"quote": self.Quote}, pri.Answers)
 
 
-def adder(role: str, *, unary_only: bool) -> Callable[[grpc.aio.Server], None]:
-    """Return what adds a role's service to a server."""
+def service_adder(role: str, *, unary_only: bool) -> Callable[[grpc.aio.Server], None]:
+    """Return the function that adds a role's service to a server."""
     if role == "inventory":
-        shelf = (UnaryInventory if unary_only else Inventory)(Shelf())
-        return lambda server: add_InventoryServiceServicer_to_server(shelf, server)  # type: ignore[no-untyped-call]
+        servicer = (UnaryInventory if unary_only else Inventory)(UnlimitedStock())
+        return lambda server: add_InventoryServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     prices = (UnaryPricing if unary_only else Pricing)()
     return lambda server: add_PricingServiceServicer_to_server(prices, server)  # type: ignore[no-untyped-call]
 
 
 async def serve(role: str, port: int, *, unary_only: bool) -> None:
-    """Serve until SIGTERM."""
+    """Serve on a port of loopback until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with server.serve("PEER_ADDR", "127.0.0.1", port, adder(role, unary_only=unary_only), ()):
+    async with server.serve("PEER_ADDR", "127.0.0.1", port, service_adder(role, unary_only=unary_only), ()):
         ready.notify()
         await stop.wait()
 

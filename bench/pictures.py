@@ -1,4 +1,4 @@
-"""Bars as SVG, by hand: a picture needs no library for that. Colours are told apart by lightness too, for print."""
+"""Bar charts as SVG, without a library. The colours also differ in lightness, for print."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+NAMESPACE = "http://www.w3.org/2000/svg"
 WIDTH, HEIGHT = 720, 340
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 58, 46
 COLOURS = ("#2a6fb0", "#e09f3e", "#3f8f5f", "#9e4a63", "#7a7f87", "#6a51a3", "#b5a642")
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-LINES = 5  # of the grid, about
+GRID_LINES = 5  # about
 STYLE = "text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}.grid{stroke:#ddd}"
 
 
 class Group(Struct, frozen=True):
-    """Bars that stand together: a label, and the value of each series; None leaves its place empty."""
+    """A group of bars: a label, and the value of each series; None leaves a gap."""
 
     label: str
     values: tuple[float | None, ...]
 
 
 class Chart(Struct, frozen=True):
-    """A picture: groups of bars side by side, or `stacked` on one another."""
+    """A bar chart; the bars of a group are side by side, or `stacked`."""
 
     title: str
     series: tuple[str, ...]
@@ -35,7 +36,7 @@ class Chart(Struct, frozen=True):
 
 
 def draw(chart: Chart) -> str:
-    """Return the picture."""
+    """Return the SVG document."""
     tops = [
         sum(v or 0.0 for v in one.values) if chart.stacked else max(v or 0.0 for v in one.values)
         for one in chart.groups
@@ -43,7 +44,7 @@ def draw(chart: Chart) -> str:
     step = step_for(max(tops, default=1.0) or 1.0)
     most = step * -(-max(tops, default=step) // step)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
+        f'<svg xmlns="{NAMESPACE}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
         f'<style>{STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<text class="title" x="{LEFT}" y="22">{escape(chart.title)}</text>',
         *legend(chart.series),
@@ -55,14 +56,14 @@ def draw(chart: Chart) -> str:
 
 
 def step_for(top: float) -> float:
-    """Return a round distance of grid lines."""
-    rough = top / LINES
+    """Return a round distance between grid lines, for a largest value of `top`."""
+    rough = top / GRID_LINES
     power = 10.0 ** len(str(int(rough))) / 10.0 if rough >= 1.0 else 0.1
     return next(power * step for step in STEPS if power * step >= rough)
 
 
 def height_of(value: float, most: float) -> float:
-    """Return how many pixels high a value stands."""
+    """Return the height of a value in pixels; `most` has the full height."""
     return value / most * (HEIGHT - TOP - BOTTOM)
 
 
@@ -70,31 +71,31 @@ def legend(series: Sequence[str]) -> Iterator[str]:
     """Yield the names of the series with their colours."""
     x = LEFT
     for name, colour in zip(series, COLOURS, strict=False):
-        yield f'<rect x="{x}" y="32" width="12" height="12" fill="{colour}"/><text x="{x + 17}" y="42">{escape(name)}</text>'
+        yield (
+            f'<rect x="{x}" y="32" width="12" height="12" fill="{colour}"/>'
+            f'<text x="{x + 17}" y="42">{escape(name)}</text>'
+        )
         x += 34 + 7 * len(name)
 
 
 def grid(step: float, most: float) -> Iterator[str]:
-    """Yield lines to read values by."""
+    """Yield horizontal lines with their values."""
     value = 0.0
     while value <= most + step / 2:
         y = HEIGHT - BOTTOM - height_of(value, most)
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield (
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,.0f}</text>'
-            if step >= 1
-            else (f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.1f}</text>')
-        )
+        label = f"{value:,.0f}" if step >= 1 else f"{value:.1f}"
+        yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
         value += step
 
 
 def bars(chart: Chart, most: float) -> Iterator[str]:
-    """Yield the bars and the labels below them; each tells its value when pointed at."""
-    room = (WIDTH - LEFT - RIGHT) / max(1, len(chart.groups))
+    """Yield the bars, each with its value as a tooltip, and the labels below them."""
+    group_width = (WIDTH - LEFT - RIGHT) / max(1, len(chart.groups))
     across = 1 if chart.stacked else len(chart.series)
-    width = min(56.0, room * 0.8 / across)
+    width = min(56.0, group_width * 0.8 / across)
     for number, group in enumerate(chart.groups):
-        middle = LEFT + room * (number + 0.5)
+        middle = LEFT + group_width * (number + 0.5)
         base = HEIGHT - BOTTOM + 0.0
         for place, (name, value) in enumerate(zip(chart.series, group.values, strict=True)):
             if not value:

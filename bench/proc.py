@@ -1,4 +1,4 @@
-"""What processes cost, as the kernel counts it, and what machine this is."""
+"""CPU and memory of processes, and a description of the machine, from /proc."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PARENT, USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM = 1, 11, 12, 13, 14  # of /proc/pid/stat behind the name
+PARENT, USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM = (
+    1,
+    11,
+    12,
+    13,
+    14,
+)  # indices of /proc/PID/stat's fields after the name
 
 
 class Machine(Struct, frozen=True):
-    """Where the figures come from."""
+    """The machine and software of a measurement."""
 
     cores: int
     cpu: str
@@ -28,7 +34,7 @@ class Machine(Struct, frozen=True):
 
 
 def describe(postgresql: str) -> Machine:
-    """Describe this machine, by nothing that names it."""
+    """Describe this machine without its host name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     found = [
         line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
@@ -46,20 +52,20 @@ def describe(postgresql: str) -> Machine:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU seconds of one process, all its threads, without its children's."""
+    """Return the CPU seconds of a process, all threads, without its children."""
     fields = _stat(pid)
     return (int(fields[USER]) + int(fields[SYSTEM])) / TICKS_PER_S if fields else 0.0
 
 
 def cpu_of_children_s(pid: int) -> float:
-    """Return the CPU seconds of a process's children, living and buried."""
+    """Return the CPU seconds of a process's children, running and ended."""
     fields = _stat(pid)
-    buried = (int(fields[CHILDREN_USER]) + int(fields[CHILDREN_SYSTEM])) / TICKS_PER_S if fields else 0.0
-    return buried + sum(cpu_s(child) for child in _children(pid))
+    ended = (int(fields[CHILDREN_USER]) + int(fields[CHILDREN_SYSTEM])) / TICKS_PER_S if fields else 0.0
+    return ended + sum(cpu_s(child) for child in _children(pid))
 
 
 def rss_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
+    """Return the resident memory of a process in MiB; 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -67,8 +73,8 @@ def rss_mib(pid: int) -> float:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
 
 
-def costs_s(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return the CPU seconds so far by name; several gateways are one, their password workers stand by themselves."""
+def cpu_by_name_s(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return the CPU seconds so far by name: all gateways together, and their password workers together."""
     costs: dict[str, float] = {}
     for name, pid in pids.items():
         kind = name.split("-")[0]

@@ -1,4 +1,4 @@
-"""A role under a profiler: SIGUSR1 begins, SIGUSR2 ends and writes what was found to the file that is named."""
+"""Runs a role under cProfile: SIGUSR1 starts the profile, SIGUSR2 ends it and writes it to the given file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ROLE, FILE = sys.argv[1:]
 
 
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
-    """Run the role's own main."""
+    """Install the signal handlers and run the role's main."""
     profile = cProfile.Profile()
     loop = asyncio.get_running_loop()
 
     def write() -> None:
         profile.disable()
         profile.dump_stats(f"{FILE}.part")
-        os.replace(f"{FILE}.part", FILE)  # noqa: PTH105 - whole or not at all
+        os.replace(f"{FILE}.part", FILE)  # noqa: PTH105 - atomic
 
     loop.add_signal_handler(signal.SIGUSR1, profile.enable)
     loop.add_signal_handler(signal.SIGUSR2, write)

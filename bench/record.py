@@ -1,4 +1,4 @@
-"""What `make bench` records, and what the report is rendered from."""
+"""The JSON that `make bench` writes and the report is rendered from; `rename` keeps the names in recorded files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import statistics
 from msgspec import Struct
 
 from bench.blocks import Block  # noqa: TC001
-from bench.grown import Grown  # noqa: TC001
-from bench.guard import Cost  # noqa: TC001 - msgspec reads the annotations
 from bench.measure import Run  # noqa: TC001 - msgspec reads the annotations
-from bench.pgbench import Result  # noqa: TC001
+from bench.order_cost import OrderCost  # noqa: TC001 - msgspec reads the annotations
+from bench.pgbench import PgbenchResult  # noqa: TC001
 from bench.proc import Machine  # noqa: TC001
-from bench.statement import Share  # noqa: TC001
+from bench.statement import BatchCost  # noqa: TC001
+from bench.table_growth import TableGrowth  # noqa: TC001
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One run, and under what conditions. `rate`: orders a second that were due, None for a closed loop."""
+    """One run with its conditions. `rate`: orders a second that were due, None for a closed loop."""
 
     connections: int
     gateways: int
@@ -32,14 +32,14 @@ class Case(Struct, frozen=True, kw_only=True):
         return "unary" if self.unary_only else "stream"
 
 
-class Duel(Struct, frozen=True, kw_only=True):
-    """pgbench and ours, turn and turn about on one server with as many clients as connections."""
+class PgbenchComparison(Struct, frozen=True, kw_only=True, rename={"gateway": "ours"}):
+    """Rounds of pgbench and the gateway on one server; pgbench has as many clients as the gateway has connections."""
 
     connections: int
     lines: int
     unary_only: bool
-    pgbench: list[Result]
-    ours: list[Run]
+    pgbench: list[PgbenchResult]
+    gateway: list[Run]
 
     @property
     def peers(self) -> str:
@@ -48,20 +48,29 @@ class Duel(Struct, frozen=True, kw_only=True):
 
     @property
     def ratios(self) -> list[float]:
-        """Ours by pgbench's, round by round."""
-        return [ours.orders_per_s / theirs.orders_per_s for theirs, ours in zip(self.pgbench, self.ours, strict=True)]
+        """The gateway's orders a second ÷ pgbench's, by round."""
+        rounds = zip(self.gateway, self.pgbench, strict=True)
+        return [run.orders_per_s / result.orders_per_s for run, result in rounds]
 
     @property
     def ratio(self) -> float:
-        """Median of the rounds."""
+        """Median of the rounds' ratios."""
         return statistics.median(self.ratios)
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """One whole bench. `load_average` is from before the first run: what others did on the machine.
+JSON_NAMES = {
+    "remeasured": "again",
+    "comparisons": "duels",
+    "table_growth": "grown",
+    "batch_costs": "shares",
+}
 
-    `again` says which parts were measured anew later, and when. `loop_us` is what the cost guard's loop of plain Python
-    takes: builds of one version of Python differ by a third.
+
+class Record(Struct, frozen=True, kw_only=True, rename=JSON_NAMES):
+    """All measurements of one execution of the benchmark.
+
+    `load_average`: before the first run, so of other programs. `remeasured`: parts that were measured again later, with
+    the day. `loop_us`: CPU of the calibration loop, since builds of one version of Python differ by a third.
     """
 
     at: str
@@ -71,28 +80,28 @@ class Record(Struct, frozen=True, kw_only=True):
     loop_us: float = 0.0
     seconds: float
     settings: dict[str, str]
-    again: dict[str, str] = {}  # msgspec copies the default
+    remeasured: dict[str, str] = {}  # msgspec copies the default
     closed: list[Case] = []
-    duels: list[Duel] = []
+    comparisons: list[PgbenchComparison] = []
     whole: list[Case] = []
     half: Case | None = None
     overload: Case | None = None
     logins: list[Case] = []
     switched: dict[str, Case] = {}
-    grown: list[Grown] = []
-    cost: Cost | None = None
+    table_growth: list[TableGrowth] = []
+    cost: OrderCost | None = None
     profile: list[tuple[str, ...]] = []
     blocks: list[Block] = []
-    shares: list[Share] = []
+    batch_costs: list[BatchCost] = []
 
     @property
     def peak(self) -> float:
-        """Most orders a second of one gateway in a closed loop."""
+        """The most orders a second of one gateway in the closed loops."""
         return max((case.run.orders_per_s for case in self.closed if case.gateways == 1), default=0.0)
 
     @property
     def runs(self) -> list[Run]:
-        """Every run of ours, each of which was audited."""
+        """All runs of the gateway; an audit followed each."""
         cases = [
             *self.closed,
             *self.whole,
@@ -102,11 +111,11 @@ class Record(Struct, frozen=True, kw_only=True):
         ]
         return [
             *(case.run for case in cases),
-            *(one.run for one in self.grown),
-            *(run for duel in self.duels for run in duel.ours),
+            *(growth.run for growth in self.table_growth),
+            *(run for comparison in self.comparisons for run in comparison.gateway),
         ]
 
     @property
     def violations(self) -> int:
-        """What all audits found."""
+        """Number of violations that all audits found."""
         return sum(run.violations for run in self.runs) + (self.cost.violations if self.cost else 0)

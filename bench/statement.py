@@ -1,6 +1,6 @@
-"""Where PostgreSQL's time goes in the statement of an order's happy path: told by EXPLAIN ANALYZE, which makes it dearer.
+"""Where PostgreSQL spends time in the batched statement of a successful order, by EXPLAIN ANALYZE, which adds overhead.
 
-What it does not tell: parsing and planning are done once, and the commit's flush is shared by the batch.
+Not included: parsing and planning, which happen once, and the flush of the commit, which the batch shares.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from autogrocery.gateway.core.order import Cause, Outcome, Status
 from autogrocery.gateway.store.writes import WRITE, WRITE_BATCH, WriteRow
 from autogrocery.kit.pg.batch import PLANNER
 from autogrocery.kit.process import clock
+from bench.environment import add_devices, fresh_database
 from bench.pgbench import ROBOTS
-from bench.stage import add_devices, fresh_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,37 +30,38 @@ BATCHES = 20
 KEY = b"k" * 32
 SHA256 = bytes(32)
 TTL_S, PRICE_CENTS = 120.0, 129
-MS = 1e3
+US_A_MS = 1e3
+MIN_US = 0.1  # of a part that is listed
 
 
-class Share(Struct, frozen=True):
-    """What one kind of change costs in a batch, in µs of an order: `all_us`, and of it by what is done."""
+class BatchCost(Struct, frozen=True, rename={"total_us": "all_us", "part_us": "of_it_us"}):
+    """The µs of an order in a batch of one kind of request: in total, and by trigger and write."""
 
     kind: str
-    all_us: float
-    of_it_us: dict[str, float]
+    total_us: float
+    part_us: dict[str, float]
 
 
-async def shares(server: EmbeddedPostgres, batch: int, lines: int) -> list[Share]:
-    """Preview, dispatch and finish batches of orders; medians over the batches."""
+async def measure_batches(server: EmbeddedPostgres, batch: int, lines: int) -> list[BatchCost]:
+    """Preview, confirm and finish BATCHES batches of orders; returns the medians of each kind of batch."""
     dsn = await fresh_database(server)
     await add_devices(dsn, batch, KEY)
-    told: dict[str, list[dict[str, Any]]] = {}
+    plans: dict[str, list[dict[str, Any]]] = {}
     connection = await asyncpg.connect(dsn, server_settings=PLANNER)
     try:
         await connection.execute("SET statement_timeout = '60s'")
         for turn in range(BATCHES):
             ids = [clock.uuid7() for _ in range(batch)]
-            for kind, items in stages(ids, lines, turn):
+            for kind, items in batches_of(ids, lines, turn):
                 text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {WRITE}", *WRITE_BATCH.columns(items))
-                told.setdefault(kind, []).append(json.loads(text)[0])
+                plans.setdefault(kind, []).append(json.loads(text)[0])
     finally:
         await connection.close()
-    return [_share(kind, plans, batch) for kind, plans in told.items()]
+    return [_cost_of(kind, executed, batch) for kind, executed in plans.items()]
 
 
-def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, list[Item]]]:
-    """Yield what becomes of some orders: the items of each batch."""
+def batches_of(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, list[Item]]]:
+    """Yield the batches of the same orders in turn: kind of request, and an item for each order."""
     epoch, total = turn + 1, lines * PRICE_CENTS
     numbered = list(enumerate(ids, 1))
     yield (
@@ -117,14 +118,16 @@ def stages(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str, li
     )
 
 
-def _share(kind: str, plans: Sequence[dict[str, Any]], batch: int) -> Share:
-    found: dict[str, list[float]] = {}
+def _cost_of(kind: str, plans: Sequence[dict[str, Any]], batch: int) -> BatchCost:
+    spent_by_part: dict[str, list[float]] = {}
     for plan in plans:
-        for what, spent_ms in _parts(plan):
-            found.setdefault(what, []).append(spent_ms)
-    medians = {what: round(statistics.median(spent_ms) * MS / batch, 1) for what, spent_ms in found.items()}
-    whole = statistics.median(plan["Execution Time"] for plan in plans) * MS / batch
-    return Share(kind, round(whole, 1), {what: us for what, us in medians.items() if us >= 0.1})  # noqa: PLR2004 - else nothing
+        for part, spent_ms in _parts(plan):
+            spent_by_part.setdefault(part, []).append(spent_ms)
+    medians = {
+        part: round(statistics.median(spent_ms) * US_A_MS / batch, 1) for part, spent_ms in spent_by_part.items()
+    }
+    total_us = statistics.median(plan["Execution Time"] for plan in plans) * US_A_MS / batch
+    return BatchCost(kind, round(total_us, 1), {part: us for part, us in medians.items() if us >= MIN_US})
 
 
 def _parts(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -134,10 +137,12 @@ def _parts(plan: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _writes(node: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield each INSERT and UPDATE, without the time of what it reads from."""
-    below = node.get("Plans", [])
+    """Yield the ms of each INSERT and UPDATE, without those of the plan nodes below it."""
+    children = node.get("Plans", [])
     if node["Node Type"] == "ModifyTable":
-        own_ms = node["Actual Total Time"] - sum(one["Actual Total Time"] * one["Actual Loops"] for one in below)
+        own_ms = node["Actual Total Time"] - sum(
+            child["Actual Total Time"] * child["Actual Loops"] for child in children
+        )
         yield f"{node['Operation'].upper()} {node['Relation Name']}", own_ms
-    for one in below:
-        yield from _writes(one)
+    for child in children:
+        yield from _writes(child)

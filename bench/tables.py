@@ -1,4 +1,4 @@
-"""The figures as tables, the same for the screen and for the page: a title, a head and rows of text."""
+"""The recorded figures as tables of text, for the terminal and for the page."""
 
 from __future__ import annotations
 
@@ -9,98 +9,98 @@ from msgspec import Struct
 
 from bench import model
 from bench.goals import GOAL_HEAD, GOALS, goals
-from bench.grown import ROWS_AN_ORDER
 from bench.job import KINDS
+from bench.table_growth import ROWS_AN_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bench.grown import Grown
-    from bench.job import Spread, Tally
-    from bench.record import Case, Duel, Record
-    from bench.statement import Share
+    from bench.job import Latency, Tally
+    from bench.record import Case, PgbenchComparison, Record
+    from bench.statement import BatchCost
+    from bench.table_growth import TableGrowth
 
 PROFILE_HEAD = ("own share", "own µs", "µs with callees", "calls and resumptions an order", "function")
 CONDITIONS = ("connections", "gateways", "lines", "peers")
 PROCESSES = ("gateway", "password workers", "postgresql", "inventory", "pricing", "robots", "analytics", "load")
 
 
-class Sheet(Struct, frozen=True):
-    """One table."""
+class ResultTable(Struct, frozen=True):
+    """A table with a title, column names and rows of text."""
 
     title: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-def sheets(record: Record) -> Iterator[Sheet]:
-    """Yield every table that there are figures for."""
-    yield from map(trimmed, _sheets(record))
+def result_tables(record: Record) -> Iterator[ResultTable]:
+    """Yield every table whose figures were recorded."""
+    yield from map(trimmed, _untrimmed_tables(record))
 
 
-def _sheets(record: Record) -> Iterator[Sheet]:
+def _untrimmed_tables(record: Record) -> Iterator[ResultTable]:
     if record.closed:
-        yield from closed_sheets(record)
+        yield from closed_tables(record)
     if record.whole:
-        yield from by_connections("Closed loop, the whole network with its own peers and instant robots", record.whole)
-    if record.duels:
-        yield from duel_sheets(record.duels)
-    yield from open_sheets(record)
+        yield from by_connections("Closed loop, whole network with reference peers and instant robots", record.whole)
+    if record.comparisons:
+        yield from pgbench_tables(record.comparisons)
+    yield from open_loop_tables(record)
     if record.logins:
-        yield logins_sheet(record.logins)
+        yield logins_table(record.logins)
     if record.switched:
-        yield switched_sheet(record.switched)
-    if record.grown:
-        yield from grown_sheets(record.grown)
-    yield from why_sheets(record)
-    yield Sheet(GOALS, GOAL_HEAD, list(goals(record)))
+        yield switched_table(record.switched)
+    if record.table_growth:
+        yield from growth_tables(record.table_growth)
+    yield from cost_part_tables(record)
+    yield ResultTable(GOALS, GOAL_HEAD, list(goals(record)))
 
 
-def why_sheets(record: Record) -> Iterator[Sheet]:
-    """Yield what the figures are made of: statements, building blocks, rows, functions."""
+def cost_part_tables(record: Record) -> Iterator[ResultTable]:
+    """Yield the parts of an order's cost: statements, building blocks, parts of a statement, functions."""
     if record.cost:
         rows: list[tuple[str, ...]] = [(query, f"{calls:g}") for query, calls in record.cost.statements.items()]
-        yield Sheet("Statements of an order, one order after the other", ("statement", "executions an order"), rows)
+        yield ResultTable("Statements of an order, one order at a time", ("statement", "executions an order"), rows)
     if record.blocks:
-        yield blocks_sheet(record)
-    if record.shares:
-        yield shares_sheet(record.shares)
+        yield blocks_table(record)
+    if record.batch_costs:
+        yield batch_table(record.batch_costs)
     if record.profile:
-        yield Sheet(
-            "Where the gateway's time goes, under cProfile, which makes calls dearer", PROFILE_HEAD, record.profile
+        yield ResultTable(
+            "Functions of the gateway, by cProfile, which adds overhead to calls", PROFILE_HEAD, record.profile
         )
 
 
-def closed_sheets(record: Record) -> Iterator[Sheet]:
-    """Yield what closed loops make, and what the cost model says of it."""
-    yield from by_connections("Closed loop, featherweight peers", record.closed)
+def closed_tables(record: Record) -> Iterator[ResultTable]:
+    """Yield the figures of the closed loops and the cost model."""
+    yield from by_connections("Closed loop, minimal peers", record.closed)
     single = [case for case in record.closed if case.gateways == 1]
-    yield Sheet(
-        "The cost model held against the closed loops of one gateway",
+    yield ResultTable(
+        "Bottleneck of the closed loops with one gateway, by the cost model",
         model.HEAD,
-        model.limits(single, record.machine.cores),
+        model.bottlenecks(single, record.machine.cores),
     )
     largest = max(single, key=lambda case: case.connections)
-    yield Sheet(
-        f"What {model.RATE:,} orders a second take, by the model at {largest.connections} connections",
+    yield ResultTable(
+        f"CPU that {model.RATE:,} orders/s need, by the cost model at {largest.connections} connections",
         model.RATE_HEAD,
-        model.at_rate(largest),
+        model.cost_at_rate(largest),
     )
 
 
-def open_sheets(record: Record) -> Iterator[Sheet]:
-    """Yield what orders that come by the clock meet, at half the peak and beyond it."""
+def open_loop_tables(record: Record) -> Iterator[ResultTable]:
+    """Yield the figures of the open loops at half the peak rate and at three times the peak rate."""
     if record.half:
-        yield Sheet(
-            f"Open loop at half the peak, {record.half.rate:,.0f} orders/s due",
+        yield ResultTable(
+            f"Open loop at half the peak rate, {record.half.rate:,.0f} orders/s due",
             LATENCY_HEAD,
             latency_rows([record.half]),
         )
     if record.overload:
-        yield overload_sheet(record.overload, record.peak)
+        yield overload_table(record.overload, record.peak)
     if cases := [case for case in (record.half, record.overload) if case]:
-        yield Sheet(
-            "What is at work in the open loops",
+        yield ResultTable(
+            "Bottleneck of the open loops, by the cost model",
             ("orders/s due", "orders/s finished", "gateway µs an order", "PostgreSQL µs an order", *model.HEAD[1:]),
             [
                 (
@@ -108,29 +108,29 @@ def open_sheets(record: Record) -> Iterator[Sheet]:
                     f"{case.run.orders_per_s:,.0f}",
                     micros(case.run.cpu_us["gateway"]),
                     micros(case.run.cpu_us["postgresql"]),
-                    *told[1:],
+                    *load[1:],
                 )
-                for case, told in zip(cases, model.limits(cases, record.machine.cores), strict=True)
+                for case, load in zip(cases, model.bottlenecks(cases, record.machine.cores), strict=True)
             ],
         )
 
 
-def trimmed(sheet: Sheet) -> Sheet:
-    """Return the sheet with conditions that are the same in every row told once, in its title."""
+def trimmed(table: ResultTable) -> ResultTable:
+    """Return the table with each condition that has the same value in every row moved to the title."""
     same = [
-        at for at, name in enumerate(sheet.head) if name in CONDITIONS and len({row[at] for row in sheet.rows}) == 1
+        at for at, name in enumerate(table.head) if name in CONDITIONS and len({row[at] for row in table.rows}) == 1
     ]
-    if not sheet.rows or not same:
-        return sheet
-    told = ", ".join(f"{sheet.head[at]} {sheet.rows[0][at]}" for at in same)
-    kept = [at for at in range(len(sheet.head)) if at not in same]
-    rows = [tuple(row[at] for at in kept) for row in sheet.rows]
-    return Sheet(f"{sheet.title} ({told})", tuple(sheet.head[at] for at in kept), rows)
+    if not table.rows or not same:
+        return table
+    conditions = ", ".join(f"{table.head[at]} {table.rows[0][at]}" for at in same)
+    kept = [at for at in range(len(table.head)) if at not in same]
+    rows = [tuple(row[at] for at in kept) for row in table.rows]
+    return ResultTable(f"{table.title} ({conditions})", tuple(table.head[at] for at in kept), rows)
 
 
-def by_connections(title: str, cases: Sequence[Case]) -> Iterator[Sheet]:
-    """Yield three tables: throughput and cost, CPU by process, latency by request."""
-    yield Sheet(
+def by_connections(title: str, cases: Sequence[Case]) -> Iterator[ResultTable]:
+    """Yield three tables: throughput and cost, CPU by process, latency by kind of request."""
+    yield ResultTable(
         f"{title}: throughput and cost",
         (
             "connections",
@@ -141,7 +141,7 @@ def by_connections(title: str, cases: Sequence[Case]) -> Iterator[Sheet]:
             "commits/order",
             "WAL B/order",
             "gateway RSS MiB",
-            "no success",
+            "failures",
             "violations",
         ),
         [
@@ -151,16 +151,16 @@ def by_connections(title: str, cases: Sequence[Case]) -> Iterator[Sheet]:
                 f"{case.run.commits:.2f}",
                 f"{case.run.wal_bytes:,.0f}",
                 f"{case.run.rss_before_mib:.0f} → {case.run.rss_after_mib:.0f}",
-                no_success(case.run.tally),
+                failures(case.run.tally),
                 str(case.run.violations),
             )
             for case in cases
         ],
     )
     shown = [name for name in PROCESSES if any(name in case.run.cpu_us for case in cases)]
-    yield Sheet(
+    yield ResultTable(
         f"{title}: CPU, µs an order",
-        ("connections", "gateways", "lines", "peers", *shown, "all but load"),
+        ("connections", "gateways", "lines", "peers", *shown, "all except load"),
         [
             (
                 *label(case),
@@ -170,121 +170,124 @@ def by_connections(title: str, cases: Sequence[Case]) -> Iterator[Sheet]:
             for case in cases
         ],
     )
-    yield Sheet(f"{title}: latency, ms", LATENCY_HEAD, latency_rows(cases))
+    yield ResultTable(f"{title}: latency, ms", LATENCY_HEAD, latency_rows(cases))
 
 
-LATENCY_HEAD = ("connections", "gateways", "lines", "peers", "request", "count", "p50", "p90", "p99", "p99.9", "most")
+LATENCY_HEAD = ("connections", "gateways", "lines", "peers", "request", "count", "p50", "p90", "p99", "p99.9", "max")
 
 
 def latency_rows(cases: Sequence[Case]) -> list[tuple[str, ...]]:
     """Return a row for each kind of request of each case."""
     return [
-        (*label(case), kind, *spread_cells(case.run.tally.spread_ms[kind]))
+        (*label(case), kind, *spread_cells(case.run.tally.latency_ms[kind]))
         for case in cases
         for kind in (*KINDS, "order")
-        if kind in case.run.tally.spread_ms
+        if kind in case.run.tally.latency_ms
     ]
 
 
-def spread_cells(spread: Spread) -> tuple[str, ...]:
+def spread_cells(latency: Latency) -> tuple[str, ...]:
     """Return count and percentiles."""
     return (
-        f"{spread.count:,}",
-        *(f"{one:.1f}" for one in (spread.p50, spread.p90, spread.p99, spread.p999, spread.most)),
+        f"{latency.count:,}",
+        *(f"{one:.1f}" for one in (latency.p50, latency.p90, latency.p99, latency.p999, latency.maximum)),
     )
 
 
-def duel_sheets(duels: Sequence[Duel]) -> Iterator[Sheet]:
-    """Yield orders a second and CPU beside pgbench's; the CPU's ratio holds on a busy machine too."""
+def pgbench_tables(comparisons: Sequence[PgbenchComparison]) -> Iterator[ResultTable]:
+    """Yield orders a second and CPU compared with pgbench; the ratio of CPU is valid on a busy machine too."""
     conditions = ("connections", "lines", "peers")
-    told = [(str(duel.connections), str(duel.lines), duel.peers) for duel in duels]
-    head: tuple[str, ...] = (*conditions, "rounds", "pgbench orders/s", "ours orders/s", "ours ÷ pgbench")
+    keys = [(str(comparison.connections), str(comparison.lines), comparison.peers) for comparison in comparisons]
+    head: tuple[str, ...] = (*conditions, "rounds", "pgbench orders/s", "gateway orders/s", "gateway ÷ pgbench")
     rows: list[tuple[str, ...]] = [
         (
-            *who,
-            str(len(duel.ours)),
-            extent([one.orders_per_s for one in duel.pgbench], ",.0f"),
-            extent([one.orders_per_s for one in duel.ours], ",.0f"),
-            extent(duel.ratios, ".2f"),
+            *key,
+            str(len(comparison.gateway)),
+            extent([result.orders_per_s for result in comparison.pgbench], ",.0f"),
+            extent([run.orders_per_s for run in comparison.gateway], ",.0f"),
+            extent(comparison.ratios, ".2f"),
         )
-        for who, duel in zip(told, duels, strict=True)
+        for key, comparison in zip(keys, comparisons, strict=True)
     ]
-    yield Sheet("Beside pgbench: medians, with the least and the most of the rounds", head, rows)
+    yield ResultTable("Compared with pgbench: median (minimum … maximum) of the rounds", head, rows)
     head = (
         *conditions,
-        "pgbench's PostgreSQL",
-        "our PostgreSQL",
-        "ours ÷ pgbench's",
-        "our gateway",
-        "pgbench's all",
-        "our all",
+        "PostgreSQL under pgbench",
+        "PostgreSQL under the gateway",
+        "gateway ÷ pgbench",
+        "gateway process",
+        "all with pgbench",
+        "all with the gateway",
     )
     rows = [
         (
-            *who,
-            extent([one.postgresql_us for one in duel.pgbench], ",.0f"),
-            extent(cpu_of(duel, "postgresql"), ",.0f"),
-            extent(
-                [our / one.postgresql_us for our, one in zip(cpu_of(duel, "postgresql"), duel.pgbench, strict=True)],
-                ".2f",
-            ),
-            extent(cpu_of(duel, "gateway"), ",.0f"),
-            extent([one.postgresql_us + one.pgbench_us for one in duel.pgbench], ",.0f"),
-            extent([sum(one.cpu_us.values()) for one in duel.ours], ",.0f"),
+            *key,
+            extent([result.postgresql_us for result in comparison.pgbench], ",.0f"),
+            extent(cpu_of(comparison, "postgresql"), ",.0f"),
+            extent(postgresql_ratios(comparison), ".2f"),
+            extent(cpu_of(comparison, "gateway"), ",.0f"),
+            extent([result.postgresql_us + result.pgbench_us for result in comparison.pgbench], ",.0f"),
+            extent([sum(run.cpu_us.values()) for run in comparison.gateway], ",.0f"),
         )
-        for who, duel in zip(told, duels, strict=True)
+        for key, comparison in zip(keys, comparisons, strict=True)
     ]
-    yield Sheet("Beside pgbench: CPU, µs an order (all: with clients, load and peers)", head, rows)
+    yield ResultTable("Compared with pgbench: CPU, µs an order (all: with load generator and peers)", head, rows)
 
 
-def cpu_of(duel: Duel, name: str) -> list[float]:
-    """Return the CPU of an order of ours, round by round."""
-    return [one.cpu_us[name] for one in duel.ours]
+def cpu_of(comparison: PgbenchComparison, name: str) -> list[float]:
+    """Return the CPU µs of an order in one process, by round of the gateway."""
+    return [run.cpu_us[name] for run in comparison.gateway]
 
 
-def overload_sheet(case: Case, peak: float) -> Sheet:
-    """Say what is left when three times too much comes."""
+def postgresql_ratios(comparison: PgbenchComparison) -> list[float]:
+    """Return PostgreSQL's CPU of an order under the gateway ÷ that under pgbench, by round."""
+    rounds = zip(cpu_of(comparison, "postgresql"), comparison.pgbench, strict=True)
+    return [gateway_us / result.postgresql_us for gateway_us, result in rounds]
+
+
+def overload_table(case: Case, peak: float) -> ResultTable:
+    """Return goodput, refusals and latency at three times the peak rate."""
     tally, due = case.run.tally, (case.rate or 0.0)
     refused = tally.refused_ms
-    return Sheet(
+    return ResultTable(
         f"Overload, {due:,.0f} orders/s due",
         ("figure", "value"),
         [
             ("goodput, orders/s", f"{case.run.orders_per_s:,.0f}"),
-            ("share of the closed-loop peak", f"{case.run.orders_per_s / peak:.0%}" if peak else "?"),
+            ("share of the closed-loop peak rate", f"{case.run.orders_per_s / peak:.0%}" if peak else "?"),
             (
-                "refusals: p50 / p99 / most, ms",
-                f"{refused.p50:.1f} / {refused.p99:.1f} / {refused.most:.1f}" if refused else "none",
+                "refusals: p50 / p99 / max, ms",
+                f"{refused.p50:.1f} / {refused.p99:.1f} / {refused.maximum:.1f}" if refused else "none",
             ),
-            ("answers that were no success", no_success(tally)),
-            ("orders that found every connection busy / too many waiting", f"{tally.late:,} / {tally.dropped:,}"),
-            ("an order that got through: p50 / p99, ms", order_spread(case)),
+            ("responses without success", failures(tally)),
+            ("orders that found every connection busy / the queue full", f"{tally.late:,} / {tally.dropped:,}"),
+            ("completed order: p50 / p99, ms", order_latency(case)),
         ],
     )
 
 
-def switched_sheet(cases: Mapping[str, Case]) -> Sheet:
-    """Say what each gain is worth."""
+def switched_table(cases: Mapping[str, Case]) -> ResultTable:
+    """Return the figures without each optimization."""
     rows: list[tuple[str, ...]] = [
         (
             name,
             f"{case.run.orders_per_s:,.0f}",
-            *(micros(case.run.cpu_us[one]) for one in ("gateway", "postgresql")),
+            *(micros(case.run.cpu_us[process]) for process in ("gateway", "postgresql")),
             micros(sum(case.run.cpu_us.values())),
             f"{case.run.commits:.2f}",
-            order_spread(case),
+            order_latency(case),
         )
         for name, case in cases.items()
     ]
     head = ("without", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
-    some = next(iter(cases.values()))
-    return Sheet(f"Without one gain at a time, {some.connections} connections", head, rows)
+    first = next(iter(cases.values()))
+    return ResultTable(f"Without one optimization at a time, {first.connections} connections", head, rows)
 
 
-def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
-    """Yield what an order costs with a year's orders in the tables, and how long looking at orders takes then."""
-    yield Sheet(
-        f"Beside finished orders, {ROWS_AN_ORDER} rows each",
+def growth_tables(found: Sequence[TableGrowth]) -> Iterator[ResultTable]:
+    """Yield the cost of an order and the latency of reads, by number of finished orders in the tables."""
+    yield ResultTable(
+        f"With finished orders in the tables, {ROWS_AN_ORDER} rows each",
         ("orders in the tables", "orders/s", "gateway µs", "PostgreSQL µs", "gateway RSS MiB", "violations"),
         [
             (
@@ -298,18 +301,18 @@ def grown_sheets(found: Sequence[Grown]) -> Iterator[Sheet]:
             for one in found
         ],
     )
-    yield Sheet(
-        "Looking at orders, one request at a time: p50 / p99, ms",
+    yield ResultTable(
+        "Reads of orders, one request at a time: p50 / p99, ms",
         ("request", *(f"{one.orders:,} orders" for one in found)),
         [
-            (kind, *(f"{one.looks_ms[kind].p50:.1f} / {one.looks_ms[kind].p99:.1f}" for one in found))
-            for kind in found[0].looks_ms
+            (kind, *(f"{one.read_ms[kind].p50:.1f} / {one.read_ms[kind].p99:.1f}" for one in found))
+            for kind in found[0].read_ms
         ],
     )
 
 
-def blocks_sheet(record: Record) -> Sheet:
-    """Set what the building blocks cost alone against what the gateway costs under as much load."""
+def blocks_table(record: Record) -> ResultTable:
+    """Return the CPU of the building blocks alone, compared with that of the gateway at the same concurrency."""
     rows: list[tuple[str, ...]] = [
         (
             block.name,
@@ -319,49 +322,49 @@ def blocks_sheet(record: Record) -> Sheet:
         )
         for block in record.blocks
     ]
-    together = sum(block.times * block.us for block in record.blocks)
-    rows.append(("all of them", "", "", f"{together:,.0f}"))
-    if record.duels:
-        spent = statistics.median(cpu_of(record.duels[0], "gateway"))
+    total_us = sum(block.times * block.us for block in record.blocks)
+    rows.append(("all blocks", "", "", f"{total_us:,.0f}"))
+    if record.comparisons:
+        gateway_us = statistics.median(cpu_of(record.comparisons[0], "gateway"))
         rows += [
-            (f"the gateway at {record.duels[0].connections} connections", "", "", f"{spent:,.0f}"),
-            ("what the actions add: checks, objects, tasks, smaller batches", "", "", f"{spent - together:,.0f}"),
+            (f"the gateway at {record.comparisons[0].connections} connections", "", "", f"{gateway_us:,.0f}"),
+            ("difference: checks, objects, tasks, smaller batches", "", "", f"{gateway_us - total_us:,.0f}"),
         ]
-    head = ("building block", "times an order", "CPU µs each", "CPU µs an order")
-    return Sheet("What an order's building blocks cost a process that does nothing else", head, rows)
+    head = ("building block", "number an order", "CPU µs each", "CPU µs an order")
+    return ResultTable("Building blocks of an order, each alone in a process", head, rows)
 
 
-def shares_sheet(shares: Sequence[Share]) -> Sheet:
-    """Say where PostgreSQL's time goes, by kind of request."""
+def batch_table(batches: Sequence[BatchCost]) -> ResultTable:
+    """Return the µs of each part of PostgreSQL's statement, by kind of request."""
     parts = sorted(
-        {part for share in shares for part in share.of_it_us},
-        key=lambda part: (-sum(share.of_it_us.get(part, 0.0) for share in shares), part),
+        {part for batch in batches for part in batch.part_us},
+        key=lambda part: (-sum(batch.part_us.get(part, 0.0) for batch in batches), part),
     )
 
-    def row(what: str, each: Sequence[float]) -> tuple[str, ...]:
-        return what, *(f"{us:.1f}" if us else "-" for us in each), f"{sum(each):.1f}"
+    def row(label: str, each: Sequence[float]) -> tuple[str, ...]:
+        return label, *(f"{us:.1f}" if us else "-" for us in each), f"{sum(each):.1f}"
 
-    rows = [row(part, [share.of_it_us.get(part, 0.0) for share in shares]) for part in parts]
-    rows.append(row("reading, locking, joining", [share.all_us - sum(share.of_it_us.values()) for share in shares]))
-    rows.append(row("all", [share.all_us for share in shares]))
-    title = "Where PostgreSQL's time goes in a batch, µs an order, under EXPLAIN ANALYZE, which makes it dearer"
-    return Sheet(title, ("part", *(share.kind for share in shares), "an order"), rows)
-
-
-def no_success(tally: Tally) -> str:
-    """Return the answers that were no success, by kind and status."""
-    return ", ".join(f"{what}: {count:,}" for what, count in sorted(tally.other.items())) or "none"
+    rows = [row(part, [batch.part_us.get(part, 0.0) for batch in batches]) for part in parts]
+    rows.append(row("reads, locks and joins", [batch.total_us - sum(batch.part_us.values()) for batch in batches]))
+    rows.append(row("all", [batch.total_us for batch in batches]))
+    title = "Parts of PostgreSQL's batched statement, µs an order, by EXPLAIN ANALYZE, which adds overhead"
+    return ResultTable(title, ("part", *(batch.kind for batch in batches), "an order"), rows)
 
 
-def order_spread(case: Case) -> str:
-    """Return the median and p99 of an order's requests together."""
-    spread = case.run.tally.spread_ms.get("order")
-    return f"{spread.p50:.1f} / {spread.p99:.1f}" if spread else "none"
+def failures(tally: Tally) -> str:
+    """Return the number of responses without success, by kind and status."""
+    return ", ".join(f"{kind}: {count:,}" for kind, count in sorted(tally.failures.items())) or "none"
 
 
-def logins_sheet(cases: Sequence[Case]) -> Sheet:
-    """Say what logins leave of the orders."""
-    return Sheet(
+def order_latency(case: Case) -> str:
+    """Return the median and p99 of the sum of an order's requests."""
+    latency = case.run.tally.latency_ms.get("order")
+    return f"{latency.p50:.1f} / {latency.p99:.1f}" if latency else "none"
+
+
+def logins_table(cases: Sequence[Case]) -> ResultTable:
+    """Return the figures without and with devices that log in."""
+    return ResultTable(
         "Devices that log in without pause, bcrypt at cost 12",
         ("devices logging in", "orders/s", "logins/s", "order p50 / p99, ms", "gateway µs", "password workers µs"),
         [
@@ -369,7 +372,7 @@ def logins_sheet(cases: Sequence[Case]) -> Sheet:
                 str(case.logins),
                 f"{case.run.orders_per_s:,.0f}",
                 f"{case.run.tally.logins / case.run.tally.took_s:.1f}",
-                order_spread(case),
+                order_latency(case),
                 micros(case.run.cpu_us["gateway"]),
                 micros(case.run.cpu_us["password workers"]),
             )
@@ -379,15 +382,15 @@ def logins_sheet(cases: Sequence[Case]) -> Sheet:
 
 
 def label(case: Case) -> tuple[str, str, str, str]:
-    """Return the conditions of a case."""
+    """Return the conditions of a case: connections, gateways, lines, form of the peers' calls."""
     return str(case.connections), str(case.gateways), f"{case.lines:g}", case.peers
 
 
 def micros(spent: float | None) -> str:
-    """Return µs, or a dash where there is no such process."""
+    """Return µs as text, or a dash for None."""
     return "-" if spent is None else f"{spent:,.0f}"
 
 
 def extent(figures: Sequence[float], form: str) -> str:
-    """Return the median, with least and most."""
+    """Return the median, with minimum and maximum."""
     return f"{statistics.median(figures):{form}} ({min(figures):{form}} … {max(figures):{form}})"

@@ -1,7 +1,7 @@
-"""The gateway without one of the parts that make it fast: `python -m bench.without NAME` runs it as `autogrocery gateway` does.
+"""The gateway without one of its optimizations: `python -m bench.without NAME` runs it as `autogrocery gateway` does.
 
-What each is worth is measured so, on the product itself. The HTTP layer can't be taken out, so a framework is put before it:
-its cost is what a gateway on that framework would pay, with our layer's on top (docs/decisions/0002 compares them alone).
+This measures what each optimization is worth in the gateway itself. The HTTP layer can't be switched off, so FastAPI is
+put in front of it: the run shows the cost of both (docs/decisions/0002-bare-asgi.md compares each alone).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXTS: Final = ("order_id", "status", "store_id")
 
 
 def encode_with_builder(metric: OrderMetric) -> bytes:
-    """Return a metric's frame, written by the builder of FlatBuffers instead of the template."""
+    """Return a metric's frame, written by FlatBuffers' builder instead of the template."""
     builder = flatbuffers.Builder(0)
     texts = {name: builder.CreateString(getattr(metric, name)) for name in TEXTS}
     generated.OrderMetricStart(builder)  # type: ignore[no-untyped-call]
@@ -38,32 +38,32 @@ def encode_with_builder(metric: OrderMetric) -> bytes:
     return bytes(builder.Output())
 
 
-def behind_a_framework() -> Tuning:
-    """Return the tuning whose application lets FastAPI and pydantic route, read and write."""
-    from bench.framework import FramedApp  # noqa: PLC0415 - FastAPI is a development dependency
+def fastapi_tuning() -> Tuning:
+    """Return the tuning with FastAPI and pydantic in front of the HTTP layer."""
+    from bench.framework import FastApiApp  # noqa: PLC0415 - FastAPI is a development dependency
 
-    return Tuning(app=FramedApp)
+    return Tuning(app=FastApiApp)
 
 
 STREAMS: Final = "streams"
 COLLECTOR: Final = "a calm collector"
 TUNINGS: Final[dict[str, Callable[[], Tuning]]] = {
     "group commit": lambda: Tuning(batch_writes=False),
-    STREAMS: Tuning,  # a setting of the gateway's
+    STREAMS: Tuning,  # switched off by an environment variable
     "one statement a request": lambda: Tuning(max_cached_orders=0),
-    "a thin HTTP layer": behind_a_framework,
+    "a thin HTTP layer": fastapi_tuning,
     "token cache": lambda: Tuning(max_cached_tokens=0),
     "FlatBuffers template": lambda: Tuning(encode_metric=encode_with_builder),
-    COLLECTOR: Tuning,  # a switch of the process
+    COLLECTOR: Tuning,  # switched off by an argument of `run`
 }
-GAINS: Final = tuple(TUNINGS)
+OPTIMIZATIONS: Final = tuple(TUNINGS)
 
 
 def main() -> int:
-    """Run the gateway without the part that the command line names."""
-    part = sys.argv[1]
-    environ: dict[str, Any] = {**os.environ, **({"PEER_STREAMS": "off"} if part == STREAMS else {})}
-    return run("gateway", partial(run_gateway, tuning=TUNINGS[part]()), environ, freeze=part != COLLECTOR)
+    """Run the gateway without the optimization that the command line names."""
+    name = sys.argv[1]
+    environ: dict[str, Any] = {**os.environ, **({"PEER_STREAMS": "off"} if name == STREAMS else {})}
+    return run("gateway", partial(run_gateway, tuning=TUNINGS[name]()), environ, freeze=name != COLLECTOR)
 
 
 if __name__ == "__main__":

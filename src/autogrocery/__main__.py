@@ -106,6 +106,10 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         made.add_argument("--rate", type=number, default=20.0, help="orders a second (default 20)")
         made.add_argument("--seed", type=int, default=1, help="selects the baskets (default 1)")
         made.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    _stock_load(commands)
+
+
+def _stock_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     stock = commands.add_parser("stock", help="stock and prices: load").add_subparsers(dest="action", required=True)
     load = _command(
         stock,
@@ -114,8 +118,22 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "autogrocery stock load --demo",
         "replay:run_stock_load",
     )
-    load.add_argument("file", nargs="?", help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity")
+    load.add_argument(
+        "file",
+        nargs="?",
+        help="CSV: sku,name,aisle_type,unit_price_cents,unit_cost_cents,quantity[,mfd_date,expiry_date]",
+    )
     load.add_argument("--demo", action="store_true", help="load what the demo's baskets need")
+    load.add_argument(
+        "--change-aisles",
+        action="store_true",
+        help="change aisle types of the price list; inventory still refuses a product that is shelved elsewhere",
+    )
+    load.add_argument(
+        "--load-id",
+        metavar="NAME",
+        help="name of the delivery, such as its note's number; the same goods under another name are added once more",
+    )
 
 
 def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -262,6 +280,24 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
         )
         alerts.add_argument("device_id")
         alerts.add_argument("choice", choices=["none", "trouble", "all"])
+        _device_set(actions)
+
+
+def _device_set(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    change = _command(
+        actions,
+        "set",
+        "change a device's e-mail address, telephone number or alerts; receipts that a bad address held up are sent",
+        "autogrocery device set device-7 --email anna@example.com",
+        "registry:run_set",
+    )
+    change.add_argument("device_id")
+    email, phone = change.add_mutually_exclusive_group(), change.add_mutually_exclusive_group()
+    email.add_argument("--email")
+    email.add_argument("--no-email", action="store_true", help="remove the e-mail address")
+    phone.add_argument("--phone", help="E.164")
+    phone.add_argument("--no-phone", action="store_true", help="remove the telephone number")
+    change.add_argument("--alerts", choices=["none", "trouble", "all"], help="which SMS alerts the device gets")
 
 
 def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -66,7 +66,7 @@ HTTP: Final = (
     PolicyRow("public", r"GET /api/client/me|POST /api/client/password", DEVICES | TRUCKS),  # each account its own
     PolicyRow("public", r"POST /api/client/order/(confirm|cancel)", DEVICES, one_order=True),
     PolicyRow("public", r"GET /api/client/orders/\{order_id\}(/events)?", DEVICES, one_order=True),
-    PolicyRow("public", r"(GET|POST) /api/client/.+", DEVICES),
+    PolicyRow("public", r"(GET|POST|PATCH) /api/client/.+", DEVICES),
     PolicyRow("public", r"(GET|POST) /api/truck/.+", TRUCKS),
     PolicyRow("public", r"GET /(healthz|readyz|openapi\.json|docs)", ALL),
     PolicyRow("internal", r"POST /internal/login", ALL),

@@ -18,6 +18,7 @@ HOST = b"Host: localhost\r\n"
 GET = b"GET /alive HTTP/1.1\r\n" + HOST
 POST = b"POST /open HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 BODY = b'{"items":[]}'
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 CHUNK = b"c\r\n" + BODY + b"\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 BAD = (400, "bad_request")
@@ -108,7 +109,13 @@ FRAMES = {
     "chunk without its end": CHUNKED + b"c\r\n" + BODY + b"0\r\n\r\n",
     "chunks with LF alone": CHUNKED + b"c\n" + BODY + b"\n0\n\n",
     "chunk extension with LF alone": CHUNKED + b"c;\n" + BODY + b"\r\n0\r\n\r\n",
-    "a body and an upgrade": POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 12\r\n\r\n" + BODY,
+    "CL and TE and an upgrade": POST
+    + UPGRADE
+    + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    + GET
+    + b"\r\n",
+    "TE gzip and an upgrade": POST + UPGRADE + b"Transfer-Encoding: gzip\r\n\r\n" + BODY,
+    "CONNECT with a body": b"CONNECT /alive HTTP/1.1\r\n" + HOST + b"Content-Length: 12\r\n\r\n" + BODY,
 }
 BROKEN = (
     NOT_HTTP
@@ -150,13 +157,14 @@ UNUSUAL = {
     "Chunked in capitals": (coding(b"CHUNKED"), 200, STAYS_OPEN),
     "a chunk extension": (CHUNKED + b"c;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", 200, STAYS_OPEN),
     "Transfer_Encoding": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 12\r\n\r\n" + BODY, 200, STAYS_OPEN),
-    "an upgrade to HTTP/2": (GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200, CLOSES),
-    "a websocket": (GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 200, CLOSES),
-    "an upgrade and a request behind it": (
-        GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + GET + b"\r\n",
+    "an upgrade to HTTP/2": (GET + UPGRADE + b"\r\n", 200, STAYS_OPEN),
+    "an upgrade to HTTP/2 with a body": (
+        POST + UPGRADE + b"Content-Length: 12\r\n\r\n" + BODY,
         200,
-        CLOSES,
+        STAYS_OPEN,
     ),
+    "a websocket": (GET + UPGRADE.replace(b"h2c", b"websocket") + b"\r\n", 200, STAYS_OPEN),
+    "an upgrade in HTTP/1.0": (b"GET /alive HTTP/1.0\r\n" + UPGRADE + b"\r\n", 200, CLOSES),
     "the last request": (GET + b"Connection: close\r\n\r\n", 200, CLOSES),
     "gzip": (POST + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + BODY, 415, STAYS_OPEN),
     "expects a pony": (POST + b"Expect: a-pony\r\nContent-Length: 12\r\n\r\n" + BODY, 200, STAYS_OPEN),

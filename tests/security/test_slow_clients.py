@@ -77,7 +77,8 @@ INTERRUPTED = {
     "an address without end": (b"GET /" + b"x" * 20_000, 414),
     "no HTTP": (b"\0" * 100, 400),
     "a chunk of no size": (b"POST /open HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
-    "an upgrade with a body": (HEAD + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n", 400),
+    "a body that drips after an offer to upgrade": (HEAD + b"Upgrade: h2c\r\nConnection: upgrade\r\n\r\n", 408),
+    "CONNECT with a body": (HEAD.replace(b"POST /open", b"CONNECT a:1") + b"\r\n", 400),
 }
 
 

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 
 
 def run_receipt_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """List receipts, newest first, by order; e-mail addresses are not shown."""
+    """List receipts, newest first, by order and device; e-mail addresses are not shown."""
 
     async def work() -> int:
         async with open_db(dsn_of(environ), application="receipts", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
             found = await receipts.list_receipts(db, dead_only=arguments.dead, limit=arguments.limit)
-        table = Table("order_id", "state", "attempts", "at", "why")
+        table = Table("order_id", "device_id", "state", "attempts", "at", "why")
         for one in found:
             table.add_row(
-                str(one.order_id), one.state, str(one.attempts), f"{one.at:%Y-%m-%d %H:%M:%S}", one.reason or ""
+                str(one.order_id),
+                one.device_id,
+                one.state,
+                str(one.attempts),
+                f"{one.at:%Y-%m-%d %H:%M:%S}",
+                one.reason or "",
             )
+        for column in table.columns:
+            column.overflow = "fold"  # an id that is cut can't be copied
         console().print(table)
         return 0
 

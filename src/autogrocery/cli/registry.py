@@ -7,11 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 from rich.table import Table
 
 from autogrocery.cli.console import console
 from autogrocery.cli.database import dsn_of, run_with_database
+from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import DeviceId, Kind
 from autogrocery.gateway.core.alert import AlertPreference
@@ -63,9 +64,7 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                     supplier_name=getattr(arguments, "name", None),
                 )
             except Refused as refusal:
-                flaws = "; ".join(flaw.detail or "" for flaw in refusal.errors)
-                print(f"{refusal.detail}{': ' if flaws else ''}{flaws}", file=sys.stderr)
-                return 1
+                return _print_refusal(refusal)
         print(f"{arguments.kind} {device_id} added, user_id {user_id}")
         if given is None:
             print(f"password {password}")
@@ -106,6 +105,38 @@ def run_disable(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
         return 0
 
     return run_with_database(work)
+
+
+def run_set(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Change a device's contact, for customers who ask by telephone."""
+    email = None if arguments.no_email else UNSET if arguments.email is None else arguments.email
+    phone = None if arguments.no_phone else UNSET if arguments.phone is None else arguments.phone
+    alerts = UNSET if arguments.alerts is None else AlertPreference(arguments.alerts)
+    if email is UNSET and phone is UNSET and alerts is UNSET:
+        raise SystemExit("give what changes: --email, --no-email, --phone, --no-phone or --alerts")
+
+    async def work() -> int:
+        async with open_db(dsn_of(environ), application="registry") as db:
+            known = await devices.get(db, arguments.device_id)
+            if known is None or known.kind is not Kind.DEVICE:
+                print(f"no device {arguments.device_id}", file=sys.stderr)
+                return 1
+            try:
+                changed = await change_contact(db, known.user_id, email=email, phone=phone, alerts=alerts)
+            except Refused as refusal:
+                return _print_refusal(refusal)
+        print(
+            f"device {arguments.device_id} changed; {changed.receipts} receipts, {changed.alerts} alerts are due again"
+        )
+        return 0
+
+    return run_with_database(work)
+
+
+def _print_refusal(refusal: Refused) -> int:
+    flaws = "; ".join(flaw.detail or "" for flaw in refusal.errors)
+    print(f"{refusal.detail}{': ' if flaws else ''}{flaws}", file=sys.stderr)
+    return 1
 
 
 def run_alerts(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

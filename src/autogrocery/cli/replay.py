@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from autogrocery.cli.keys import operator_identity
 from autogrocery.cli.network_audit import audit_all
 from autogrocery.cli.signals import run_until_signal
 from autogrocery.cli.suppliers import add_trucks
 from autogrocery.gateway.store import receipts
-from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.pg.db import open_db
-from autogrocery.lab.demand.demand import load_demand, read_stock, stock_for
+from autogrocery.kit.process.run import StartError
+from autogrocery.lab.demand.demand import load_demand, stock_for
+from autogrocery.lab.demand.stock_file import read_stock, refuse_lines
 from autogrocery.lab.network import home_directory, pki, read_run
 from autogrocery.lab.replay.demo import ReplayTarget, demo, finish, replay_and_check
 from autogrocery.lab.replay.idle import Audit, Invariant
 from autogrocery.lab.replay.idle import gateway_auditor as make_gateway_auditor
-from autogrocery.lab.replay.stocking import load_stock, price_list_is_empty, stock_levels
+from autogrocery.lab.replay.stocking import (
+    LoadResult,
+    content_load_id,
+    find_misplaced,
+    load_stock,
+    price_list_is_empty,
+    stock_levels,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
 
 STATUS_FILE = "analytics.json"
 STOCKING_FILE = "stocking.begun"
+LOAD_ID: Final = re.compile(r"[\x21-\x7e]{1,100}")
 DEMO_ORDERS = 1_000  # `up` stocks what so many baskets need
 
 
@@ -87,29 +99,82 @@ def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
 
 
 def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Load the stock of a CSV file, or what the demo's baskets need."""
+    """Load the stock of a CSV file, or what the demo's baskets need; the same load again adds only what is missing."""
     if bool(arguments.file) == arguments.demo:
         raise SystemExit("give a CSV file or --demo")
+    if arguments.load_id is not None and not LOAD_ID.fullmatch(arguments.load_id):
+        raise SystemExit("--load-id has 1 to 100 visible ASCII characters")
 
     async def work() -> int:
-        addresses = (read_run(home_directory(environ)) or {}).get("addresses", {})
-        inventory, pricing = (
-            environ.get(f"{peer}_GRPC_TARGET")
-            or environ.get(f"{peer}_GRPC_ADDR")
-            or addresses.get(f"{peer}_GRPC_ADDR")
-            or f"127.0.0.1:{port}"
-            for peer, port in (("INVENTORY", 50051), ("PRICING", 50052))
-        )
+        inventory, pricing = _peer_addresses(environ)
+        links = {"INVENTORY_GRPC_TARGET": inventory, "PRICING_GRPC_TARGET": pricing}
+        operator = operator_identity(environ, links)
         if arguments.demo:
             items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, None))
         else:
-            items = read_stock(Path(arguments.file))
-        links = {"INVENTORY_GRPC_TARGET": inventory, "PRICING_GRPC_TARGET": pricing}
-        await load_stock(inventory, pricing, items, operator_identity(environ, links))
-        print(f"{len(items)} products, {sum(item.quantity for item in items)} units loaded")
+            items = await _read_checked(Path(arguments.file), pricing, operator, change_aisles=arguments.change_aisles)
+        load_id = arguments.load_id or content_load_id(items)
+        progress = LoadResult()
+        try:
+            await load_stock(inventory, pricing, items, operator, load_id=load_id, progress=progress)
+        except (StartError, asyncio.CancelledError) as error:
+            loaded = progress.products + progress.products_before
+            if not loaded:
+                raise
+            told = (
+                f"{loaded} of {len(items)} products are loaded; repeat the command, or correct the file and add"
+                f" --load-id {load_id}: that adds those that are missing"
+            )
+            if isinstance(error, StartError):
+                raise StartError(f"{error}; {told}") from error
+            print(f"autogrocery stock load: interrupted; {told}", file=sys.stderr)
+            raise
+        _print_loaded(progress, load_id)
         return 0
 
     return run_until_signal("stock load", work())
+
+
+def _peer_addresses(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the addresses of inventory and pricing: of the environment, of a network that runs, or the default."""
+    addresses = (read_run(home_directory(environ)) or {}).get("addresses", {})
+    inventory, pricing = (
+        environ.get(f"{peer}_GRPC_TARGET")
+        or environ.get(f"{peer}_GRPC_ADDR")
+        or addresses.get(f"{peer}_GRPC_ADDR")
+        or f"127.0.0.1:{port}"
+        for peer, port in (("INVENTORY", 50051), ("PRICING", 50052))
+    )
+    return inventory, pricing
+
+
+async def _read_checked(path: Path, pricing: str, operator: Identity | None, *, change_aisles: bool) -> list[StockItem]:
+    """Read a stock file and, unless it may change them, compare its aisles with the price list.
+
+    Raises StockFileError, and StartError if pricing gives no clear answer.
+    """
+    file = await asyncio.to_thread(read_stock, path)
+    try:
+        misplaced = await find_misplaced(pricing, file.items, operator)
+    except InDoubt as doubt:
+        raise StartError(f"nothing was loaded: {doubt.peer} gives no clear answer: {doubt.detail}") from doubt
+    if misplaced and not change_aisles:
+        errors = [
+            (file.lines[sku], f"sku {sku!r} is in the aisle {aisle}; if that is wrong, add --change-aisles")
+            for sku, aisle in misplaced.items()
+        ]
+        raise refuse_lines(path.name, sorted(errors))
+    return file.items
+
+
+def _print_loaded(result: LoadResult, load_id: str) -> None:
+    if result.products:
+        print(f"{result.products} products, {result.units} units loaded, load id {load_id}")
+    if result.products_before:
+        print(
+            f"{result.products_before} products of this load were loaded already; to load the same goods once more,"
+            " name the delivery: --load-id NAME"
+        )
 
 
 def make_auditor(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
@@ -156,8 +221,7 @@ async def stock_if_empty(stack: Stack) -> None:
     if begun.exists() or await price_list_is_empty(pricing, operator):
         begun.touch()
         items = stock_for(await asyncio.to_thread(load_demand, DEMO_ORDERS, 1, stack.home))
-        in_stock = await stock_levels(inventory, [item.sku for item in items], operator)
-        await load_stock(inventory, pricing, [item for item in items if item.sku not in in_stock], operator)
+        await load_stock(inventory, pricing, items, operator, load_id=content_load_id(items))
         begun.unlink()
 
 

@@ -16,6 +16,7 @@ from autogrocery.kit.process.settings import address
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.security.tls import identity_of
 from autogrocery.pricing import settings
+from autogrocery.pricing.actions.refresh_search_keys import refresh_search_keys
 from autogrocery.pricing.rpc import CALLERS, SERVICE, Pricing, adder
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         try:
             db = await stack.enter_async_context(open_db(wanted.dsn, application="autogrocery pricing"))
             migrations = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
+            if all(migration.applied for migration in migrations):
+                await refresh_search_keys(db)
         except (Unavailable, OSError):
             raise StartError(
                 "the database of PRICING_DATABASE_URL or DATABASE_URL gives no answer: is it up?"

@@ -37,6 +37,7 @@ COMMANDS = (
     "device list",
     "device disable",
     "device alerts",
+    "device set",
     "receipt list",
     "receipt replay",
     "truck add",
@@ -174,10 +175,53 @@ def test_accounts_are_added_listed_and_disabled(gateway_dsn: str) -> None:
     assert run_on_database("device", "alerts", "arm-1", "none").returncode == 1
 
 
+def test_contact_of_a_device_is_set(gateway_dsn: str) -> None:
+    def device(*words: str) -> tuple[int, str, str]:
+        ended = run("device", *words, DATABASE_URL=gateway_dsn, BCRYPT_COST="10")
+        return ended.returncode, ended.stdout, ended.stderr
+
+    def stored() -> tuple[str | None, ...]:
+        async def read() -> tuple[str | None, ...]:
+            connection = await asyncpg.connect(gateway_dsn)
+            found = await connection.fetchrow("SELECT email, phone, alerts FROM smart_devices WHERE device_id = 'f-1'")
+            await connection.close()
+            return tuple(found)
+
+        return asyncio.run(read())
+
+    refused = device("add", "f-1", "--email", "anna@example.com,")
+    assert refused[0] == 1
+    assert refused[2] == "the e-mail address can't be taken: after the @ is a host name, as example.com\n"
+    added = device("add", "f-1", "--email", "anna@bücher.example")
+    assert added[0] == 0, added
+    assert stored() == ("anna@xn--bcher-kva.example", None, "trouble")
+    told = "device f-1 changed; 0 receipts, 0 alerts are due again\n"
+    assert device("set", "f-1", "--email", "b@example.com", "--phone", "+15550001111", "--alerts", "all") == (
+        0,
+        told,
+        "",
+    )
+    assert stored() == ("b@example.com", "+15550001111", "all")
+    for words, why in (
+        (("f-1", "--email", "<b@example.com>"), "e-mail address"),
+        (("f-1", "--phone", "call me"), "telephone"),
+        (("f-1",), "give what changes"),
+        (("f-2", "--no-email"), "no device f-2"),
+        (("f-1", "--email", "c@example.com", "--no-email"), "not allowed with"),
+    ):
+        code, out, err = device("set", *words)
+        assert (code != 0, out) == (True, "")
+        assert why in err
+        assert "Traceback" not in err
+    assert stored() == ("b@example.com", "+15550001111", "all")
+    assert device("set", "f-1", "--no-email", "--no-phone")[0] == 0
+    assert stored() == (None, None, "all")
+
+
 def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
     async def add_dead_receipts(*order_ids: str) -> None:
         connection = await asyncpg.connect(gateway_dsn)
-        await connection.execute("INSERT INTO smart_devices (device_id, password) VALUES ('x', '$2b$10$x')")
+        await connection.execute("INSERT INTO smart_devices (device_id, password) VALUES ('fridge-x', '$2b$10$x')")
         for order_id in order_ids:
             await connection.execute("INSERT INTO grocery_orders (order_id, user_id) VALUES ($1, 1)", order_id)
             await connection.execute(
@@ -193,7 +237,7 @@ def test_dead_receipts_are_listed_and_replayed(gateway_dsn: str) -> None:
         return run("receipt", *words, DATABASE_URL=gateway_dsn, COLUMNS="200")
 
     listed = receipt("list", "--dead").stdout
-    assert (first in listed, second in listed, "mail_refused" in listed) == (True, True, True)
+    assert [word in listed for word in (first, second, "fridge-x", "mail_refused")] == [True] * 4
     assert "given up: 2 receipts, 0 alerts" in run("audit", DATABASE_URL=gateway_dsn).stdout
     assert receipt("replay", first).returncode == 0
     assert receipt("replay", first).returncode == 1

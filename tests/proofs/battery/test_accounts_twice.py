@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
+from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.change_password import change_password
 from autogrocery.gateway.actions.issue_tokens import TokenSettings
 from autogrocery.gateway.actions.log_in import log_in
@@ -42,6 +43,9 @@ ACCOUNT_CELLS: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("change_password", "unknown"): (NO, NO),
     ("change_password", "known"): ("204", NO),  # the old password is wrong now
     ("change_password", "disabled"): ("204", NO),
+    ("change_contact", "unknown"): ("401 invalid_token", "401 invalid_token"),
+    ("change_contact", "known"): ("200", "200"),
+    ("change_contact", "disabled"): ("200", "200"),
 }
 
 
@@ -74,6 +78,9 @@ class Registry(Struct):
                     return "200"
                 case "refresh":
                     await refresh(self.db, ISSUING, self.token, [Kind.DEVICE])
+                    return "200"
+                case "change_contact":
+                    await change_contact(self.db, self.user_id, email="anna@example.com", phone="+15550001111")
                     return "200"
             await change_password(*ports, self.user_id, PASSWORD, NEW_PASSWORD)
         except Refused as refusal:

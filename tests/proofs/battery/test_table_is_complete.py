@@ -32,7 +32,19 @@ from tests.proofs.battery.test_accounts_twice import ACCOUNT_CELLS
 
 FOLDER = Path(actions.__path__[0])
 SENDERS = {"send_receipt", "send_alert"}  # test_receipts_twice.py, test_alerts_twice.py
-WRITES = {"add", "run", "rehash", "change_password", "exchange", "remember", "finish", "flag", "send", "apply_fact"}
+WRITES = {
+    "add",
+    "run",
+    "rehash",
+    "change_password",
+    "change_contact",
+    "exchange",
+    "remember",
+    "finish",
+    "flag",
+    "send",
+    "apply_fact",
+}
 WRITING_PREFIXES = ("promise_", "mark_", "claim_")
 ACTIONS: Final = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 

@@ -57,6 +57,7 @@ LEFT_OUT = {
     "pricing.list_products",
     "inbox.remember",
     "devices.set_alerts",
+    "devices.change_contact",
     "receipts.list",
     "receipts.list_done",
     "receipts.replay",

@@ -126,9 +126,9 @@ def settle(s: Statement, settled: tuple[UUID, str | None]) -> list[Row]:
     return [s.change_receipt(row, done_at=s.now, last_error=note)] if row else []
 
 
-def bury(s: Statement, order_id: UUID, why: str) -> list[Row]:
+def bury(s: Statement, order_id: UUID, why: str, attempts: int) -> list[Row]:
     row = s.tables.receipts.get(order_id)
-    return [s.change_receipt(row, dead_at=s.now, last_error=why)] if row else []
+    return [s.change_receipt(row, dead_at=s.now, last_error=why)] if row and row["attempts"] == attempts else []
 
 
 def defer(s: Statement, order_id: UUID, why: str, wait_s: float) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The cost model says what a rate takes, and what limits a run."""
+"""The cost model: cores that a rate needs, and the bottleneck of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench.job import Tally
 from bench.measure import Run
-from bench.model import at_rate, cores_at, limits
+from bench.model import bottlenecks, cores_at, cost_at_rate
 from bench.record import Case
 
 TALLY = Tally(
@@ -14,8 +14,8 @@ TALLY = Tally(
     orders=1,
     all_orders=1,
     begun=1,
-    spread_ms={},
-    other={},
+    latency_ms={},
+    failures={},
     refused_ms=None,
     late=0,
     dropped=0,
@@ -40,7 +40,7 @@ def case(orders_per_s: float) -> Case:
     return Case(connections=64, gateways=1, lines=2, run=run)
 
 
-def test_a_rate_takes_its_microseconds() -> None:
+def test_cores_of_a_rate_are_rate_times_cpu_of_an_order() -> None:
     assert cores_at(case(1_000.0), 2_000.0) == {
         "gateway": 1.8,
         "postgresql": 0.2,
@@ -48,12 +48,16 @@ def test_a_rate_takes_its_microseconds() -> None:
         "pricing": 0.1,
         "load": 0.2,
     }
-    assert at_rate(case(1_000.0))[-1] == ("all", "1,100", "11.0")
+    assert cost_at_rate(case(1_000.0))[-1] == ("all", "1,100", "11.0")
 
 
 @pytest.mark.parametrize(
-    ("orders_per_s", "cores", "limit"),
-    [(1_000.0, 4, "a gateway's core"), (1_000.0, 1, "the machine"), (100.0, 2, "waiting: one answer after the other")],
+    ("orders_per_s", "cores", "bottleneck"),
+    [
+        (1_000.0, 4, "a gateway's core"),
+        (1_000.0, 1, "the machine"),
+        (100.0, 2, "latency: each request waits for the one before"),
+    ],
 )
-def test_what_limits_is_what_is_at_work_nearly_all_the_time(orders_per_s: float, cores: int, limit: str) -> None:
-    assert limits([case(orders_per_s)], cores)[0][-1] == limit
+def test_bottleneck_is_busy_for_80_percent_of_the_time(orders_per_s: float, cores: int, bottleneck: str) -> None:
+    assert bottlenecks([case(orders_per_s)], cores)[0][-1] == bottleneck

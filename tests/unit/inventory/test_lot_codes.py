@@ -25,6 +25,8 @@ def test_lot_code_is_stable_and_differs_by_sku() -> None:
 def test_formatted_lot_code_parses_to_itself(restock_id: UUID, sku: str) -> None:
     lot = lot_code(restock_id, sku)
     assert parse_lot(format_lot(lot)) == parse_lot(f" {format_lot(lot).lower()} ") == parse_lot(lot) == lot
+    for dash in ("\u2010", "\u2011", "\u2013", "\u00a0", "\uff0d"):
+        assert parse_lot(format_lot(lot).replace("-", dash)) == lot
 
 
 @pytest.mark.parametrize("text", ["", "milk", "130F-E590-151", "130F-E590-15190", "130F-E590-151O", "1" * 13])

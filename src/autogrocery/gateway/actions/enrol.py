@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import device_taken, require_new_account
+from autogrocery.gateway.core.account import canonical_email, device_taken, require_password, require_phone
 from autogrocery.gateway.core.enrolment import digest_of
 from autogrocery.gateway.store import devices, enrolments
 from autogrocery.kit.errors import Denied
@@ -22,7 +22,9 @@ async def enrol(
 
     Raises Invalid(invalid_request), Denied(invalid_enrolment_code), Conflict(device_taken) and Unavailable.
     """
-    require_new_account(password, email=email, phone=phone)
+    require_password(password)
+    require_phone(phone)
+    email = canonical_email(email)
     refused = Denied("invalid_enrolment_code", "a device is registered here with a code from an operator; this is none")
     digest = digest_of(code)
     if not await enrolments.is_good(db, digest):  # first, so that nothing else is revealed or hashed without a code

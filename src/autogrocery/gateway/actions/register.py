@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.gateway.core.account import Kind, device_taken, require_new_account, require_supplier_of_truck
+from autogrocery.gateway.core.account import (
+    Kind,
+    canonical_email,
+    device_taken,
+    require_password,
+    require_phone,
+    require_supplier_of_truck,
+)
 from autogrocery.gateway.store import devices
 from autogrocery.kit.process.log import log
 
@@ -30,7 +37,9 @@ async def register(
 
     Raises Invalid(invalid_request), Conflict(device_taken) and Unavailable.
     """
-    require_new_account(password, email=email, phone=phone)
+    require_password(password)
+    require_phone(phone)
+    email = canonical_email(email)
     require_supplier_of_truck(kind, supplier_id)
     if await devices.get(db, device_id):
         raise device_taken()

@@ -9,13 +9,13 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from autogrocery.gateway.core.alert import AlertPreference
+from autogrocery.gateway.core.mail_address import parse_mail_address
 from autogrocery.kit.errors import Conflict, FieldError, Invalid
 
 MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further; a longer password is refused, not truncated
 MAX_SUPPLIER_ID: Final = 100
 REUSE_GRACE_S: Final = 10.0  # how long a replaced refresh token is accepted again: its answer may have been lost
-EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
 DEVICE_ID_PATTERN: Final = (
     r"^[\x21-\x7e]+(?!\n)$"  # the end of the text in Python as in ECMAScript, where OpenAPI's readers run it
 )
@@ -126,14 +126,18 @@ def require_password(password: str, pointer: str = "/password") -> None:
         raise Invalid("invalid_request", "the password can't be taken", errors=(flaw,))
 
 
-def require_email(email: str | None) -> None:
-    """Raise Invalid(invalid_request) unless the address is None or has the form name@domain."""
-    if email is not None and not EMAIL.fullmatch(email):
-        raise Invalid(
-            "invalid_request",
-            "the e-mail address can't be taken",
-            errors=(FieldError(pointer="/email", detail="expected name@domain"),),
-        )
+def canonical_email(email: str | None) -> str | None:
+    """Return the address as it is stored, by the code that writes it into a mail's header; None stays None.
+
+    Raises Invalid(invalid_request) for what is not one address.
+    """
+    if email is None:
+        return None
+    try:
+        return str(parse_mail_address(email))
+    except ValueError as error:
+        flaw = FieldError(pointer="/email", detail=str(error))
+        raise Invalid("invalid_request", "the e-mail address can't be taken", errors=(flaw,)) from None
 
 
 def require_supplier_of_truck(kind: Kind, supplier_id: str | None) -> None:
@@ -157,13 +161,6 @@ def require_phone(phone: str | None) -> None:
             "the telephone number can't be taken",
             errors=(FieldError(pointer="/phone", detail="expected E.164, as +15550100123"),),
         )
-
-
-def require_new_account(password: str, *, email: str | None, phone: str | None) -> None:
-    """Raise Invalid(invalid_request) unless password, e-mail address and telephone number are acceptable."""
-    require_password(password)
-    require_email(email)
-    require_phone(phone)
 
 
 def device_taken() -> Conflict:

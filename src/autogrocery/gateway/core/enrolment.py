@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from datetime import datetime  # noqa: TC003 - msgspec reads it
 from typing import Final
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -32,6 +33,6 @@ def new_code() -> str:
 
 
 def digest_of(code: str) -> bytes:
-    """Return the digest under which a code is stored; case, hyphens and blanks do not matter."""
-    plain = code.upper().replace("-", "").replace(" ", "")
+    """Return the digest under which a code is stored; case, width, dashes and blanks of any kind do not matter."""
+    plain = "".join(character for character in normalize("NFKC", code).upper() if character.isalnum())
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).digest()

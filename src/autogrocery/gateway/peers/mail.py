@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from autogrocery.gateway.core.account import EMAIL
+from autogrocery.gateway.core.mail_address import parse_mail_address
 from autogrocery.kit.errors import Invalid, Unavailable
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.log import log
@@ -37,16 +35,6 @@ PERMANENT = 500  # RFC 5321 §4.2.1: a 5yz reply is permanent
 SENDER = "receipts@autogrocery.invalid"
 
 
-def parse_address(text: str) -> Address:
-    """Parse a mail address; raises ValueError unless `text` is exactly one."""
-    if not EMAIL.fullmatch(text):
-        raise ValueError("not one address")
-    try:
-        return Address(addr_spec=text)
-    except HeaderParseError:
-        raise ValueError("not one address") from None
-
-
 def receipt_mail(to: str, receipt: Receipt, *, name: str, at: datetime | None, sender: str = SENDER) -> EmailMessage:
     """Return a mail of text and HTML; the same arguments make the same bytes.
 
@@ -54,11 +42,12 @@ def receipt_mail(to: str, receipt: Receipt, *, name: str, at: datetime | None, s
 
     `name` must be unique among mails, of letters, digits and hyphens: Message-ID and MIME boundary contain it.
     """
-    mail = EmailMessage(policy=SMTP)
     try:
-        mail["From"], mail["To"] = parse_address(sender), parse_address(to)
+        recipient = parse_mail_address(to)
     except ValueError:
         raise Invalid("bad_address", "the registry's e-mail address is malformed") from None
+    mail = EmailMessage(policy=SMTPUTF8 if recipient.needs_smtputf8 else SMTP)
+    mail["From"], mail["To"] = parse_mail_address(sender).header(), recipient.header()
     mail["Subject"] = receipt.subject
     mail["Message-ID"] = f"<{name}@{sender.rpartition('@')[2]}>"
     if at is not None:
@@ -95,10 +84,10 @@ class Mail:
         if not known:
             raise SettingsError("SMTP_URL is malformed: expected smtp://host:port or smtps://host:port")
         try:
-            parse_address(sender).addr_spec.encode("ascii")
+            self.sender = str(parse_mail_address(sender))
+            self.sender.encode("ascii")
         except ValueError:
             raise SettingsError("RECEIPT_FROM is malformed: expected name@domain") from None
-        self.sender = sender
         self._parts = parts if url else None
         self._folder = folder
         self._deadline_s = deadline_s
@@ -139,7 +128,10 @@ class Mail:
         )
         try:
             await client.connect()
-            await client.send_message(mail)
+            try:
+                await client.send_message(mail)
+            except aiosmtplib.SMTPNotSupported as error:  # RFC 6531: the one extension that a mail may need
+                raise Invalid("smtputf8_unsupported", "the server takes no addresses beyond ASCII") from error
             with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):  # the server has accepted the mail already
                 async with asyncio.timeout(QUIT_S):
                     await client.quit()

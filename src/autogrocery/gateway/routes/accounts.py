@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from autogrocery.contracts import registry
+from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.change_password import change_password
 from autogrocery.gateway.actions.choose_alerts import choose_alerts
 from autogrocery.gateway.actions.enrol import enrol
@@ -17,6 +18,7 @@ from autogrocery.gateway.actions.view_account import view_account
 from autogrocery.gateway.core.account import Kind
 from autogrocery.gateway.wire.accounts import (
     AlertsIn,
+    ContactIn,
     LoginIn,
     MeOut,
     PasswordIn,
@@ -70,6 +72,16 @@ def account_routes(accounts: AccountDeps, limits: RateLimits) -> list[Route]:
             errors=("401 invalid_credentials", "503 busy"),
         ),
         Route("GET", "/api/client/me", bind(_me), answer=MeOut, summary="The registry entry, without the password"),
+        Route(
+            "PATCH",
+            "/api/client/me",
+            bind(_change_me),
+            body=ContactIn,
+            answer=MeOut,
+            scope="orders:write",
+            limit=limit,
+            summary="Change e-mail address, telephone number and alerts; receipts that a bad address held up are sent",
+        ),
         Route(
             "POST",
             "/api/client/alerts",
@@ -165,6 +177,13 @@ async def _disabled(_request: Request, *, accounts: AccountDeps) -> registry.Dis
 
 async def _me(request: Request, *, accounts: AccountDeps) -> MeOut:
     return await view_account(accounts.db, request.caller.user_id)
+
+
+async def _change_me(request: Request, *, accounts: AccountDeps) -> MeOut:
+    body: ContactIn = request.body
+    user_id = request.caller.user_id
+    await change_contact(accounts.db, user_id, email=body.email, phone=body.phone, alerts=body.alerts)
+    return await view_account(accounts.db, user_id)
 
 
 async def _alerts(request: Request, *, accounts: AccountDeps) -> MeOut:

@@ -27,6 +27,7 @@ from autogrocery.gateway.wire.orders import (
 )
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.http.route import Answer, Request, Route
+from autogrocery.kit.http.stream import EVENT_STREAM
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -174,11 +175,11 @@ async def _events(request: Request, *, deps: Deps) -> Answer:
     seen = request.header("last-event-id") or ""
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 6 else 0  # noqa: PLR2004 - versions are few
     page = await view_orders.view_events(deps.db, user_id, order_id, after)
-    if "text/event-stream" not in request.accept:
+    if request.preferred("application/json", EVENT_STREAM) != EVENT_STREAM:
         return Answer(page.events)
     if page.ended and not page.events.data:
         return Answer(status=204)  # an EventSource then does not reconnect
-    return Answer(media="text/event-stream", stream=follow_order(deps.db, user_id, order_id, after))
+    return Answer(media=EVENT_STREAM, stream=follow_order(deps.db, user_id, order_id, after))
 
 
 def _order_id(request: Request) -> UUID:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, Struct, UnsetType
+
 from autogrocery.gateway.core.account import Account, Kind
 from autogrocery.gateway.core.alert import AlertPreference
 
@@ -118,6 +120,69 @@ UPDATE smart_devices SET alerts = $2, alerts_off_at = CASE WHEN $2 = 'none' THEN
 async def set_alerts(db: Db, user_id: int, alerts: AlertPreference) -> bool:
     """Set which alerts a device gets; False if there is no such account."""
     return await db.run(SET_ALERTS, user_id, alerts) == 1
+
+
+# The receipts and alerts of the device that were not sent are locked in the order of their keys, against deadlocks. A
+# dead one is due at once. Of one that is being sent to the old address just now `attempts` changes, so that this
+# attempt can't make it dead. Alerts are news: those of more than a day ago stay dead.
+CHANGE_CONTACT = """
+-- devices.change_contact
+WITH was AS MATERIALIZED (SELECT id, email, phone FROM smart_devices WHERE id = $1 FOR NO KEY UPDATE),
+changed AS (
+  UPDATE smart_devices d
+     SET email = CASE WHEN $2 THEN $3 ELSE d.email END, phone = CASE WHEN $4 THEN $5 ELSE d.phone END,
+         alerts = coalesce($6, d.alerts),
+         alerts_off_at = CASE WHEN coalesce($6, d.alerts) = 'none' THEN coalesce(d.alerts_off_at, now()) END
+    FROM was WHERE d.id = was.id RETURNING d.id),
+unsent AS MATERIALIZED (
+  SELECT r.order_id FROM was JOIN grocery_orders o ON o.user_id = was.id JOIN receipt_outbox r USING (order_id)
+   WHERE $2 AND $3 IS DISTINCT FROM was.email AND $3 IS NOT NULL AND r.done_at IS NULL
+   ORDER BY r.order_id FOR NO KEY UPDATE OF r),
+mended AS (
+  UPDATE receipt_outbox r
+     SET dead_at = NULL, attempts = 0, created_at = now(),
+         next_attempt_at = CASE WHEN r.dead_at IS NULL THEN r.next_attempt_at ELSE now() END
+    FROM unsent u WHERE r.order_id = u.order_id RETURNING r.order_id),
+unheard AS MATERIALIZED (
+  SELECT a.order_id, a.event FROM was JOIN grocery_orders o ON o.user_id = was.id JOIN alert_outbox a USING (order_id)
+   WHERE $4 AND $5 IS DISTINCT FROM was.phone AND $5 IS NOT NULL AND a.done_at IS NULL
+     AND a.created_at > now() - interval '1 day'
+   ORDER BY a.order_id, a.event FOR NO KEY UPDATE OF a),
+retold AS (
+  UPDATE alert_outbox a
+     SET dead_at = NULL, attempts = 0,
+         next_attempt_at = CASE WHEN a.dead_at IS NULL THEN a.next_attempt_at ELSE now() END
+    FROM unheard u WHERE a.order_id = u.order_id AND a.event = u.event RETURNING a.order_id)
+SELECT (SELECT count(*) FROM mended) AS receipts, (SELECT count(*) FROM retold) AS alerts FROM changed
+"""
+
+
+class ContactChange(Struct, frozen=True):
+    """How many receipts and alerts go to the new address and number, because they could not be sent to the old ones."""
+
+    receipts: int
+    alerts: int
+
+
+async def change_contact(
+    db: Db,
+    user_id: int,
+    *,
+    email: str | UnsetType | None,
+    phone: str | UnsetType | None,
+    alerts: AlertPreference | UnsetType,
+) -> ContactChange | None:
+    """Change what is set, and send what an old address or number held up; None if there is no such account."""
+    row = await db.row(
+        CHANGE_CONTACT,
+        user_id,
+        email is not UNSET,
+        None if email is UNSET else email,
+        phone is not UNSET,
+        None if phone is UNSET else phone,
+        None if alerts is UNSET else alerts,
+    )
+    return ContactChange(row["receipts"], row["alerts"]) if row else None
 
 
 def _account(row: Row) -> Account:

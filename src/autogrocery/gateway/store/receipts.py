@@ -26,13 +26,14 @@ async def get_address(db: Db, order_id: UUID) -> str | None:
 
 
 class ReceiptState(Struct, frozen=True):
-    """The delivery state of an order's receipt.
+    """The delivery state of the receipt of an order of `device_id`.
 
     `state` is `done`, `dead` or `due`; `reason` is the last error, or why nothing was sent; `at` is when it got that
     state, or when the next attempt is due.
     """
 
     order_id: UUID
+    device_id: str
     state: str
     attempts: int
     reason: str | None
@@ -41,17 +42,18 @@ class ReceiptState(Struct, frozen=True):
 
 LIST = """
 -- receipts.list
-SELECT order_id, attempts, last_error, coalesce(done_at, dead_at, next_attempt_at) AS at,
-       CASE WHEN done_at IS NOT NULL THEN 'done' WHEN dead_at IS NOT NULL THEN 'dead' ELSE 'due' END AS state
-  FROM receipt_outbox WHERE NOT $1 OR (dead_at IS NOT NULL AND done_at IS NULL)
- ORDER BY created_at DESC, order_id LIMIT $2
+SELECT r.order_id, d.device_id, r.attempts, r.last_error, coalesce(r.done_at, r.dead_at, r.next_attempt_at) AS at,
+       CASE WHEN r.done_at IS NOT NULL THEN 'done' WHEN r.dead_at IS NOT NULL THEN 'dead' ELSE 'due' END AS state
+  FROM receipt_outbox r JOIN grocery_orders o USING (order_id) JOIN smart_devices d ON d.id = o.user_id
+ WHERE NOT $1 OR (r.dead_at IS NOT NULL AND r.done_at IS NULL)
+ ORDER BY r.created_at DESC, r.order_id LIMIT $2
 """
 
 
 async def list_receipts(db: Db, *, dead_only: bool, limit: int) -> list[ReceiptState]:
     """Return up to `limit` receipts, newest first."""
     return [
-        ReceiptState(row["order_id"], row["state"], row["attempts"], row["last_error"], row["at"])
+        ReceiptState(row["order_id"], row["device_id"], row["state"], row["attempts"], row["last_error"], row["at"])
         for row in await db.rows(LIST, dead_only, limit)
     ]
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
 from autogrocery.gateway.core.alert import AlertPreference  # noqa: TC001 - msgspec reads the annotations
 from autogrocery.gateway.core.enrolment import MAX_CODE
+from autogrocery.gateway.core.mail_address import MAX_BYTES
+
+Email = Annotated[str, Meta(min_length=3, max_length=MAX_BYTES)]
+Phone = Annotated[str, Meta(pattern=PHONE_PATTERN)]
 
 
 class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,8 +20,8 @@ class RegisterIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     device_id: DeviceId
     password: str  # limited in bytes, which JSON Schema can't express
-    email: Annotated[str, Meta(min_length=3, max_length=255)] | None = None
-    phone: Annotated[str, Meta(pattern=PHONE_PATTERN)] | None = None
+    email: Email | None = None
+    phone: Phone | None = None
     enrolment_code: Annotated[str, Meta(max_length=MAX_CODE)] | None = None  # used if REGISTRATION is "code"
 
 
@@ -55,6 +59,14 @@ class AlertsIn(Struct, frozen=True, forbid_unknown_fields=True):
     """For which ends of its orders a device gets an SMS: `none`, `trouble` (partial and failed orders), or `all`."""
 
     alerts: AlertPreference
+
+
+class ContactIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What changes of an account's contact; a field that is left out stays as it is, null removes it."""
+
+    email: Email | UnsetType | None = UNSET
+    phone: Phone | UnsetType | None = UNSET
+    alerts: AlertPreference | UnsetType = UNSET
 
 
 class MeOut(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import category, normalize
 from uuid import uuid5
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DIGITS = 12  # 48 bits: among a million lots, a mistyped code is another lot's with probability 1 in 280 million
 GROUP = 4
+SEPARATORS = frozenset({"Pd", "Zs"})  # Unicode's dashes and blanks
 
 
 def lot_code(restock_id: UUID, sku: str) -> str:
@@ -31,8 +33,8 @@ def format_lot(lot: str) -> str:
 
 
 def parse_lot(text: str) -> str | None:
-    """Read a lot's code as typed, with or without dashes, in either case; None if it is malformed."""
-    lot = text.strip().replace("-", "").upper()
+    """Read a lot's code as typed, in either case and width, with dashes of any kind or none; None if malformed."""
+    lot = "".join(one for one in normalize("NFKC", text.strip()).upper() if category(one) not in SEPARATORS)
     return lot if len(lot) == DIGITS and all(digit in "0123456789ABCDEF" for digit in lot) else None
 
 

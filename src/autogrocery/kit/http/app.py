@@ -15,7 +15,7 @@ from autogrocery.kit.errors import Denied, Unauthenticated, Unavailable
 from autogrocery.kit.http import reading
 from autogrocery.kit.http.response_writer import ResponseWriter
 from autogrocery.kit.http.route import NO_TOKEN, PEER_NAMES, WHOLE, Answer, Guard, Request, Route
-from autogrocery.kit.http.stream import send_stream
+from autogrocery.kit.http.stream import send_stream, send_stream_head
 from autogrocery.kit.http.table import RouteTable
 from autogrocery.kit.process.deadlines import Deadlines
 from autogrocery.kit.process.log import log
@@ -50,6 +50,7 @@ class App:
         guard: Guard | None = None,
         *,
         max_in_flight: int = MAX_IN_FLIGHT,
+        max_streams: int = MAX_STREAMS,
         action_deadline_s: float = ACTION_DEADLINE_S,
         body_deadline_s: float = BODY_DEADLINE_S,
         behind_s: float = BEHIND_S,
@@ -62,6 +63,7 @@ class App:
         self._guard = guard
         self._table = RouteTable(self.routes)
         self._max_in_flight = max_in_flight
+        self._max_streams = max_streams
         self._action_deadline_s = action_deadline_s
         self._body_deadline_s = body_deadline_s
         self._behind_s = behind_s
@@ -210,7 +212,10 @@ class App:
         task.add_done_callback(self._late.discard)
 
     async def _stream(self, request: Request, answer: Answer, response: ResponseWriter, receive: Receive) -> None:
-        if self.streams >= MAX_STREAMS:
+        if response.only_head:
+            await send_stream_head(answer, response)
+            return
+        if self.streams >= self._max_streams:
             raise Unavailable("overloaded", "Too many streams are open.", retry_after_s=5.0)
         self.streams += 1
         reasons = [self._stopping.wait()]

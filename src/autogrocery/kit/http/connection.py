@@ -3,6 +3,9 @@
 uvicorn accepts heads of any size at any pace, queues any number of pipelined requests, waits for ever for a client that
 reads nothing, and answers a request that it cannot parse in plain text. `Connection` adds deadlines and limits, and
 answers with problems. Sources: RFC 9112; llhttp refuses ambiguous requests (obs-fold, two lengths, a bare CR).
+
+An offer to upgrade is ignored (RFC 9110 §7.8). llhttp can't ignore it: it ends such a message after the head, whatever
+its framing. So a new parser gets the same head without the offer, and reads the body as that of any request.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from autogrocery.kit.errors import Malformed, Unavailable
@@ -40,6 +44,8 @@ HEAD_SLACK_BYTES = 2 << 10  # for separators, and for body bytes that arrived wi
 WHOLE_BODY: dict[str, dict[object, object]] = {WHOLE: {}}
 MAX_FIELD_COUNTS = {b"transfer-encoding": 0, b"expect": 0, b"host": 1, b"content-length": 1}
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+CONNECT = b"CONNECT"  # the only upgrade that the parser reports and that is no offer
+OFFER = frozenset({b"upgrade", b"http2-settings"})
 REQUEST_ID_MARK = "00000000"
 NEVER = math.inf
 
@@ -70,6 +76,7 @@ class Connection(HttpToolsProtocol):
         self._limit = limit
         self._refusal_reason = refusal_reason
         self._in_head = True
+        self._in_body = False  # between the end of a head and the end of its message
         self._bytes = 0
         self._parse_error: Malformed | None = None  # why the parser was stopped
         self._stopped_reading = False  # the connection closes when every request is answered
@@ -128,7 +135,7 @@ class Connection(HttpToolsProtocol):
         if self._stopped_reading or self.transport.is_closing():
             return
         self._bytes += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self._stopped_reading or self.transport.is_closing():
             return
         if self._in_head and self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
@@ -138,6 +145,22 @@ class Connection(HttpToolsProtocol):
                 self._end(Malformed("headers_too_large", f"At most {MAX_HEAD_BYTES} bytes.", status=431))
         elif self._bytes > (MAX_MESSAGE_BYTES if self._has_length() else MAX_CHUNKED_BYTES):
             self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                if self._stopped_reading:
+                    return
+                data = _head_without_offer(self.parser, self.url, self.headers) + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            except HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """Begin a head; its deadline runs from here."""
@@ -159,20 +182,25 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the application, unless the request is refused by its head."""
+        upgrades = self.parser.should_upgrade()
+        if upgrades and self.parser.get_method() != CONNECT:
+            return  # the head comes again, without the offer
         self._in_head = False
         self._bytes = 0
-        if self.parser.should_upgrade() and any(name in FRAMING for name, _ in self.headers):
-            self._parse_error = Malformed("bad_request", "A request with a body can't ask for an upgrade.")
+        if upgrades and any(name in FRAMING for name, _ in self.headers):
+            self._parse_error = Malformed("bad_request", "CONNECT has no body.")
             raise _StopParsingError  # the parser would take the body for the other protocol
         reason = self._refusal_reason(self.parser.get_method(), self.url)
         if reason and self._is_plain():
+            self._in_body = True
             self._refuse_early(reason)
             return
         self._deadline = None
         self._limit.work(self)
         self.scope["extensions"] = self._peer
         super().on_headers_complete()
-        if self.parser.should_upgrade():  # no upgrade is offered, and the following bytes may be of another protocol
+        self._in_body = True
+        if upgrades:  # the bytes after CONNECT may be of another protocol
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -182,13 +210,17 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the message; mark its body as complete for an application that has not started yet."""
+        upgrades = self.parser.should_upgrade()
+        if upgrades and self.parser.get_method() != CONNECT:
+            return
+        self._in_body = False
         self._bytes = 0
         if self._answered_early:
             self._answered_early = False
             return
         self.scope["extensions"] = {**WHOLE_BODY, **self._peer} if self._peer else WHOLE_BODY
         super().on_message_complete()
-        self._stopped_reading = self.parser.should_upgrade()
+        self._stopped_reading = upgrades
 
     def on_response_complete(self) -> None:
         """Start the next queued request, or wait for one."""
@@ -207,8 +239,14 @@ class Connection(HttpToolsProtocol):
             self._end(self._parse_error or Malformed("bad_request", msg))
 
     def _end(self, refusal: Malformed | Unavailable) -> None:
-        """Send the refusal unless another response is being sent, then close the connection."""
+        """Send the refusal unless another response is being sent, then close the connection.
+
+        A message that breaks off after its response has got its only one.
+        """
         cycle = self.cycle
+        if self._in_body and self._is_idle():
+            self.transport.close()
+            return
         if self.pipeline or (not self._is_idle() and (cycle.response_started or not cycle.more_body)):
             if cycle is not None:
                 cycle.keep_alive = False  # the response in progress is completed, then the connection closes
@@ -256,9 +294,7 @@ class Connection(HttpToolsProtocol):
         """Return whether a message has been read in part."""
         if self._in_head:
             return self._bytes > 0
-        return (
-            self._answered_early or self._parse_error is not None or (self.cycle is not None and self.cycle.more_body)
-        )
+        return self._in_body or self._parse_error is not None
 
     def _is_idle(self) -> bool:
         """Return whether no request is in flight."""
@@ -299,6 +335,18 @@ class Connection(HttpToolsProtocol):
             self._end(Malformed("request_timeout", f"A head is sent within {self._head_deadline_s:g} s.", status=408))
         else:
             self.transport.close()
+
+
+def _head_without_offer(parser: Any, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the head that was parsed, without the fields and connection options of an offer to upgrade."""
+    lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode("ascii"))]
+    for name, value in headers:
+        if name == b"connection":
+            options = [option.strip() for option in value.split(b",")]
+            lines.append(b"connection: " + b", ".join(option for option in options if option.lower() not in OFFER))
+        elif name not in OFFER:
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 @cache

@@ -98,7 +98,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
     if _is_struct(route.query):
         found.extend(
-            {"name": field.encode_name, "in": "query", "required": field.required, "schema": _schema(field.type)}
+            {"name": field.encode_name, "in": "query", "required": field.required, "schema": _present(field.type)}
             for field in msgspec.structs.fields(route.query)
         )
     if route.keyed:
@@ -146,6 +146,13 @@ def _codes(route: Route) -> dict[int, set[str]]:
 def _schema(kind: Any) -> dict[str, Any]:
     (schema,), _ = msgspec.json.schema_components([kind], ref_template=SCHEMA)
     return schema
+
+
+def _present(kind: Any) -> dict[str, Any]:
+    """Return the schema of a query field without null: a field is left out, or it has a value."""
+    schema = _schema(kind)
+    kinds = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return kinds[0] if len(kinds) == 1 else schema
 
 
 def _is_struct(kind: Any) -> bool:

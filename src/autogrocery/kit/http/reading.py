@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from autogrocery.kit.errors import FieldError, Invalid, Malformed
+from autogrocery.kit.http.media import parse_media_type
+from autogrocery.kit.http.numbers import convert_texts, decode_with_integers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +39,8 @@ IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 AT = re.compile(r"(.*?) - at `(\$.*)`$", re.DOTALL)
 FIELD = re.compile(r"(?:required|unknown) field `([^`]*)`")
 STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
+BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+FLOAT = "got `float`"  # in msgspec's message, where an integer is wanted
 READ = frozenset(
     {
         b"authorization",
@@ -76,8 +80,11 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> RequestHead:
     for name, value in headers:
         size_bytes += len(name) + len(value)
         if name in READ:
-            if name in fields and name in ONCE:
-                repeated = name
+            if name in fields:
+                if name in ONCE:
+                    repeated = name
+                else:
+                    value = fields[name] + b"," + value  # noqa: PLW2901 - one list in several lines, RFC 9110 §5.3
             fields[name] = value
     given = fields.get(b"x-request-id")
     if given is not None and REQUEST_ID.fullmatch(given):
@@ -110,7 +117,7 @@ def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
 def bearer(head: RequestHead) -> str | None:
     """Return the bearer token of the Authorization header, unverified; None if there is none."""
     value = head.fields.get(b"authorization", b"")
-    return value[7:].decode("latin-1") if value[:7].lower() == b"bearer " else None
+    return value[7:].lstrip(b" ").decode("latin-1") if value[:7].lower() == b"bearer " else None
 
 
 def idempotency_key(head: RequestHead) -> str | None:
@@ -127,9 +134,9 @@ def check_media(head: RequestHead) -> None:
     """Raise Malformed unless the body is declared as plain JSON in UTF-8."""
     media = head.fields.get(b"content-type", b"")
     if media != b"application/json":
-        kind, *parameters = media.lower().replace(b" ", b"").split(b";")
-        charsets = {part[8:].strip(b'"') for part in parameters if part.startswith(b"charset=")}
-        if kind.strip() != b"application/json" or charsets - {b"utf-8", b"utf8"}:
+        kind, parameters = parse_media_type(media.decode("latin-1"))
+        charsets = {value.lower() for name, value in parameters if name == "charset"}
+        if kind != "application/json" or charsets - {"utf-8", "utf8"}:
             raise Malformed("unsupported_media_type", "The body is application/json in UTF-8.", status=415)
     if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
@@ -183,7 +190,7 @@ def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes, *, takes_nul: bo
         _once.decode(raw.decode("utf-8"))
     except msgspec.ValidationError as error:
         _check_json(raw)
-        raise _misshapen(error, "body") from None
+        value = _decode_again(decoder, raw, error)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _no_json(error) from None
     if not takes_nul and b"\\u0000" in raw and _has_nul(json.loads(raw)):
@@ -191,8 +198,20 @@ def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes, *, takes_nul: bo
     return value
 
 
+def _decode_again(decoder: msgspec.json.Decoder[Any], raw: bytes, error: msgspec.ValidationError) -> Any:
+    """Return the body if only integers such as 2.0 were wrong with it; raises Invalid."""
+    try:
+        if FLOAT not in str(error):
+            raise error
+        return decode_with_integers(raw, decoder.type)
+    except msgspec.ValidationError as flaw:
+        raise _misshapen(flaw, "body") from None
+
+
 def decode_query(shape: Any, query: bytes) -> Any:
     """Decode a query string into `shape` (None: a dict of texts); raises Invalid `invalid_request`."""
+    if BAD_ESCAPE.search(query):  # parse_qsl would leave it as it is
+        raise _not_a_query()
     try:
         pairs = parse_qsl(
             query.decode("ascii"),
@@ -202,7 +221,7 @@ def decode_query(shape: Any, query: bytes) -> Any:
             max_num_fields=MAX_QUERY_FIELDS,
         )
     except ValueError:
-        raise Invalid("invalid_request", "The query is not name=value&… in percent-encoded UTF-8.") from None
+        raise _not_a_query() from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Invalid("invalid_request", "A query field is repeated.")
@@ -211,9 +230,13 @@ def decode_query(shape: Any, query: bytes) -> Any:
     if shape is None:
         return fields
     try:
-        return msgspec.convert(fields, shape, strict=False)
+        return convert_texts(fields, shape)
     except msgspec.ValidationError as error:
         raise _misshapen(error, "query") from None
+
+
+def _not_a_query() -> Invalid:
+    return Invalid("invalid_request", "The query is not name=value&… in percent-encoded UTF-8.")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> None:

@@ -45,13 +45,13 @@ class ResponseWriter:
     `scope` is the scope that its route requires, `rate_limit` the RateLimit header field of its caller.
     """
 
-    __slots__ = ("_head", "_only_head", "_send", "answered", "rate_limit", "scope", "streaming")
+    __slots__ = ("_head", "_send", "answered", "only_head", "rate_limit", "scope", "streaming")
 
     def __init__(self, send: Send, head: RequestHead, *, only_head: bool) -> None:
         """Write through `send`; with `only_head`, for the method HEAD, no body."""
         self._send = send
         self._head = head
-        self._only_head = only_head
+        self.only_head = only_head
         self.answered = False
         self.streaming = False
         self.scope: str | None = None
@@ -93,4 +93,4 @@ class ResponseWriter:
 
     async def more(self, part: bytes, *, end: bool = False) -> None:
         """Send a part of the body."""
-        await self._send({"type": "http.response.body", "body": b"" if self._only_head else part, "more_body": not end})
+        await self._send({"type": "http.response.body", "body": b"" if self.only_head else part, "more_body": not end})

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.http import reading
+from autogrocery.kit.http.media import preferred
 from autogrocery.kit.security.rate_limit import rate_limit_key
 
 if TYPE_CHECKING:
@@ -52,10 +53,9 @@ class Request(Struct):
         """The bearer token as sent; unverified on a route without auth."""
         return reading.bearer(self.head)
 
-    @property
-    def accept(self) -> str:
-        """The Accept header, or an empty text."""
-        return self.head.fields.get(b"accept", b"").decode("latin-1")
+    def preferred(self, *offers: str) -> str:
+        """Return which media type of `offers` the client prefers; the first if it does not say."""
+        return preferred(self.head.fields.get(b"accept", b"").decode("latin-1"), offers)
 
     @property
     def caller(self) -> Claims:

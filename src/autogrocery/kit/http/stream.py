@@ -54,6 +54,13 @@ async def send_stream(
         await response.more(b"", end=True)
 
 
+async def send_stream_head(answer: Answer, response: ResponseWriter) -> None:
+    """Answer HEAD: send the header fields of a stream and close its source, which has not begun."""
+    await response.send(answer.status or 200, fields_of(answer, answer.media or EVENT_STREAM), None)
+    await response.more(b"", end=True)
+    await _close_source(answer.stream)
+
+
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -66,5 +73,9 @@ async def _close(source: Any, futures: set[asyncio.Future[Any]]) -> None:
     for future in futures:
         with suppress(asyncio.CancelledError):
             future.exception()  # retrieved, so that asyncio does not warn about it
+    await _close_source(source)
+
+
+async def _close_source(source: Any) -> None:
     if (close := getattr(source, "aclose", None)) is not None:
         await close()

@@ -87,7 +87,10 @@ class Outbox:
         self._settle = BatchStatement(
             _settle(table, name, dict(zip(self._key, types, strict=True))), (len(self._key) + 1,)
         )
-        self._bury = f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
+        self._bury = (
+            f"-- {name}.bury\nUPDATE {table} SET dead_at = now(), last_error = ${after + 1} WHERE {where}"
+            f" AND attempts = ${after + 2}"
+        )
         self._defer = (
             f"-- {name}.defer\nUPDATE {table} SET next_attempt_at = now() + ${after + 2} * interval '1 second',"
             f" last_error = ${after + 1} WHERE {where} AND done_at IS NULL"
@@ -110,10 +113,10 @@ class Outbox:
         try:
             needless = await self._deliver(row)
         except Refused as refusal:
-            await self._give_up(key, refusal.code)
+            await self._give_up(row, refusal.code)
         except (Unavailable, InDoubt) as trouble:
             if self._give_up_after_s is not None and await self._too_old(row):
-                await self._give_up(key, "gave_up")
+                await self._give_up(row, "gave_up")
                 return
             backoff_s = equal_jitter_s(row["attempts"], FIRST_BACKOFF_S, self._cap_s)
             if isinstance(trouble, NotBefore):
@@ -124,10 +127,14 @@ class Outbox:
             self._count("needless" if needless else "delivered")
             await self._db.run_batched(self._settle, self._settled_at, (*key, needless))
 
-    async def _give_up(self, key: Sequence[object], code: str) -> None:
+    async def _give_up(self, row: Row, code: str) -> None:
+        """Make a row dead, unless it was claimed or made due again since this attempt began."""
+        key = [row[name] for name in self._key]
+        if not await self._db.run(self._bury, *key, code, row["attempts"]):
+            self._count("deferred")
+            return
         self._count("buried")
         log.error("delivery_dead_lettered", outbox=self._name, key=[str(part) for part in key], code=code)
-        await self._db.run(self._bury, *key, code)
 
     def _count(self, result: str) -> None:
         DELIVERIES.labels(self._name, result).inc()

@@ -5,6 +5,7 @@ Without structlog, which imports rich for a console renderer that is not used he
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -45,10 +46,14 @@ LEVELS = {
 
 
 class Log:
-    """Writes events with their fields; `exc_info` is an exception, or True for the one being handled."""
+    """Writes events with their fields; `exc_info` is an exception, or True for the one being handled.
+
+    A line that can't be written (a reader that has gone, a full disk) never fails the caller; `lost` counts such lines.
+    """
 
     def __init__(self) -> None:
         self.role = ""
+        self.lost = 0
         self.level = logging.INFO
         self.sink: Sink = self._write
 
@@ -84,9 +89,19 @@ class Log:
         fields["role"] = self.role
         fields["level"] = "error" if level == "exception" else level
         fields["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        stream = sys.stderr.buffer
-        stream.write(orjson.dumps(fields, default=repr) + b"\n")
-        stream.flush()
+        try:
+            stream = sys.stderr.buffer
+            stream.write(_encode(fields) + b"\n")
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # stderr is None, broken or closed
+            self.lost += 1
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(fields, default=repr)
+    except TypeError:  # a lone surrogate, or an integer beyond 64 bits
+        return json.dumps(fields, default=repr).encode("ascii")
 
 
 log = Log()

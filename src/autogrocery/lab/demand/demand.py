@@ -6,13 +6,13 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import Struct
 
 from autogrocery.lab.demand import completejourney, synthetic
 from autogrocery.lab.demand.baskets import AisleType, Basket, BasketSource, Product, choose_baskets
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
 STOCK_COLUMNS: Final = ("sku", "name", "aisle_type", "unit_price_cents", "unit_cost_cents", "quantity")
@@ -30,7 +30,7 @@ class Demand(Struct, frozen=True):
 
 
 class StockItem(Struct, frozen=True):
-    """One row of a stock file."""
+    """One row of a stock file; goods without a date are of today and keep for a year."""
 
     sku: str
     name: str
@@ -38,6 +38,8 @@ class StockItem(Struct, frozen=True):
     unit_price_cents: int
     unit_cost_cents: int
     quantity: int
+    mfd_date: date | None = None
+    expiry_date: date | None = None
 
 
 def load_demand(orders: int = 500, seed: int = 1, cache_dir: Path | None = None, *, real: bool = True) -> Demand:
@@ -90,15 +92,3 @@ def write_stock(stock: list[StockItem], path: Path) -> None:
         rows = csv.writer(file)
         rows.writerow(STOCK_COLUMNS)
         rows.writerows([getattr(item, column) for column in STOCK_COLUMNS] for item in stock)
-
-
-def read_stock(path: Path) -> list[StockItem]:
-    """Read a stock file as written by `write_stock`. Raises ValueError naming the wrong line."""
-    with path.open(encoding="utf-8", newline="") as file:
-        items = []
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                items.append(msgspec.convert(row, StockItem, strict=False))
-            except msgspec.ValidationError as error:
-                raise ValueError(f"{path.name}, line {number}: {error}") from None
-    return items

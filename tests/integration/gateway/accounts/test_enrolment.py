@@ -55,6 +55,14 @@ async def test_code_registers_as_many_devices_as_its_uses(gateway: AccountsGatew
     await gateway.log_in("fridge-1")
 
 
+@pytest.mark.parametrize("dash", ["\u2010", "\u2011", "\u2013", "\u00a0", "\u3000", " - ", "\uff0d"])
+async def test_code_with_dashes_of_an_editor_or_full_width_is_accepted(gateway: AccountsGateway, dash: str) -> None:
+    code = await code_for(gateway, uses=2)
+    wide = "".join(chr(ord(one) + 0xFEE0) for one in code)
+    for number, typed in enumerate((code.replace("-", dash), wide)):
+        assert (await register(gateway, f"fridge-{number}", enrolment_code=typed)).status == 201
+
+
 async def test_code_in_lower_case_with_blanks_is_accepted(gateway: AccountsGateway) -> None:
     code = await code_for(gateway)
     assert (await register(gateway, enrolment_code=f" {code.replace('-', ' ').lower()}")).status == 201
@@ -141,3 +149,14 @@ async def test_database_stores_no_enrolment_code(gateway: AccountsGateway) -> No
     assert row is not None
     assert code not in row["whole"]
     assert set(code.replace("-", "")) <= set(ALPHABET)
+
+
+async def test_enrolment_judges_the_address_as_registration_does(gateway: AccountsGateway) -> None:
+    code = await code_for(gateway)
+    refused = await register(gateway, enrolment_code=code, email="anna@example.com,")
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/email")
+    assert await uses_left(gateway) == [1]
+    assert (await register(gateway, enrolment_code=code, email="anna@bücher.example")).status == 201
+    row = await gateway.db.row("SELECT email FROM smart_devices")
+    assert row is not None
+    assert row["email"] == "anna@xn--bcher-kva.example"

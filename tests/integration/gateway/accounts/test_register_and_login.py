@@ -10,7 +10,7 @@ import pytest
 from autogrocery.gateway.core.account import Kind
 from autogrocery.gateway.loops import account_loops
 from autogrocery.kit.security.tokens import Verifier
-from tests.integration.gateway.accounts.conftest import KEY, PASSWORD, ROBOT_KEY
+from tests.integration.gateway.accounts.conftest import KEY, PASSWORD, ROBOT_KEY, Reply
 
 if TYPE_CHECKING:
     from tests.integration.gateway.accounts.conftest import AccountsGateway
@@ -91,6 +91,17 @@ REFUSED_REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "email of two lines": ({"email": "a@b.c\nBcc: x@y.z"}, "/email"),
     "email with a name": ({"email": "A <a@b.c>"}, "/email"),
     "email of 256": ({"email": "a@" + "b" * 254}, "/email"),
+    "email of 255 bytes": ({"email": f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 62}"}, "/email"),
+    "email with a comma": ({"email": "anna@example.com,"}, "/email"),
+    "two emails": ({"email": "anna@example.com,b@example.com"}, "/email"),
+    "email in brackets": ({"email": "<anna@example.com>"}, "/email"),
+    "email with a dot before the @": ({"email": "anna.@example.com"}, "/email"),
+    "email with a dot at its end": ({"email": "anna@example.com."}, "/email"),
+    "email with two @": ({"email": "anna@b@example.com"}, "/email"),
+    "email with a blank": ({"email": "an na@example.com"}, "/email"),
+    "email with a control": ({"email": "anna\x1b@example.com"}, "/email"),
+    "email of an IP address": ({"email": "anna@[127.0.0.1]"}, "/email"),
+    "empty email": ({"email": ""}, "/email"),
     "phone without plus": ({"phone": "15550001111"}, "/phone"),
     "phone in words": ({"phone": "+call me"}, "/phone"),
     "phone too long": ({"phone": "+1234567890123456"}, "/phone"),
@@ -114,6 +125,68 @@ async def test_invalid_registration_returns_422_with_its_pointer(
     row = await gateway.db.row("SELECT count(*) AS n FROM smart_devices")
     assert row is not None
     assert row["n"] == 0
+
+
+async def test_domain_beyond_ascii_is_stored_as_a_labels(gateway: AccountsGateway) -> None:
+    body = {"device_id": "fridge-1", "password": PASSWORD, "email": "anna@Bücher.example"}
+    assert (await gateway.post("/api/client/register", body)).status == 201
+    me = await gateway.get("/api/client/me", (await gateway.log_in())["access_token"])
+    assert me.json["email"] == "anna@xn--bcher-kva.example"
+
+
+async def patch(gateway: AccountsGateway, body: Any, token: str | None = None) -> Reply:
+    token = token or (await gateway.log_in())["access_token"]
+    return await gateway.request("PATCH", f"{gateway.public}/api/client/me", body, token)
+
+
+async def test_patch_changes_what_it_names_and_null_removes(gateway: AccountsGateway) -> None:
+    await gateway.add("fridge-1")
+    token = (await gateway.log_in())["access_token"]
+    expected = (await gateway.get("/api/client/me", token)).json
+    for body, changed in (
+        ({"email": "anna@bücher.example"}, {"email": "anna@xn--bcher-kva.example"}),
+        ({"phone": "+15550001111", "alerts": "none"}, {"phone": "+15550001111", "alerts": "none"}),
+        ({}, {}),
+        ({"alerts": "all", "email": None}, {"alerts": "all", "email": None}),
+        ({"phone": None}, {"phone": None}),
+    ):
+        expected |= changed
+        reply = await patch(gateway, body, token)
+        assert (reply.status, reply.json) == (200, expected)
+        assert (await gateway.get("/api/client/me", token)).json == expected
+        row = await gateway.db.row("SELECT alerts_off_at IS NOT NULL AS off FROM smart_devices")
+        assert row is not None
+        assert row["off"] is (expected["alerts"] == "none")
+
+
+REFUSED_PATCHES: dict[str, tuple[dict[str, Any], str]] = {
+    "bad email": ({"email": "anna@example.com,", "phone": "+15550001111"}, "/email"),
+    "bad phone": ({"email": "b@example.com", "phone": "call me"}, "/phone"),
+    "alerts null": ({"alerts": None}, "/alerts"),
+    "unknown alerts": ({"alerts": "some"}, "/alerts"),
+    "email a number": ({"email": 5}, "/email"),
+    "password": ({"password": "x" * 12}, "/password"),
+    "kind": ({"email": "b@example.com", "kind": "operator"}, "/kind"),
+    "scopes": ({"scopes": ["ops:write"]}, "/scopes"),
+}
+
+
+@pytest.mark.parametrize(("body", "pointer"), REFUSED_PATCHES.values(), ids=REFUSED_PATCHES.keys())
+async def test_refused_patch_changes_nothing(gateway: AccountsGateway, body: dict[str, Any], pointer: str) -> None:
+    await gateway.add("fridge-1")
+    token = (await gateway.log_in())["access_token"]
+    before = (await gateway.get("/api/client/me", token)).json
+    reply = await patch(gateway, body, token)
+    assert (reply.status, reply.code) == (422, "invalid_request")
+    assert [flaw["pointer"] for flaw in reply.json["errors"]] == [pointer]
+    assert (await gateway.get("/api/client/me", token)).json == before
+
+
+async def test_patch_needs_the_scope_orders_write(gateway: AccountsGateway) -> None:
+    await gateway.add("truck-1", Kind.TRUCK)
+    reply = await gateway.post("/api/truck/login", {"device_id": "truck-1", "password": PASSWORD})
+    refused = await patch(gateway, {"email": "b@example.com"}, reply.json["access_token"])
+    assert (refused.status, refused.code) == (403, "insufficient_scope")
 
 
 async def test_registration_with_nul_in_password_returns_422(gateway: AccountsGateway) -> None:

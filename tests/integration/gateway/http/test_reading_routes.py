@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from autogrocery.kit.process.clock import uuid7
+from tests.harness.http_probe import request, wire
 from tests.harness.running_gateway import TIMEOUT_S, Device, webhook_body
 
 if TYPE_CHECKING:
@@ -236,6 +237,36 @@ async def test_a_stream_of_another_devices_order_returns_404(device: Device) -> 
     order_id = await (await device.gateway.device()).previewed()
     reply = await device.get(f"{ORDERS}/{order_id}/events", headers={"accept": "text/event-stream"})
     assert (reply.status, reply.code) == (404, "order_not_found")
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        (["TEXT/Event-Stream"], "text/event-stream"),
+        (["application/json;q=0.5", "text/event-stream"], "text/event-stream"),
+        (["text/event-stream;q=0"], "application/json"),
+        (["text/event-stream;q=0, */*"], "application/json"),
+        (["text/event-stream;q=0.1", "application/json"], "application/json"),
+        (["text/event-streams"], "application/json"),
+        (["*/*"], "application/json"),
+    ],
+)
+async def test_events_are_streamed_only_to_those_who_prefer_it(device: Device, accept: list[str], media: str) -> None:
+    order_id = await completed(device)
+    fields = [("authorization", f"Bearer {device.token}"), *(("accept", one) for one in accept)]
+    url = f"{device.gateway.public}{ORDERS}/{order_id}/events"
+    async with asyncio.timeout(TIMEOUT_S), device.gateway.session.get(url, headers=fields) as answer:
+        assert (answer.status, answer.content_type) == (200, media)
+
+
+async def test_head_of_a_stream_ends_at_once(device: Device) -> None:
+    order_id = await device.previewed()
+    head = request("HEAD", f"{ORDERS}/{order_id}/events", bearer=device.token, headers={"accept": "text/event-stream"})
+    async with wire(int(device.gateway.public.rpartition(":")[2])) as line:
+        for _ in range(3):
+            await line.send(head)
+            reply = await line.reply(head_only=True)
+            assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream")
 
 
 async def test_head_of_a_stream_returns_200_without_a_body(device: Device) -> None:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from autogrocery.gateway.actions.audit import audit
+from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.send_alert import AlertLimits
 from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.core.alert import AlertPreference, QuietHours
@@ -343,3 +344,21 @@ async def test_alert_deliveries_are_counted_by_result(gateway: GatewayActions, p
 )
 def test_remaining_quiet_seconds_follow_local_time(start: int, end: int, zone: str, at: str, left: timedelta) -> None:
     assert QuietHours(start, end, ZoneInfo(zone)).remaining_s(datetime.fromisoformat(at)) == left.total_seconds()
+
+
+async def test_alert_of_a_mended_number_is_sent_if_it_is_still_news(
+    gateway: GatewayActions, sms: Sms, provider: SmsProvider
+) -> None:
+    await ended(gateway, phone="call me")
+    await ended(gateway, phone="call me")
+    await relay(gateway, sms)
+    assert await rows(gateway) == [("PARTIAL", "dead", "bad_phone")] * 2
+    await gateway.db.run(
+        "UPDATE alert_outbox SET created_at = now() - interval '2 days'"
+        " WHERE order_id = (SELECT order_id FROM alert_outbox ORDER BY order_id LIMIT 1)"
+    )
+    changed = await change_contact(gateway.db, gateway.user_id, phone=PHONE)
+    assert (changed.receipts, changed.alerts) == (0, 1)
+    await relay(gateway, sms)
+    assert sorted(state for _, state, _ in await rows(gateway)) == ["dead", "done"]
+    assert len(provider.accepted) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -17,13 +18,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
+from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.send_receipt import send_receipt
+from autogrocery.gateway.core.alert import AlertPreference
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.kit.process.clock import uuid7
 from tests.harness.gateway_actions import add_device
 from tests.harness.mail_server import serve_smtp
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +39,36 @@ if TYPE_CHECKING:
 
 ELSEWHERE = "127.0.0.2"  # this machine too, but not in LOOPBACK_HOSTS
 DEADLINE_S = 1.5
+
+
+class AddressBook:
+    """Keeps the recipients of each mail, as SMTP names them, and its To field."""
+
+    def __init__(self) -> None:
+        self.recipients: list[str] = []
+        self.to_fields: list[str] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        self.recipients += envelope.rcpt_tos
+        (to,) = (line for line in envelope.content.splitlines() if line.startswith(b"To:"))
+        self.to_fields.append(to.decode())
+        return "250 OK"
+
+
+class SlowRefusal(AddressBook):
+    """Refuses `slow550@…`, but not before `answer` is set; `asked` is set meanwhile. The server has its own thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
+        if address.startswith("slow550"):
+            self.asked.set()
+            await asyncio.to_thread(self.answer.wait, 10)
+            return "550 no"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
 
 class Postbox:
@@ -142,7 +177,7 @@ async def test_rejected_smtp_login_is_retried(tmp_path: Path) -> None:
 
 
 async def completed(gateway: GatewayActions, address: str) -> UUID:
-    user_id = await add_device(gateway.db, address)
+    user_id = await add_device(gateway.db, uuid7().hex)  # a device id can't have every address
     await gateway.db.run("UPDATE smart_devices SET email = $2 WHERE id = $1", user_id, address)
     mine = replace(gateway, user_id=user_id)
     order = await mine.preview(milk=2)
@@ -234,3 +269,80 @@ async def test_receipt_sent_twice_is_the_same_bytes(gateway: GatewayActions, tmp
             await relay(gateway, Mail(f"smtp://{place}", tmp_path)).relay()
     first, second = box.raw
     assert first == second
+
+
+async def states(gateway: GatewayActions) -> dict[UUID, tuple[str, str | None]]:
+    found = await receipts.list_receipts(gateway.db, dead_only=False, limit=99)
+    return {one.order_id: (one.state, one.reason) for one in found}
+
+
+async def owner(gateway: GatewayActions, order_id: UUID) -> int:
+    found = await gateway.db.rows("SELECT user_id FROM grocery_orders WHERE order_id = $1", order_id)
+    return int(found[0]["user_id"])
+
+
+@pytest.mark.parametrize("takes_utf8", [True, False])
+async def test_name_beyond_ascii_is_sent_or_dead_at_once(
+    gateway: GatewayActions, tmp_path: Path, takes_utf8: bool
+) -> None:
+    utf8, labels = await completed(gateway, "jörg@home.example"), await completed(gateway, "anna@bücher.example")
+    box = AddressBook()
+    with serve_smtp(box, enable_SMTPUTF8=takes_utf8) as place:
+        await relay(gateway, Mail(f"smtp://{place}", tmp_path)).relay()
+    outcome = ("done", None) if takes_utf8 else ("dead", "smtputf8_unsupported")
+    assert await states(gateway) == {utf8: outcome, labels: ("done", None)}
+    sent = ["anna@xn--bcher-kva.example", *(["jörg@home.example"] if takes_utf8 else [])]
+    assert sorted(box.recipients) == sent
+    assert sorted(box.to_fields) == [f"To: {one}" for one in sent]
+
+
+async def test_name_beyond_ascii_is_written_into_a_file(gateway: GatewayActions, tmp_path: Path) -> None:
+    order_id = await completed(gateway, "jörg@bücher.example")
+    await relay(gateway, Mail("", tmp_path)).relay()
+    assert "To: jörg@xn--bcher-kva.example\r\n".encode() in (tmp_path / f"{order_id}.eml").read_bytes()
+
+
+OLD_ROWS = ("anna@example.com,", "<anna@example.com>", "anna.@example.com", "", "\U0001f95b" * 200)
+
+
+async def test_receipts_of_a_mended_address_are_sent_and_no_others(gateway: GatewayActions, tmp_path: Path) -> None:
+    made = [await completed(gateway, email) for email in OLD_ROWS]
+    other = await completed(gateway, "554@home.example")
+    box = Postbox()
+    with serve_smtp(box) as place:
+        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        await outbox.relay()
+        dead = dict.fromkeys(made, ("dead", "bad_address")) | {other: ("dead", "mail_refused")}
+        assert await states(gateway) == dead
+        await gateway.db.run("UPDATE receipt_outbox SET created_at = now() - interval '9 days'")
+        user_id = await owner(gateway, made[0])
+        for change in ({"phone": "+15550001111"}, {"email": None}, {"alerts": AlertPreference.ALL}):
+            changed = await change_contact(gateway.db, user_id, **change)  # type: ignore[arg-type]
+            assert (changed.receipts, changed.alerts) == (0, 0)
+        mended = await change_contact(gateway.db, user_id, email="anna@home.example")
+        assert (mended.receipts, mended.alerts) == (1, 0)
+        assert (await change_contact(gateway.db, user_id, email="anna@home.example")).receipts == 0  # the same one
+        await outbox.relay()
+    assert await states(gateway) == dead | {made[0]: ("done", None)}
+    assert box.taken == [f"<{made[0]}@autogrocery.invalid>"]
+    assert (await change_contact(gateway.db, user_id, email="b@home.example")).receipts == 0
+
+
+async def test_receipt_on_its_way_to_the_old_address_is_not_buried_after_the_address_was_mended(
+    gateway: GatewayActions, tmp_path: Path
+) -> None:
+    order_id = await completed(gateway, "slow550@home.example")
+    user_id = await owner(gateway, order_id)
+    box = SlowRefusal()
+    with serve_smtp(box) as place:
+        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        sending = asyncio.create_task(outbox.relay())
+        await until(box.asked.is_set)
+        assert (await change_contact(gateway.db, user_id, email="kitchen@home.example")).receipts == 1
+        box.answer.set()
+        await sending
+        assert (await states(gateway))[order_id][0] == "due"
+        await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")  # the lease has passed
+        await outbox.relay()
+    assert (await states(gateway))[order_id] == ("done", None)
+    assert box.recipients == ["kitchen@home.example"]

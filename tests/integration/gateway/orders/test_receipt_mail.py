@@ -208,7 +208,20 @@ def test_receipt_mail_of_one_order_is_identical_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "to", ["", "kitchen", "a@b\r\nBcc: c@d", "x,y@z.example", "a@b.example, c@d.example", "A <a@b.example>", "a@", "@b"]
+    "to",
+    [
+        "",
+        "kitchen",
+        "a@b\r\nBcc: c@d",
+        "x,y@z.example",
+        "a@b.example, c@d.example",
+        "A <a@b.example>",
+        "a@",
+        "@b",
+        "a@b.example,",
+        "<a@b.example>",
+        "a.@b.example",
+    ],
 )
 def test_recipient_that_is_not_one_address_raises_bad_address(to: str) -> None:
     order = Order(ORDER_ID, 1, Status.COMPLETED, 3, "USD", 0, 0, (), AT, AT, outcome=Outcome.FULL, finished_at=AT)

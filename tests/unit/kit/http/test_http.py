@@ -173,6 +173,9 @@ async def test_escaped_backslash_before_u0000_is_accepted(port: int) -> None:
         "application/json5",
         "application/json; charset=latin-1",
         "application/json; charset=utf-16",
+        "application/json;\tcharset=latin-1",
+        'application/json; a=";charset=utf-8"; charset=latin-1',
+        "application / json",
         "multipart/form-data; boundary=x",
         "application/vnd.a+json",
     ],
@@ -183,7 +186,14 @@ async def test_other_media_type_is_415(port: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json;charset=utf-8", 'Application/JSON; charset="UTF-8"', "application/json; charset=utf8"]
+    "kind",
+    [
+        "application/json;charset=utf-8",
+        'Application/JSON; charset="UTF-8"',
+        "application/json; charset=utf8",
+        "application/json;\tCharset=UTF-8",
+        'application/json; a=";charset=latin-1"',
+    ],
 )
 async def test_every_spelling_of_json_in_utf8_is_accepted(port: int, kind: str) -> None:
     assert (await ask(port, "POST", "/open", BASKET, headers={"content-type": kind})).status == 200

@@ -55,6 +55,22 @@ async def test_stream_sends_parts_and_ends_with_its_source(port: int, stage: Sta
             assert (await line.reader.readuntil(b"0\r\n\r\n")).endswith(b"data: 2\n\n\r\n0\r\n\r\n")
 
 
+async def test_head_of_a_stream_ends_at_once_and_holds_no_place(stage: Stage) -> None:
+    async with served(stage, max_streams=1) as port, wire(port) as line, wire(port) as other:
+        for _ in range(3):
+            await line.send(request("HEAD", "/events"))
+            reply = await line.reply(head_only=True)
+            assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream")
+            assert not {"content-length", "transfer-encoding", "connection"} & reply.headers.keys()
+        await other.send(request("GET", "/events"))
+        assert (await other.reply()).status == 200
+        await line.send(request("HEAD", "/events") + request("GET", "/events") + request("GET", "/alive"))
+        assert (await line.reply(head_only=True)).status == 200
+        assert (await line.reply()).code == "overloaded"
+        assert (await line.reply()).status == 200
+        stage.go_on.set()
+
+
 async def test_stream_ends_when_the_client_hangs_up(port: int, stage: Stage) -> None:
     async with wire(port) as line:
         await line.send(request("GET", "/events"))

@@ -31,7 +31,7 @@ async def test_scenario_without_a_network_is_not_ok_and_says_why() -> None:
     async with aiohttp.ClientSession() as session:
         result = await play(oversell, ScenarioContext(NOWHERE, session, [], random.Random(1), 1.0))
     assert (result.ok, result.skipped) == (False, False)
-    assert result.violations[0].startswith("could not be played: StartError: pricing did not take the stock")
+    assert result.violations[0].startswith("could not be played: StartError: inventory did not take the stock")
 
 
 def test_deadlocks_are_counted_from_the_scenarios_start(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run happens on: one PostgreSQL with durable settings, a fresh database, gateways and featherweight peers."""
+"""What a run needs: PostgreSQL with durable settings, an empty database, gateways and minimal peers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from autogrocery.lab.network.roles import Role
 from autogrocery.lab.ports import free_ports
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-from bench.job import Door
+from bench.job import GatewayPorts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -39,43 +39,43 @@ AUDIT_MS = 60_000
 READY_S = 20.0
 STOP_S = 8.0
 POLL_S = 0.02
-LEAST_DEVICES = 1_000
+MIN_DEVICES = 1_000
 GATEWAY = ("-m", "autogrocery", "gateway")
 TOKEN_TTL_S = 86_400
-NEVER_MATCHING = "$2b$12$" + "x" * 53
+UNUSABLE_HASH = "$2b$12$" + "x" * 53
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 class Keys(Struct, frozen=True):
-    """The secrets of one stage."""
+    """The secrets of one environment: for tokens of devices and of robots, and for webhooks."""
 
     devices: str
     robots: str
     webhooks: bytes
 
 
-class Stage(Struct, frozen=True):
-    """A gateway, or several, at work between a database and peers."""
+class Environment(Struct, frozen=True):
+    """Running gateways with their database and peers."""
 
     dsn: str
-    doors: list[Door]
+    ports: list[GatewayPorts]
     tokens: list[str]
     keys: Keys
     pids: dict[str, int]
-    targets: dict[str, str]  # of the peers
+    targets: dict[str, str]  # of the peers' gRPC, by role
 
 
 async def count_violations(dsn: str) -> int:
-    """Return how many rows violate an invariant of the gateway."""
+    """Return the number of rows that violate an invariant of the gateway."""
     async with open_db(dsn, application="audit", max_size=2, statement_timeout_ms=AUDIT_MS) as db:
-        return sum(one.violations for one in (await audit(db)).invariants)
+        return sum(invariant.violations for invariant in (await audit(db)).invariants)
 
 
 @contextmanager
 def open_postgres(preload: str = "") -> Iterator[EmbeddedPostgres]:
-    """Run a server of our own; `preload` is a library that it loads at its start."""
+    """Run a PostgreSQL server; `preload`: a library that it loads at its start, or empty."""
     home = Path(tempfile.mkdtemp(prefix="agb-"))
-    home.chmod(0o755)  # the server's user passes through
+    home.chmod(0o755)  # if the server runs as another user, it must reach its directory below
     server = EmbeddedPostgres(home / "postgres", find_binaries(os.environ))
     server.start()
     try:
@@ -98,7 +98,7 @@ async def _load_at_start(server: EmbeddedPostgres, library: str) -> None:
 
 
 async def fresh_database(server: EmbeddedPostgres) -> str:
-    """Return the DSN of a new database with the gateway's tables."""
+    """Create a database with the gateway's tables and return its DSN."""
     name = f"bench_{secrets.token_hex(6)}"
     await server.ensure_database(name)
     dsn = server.dsn(name)
@@ -107,7 +107,7 @@ async def fresh_database(server: EmbeddedPostgres) -> str:
 
 
 async def check_durable(dsn: str) -> dict[str, str]:
-    """Return the settings that make a commit last; raises AssertionError if one is off."""
+    """Return the settings that make commits durable; raises AssertionError if one is off."""
     connection = await asyncpg.connect(dsn)
     try:
         found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in DURABLE}
@@ -118,14 +118,14 @@ async def check_durable(dsn: str) -> dict[str, str]:
 
 
 async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
-    """Register `count` devices by SQL, as a seed file would, and sign their tokens with the product's own function."""
+    """Insert `count` devices; returns a token for each, signed with `key` by the gateway's own function."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
-            "INSERT INTO smart_devices (device_id, password) SELECT 'bench-' || n, $2 FROM generate_series(1, $1::int) n"
-            " RETURNING id, device_id",
+            "INSERT INTO smart_devices (device_id, password)"
+            " SELECT 'bench-' || n, $2 FROM generate_series(1, $1::int) n RETURNING id, device_id",
             count,
-            NEVER_MATCHING,
+            UNUSABLE_HASH,
         )
     finally:
         await connection.close()
@@ -139,7 +139,7 @@ async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
 
 
 @asynccontextmanager
-async def open_stage(
+async def open_environment(
     server: EmbeddedPostgres,
     *,
     gateways: int = 1,
@@ -147,17 +147,18 @@ async def open_stage(
     unary_only: bool = False,
     program: Sequence[str] = GATEWAY,
     settings: Mapping[str, str] | None = None,
-) -> AsyncIterator[Stage]:
-    """Run `gateways` of `program` on a database of their own, each with default settings but for `settings`.
+) -> AsyncIterator[Environment]:
+    """Run gateways on a new database, each with default settings except `settings`.
 
-    `unary_only`: the peers do not know the stream form of the calls.
+    `gateways`: their number. `connections`: of the load generator; at least ten devices for each of them are inserted.
+    `program`: the arguments of Python that start a gateway. `unary_only`: the peers have no stream form of the calls.
     """
     home = Path(tempfile.mkdtemp(prefix="ags-"))
     dsn = await fresh_database(server)
     await check_durable(dsn)
     keys = Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_bytes(32))
-    inventory, pricing, *ports = free_ports(2 + 2 * gateways)
-    doors = [Door(*ports[number * 2 : number * 2 + 2]) for number in range(gateways)]
+    inventory, pricing, *free = free_ports(2 + 2 * gateways)
+    ports = [GatewayPorts(*free[number * 2 : number * 2 + 2]) for number in range(gateways)]
     peers = [_peer("inventory", inventory, unary_only=unary_only), _peer("pricing", pricing, unary_only=unary_only)]
     shared = {
         "DATABASE_URL": dsn,
@@ -174,19 +175,19 @@ async def open_stage(
     }
     children: list[Child] = []
     try:
-        for number, role in enumerate([*peers, *(_gateway(one, program) for one in range(gateways))]):
-            door = doors[max(0, number - len(peers))]
+        for number, role in enumerate([*peers, *(_gateway(index, program) for index in range(gateways))]):
+            listeners = ports[max(0, number - len(peers))]
             own = {
-                "ORDERING_HTTP_ADDR": f"127.0.0.1:{door.public}",
-                "ORDERING_INTERNAL_ADDR": f"127.0.0.1:{door.internal}",
+                "ORDERING_HTTP_ADDR": f"127.0.0.1:{listeners.public}",
+                "ORDERING_INTERNAL_ADDR": f"127.0.0.1:{listeners.internal}",
             }
             children.append(Child(role, {**shared, **own, **(settings or {})}, home / f"{role.name}.log", home))
             children[-1].launch()
-            await _ready(children[-1])
-        signed = await add_devices(dsn, max(LEAST_DEVICES, 10 * connections), keys.devices.encode())
+            await _wait_until_ready(children[-1])
+        device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), keys.devices.encode())
         pids = {child.name: child.pid for child in children if child.pid} | {"postgresql": server.pid or 0}
         targets = {"inventory": shared["INVENTORY_GRPC_TARGET"], "pricing": shared["PRICING_GRPC_TARGET"]}
-        yield Stage(dsn, doors, signed, keys, pids, targets)
+        yield Environment(dsn, ports, device_tokens, keys, pids, targets)
     finally:
         for child in reversed(children):
             await child.stop(STOP_S)
@@ -202,7 +203,7 @@ def _gateway(number: int, program: Sequence[str]) -> Role:
     return Role(name=f"gateway-{number}", argv=(sys.executable, *program))
 
 
-async def _ready(child: Child) -> None:
+async def _wait_until_ready(child: Child) -> None:
     give_up_at = time.monotonic() + READY_S
     while not child.ready():
         if time.monotonic() > give_up_at:

@@ -1,4 +1,4 @@
-"""pgbench writes what the gateway writes: its orders pass the gateway's own audit."""
+"""pgbench writes the rows that the gateway writes: its orders pass the gateway's audit."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from bench.pgbench import FORMS, open_yardstick, run_pgbench
-from bench.stage import count_violations
+from bench.environment import count_violations
+from bench.pgbench import FORMS, open_pgbench_database, run_pgbench
 
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
 ROWS = """
-SELECT (SELECT count(*) FROM grocery_orders) AS orders, (SELECT count(*) FROM grocery_orders WHERE status = 'COMPLETED') AS completed,
+SELECT (SELECT count(*) FROM grocery_orders) AS orders,
+       (SELECT count(*) FROM grocery_orders WHERE status = 'COMPLETED') AS completed,
        (SELECT count(*) FROM order_lines) AS lines, (SELECT count(*) FROM order_history) AS history,
        (SELECT count(*) FROM receipt_outbox) AS receipts, (SELECT count(*) FROM webhook_inbox) AS webhooks
 """
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_order_of_pgbench_is_an_order_of_ours(postgres: EmbeddedPostgres, form: str) -> None:
-    dsn = await open_yardstick(postgres)
+async def test_orders_of_pgbench_have_all_rows_and_pass_the_audit(postgres: EmbeddedPostgres, form: str) -> None:
+    dsn = await open_pgbench_database(postgres)
     result = await run_pgbench(postgres, dsn, clients=2, seconds=1.0, lines=3, form=form)
     connection = await asyncpg.connect(dsn)
     try:

@@ -1,7 +1,7 @@
-"""Shoppers: each has a connection of its own, and walks through orders: preview, confirm, and the webhook that ends them.
+"""The clients of the load generator: each sends preview, confirm and webhook of one order after the other.
 
-The webhook, which inventory sends in the real network, is the shopper's third request here: so N connections have N orders
-in flight, as N clients of pgbench have, and no webhook overtakes its own confirm as one sent by an instant robot would.
+Inventory sends the webhook in the real network. Here it is the client's third request, so that N connections have N
+orders in flight, as N clients of pgbench have, and a webhook never overtakes the confirm of its own order.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.http_connection import post
 from bench.job import CONFIRM, KINDS, PREVIEW, WEBHOOK
-from bench.wire import post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.http_connection import HttpConnection
     from bench.job import Job
-    from bench.wire import Wire
 
 PREVIEW_PATH, CONFIRM_PATH, WEBHOOK_PATH = (
     "/api/client/order/preview",
@@ -40,13 +40,13 @@ WEBHOOK_REQUEST = (
 )
 SUCCESS = {PREVIEW: 201, CONFIRM: 200, WEBHOOK: 200}
 BUSY = frozenset({429, 503})
-MOST_TRIES = 5
+MAX_TRIES = 5
 ORDER_ID = b'"order_id":"'
 UUID_CHARACTERS = 36
 
 
-class Figures:
-    """What all shoppers saw; seconds are kept only while `measuring`."""
+class LoadCounters:
+    """Counts and durations of all clients; durations and failures are recorded only while `measuring`."""
 
     def __init__(self) -> None:
         self.measuring = False
@@ -56,22 +56,22 @@ class Figures:
         self.logins = 0
         self.took_s = {kind: array("d") for kind in (*KINDS, "order")}
         self.refused_s = array("d")
-        self.other: Counter[str] = Counter()
-        self.most_orders: int | None = None
-        self.enough = asyncio.Event()
+        self.failures: Counter[str] = Counter()
+        self.order_limit: int | None = None
+        self.order_limit_reached = asyncio.Event()
 
     def finished(self, took_s: float) -> None:
-        """Count an order that was completed after requests of `took_s` seconds in all."""
+        """Count a completed order whose requests took `took_s` seconds in all."""
         self.all_orders += 1
         if self.measuring:
             self.orders += 1
             self.took_s["order"].append(took_s)
-        if self.most_orders is not None and self.orders >= self.most_orders:
-            self.enough.set()
+        if self.order_limit is not None and self.orders >= self.order_limit:
+            self.order_limit_reached.set()
 
 
 class Requests:
-    """Whole requests, made in advance as far as they can be; each order is another device's."""
+    """Builds requests, from parts that are encoded in advance; devices take turns."""
 
     def __init__(self, job: Job) -> None:
         bearers = [("authorization", f"Bearer {token}") for token in job.tokens]
@@ -80,28 +80,28 @@ class Requests:
             for basket in job.baskets
         ]
         self._previews = [post(PREVIEW_PATH, bodies[at % len(bodies)], bearer) for at, bearer in enumerate(bearers)]
-        marked = b'{"order_id":"%s"}' % (b"0" * UUID_CHARACTERS)
-        self._confirms = [post(CONFIRM_PATH, marked, bearer)[: -UUID_CHARACTERS - 2] for bearer in bearers]
+        template = b'{"order_id":"%s"}' % (b"0" * UUID_CHARACTERS)
+        self._confirms = [post(CONFIRM_PATH, template, bearer)[: -UUID_CHARACTERS - 2] for bearer in bearers]
         self._key = job.webhook_key
         self._turn = 0
         self._second = 0
         self._occurred_at = b""
 
     def next_device(self) -> int:
-        """Return the device whose turn it is."""
+        """Return the index of the device whose turn it is."""
         self._turn = (self._turn + 1) % len(self._previews)
         return self._turn
 
     def preview(self, device: int) -> bytes:
-        """Return the device's preview: always of the same basket."""
+        """Return the preview of a device, which always asks for the same basket."""
         return self._previews[device]
 
     def confirm(self, device: int, order_id: bytes) -> bytes:
-        """Return the confirm of an order of the device's."""
+        """Return the confirm of an order of a device."""
         return self._confirms[device] + order_id + b'"}'
 
     def webhook(self, order_id: bytes) -> bytes:
-        """Return inventory's signed word that the order was picked whole."""
+        """Return inventory's signed webhook that the order was picked in full."""
         second = int(time.time())
         if second != self._second:
             self._second = second
@@ -112,19 +112,19 @@ class Requests:
         return WEBHOOK_REQUEST % (webhook_id, stamp, signed, len(body), body)
 
 
-class Shopper:
-    """One connection's walk through orders; `idle(self, pause_s)` is called when it may begin the next one."""
+class OrderClient:
+    """Sends the requests of one order at a time; calls `idle(self, pause_s)` when it can begin the next order."""
 
     def __init__(
         self,
-        figures: Figures,
+        counters: LoadCounters,
         requests: Requests,
-        public: Wire,
-        internal: Wire | None,
-        idle: Callable[[Shopper, float], None],
+        public: HttpConnection,
+        internal: HttpConnection | None,
+        idle: Callable[[OrderClient, float], None],
     ) -> None:
-        """Walk over `public`; `internal` is where the webhook goes, None if somebody else delivers it."""
-        self._figures = figures
+        """Use the connection `public`, and `internal` for the webhook; None if inventory sends it."""
+        self._counters = counters
         self._requests = requests
         self._public = public
         self._internal = internal
@@ -135,71 +135,77 @@ class Shopper:
         self._tries = 0
 
     def begin(self, due: float) -> None:
-        """Begin an order that was due at `due`; what it waited since counts as its preview's time."""
-        self._figures.begun += 1
+        """Begin an order; the time since `due` counts as latency of its preview."""
+        self._counters.begun += 1
         self._due, self._sent, self._took_s, self._tries = due, time.perf_counter(), 0.0, 0
         self._device = self._requests.next_device()
-        self._public.ask(self._requests.preview(self._device), self._previewed)
+        self._public.send(self._requests.preview(self._device), self._on_preview)
 
-    def _previewed(self, status: int, body: bytes, retry_after_s: float) -> None:
-        if not self._noted(PREVIEW, status):
+    def _on_preview(self, status: int, body: bytes, retry_after_s: float) -> None:
+        if not self._record(PREVIEW, status):
             self._idle(self, retry_after_s)
             return
         at = body.index(ORDER_ID) + len(ORDER_ID)
         self._order_id = body[at : at + UUID_CHARACTERS]
         self._tries = 0
         self._due = time.perf_counter()
-        self._confirm()
+        self._send_confirm()
 
-    def _confirm(self) -> None:
+    def _send_confirm(self) -> None:
         self._sent = time.perf_counter()
-        self._public.ask(self._requests.confirm(self._device, self._order_id), self._confirmed)
+        self._public.send(self._requests.confirm(self._device, self._order_id), self._on_confirm)
 
-    def _confirmed(self, status: int, _body: bytes, retry_after_s: float) -> None:
-        if not self._noted(CONFIRM, status):
-            self._again(self._confirm, status, retry_after_s)
+    def _on_confirm(self, status: int, _body: bytes, retry_after_s: float) -> None:
+        if not self._record(CONFIRM, status):
+            self._retry(self._send_confirm, status, retry_after_s)
         elif self._internal is None:
             self._finish()
         else:
             self._tries = 0
             self._due = time.perf_counter()
-            self._deliver()
+            self._send_webhook()
 
-    def _deliver(self) -> None:
+    def _send_webhook(self) -> None:
         assert self._internal is not None
         self._sent = time.perf_counter()
-        self._internal.ask(self._requests.webhook(self._order_id), self._delivered)
+        self._internal.send(self._requests.webhook(self._order_id), self._on_webhook)
 
-    def _delivered(self, status: int, _body: bytes, retry_after_s: float) -> None:
-        if self._noted(WEBHOOK, status):
+    def _on_webhook(self, status: int, _body: bytes, retry_after_s: float) -> None:
+        if self._record(WEBHOOK, status):
             self._finish()
         else:
-            self._again(self._deliver, status, retry_after_s)
+            self._retry(self._send_webhook, status, retry_after_s)
 
     def _finish(self) -> None:
-        self._figures.finished(self._took_s)
+        self._counters.finished(self._took_s)
         self._idle(self, 0.0)
 
-    def _again(self, ask: Callable[[], None], status: int, retry_after_s: float) -> None:
-        """Ask again when the gateway says so, some times; else leave the order to the gateway's own loops."""
+    def _retry(self, send: Callable[[], None], status: int, retry_after_s: float) -> None:
+        """Send again after Retry-After for 429 and 503, MAX_TRIES times at most; else give up.
+
+        The gateway's loops finish an order that is given up.
+        """
         self._tries += 1
-        if status in BUSY and self._tries < MOST_TRIES:
-            asyncio.get_running_loop().call_later(retry_after_s * random.uniform(1.0, 1.5), ask)  # noqa: S311 - jitter
+        if status in BUSY and self._tries < MAX_TRIES:
+            asyncio.get_running_loop().call_later(retry_after_s * random.uniform(1.0, 1.5), send)  # noqa: S311 - jitter
         else:
-            self._figures.other["given up"] += 1
+            self._counters.failures["given up"] += 1
             self._idle(self, 0.0)
 
-    def _noted(self, kind: str, status: int) -> bool:
-        """Note an answer; True if it was a success. A success counts from when it was due, a refusal from when it was asked."""
-        now, figures = time.perf_counter(), self._figures
+    def _record(self, kind: str, status: int) -> bool:
+        """Record a response and return True for success.
+
+        The latency of a success counts from the instant of being due, that of a refusal from the instant of sending.
+        """
+        now, counters = time.perf_counter(), self._counters
         if status == SUCCESS[kind]:
             took_s = now - self._due
             self._took_s += took_s
-            if figures.measuring:
-                figures.took_s[kind].append(took_s)
+            if counters.measuring:
+                counters.took_s[kind].append(took_s)
             return True
-        if figures.measuring:
-            figures.other[f"{kind} {status}"] += 1
+        if counters.measuring:
+            counters.failures[f"{kind} {status}"] += 1
             if status in BUSY:
-                figures.refused_s.append(now - self._sent)
+                counters.refused_s.append(now - self._sent)
         return False

@@ -1,4 +1,4 @@
-"""The whole network with the shipped peers: inventory, pricing, instant robots, signed webhooks, analytics."""
+"""The whole network with the reference peers: inventory, pricing, instant robots, signed webhooks, analytics."""
 
 from __future__ import annotations
 
@@ -23,28 +23,27 @@ from autogrocery.kit.process import settings
 from autogrocery.lab.demand.demand import load_demand, stock_for
 from autogrocery.lab.network import options_from, running_stack
 from autogrocery.lab.replay.stocking import load_stock
-from bench.job import Door
-from bench.measure import Place
-from bench.stage import LEAST_DEVICES, add_devices, check_durable
+from bench.environment import MIN_DEVICES, add_devices, check_durable
+from bench.job import GatewayPorts
+from bench.measure import LoadTarget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 BASKETS = 300
-READY_S = 90.0  # robots log in, at the lowest priority, on a machine that may be busy
+READY_S = 90.0  # robots' passwords are hashed at the lowest priority, on a machine that may be busy
 POLL_S = 0.2
-PLENTY = 1_000_000  # the most that one delivery may bring
+STOCK_PER_SKU = 1_000_000  # the maximum of one delivery
 INSTANT = {"ROBOTS_SPEED": "100000", "ROBOTS_CRASH_PERCENT": "0", "ROBOTS_SHORT_PERCENT": "0"}
-PATIENT = {
-    "ROBOT_QUEUE_MAX": "10000"
-}  # shoppers do not wait for robots, so these take what comes and finish it afterwards
+# Clients do not wait for robots, so a robot must accept all its assignments and work on them afterwards.
+LONG_QUEUES = {"ROBOT_QUEUE_MAX": "10000"}
 
 
 class Network(Struct, frozen=True):
-    """A network at work, stocked for `baskets`."""
+    """A running network with stock for `baskets`."""
 
-    place: Place
-    doors: list[Door]
+    target: LoadTarget
+    ports: list[GatewayPorts]
     tokens: list[str]
     baskets: list[list[tuple[str, int]]]
 
@@ -54,34 +53,34 @@ class Network(Struct, frozen=True):
         return sum(map(len, self.baskets)) / len(self.baskets)
 
 
-async def all_robots(gateway_dsn: str, inventory_dsn: str) -> None:
-    """Wait until every robot has logged in and asked for work: they do so at the lowest priority. Raises TimeoutError."""
-    ours, theirs = await asyncpg.connect(gateway_dsn), await asyncpg.connect(inventory_dsn)
+async def wait_for_robots(gateway_dsn: str, inventory_dsn: str) -> None:
+    """Wait until every robot has logged in and asked for work; raises TimeoutError after READY_S."""
+    gateway, inventory = await asyncpg.connect(gateway_dsn), await asyncpg.connect(inventory_dsn)
     try:
-        known = await ours.fetchval("SELECT count(*) FROM smart_devices WHERE kind = 'robot'")
+        registered = await gateway.fetchval("SELECT count(*) FROM smart_devices WHERE kind = 'robot'")
         async with asyncio.timeout(READY_S):
-            while await theirs.fetchval("SELECT count(*) FROM inventory.robots") < known:  # noqa: ASYNC110 - in the database
+            while await inventory.fetchval("SELECT count(*) FROM inventory.robots") < registered:  # noqa: ASYNC110 - a query
                 await asyncio.sleep(POLL_S)
     finally:
-        await ours.close()
-        await theirs.close()
+        await gateway.close()
+        await inventory.close()
 
 
 @asynccontextmanager
 async def open_network(
     connections: int, environ: Mapping[str, str], programs: Mapping[str, Sequence[str]] | None = None
 ) -> AsyncIterator[Network]:
-    """Run it on a database server of its own, with default settings but for instant robots and `environ`.
+    """Run the network on its own database server, with default settings except instant robots and `environ`.
 
-    `programs`: what runs a role, where it is not the command line.
+    `connections`: of the load generator. `programs`: by role, the command that runs it instead of the default one.
     """
     home = Path(tempfile.mkdtemp(prefix="agb-"))
-    home.chmod(0o755)  # the server's user passes through
+    home.chmod(0o755)  # if the server runs as another user, it must reach its directory below
     try:
         fresh = {
             **os.environ,
             **INSTANT,
-            **PATIENT,
+            **LONG_QUEUES,
             **environ,
             "AUTOGROCERY_HOME": str(home / "home"),
             "JWT_SECRET": secrets.token_urlsafe(32),
@@ -96,20 +95,22 @@ async def open_network(
         options = msgspec.structs.replace(options, roles=roles)
         async with running_stack(options, migrate_all=migrate_all, provision=provision) as stack:
             demand = load_demand(BASKETS, 1, None)
-            many = [msgspec.structs.replace(item, quantity=PLENTY) for item in stock_for(demand)]
-            await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], many)
+            stock = [msgspec.structs.replace(item, quantity=STOCK_PER_SKU) for item in stock_for(demand)]
+            await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], stock)
             dsn = stack.env["DATABASE_URL"]
             await check_durable(dsn)
-            await all_robots(dsn, stack.env["INVENTORY_DATABASE_URL"])
+            await wait_for_robots(dsn, stack.env["INVENTORY_DATABASE_URL"])
             (key,) = settings.secrets("JWT_SECRET", stack.env["JWT_SECRET"])
-            signed = await add_devices(dsn, max(LEAST_DEVICES, 10 * connections), key)
+            device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), key)
             pids = {name: pid for name, pid in stack.pids.items() if pid}
 
             async def violations() -> int:
-                return sum(one.violations for _, one in await audit_all(dsn, stack.env["INVENTORY_DATABASE_URL"]))
+                return sum(
+                    invariant.violations for _, invariant in await audit_all(dsn, stack.env["INVENTORY_DATABASE_URL"])
+                )
 
             baskets = [[(line.sku, line.quantity) for line in basket.lines] for basket in demand.baskets]
-            ports = [urlsplit(url).port or 0 for url in (stack.url_public, stack.url_internal)]
-            yield Network(Place(dsn, pids, violations), [Door(*ports)], signed, baskets)
+            public, internal = (urlsplit(url).port or 0 for url in (stack.url_public, stack.url_internal))
+            yield Network(LoadTarget(dsn, pids, violations), [GatewayPorts(public, internal)], device_tokens, baskets)
     finally:
         shutil.rmtree(home, ignore_errors=True)
