@@ -343,8 +343,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = parser().parse_args(argv)
     environ.prepare(os.environ)
-    module, _, verb = arguments.verb.partition(":")
-    return int(getattr(import_module(f"autogrocery.cli.{module}"), verb)(arguments, os.environ))
+    run_command = import_module("autogrocery.cli.command").run_command
+    return int(run_command(arguments, os.environ))
 
 
 if __name__ == "__main__":

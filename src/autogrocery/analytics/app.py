@@ -16,6 +16,7 @@ from autogrocery.contracts import identities
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import web_url
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
 
@@ -28,7 +29,11 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Run the engine until `stop`; raises SettingsError or StartError that says what the operator has to change."""
     wanted = settings.load(environ)
     subscribe_to = wanted.subscription
-    identity = identity_of(wanted, identities.ANALYTICS, {"GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url})
+    identity = identity_of(
+        wanted,
+        identities.ANALYTICS,
+        {"GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url)},
+    )
     keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(subscribe_to.addresses))
     counters = Counters()
     async with AsyncExitStack() as stack:

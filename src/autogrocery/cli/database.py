@@ -18,6 +18,7 @@ from autogrocery.gateway.core.money import format_amount
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.pg.diagnosis import explain
 from autogrocery.kit.pg.migrate import MigrationError, status
 from autogrocery.kit.process import log
 from autogrocery.lab.network import home_directory, running_dsn
@@ -45,10 +46,13 @@ def run_with_database(work: Callable[[], Coroutine[None, None, int]]) -> int:
     log.configure("command", logging.WARNING)  # a person reads this output
     try:
         return asyncio.run(work())
-    except (MigrationError, asyncpg.PostgresError, OSError) as error:
-        print(f"the database: {error}", file=sys.stderr)
+    except MigrationError as error:
+        reason = str(error)
     except Unavailable as error:
-        print(f"the database: {error.detail}", file=sys.stderr)
+        reason = error.detail
+    except asyncpg.PostgresError as error:
+        reason = explain(error)
+    print(f"the database: {reason}", file=sys.stderr)
     return 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,7 @@ from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import ROBOT_CLASSES, Kind
 from autogrocery.gateway.store import devices
 from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.process.run import StartError
 from autogrocery.kit.security.passwords import open_password_hasher
 from autogrocery.lab.network.home import write_private
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
     from autogrocery.kit.security.passwords import PasswordHasher
 
+T = TypeVar("T")
 ROBOTS_PER_CLASS: Final = 3
 ROBOTS_FILE: Final = "robots.json"
 DEMO_FILE: Final = "demo_device.json"
@@ -49,7 +51,7 @@ async def provision(dsn: str, home: Path) -> Mapping[str, Mapping[str, str]]:
     """Create the accounts that are missing; return the environment variables for robots and analytics."""
     file = home / ROBOTS_FILE
     if file.exists():
-        robots = msgspec.json.decode(file.read_bytes(), type=list[Credentials])
+        robots = _read(file, list[Credentials])
     else:
         robots = [
             Credentials(f"robot-{name}-{number}-{secrets.token_hex(2)}", name, secrets.token_urlsafe(24))
@@ -85,4 +87,11 @@ async def _add_demo_device(db: Db, passwords: PasswordHasher, home: Path) -> Non
 
 def demo_login(home: Path) -> DemoLogin:
     """Return the demo device's login."""
-    return msgspec.json.decode((home / DEMO_FILE).read_bytes(), type=DemoLogin)
+    return _read(home / DEMO_FILE, DemoLogin)
+
+
+def _read(file: Path, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise StartError(f"{file} is malformed: put it back, or move it away to have new accounts made") from None

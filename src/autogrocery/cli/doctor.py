@@ -14,19 +14,24 @@ from rich.table import Table
 
 from autogrocery.cli.console import console
 from autogrocery.cli.keys import operator_identity
+from autogrocery.cli.migrations import PARTS
 from autogrocery.gateway.app import read_keys
 from autogrocery.gateway.settings import PREFIX, GatewaySettings
-from autogrocery.kit.pg.migrate import status
+from autogrocery.kit.pg.migrate import MigrationError, status
+from autogrocery.kit.process.listening import joined
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import SettingsError, address, load
+from autogrocery.kit.process.settings import SettingsError, load
+from autogrocery.lab.directories import require_writable
 from autogrocery.lab.network import home_directory, read_run
-from autogrocery.lab.network.roles import ADDRESSES
+from autogrocery.lab.network.home import unusable
+from autogrocery.lab.network.roles import ADDRESSES, listening_places
 from autogrocery.lab.ports import PortTakenError, check_free
 from autogrocery.lab.postgres.binaries import find_binaries
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 MIN_FREE_BYTES = 512 << 20
 RENEW_BEFORE_S = 14 * 24 * 3_600.0
@@ -53,14 +58,29 @@ def run_doctor(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
 def _machine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("Python", sys.version_info >= (3, 11), sys.version.split()[0])
     yield Finding("processors", good=True, text=str(os.cpu_count()))
-    home = home_directory(environ)
-    there = next(path for path in (home, *home.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    yield Finding("home", free > MIN_FREE_BYTES, f"{home} (AUTOGROCERY_HOME), {free >> 20} MB free")
+    try:
+        home = home_directory(environ)
+    except StartError as error:
+        yield Finding("home", good=False, text=str(error))
+    else:
+        yield _home(home)
     try:
         yield Finding("PostgreSQL programs", good=True, text=str(find_binaries(environ).directory))
     except StartError as error:
         yield Finding("PostgreSQL programs", bool(environ.get("DATABASE_URL")), str(error))
+
+
+def _home(home: Path) -> Finding:
+    there = next(path for path in (home, *home.parents) if os.path.exists(path))  # noqa: PTH110 - never raises
+    try:
+        require_writable(there)
+        read_run(home)
+    except StartError as error:
+        return Finding("home", good=False, text=str(error))
+    except OSError as error:
+        return Finding("home", good=False, text=str(unusable(home, error)))
+    free = shutil.disk_usage(there).free
+    return Finding("home", free > MIN_FREE_BYTES, f"{home} (AUTOGROCERY_HOME), {free >> 20} MB free")
 
 
 def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -75,16 +95,19 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("settings", good=True, text="valid for the gateway")
     except SettingsError as error:
         yield Finding("settings", good=False, text=str(error))
+    for part, (variable, schema) in PARTS.items():
+        if target := environ.get(variable):
+            yield _database(variable, target, part, schema)
+
+
+def _database(variable: str, dsn: str, part: str, schema: str) -> Finding:
     try:
-        found = asyncio.run(status(dsn, "autogrocery.gateway.store.migrations", "public"))
-        missing = sum(not one.applied for one in found)
-        yield Finding(
-            "database",
-            not missing,
-            "up to date" if not missing else f"{missing} migrations missing: run `autogrocery migrate`",
-        )
-    except Exception as error:  # noqa: BLE001 - every error is a finding
-        yield Finding("database", good=False, text=f"does not respond ({type(error).__name__}): is it running?")
+        found = asyncio.run(status(dsn, f"autogrocery.{part}.store.migrations", schema))
+    except MigrationError as error:
+        return Finding(variable, good=False, text=str(error))
+    missing = sum(not one.applied for one in found)
+    text = "up to date" if not missing else f"{missing} migrations missing: run `autogrocery migrate`"
+    return Finding(variable, not missing, text)
 
 
 def _certificate(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -102,13 +125,19 @@ def _certificate(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _ports(environ: Mapping[str, str]) -> Iterator[Finding]:
-    if read_run(home_directory(environ)):
-        yield Finding("ports", good=True, text="in use by the running `autogrocery up`")
-        return
-    for name, default in ADDRESSES.items():
-        host, port = address(name, (environ.get(name) or default).rpartition("/")[2])
+    try:
+        if read_run(home_directory(environ)):
+            yield Finding("ports", good=True, text="in use by the running `autogrocery up`")
+            return
+    except StartError:
+        pass  # told above; the ports are looked at all the same
+    for name in ADDRESSES:
         try:
-            check_free(host, port, name)
-            yield Finding(name, good=True, text=f"{host}:{port} is free")
-        except PortTakenError as error:
+            places = listening_places(name, environ)
+            for host, port in places:
+                check_free(host, port, name)
+        except (PortTakenError, SettingsError) as error:
             yield Finding(name, good=False, text=str(error))
+        else:
+            free = ", ".join(f"{joined(*place)} is free" for place in places)
+            yield Finding(name, good=True, text=free or "connects, and listens nowhere")

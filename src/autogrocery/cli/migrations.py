@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.pg.migrate import migrate
+from autogrocery.kit.pg.migrate import MigrationError, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,10 @@ async def migrate_all(dsn: str, environ: Mapping[str, str] | None = None, only: 
     done: list[str] = []
     for part, (variable, schema) in PARTS.items():
         if only in (None, part):
-            target = (environ or {}).get(variable) or dsn
-            names = await migrate(target, f"autogrocery.{part}.store.migrations", schema)
+            own = (environ or {}).get(variable)
+            try:
+                names = await migrate(own or dsn, f"autogrocery.{part}.store.migrations", schema)
+            except MigrationError as error:
+                raise MigrationError(f"{variable if own else 'DATABASE_URL'}: {error}") from None
             done.extend(f"{part}: {name}" for name in names)
     return done

@@ -12,6 +12,8 @@ from autogrocery.cli.console import console
 from autogrocery.cli.demo_accounts import demo_login, provision
 from autogrocery.cli.migrations import migrate_all
 from autogrocery.cli.signals import run_until_signal
+from autogrocery.kit.bus import endpoints
+from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.run import run
 from autogrocery.lab.network import options_from, running_stack, up
 
@@ -74,7 +76,7 @@ def _announce(stack: Stack) -> None:
     table.add_row("REST, internal", stack.url_internal)
     for name, value in stack.env.items():
         if name.endswith("_ADDR") and not name.startswith("ORDERING"):
-            table.add_row(name, value)
+            table.add_row(name, ", ".join(reachable(address) for _, address in endpoints(value)))
     login = demo_login(stack.home)
     table.add_row("a demo device", f"device_id {login.device_id}  password {login.password}")
     table.add_row("logs", str(stack.home / "logs"))

@@ -29,6 +29,7 @@ from autogrocery.lab.directories import make_private
 from autogrocery.lab.fault_proxy import open_proxy
 from autogrocery.lab.network import ROLES, Options, Role, Stack, home_directory, running_stack
 from autogrocery.lab.ports import free_ports
+from autogrocery.lab.postgres.cluster import database_url
 from autogrocery.lab.prove.network import DatabaseTotals, Network
 from autogrocery.lab.prove.options import ProveOptions
 from autogrocery.lab.prove.progress import live_status
@@ -181,8 +182,8 @@ def _database_through_links(dsn: str, links: Mapping[str, FaultProxy]) -> dict[s
     for number, name in enumerate(GATEWAYS, start=1):
         link = links[f"postgresql-{number}"]
         link.upstreams = [(HOST, port)]
-        login = f"{parts.username}:{parts.password}"
-        found[name] = {"DATABASE_URL": f"postgresql://{login}@{HOST}:{link.port}{parts.path}"}
+        login = parts.username or "", parts.password or ""
+        found[name] = {"DATABASE_URL": database_url(*login, parts.path.removeprefix("/"), HOST, link.port)}
     return found
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LISTED = 10_000
+MAX_STDIN_BYTES = 4_096  # more than any password: a longer one is refused with the reason
 
 
 class HashSettings(Struct, frozen=True):
@@ -37,8 +38,8 @@ class HashSettings(Struct, frozen=True):
 
 def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Add an account; a generated password is printed and can't be read again."""
-    given = sys.stdin.readline().rstrip("\n") if arguments.password_stdin else None
-    password = given or secrets.token_urlsafe(18)
+    given = password_from_stdin() if arguments.password_stdin else None
+    password = secrets.token_urlsafe(18) if given is None else given
     try:
         device_id = msgspec.convert(arguments.device_id, DeviceId)
     except msgspec.ValidationError:
@@ -71,6 +72,24 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 0
 
     return run_with_database(work)
+
+
+def password_from_stdin() -> str:
+    """Return the password on standard input: one line, without its line end (LF or CRLF); anything else belongs to it.
+
+    Raises SystemExit if there is none, more than one line, or what no login could send: text that is not UTF-8.
+    """
+    given = sys.stdin.buffer.read(MAX_STDIN_BYTES) if sys.stdin is not None else b""
+    line = given.removesuffix(b"\n")
+    line = line.removesuffix(b"\r") if line != given else line
+    if not line:
+        raise SystemExit("--password-stdin: standard input is empty: give the password as one line, or leave this out")
+    if b"\n" in line:
+        raise SystemExit("--password-stdin: standard input has more than one line: give the password as one line")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SystemExit("--password-stdin: the password is not UTF-8: give it in that encoding") from None
 
 
 def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uvloop
 
+from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process import log
-from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.run import StartError, describe
 from autogrocery.kit.process.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def run_until_signal(name: str, work: Coroutine[Any, Any, int]) -> int:
         return uvloop.run(cancel_on_signal())
     except asyncio.CancelledError:
         return 130
-    except (SettingsError, StartError, OSError, ValueError, msgspec.MsgspecError) as error:
-        print(f"autogrocery {name}: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        raise  # whoever read the output has gone
+    except (SettingsError, StartError, Unavailable, OSError, ValueError, msgspec.MsgspecError) as error:
+        print(f"autogrocery {name}: {describe(error)}", file=sys.stderr)
         return 2
-    finally:
-        sys.stdout.flush()

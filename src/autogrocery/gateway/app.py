@@ -37,18 +37,15 @@ from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.store.order_store import OrderCache, OrderStore
 from autogrocery.gateway.tuning import Tuning
 from autogrocery.kit import bus
-from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.http.openapi import document, document_routes
 from autogrocery.kit.http.route import Guard, Route
 from autogrocery.kit.http.server import serve_http
-from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.pg.migrate import MigrationError, status
+from autogrocery.kit.pg.start import explained, open_migrated
 from autogrocery.kit.process import loops
 from autogrocery.kit.process.background import background_tasks
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
-from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import SettingsError, address, all_different, load, networks, secrets
+from autogrocery.kit.process.settings import SettingsError, address, all_different, grpc_target, load, networks, secrets
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.curve import publisher_keys
 from autogrocery.kit.security.login_backoff import LoginBackoff
@@ -188,8 +185,12 @@ def _protected_links(settings: GatewaySettings) -> dict[str, str]:
     """
     return {
         "ORDERING_INTERNAL_ADDR": settings.ordering_internal_addr,
-        "INVENTORY_GRPC_TARGET": settings.inventory_grpc_target or settings.inventory_grpc_addr,
-        "PRICING_GRPC_TARGET": settings.pricing_grpc_target or settings.pricing_grpc_addr,
+        "INVENTORY_GRPC_TARGET": grpc_target(
+            "INVENTORY_GRPC_TARGET", settings.inventory_grpc_target or settings.inventory_grpc_addr
+        ),
+        "PRICING_GRPC_TARGET": grpc_target(
+            "PRICING_GRPC_TARGET", settings.pricing_grpc_target or settings.pricing_grpc_addr
+        ),
     }
 
 
@@ -222,29 +223,24 @@ async def _open_deps(
     stack: AsyncExitStack, settings: GatewaySettings, identity: Identity | None, tuning: Tuning
 ) -> Deps:
     curve_keys = publisher_keys(settings, "ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr)
-    try:
-        pending = [one.name for one in await status(settings.database_url, MIGRATIONS, SCHEMA) if not one.applied]
-        db = await stack.enter_async_context(
-            open_db(
-                settings.database_url,
-                application="gateway",
-                max_size=settings.database_pool_size,
-                batches=tuning.batch_writes,
-            )
+    dsn = settings.database_url
+    db = await stack.enter_async_context(
+        open_migrated(
+            "DATABASE_URL",
+            dsn,
+            MIGRATIONS,
+            SCHEMA,
+            application="gateway",
+            max_size=settings.database_pool_size,
+            batches=tuning.batch_writes,
         )
-    except MigrationError as error:
-        raise StartError(f"DATABASE_URL: {error}") from None
-    except (Unavailable, OSError) as error:
-        raise StartError(
-            f"DATABASE_URL: the database does not answer ({type(error).__name__}): is it running?"
-        ) from error
-    if pending:
-        raise StartError(f"the database lacks {len(pending)} migrations, {pending[0]} first: run `autogrocery migrate`")
+    )
     publisher = await stack.enter_async_context(
         bus.open_publisher("ANALYTICS_ZMQ_ADDR", settings.analytics_zmq_addr, point="metrics.publish", keys=curve_keys)
     )
     metrics = Metrics(publisher, settings.store_id, tuning.encode_metric)
-    await metrics_log.add_epoch(db, metrics.epoch)
+    with explained("DATABASE_URL", dsn):
+        await metrics_log.add_epoch(db, metrics.epoch)
     inventory = await stack.enter_async_context(
         open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
     )

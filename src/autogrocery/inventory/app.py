@@ -10,14 +10,11 @@ from autogrocery.inventory import loops, rpc, settings
 from autogrocery.inventory.peers.gateway import open_gateway
 from autogrocery.inventory.peers.robots import POINT, Announcer
 from autogrocery.kit.bus import open_publisher
-from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.pg import migrate
-from autogrocery.kit.pg.db import Db, open_db
+from autogrocery.kit.pg.start import open_migrated
 from autogrocery.kit.process import ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.loops import running
-from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import address, all_different, secrets
+from autogrocery.kit.process.settings import address, all_different, secrets, web_url
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.security.curve import publisher_keys
 from autogrocery.kit.security.tls import identity_of
@@ -52,12 +49,25 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
     robot_keys = secrets("ROBOT_JWT_SECRET", wanted.robot_jwt_secret)
     all_different(WEBHOOK_SECRET=webhook_keys, ROBOT_JWT_SECRET=robot_keys)
     verifier = Verifier(robot_keys, issuer=ISSUER, audience=AUDIENCE)
-    links = {"INVENTORY_GRPC_ADDR": wanted.inventory_grpc_addr, "GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url}
+    links = {
+        "INVENTORY_GRPC_ADDR": wanted.inventory_grpc_addr,
+        "GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url),
+    }
     identity = identity_of(wanted, identities.INVENTORY, links)
     curve_keys = publisher_keys(wanted, "ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr)
     limits = rpc.RobotLimits(wanted.robot_seen_s, wanted.pick_lease_s, wanted.robot_queue_max)
     async with AsyncExitStack() as stack:
-        db = await _open_store(stack, wanted)
+        db = await stack.enter_async_context(
+            open_migrated(
+                "INVENTORY_DATABASE_URL" if wanted.inventory_database_url else "DATABASE_URL",
+                wanted.dsn,
+                MIGRATIONS,
+                SCHEMA,
+                application="autogrocery inventory",
+                max_size=wanted.inventory_db_connections,
+                batch_connections=BATCH_CONNECTIONS,
+            )
+        )
         bus = await stack.enter_async_context(
             open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=curve_keys)
         )
@@ -86,23 +96,3 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 callers=rpc.CALLERS,
             )
         )
-
-
-async def _open_store(stack: AsyncExitStack, wanted: Settings) -> Db:
-    try:
-        db = await stack.enter_async_context(
-            open_db(
-                wanted.dsn,
-                application="autogrocery inventory",
-                max_size=wanted.inventory_db_connections,
-                batch_connections=BATCH_CONNECTIONS,
-            )
-        )
-        migrations = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
-    except (Unavailable, OSError):
-        raise StartError("the database of INVENTORY_DATABASE_URL or DATABASE_URL gives no answer: is it up?") from None
-    except migrate.MigrationError as error:
-        raise StartError(str(error)) from None
-    if not all(migration.applied for migration in migrations):
-        raise StartError("the database lacks inventory's tables: run autogrocery migrate")
-    return db

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from socket import AF_INET6, SOCK_STREAM, getaddrinfo
+from typing import TYPE_CHECKING, Any
 
 import zmq
 import zmq.asyncio
 
 from autogrocery.kit.process import faults
+from autogrocery.kit.process.listening import bind, reachable, why_not
 from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import SettingsError, address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 HIGH_WATER_MARK = 100_000
 LINGER_MS = 500
+OTHER_SCHEMES = frozenset({"ipc", "inproc", "vmci"})
 
 
 def endpoints(value: str) -> list[tuple[bool, str]]:
@@ -75,16 +79,8 @@ async def open_publisher(
     socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     try:
         with keys.authenticating(context, socket) if keys is not None else nullcontext():
-            for binds, address in endpoints(value):
-                try:
-                    if binds:
-                        socket.bind(address)
-                    else:
-                        socket.connect(address)
-                except zmq.ZMQError as error:
-                    raise StartError(
-                        f"{setting}: {address} can't be used ({error.strerror}): set another address"
-                    ) from None
+            for binds, wanted in endpoints(value) or [(True, "")]:
+                _attach(socket, setting, wanted, binds=binds)
             yield Publisher(socket, point)
     finally:
         socket.close()
@@ -95,11 +91,14 @@ async def open_publisher(
 async def open_subscriber(
     addresses: Sequence[str],
     *,
+    setting: str = "ZMQ",
     topics: Sequence[bytes] = (b"",),
     binds: bool = False,
     keys: SubscriberKeys | None = None,
 ) -> AsyncIterator[zmq.asyncio.Socket]:
     """Open a SUB socket; `await socket.recv_multipart()` yields messages. It reconnects by itself.
+
+    Raises StartError naming `setting` if an address can't be used.
 
     With `keys` it encrypts with CURVE, and receives only from publishers that hold the expected key.
     """
@@ -114,12 +113,60 @@ async def open_subscriber(
     if keys is not None:
         keys.apply_to(socket)
     try:
-        for address in addresses:
-            if binds:
-                socket.bind(address)
-            else:
-                socket.connect(address)
+        for wanted in addresses:
+            _attach(socket, setting, wanted, binds=binds)
         yield socket
     finally:
         socket.close()
         context.term()
+
+
+def _attach(socket: zmq.Socket[Any], setting: str, wanted: str, *, binds: bool) -> None:
+    """Bind or connect a socket; raises StartError or SettingsError naming `setting`, with the reason."""
+    endpoint = wanted if binds else reachable(wanted)
+    place = _place_of(setting, endpoint)
+    try:
+        # For this endpoint only: with the option, ZeroMQ would look up a name such as localhost as IPv6 and nothing
+        # else.
+        socket.setsockopt(zmq.IPV6, _is_ipv6(place))
+        if binds:
+            socket.bind(endpoint)
+        else:
+            socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        raise StartError(f"{setting}: {endpoint} {_why_not(setting, place, error, binds=binds)}") from None
+
+
+def _place_of(setting: str, endpoint: str) -> tuple[str, int] | None:
+    """Return host and port of `tcp://host:port` (port 0 for `*`), None for `ipc://` and the like.
+
+    Raises SettingsError naming `setting` if it is malformed; ZeroMQ itself would take port 99999 for 34463.
+    """
+    scheme, _, place = endpoint.partition("://")
+    if scheme == "tcp":
+        host, _, port = place.rpartition(";")[2].rpartition(":")  # before `;` is the address to connect from
+        return address(setting, f"{host}:{'0' if port == '*' else port}")
+    if scheme not in OTHER_SCHEMES:
+        raise SettingsError(f"{setting} is malformed: expected tcp://host:port or ipc://path")
+    return None
+
+
+def _is_ipv6(place: tuple[str, int] | None) -> bool:
+    """Return whether the host is an IPv6 address, or a name that has no other."""
+    if place is None or place[0] == "*":
+        return False
+    try:
+        found = getaddrinfo(*place, type=SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ":" in place[0]
+    return all(family == AF_INET6 for family, *_ in found)
+
+
+def _why_not(setting: str, place: tuple[str, int] | None, error: zmq.ZMQError, *, binds: bool) -> str:
+    if place is not None and binds:
+        try:
+            bind(*place).close()
+        except OSError as reason:
+            return f"{why_not(*place, reason)}: set {setting} to another address"
+    verb = "bound" if binds else "connected to"
+    return f"can't be {verb} ({zmq.strerror(error.errno or 0)}): set {setting} to another address"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import random
-import socket
 from pathlib import Path
 
+from autogrocery.kit.process.listening import bind, why_not
 from autogrocery.kit.process.run import StartError
 
 LOWEST = 20_000
@@ -21,13 +21,9 @@ class PortTakenError(StartError):
 def check_free(host: str, port: int, setting: str) -> None:
     """Raise PortTakenError if `host:port` can't be bound; `setting` is the variable that chooses it."""
     try:
-        _bind(host, port)
+        bind(host, port).close()
     except OSError as error:
-        if error.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
-            raise
-        reason = {errno.EADDRINUSE: "is in use", errno.EACCES: "needs privileges"}.get(
-            error.errno, f"can't be bound: {host} is no address of this machine"
-        )
+        reason = "is in use" if error.errno == errno.EADDRINUSE else why_not(host, port, error)
         raise PortTakenError(f"port {port} {reason}: set {setting} to another, or use --ports auto") from None
 
 
@@ -41,18 +37,11 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
             return list(found)
         port = choose.randrange(LOWEST, top)
         try:
-            _bind(host, port)
+            bind(host, port).close()
         except OSError:
             continue
         found.add(port)
     raise StartError(f"no {count} free ports between {LOWEST} and {top} on {host}")
-
-
-def _bind(host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ports of closed connections (TIME_WAIT) are free
-        probe.bind((host, port))
 
 
 def _ephemeral_from() -> int:

@@ -6,12 +6,9 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts import identities
-from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.pg import migrate
-from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.pg.start import explained, open_migrated
 from autogrocery.kit.process import ready
 from autogrocery.kit.process.log import log
-from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import address
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.security.tls import identity_of
@@ -33,19 +30,12 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     host, port = address("PRICING_GRPC_ADDR", wanted.pricing_grpc_addr)
     identity = identity_of(wanted, identities.PRICING, {"PRICING_GRPC_ADDR": wanted.pricing_grpc_addr})
     async with AsyncExitStack() as stack:
-        try:
-            db = await stack.enter_async_context(open_db(wanted.dsn, application="autogrocery pricing"))
-            migrations = await migrate.status(wanted.dsn, MIGRATIONS, SCHEMA)
-            if all(migration.applied for migration in migrations):
-                await refresh_search_keys(db)
-        except (Unavailable, OSError):
-            raise StartError(
-                "the database of PRICING_DATABASE_URL or DATABASE_URL gives no answer: is it up?"
-            ) from None
-        except migrate.MigrationError as error:
-            raise StartError(str(error)) from None
-        if not all(migration.applied for migration in migrations):
-            raise StartError("the database lacks pricing's tables: run autogrocery migrate")
+        setting = "PRICING_DATABASE_URL" if wanted.pricing_database_url else "DATABASE_URL"
+        db = await stack.enter_async_context(
+            open_migrated(setting, wanted.dsn, MIGRATIONS, SCHEMA, application="autogrocery pricing")
+        )
+        with explained(setting, wanted.dsn):
+            await refresh_search_keys(db)
         pricing = Pricing(db, currency=wanted.currency, margin_percent=wanted.price_margin_percent)
         bound = await stack.enter_async_context(
             serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,), identity=identity, callers=CALLERS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from autogrocery.contracts import identities
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
+from autogrocery.kit.process.settings import grpc_target, web_url
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
@@ -34,7 +35,10 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     wanted = settings.load(environ)
     robots = [Robot(account) for account in settings.accounts(wanted.robots_credentials_file)]
     classes = {robot.robot_class for robot in robots}
-    links = {"INVENTORY_GRPC_TARGET": wanted.inventory, "GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url}
+    links = {
+        "INVENTORY_GRPC_TARGET": grpc_target("INVENTORY_GRPC_TARGET", wanted.inventory),
+        "GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url),
+    }
     identity = identity_of(wanted, identities.ROBOTS, links)
     keys = subscriber_keys(wanted, "ROBOTS_ZMQ_TARGET", ",".join(wanted.announcements))
     async with AsyncExitStack() as stack:

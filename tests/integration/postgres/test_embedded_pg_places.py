@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from autogrocery.kit.process.run import StartError
+from autogrocery.lab.network.home import running_dsn, write_run
 from autogrocery.lab.ports import PortTakenError, free_ports
 from autogrocery.lab.postgres.binaries import find_binaries
+from autogrocery.lab.postgres.cluster import exit_report
 from autogrocery.lab.postgres.embedded import PORT_SETTING, EmbeddedPostgres
 from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER_SCRIPT, TIMEOUT_S, query
 
@@ -45,6 +47,60 @@ def test_home_too_deep_for_socket_paths_works(place: Path, template: Path) -> No
     finally:
         server.stop()
     assert not server.sockets.exists()
+
+
+@pytest.mark.parametrize("name", ["a, b", "with space", "müsli ☕", 'a "quoted" one', "100%", "a+b@c:d#e?f&g=h"])
+def test_home_whose_path_has_special_characters_works(place: Path, template: Path, name: str) -> None:
+    (place / name).mkdir()
+    subprocess.run(["cp", "-a", template, place / name / "home"], check=True)
+    server = EmbeddedPostgres(place / name / "home", BINARIES)
+    server.start()
+    try:
+        assert asyncio.run(query(server, "SELECT 1")) == 1
+        run = {"name": "postgres", "user": "postgres", "socket": str(server.sockets), "port": server.port}
+        write_run(place, {"pid": os.getpid(), "database": run | {"password_file": str(server.password_file)}})
+        assert running_dsn(place) == server.dsn()
+    finally:
+        server.stop()
+
+
+def test_new_parents_of_a_home_can_be_entered_whatever_the_umask(place: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        server = EmbeddedPostgres(place / "new" / "parents" / "home", BINARIES)
+        server.start()
+    finally:
+        os.umask(before)
+    try:
+        assert asyncio.run(query(server, "SELECT 1")) == 1
+    finally:
+        server.stop()
+    assert (place / "new").stat().st_mode & 0o777 == (0o711 if AS_ROOT else 0o700)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can mount a small /dev/shm")
+def test_small_shared_memory_is_done_without(place: Path) -> None:
+    script = OWNER_SCRIPT.replace("time.sleep(60)", "server.stop()")
+    mount = 'mount -t tmpfs -o size=64k none /dev/shm && exec "$1" -c "$2" "$0/home"'
+    command = ["unshare", "--mount", "sh", "-c", mount, place, sys.executable, script]
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("not allowed to mount")
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_reason_of_a_failed_start_is_one_line_of_the_log(place: Path) -> None:
+    (place / "server.log").write_text("starting\n2026 [1] FATAL:  lock file is odd\n2026 [1] LOG:  shut down\n")
+    report = exit_report("PostgreSQL", 1, place / "server.log")
+    assert report == f"PostgreSQL ended with status 1: 2026 [1] FATAL:  lock file is odd; its log is {place}/server.log"
+
+
+def test_full_shared_memory_is_not_told_as_a_full_disk(place: Path) -> None:
+    said = 'FATAL:  could not resize shared memory segment "/PostgreSQL.1" to 1048576 bytes: No space left on device'
+    (place / "server.log").write_text(f"{said}\n")
+    report = exit_report("initdb", 1, place / "server.log")
+    assert "the shared memory in /dev/shm is too small" in report
+    assert "disk" not in report
 
 
 def test_too_little_disk_space_is_reported_before_anything_is_written(place: Path) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import zmq
-import zmq.asyncio
-
 from autogrocery.kit.bus import open_subscriber
-from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    import zmq.asyncio
+
     from autogrocery.kit.security.curve import SubscriberKeys
+
+SETTING = "ANALYTICS_ZMQ_TARGET or ANALYTICS_ZMQ_ADDR"
 
 
 class Subscription:
@@ -38,10 +38,6 @@ class Subscription:
 async def open_subscription(
     addresses: Sequence[str], *, binds: bool, keys: SubscriberKeys | None = None
 ) -> AsyncIterator[Subscription]:
-    """Subscribe at `addresses`; reconnects by itself. Raises StartError for a malformed address."""
-    async with AsyncExitStack() as stack:
-        try:
-            socket = await stack.enter_async_context(open_subscriber(addresses, binds=binds, keys=keys))
-        except zmq.ZMQError as error:
-            raise StartError(f"ANALYTICS_ZMQ_TARGET or ANALYTICS_ZMQ_ADDR can't be used: {error.strerror}") from None
+    """Subscribe at `addresses`; reconnects by itself. Raises StartError if an address can't be used."""
+    async with open_subscriber(addresses, setting=SETTING, binds=binds, keys=keys) as socket:
         yield Subscription(socket)

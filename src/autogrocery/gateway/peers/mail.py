@@ -75,8 +75,8 @@ class Mail:
 
         Raises SettingsError for a malformed `url` or `sender`.
         """
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             known = not url or (parts.scheme in {"smtp", "smtps"} and bool(parts.hostname))
             self._port = parts.port or (465 if parts.scheme == "smtps" else 25)
         except ValueError:

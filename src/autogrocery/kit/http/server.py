@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,9 +11,11 @@ import uvicorn
 
 from autogrocery.kit.http.connection import HEAD_DEADLINE_S, SEND_DEADLINE_S, Connection
 from autogrocery.kit.http.connection_limit import ConnectionLimit
+from autogrocery.kit.process.listening import bind, cannot_listen
 from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator
 
     from autogrocery.kit.http.app import App
@@ -85,20 +86,13 @@ async def serve_http(
 
 def _bind(host: str, port: int, setting: str) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = bind(host, port)
+        try:
+            listener.listen(BACKLOG)  # two listeners may bind one address; only one may listen
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        raise StartError(f"{setting}: {host} is no address of this machine ({error.strerror})") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)  # two listeners may bind one address; only one may listen
-        listener.settimeout(0)
-    except OSError as error:
-        listener.close()
-        raise StartError(
-            f"{host}:{port} can't be used ({error.strerror}): stop what holds it or set {setting} to another address"
-        ) from None
+        raise StartError(cannot_listen(setting, host, port, error)) from None
+    listener.settimeout(0)
     return listener

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from autogrocery.kit.pg.diagnosis import require_suitable, require_well_formed
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -30,6 +32,8 @@ TRANSIENT_ERRORS = (
     asyncpg.exceptions.ReadOnlySQLTransactionError,
     asyncpg.exceptions.InternalClientError,
 )
+# Whatever may come of an attempt to connect, from a wrong address to a wrong password.
+CONNECT_ERRORS = (*TRANSIENT_ERRORS, asyncpg.PostgresError, ValueError)
 
 
 class Servers:
@@ -39,6 +43,8 @@ class Servers:
     """
 
     def __init__(self, dsn: str) -> None:
+        """Raises ValueError for a malformed address."""
+        require_well_formed(dsn)
         parts = urlsplit(dsn)
         user, at, hosts = parts.netloc.rpartition("@")
         self._dsns = deque(urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(","))
@@ -50,7 +56,7 @@ class Servers:
             dsn = self._dsns[0]
             self._dsns.rotate(-1)  # even if the caller cancels this attempt, the next one begins with another server
             try:
-                connection = await asyncpg.connect(dsn, **named)
+                connection = await _connect_suitable(dsn, **named)
             except TRANSIENT_ERRORS:
                 if not left:
                     raise
@@ -59,6 +65,19 @@ class Servers:
             self._dsns.appendleft(dsn)
             return connection
         raise AssertionError("a DSN names a server")
+
+
+async def _connect_suitable(dsn: str, **named: Any) -> Any:
+    try:
+        connection = await asyncpg.connect(dsn, **named)
+    except KeyError:  # of `getpass`: the address names no user, and this account has no name
+        raise ValueError("the address names no user") from None
+    try:
+        require_suitable(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 async def _keep_session(_connection: Any) -> None:

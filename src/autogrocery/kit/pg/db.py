@@ -15,7 +15,8 @@ import asyncpg
 
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.batch import PLANNER, NotInBatchError, batcher_for
-from autogrocery.kit.pg.connect import CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, open_pool
+from autogrocery.kit.pg.connect import CONNECT_ERRORS, CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, open_pool
+from autogrocery.kit.pg.diagnosis import explain
 from autogrocery.kit.process import faults
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Db:
         must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
             connection = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else timeout_s)
-        except TRANSIENT_ERRORS as error:
+        except (*TRANSIENT_ERRORS, asyncpg.PostgresError) as error:  # such as a password that was changed
             raise _unavailable(error) from error
         try:
             yield DbConnection(connection, self._answer_within_s)
@@ -212,7 +213,7 @@ async def open_db(
     answer_grace_s: float = ANSWER_GRACE_S,
     batches: bool = True,
 ) -> AsyncIterator[Db]:
-    """Open a pool on `dsn`; raises Unavailable if no server can be reached within CONNECT_TIMEOUT_S seconds.
+    """Open a pool on `dsn`; raises Unavailable, whose detail says why, if no server can be used.
 
     Batch statements have up to `batch_connections` connections beside the `max_size` others. A connection whose
     statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Behind a transaction
@@ -232,8 +233,8 @@ async def open_db(
             batch_pool = await stack.enter_async_context(
                 open_pool(dsn, batch_connections, statement_cache_size, settings | PLANNER)
             )
-        except (*TRANSIENT_ERRORS, ValueError) as error:
-            raise _unavailable(error) from error
+        except CONNECT_ERRORS as error:
+            raise Unavailable("database_unavailable", explain(error, dsn), retry_after_s=RETRY_AFTER_S) from error
         db = Db(pool, batch_pool, statement_timeout_ms / 1_000 + answer_grace_s, batches=batches)
         try:
             yield db

@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from contextlib import asynccontextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
 
-import asyncpg
 from msgspec import Struct
 
-from autogrocery.kit.pg.connect import Servers
+from autogrocery.kit.pg.connect import CONNECT_ERRORS, Servers
+from autogrocery.kit.pg.diagnosis import explain
+from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
+
+    import asyncpg
 
 LOCK_KEY = 0x6175746F67726F63  # "autogroc"
 LOCK_POLL_S = 0.2
@@ -30,7 +34,7 @@ CONNECT_TIMEOUT_S = 5.0
 NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
-class MigrationError(Exception):
+class MigrationError(StartError):
     """The database can't be reached or does not match the files; the message tells the operator what differs."""
 
 
@@ -66,11 +70,8 @@ def files(package: str) -> list[Migration]:
 
 async def status(dsn: str, package: str, schema: str) -> list[MigrationStatus]:
     """Return every migration of `package` and whether `schema` has it; raises MigrationError if the two differ."""
-    connection = await _connect(dsn)
-    try:
+    async with _connected(dsn) as connection:
         done = await _applied(connection, schema)
-    finally:
-        await connection.close()
     return [MigrationStatus(migration.name, migration.number in done) for migration in _checked(files(package), done)]
 
 
@@ -79,8 +80,7 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
 
     Two concurrent runs are safe. A file that begins with `-- no-transaction` runs statement by statement, outside one.
     """
-    connection = await _connect(dsn)
-    try:
+    async with _connected(dsn) as connection:  # closing it releases the lock
         await _lock(connection)
         await connection.execute(
             f"SET lock_timeout = {LOCK_TIMEOUT_MS}; SET statement_timeout = {STATEMENT_TIMEOUT_MS}"
@@ -94,20 +94,20 @@ async def migrate(dsn: str, package: str, schema: str) -> list[str]:
         missing = [migration for migration in _checked(files(package), done) if migration.number not in done]
         for migration in missing:
             await _apply(connection, schema, migration)
-    finally:
-        await connection.close()  # this releases the lock
     return [migration.name for migration in missing]
 
 
-async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    """Connect; raises MigrationError with a message without the DSN, which contains a password."""
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Connect while the block runs; a database's error becomes a MigrationError that says why, without the DSN."""
     try:
         connection: asyncpg.Connection[asyncpg.Record] = await Servers(dsn).connect(timeout=CONNECT_TIMEOUT_S)
-    except ValueError:
-        raise MigrationError("the address is malformed: expected postgresql://user:password@host:port/name") from None
-    except (OSError, asyncpg.PostgresError) as error:
-        raise MigrationError(f"the database does not answer ({type(error).__name__}): is it running?") from error
-    return connection
+        try:
+            yield connection
+        finally:
+            await connection.close()
+    except CONNECT_ERRORS as error:
+        raise MigrationError(explain(error, dsn)) from error
 
 
 def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:
@@ -122,9 +122,14 @@ def _checked(found: list[Migration], done: dict[int, str]) -> list[Migration]:
 
 
 async def _lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    async with asyncio.timeout(LOCK_WAIT_S):
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(LOCK_POLL_S)
+    try:
+        async with asyncio.timeout(LOCK_WAIT_S):
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110
+                await asyncio.sleep(LOCK_POLL_S)
+    except TimeoutError:
+        raise MigrationError(
+            f"another process has migrated it for more than {LOCK_WAIT_S:g} s: wait for it, or end it"
+        ) from None
 
 
 async def _applied(connection: asyncpg.Connection[asyncpg.Record], schema: str) -> dict[int, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process import log
 from autogrocery.kit.process.core_dumps import forbid_core_dumps
 from autogrocery.kit.process.settings import SettingsError
@@ -57,10 +58,22 @@ def run(
 
     try:
         uvloop.run(under_signals())
-    except (SettingsError, StartError) as error:
-        print(f"autogrocery {role}: {error}", file=sys.stderr)  # noqa: T201 - for a person, not for the log
+    except BrokenPipeError:
+        raise  # perhaps whoever read the output has gone: `run_command` looks
+    except (SettingsError, StartError, Unavailable, OSError) as error:
+        print(f"autogrocery {role}: {describe(error)}", file=sys.stderr)  # noqa: T201 - for a person, not for the log
         return 2
     return 0
+
+
+def describe(error: Exception) -> str:
+    """Return an error as text for the operator."""
+    if isinstance(error, Unavailable):
+        return error.detail
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        return f"{error.filename}: {reason}" if error.filename else reason
+    return str(error)
 
 
 def _freeze_started_objects() -> None:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import ipaddress
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+FILE_SETTINGS = ("_FILE", "_HOME", "TLS_CA", "TLS_CERT", "TLS_KEY")  # the names of files may be any bytes
+NO_HOST = frozenset("[]/@ \t\n")
+GRPC_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 LONGEST_WORD = 8  # "changeme", repeated until it is long enough
 KNOWN_SECRETS = frozenset(
     {
@@ -57,19 +61,49 @@ def load(shape: type[S], environ: Mapping[str, str], *, prefix: str = "") -> S:
                 raise SettingsError(f"{name} is not set")
             continue
         try:
+            if not name.endswith(FILE_SETTINGS):
+                raw.encode()
             values[field.name] = msgspec.convert(raw, hints[field.name], strict=False)
         except msgspec.ValidationError as error:
             reason = str(error).split(" - ")[0]
             raise SettingsError(f"{name} is malformed: {reason}") from None
+        except UnicodeEncodeError:
+            raise SettingsError(f"{name} is malformed: it is not UTF-8") from None
     return shape(**values)
 
 
 def address(name: str, value: str) -> tuple[str, int]:
     """Split `host:port` (IPv6 hosts in brackets); raises SettingsError naming the variable."""
     host, colon, port = value.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise SettingsError(f"{name} is malformed: expected host:port")
-    return host.strip("[]"), int(port)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    well_formed = bare and not NO_HOST.intersection(bare)
+    if not (colon and well_formed and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise SettingsError(f"{name} is malformed: expected host:port, and an IPv6 address as [::1]:port")
+    return bare, int(port)
+
+
+def web_url(name: str, value: str) -> str:
+    """Return `value` if it is a URL with a host, and with a port that there can be; raises SettingsError."""
+    try:
+        parts = urlsplit(value)
+        well_formed = (
+            parts.scheme in {"http", "https"}
+            and parts.hostname
+            and parts.port != 0
+            and not any(map(str.isspace, value))
+        )
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise SettingsError(f"{name} is malformed: expected http://host:port or https://host:port")
+    return value
+
+
+def grpc_target(name: str, value: str) -> str:
+    """Return `value` if it is `host:port` or one of gRPC's own names (`unix:`, `dns:` …); raises SettingsError."""
+    if not value.startswith(GRPC_SCHEMES):
+        address(name, value)
+    return value
 
 
 def networks(name: str, value: str) -> str:

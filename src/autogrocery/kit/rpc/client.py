@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
+from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import BULKHEAD, MAX_MESSAGE_BYTES
 from autogrocery.kit.rpc.stream_method import StreamMethod
@@ -55,11 +56,12 @@ REJECTED_REPLIES = Counter(
 async def open_channel(
     target: str, identity: Identity | None = None, name: str = ""
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel; it connects at its first call and reconnects after every loss.
+    """Open a channel; it connects at its first call and reconnects after every loss. 0.0.0.0 and [::] mean loopback.
 
     With `identity` it uses mutual TLS, and only with a peer whose certificate is for `name`.
     """
     logging.getLogger("grpc._common").addFilter(_is_worth_logging)
+    target = reachable(target)
     if identity is None:
         async with grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS) as channel:
             yield channel

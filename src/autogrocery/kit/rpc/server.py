@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from autogrocery.kit.errors import Unauthenticated
+from autogrocery.kit.process.listening import ANY, bind, cannot_listen, joined
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.rpc.status import DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
 from autogrocery.kit.rpc.stream_server import Conversations
@@ -59,8 +60,8 @@ async def serve(
     """Serve the services that `add` registers, and health checks for `names`; yields the bound port.
 
     With `identity` it uses mutual TLS; `callers` then maps a method's name to the certificate names that may call it,
-    and a method without an entry is closed. Raises StartError naming `setting` if the address is in use. Leaving the
-    context waits up to DRAIN_S seconds for calls in flight.
+    and a method without an entry is closed. Raises StartError naming `setting` if the address can't be bound. Leaving
+    the context waits up to DRAIN_S seconds for calls in flight.
     """
     conversations = Conversations()
     checks = () if identity is None else (CallerAllowList(callers or {}),)
@@ -68,15 +69,7 @@ async def serve(
     add(server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    try:
-        if identity is None:
-            bound = server.add_insecure_port(f"{host}:{port}")
-        else:
-            bound = server.add_secure_port(f"{host}:{port}", server_credentials(identity))
-    except RuntimeError:
-        bound = 0
-    if not bound:
-        raise StartError(f"{host}:{port} is in use: stop what holds it or set {setting} to another address")
+    bound = _add_port(server, setting, host, port, identity)
     await server.start()
     for name in ("", *names):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -85,6 +78,26 @@ async def serve(
     finally:
         await servicer.enter_graceful_shutdown()
         await asyncio.gather(conversations.leave(DRAIN_S), server.stop(DRAIN_S))
+
+
+def _add_port(server: grpc.aio.Server, setting: str, host: str, port: int, identity: Identity | None) -> int:
+    """Bind the server and return its port; raises StartError with the reason, which gRPC itself does not tell."""
+    place = joined(ANY if host == "*" else host, port)
+    try:
+        with bind(host, port) as probe:
+            probe.listen()
+    except OSError as error:
+        raise StartError(cannot_listen(setting, host, port, error)) from None
+    try:
+        if identity is None:
+            bound = server.add_insecure_port(place)
+        else:
+            bound = server.add_secure_port(place, server_credentials(identity))
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise StartError(f"{setting}: {place} can't be bound: set {setting} to another address")
+    return bound
 
 
 def bearer(context: Any) -> str:

@@ -12,14 +12,15 @@ import os
 import random
 import re
 import signal
-import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
 
+from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.process.interpreter import module_command
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.parent_death import dies_with_us
 from autogrocery.kit.security.password_worker import HashJob, HashResult
@@ -100,6 +101,7 @@ class PasswordHasher:
     async def serve(self) -> None:
         """Feed jobs to one worker process until cancelled; a worker that dies is replaced and its job runs again."""
         worker: asyncio.subprocess.Process | None = None
+        deaths = 0  # one after the other
         try:
             while True:
                 queued = await self._jobs.get()
@@ -112,12 +114,16 @@ class PasswordHasher:
                         continue
                     result = await _run_job(worker, queued.job)
                     if result is not None:
+                        deaths = 0
                         if not queued.result.done():
                             queued.result.set_result(result)
                         break
-                    log.warning("password_worker_died", status=worker.returncode)
                     await _end(worker)
+                    log.warning("password_worker_died", status=worker.returncode)
                     worker = None
+                    deaths += 1
+                    if deaths > 1:  # the first may be an accident: its job runs again at once
+                        await asyncio.sleep(spread_s(RESTART_AFTER_S))
         finally:
             if worker is not None:
                 await _end(worker)
@@ -125,9 +131,7 @@ class PasswordHasher:
 
 async def _start() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "autogrocery.kit.security.password_worker",
+        *module_command("autogrocery.kit.security.password_worker"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         close_fds=True,

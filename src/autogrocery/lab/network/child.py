@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.01
 MESSAGE_BYTES = 4_096
+MAX_REASON_CHARACTERS = 500
 
 
 class ChildError(StartError):
-    """A role ended or did not become ready; the message includes the end of its log."""
+    """A role ended or did not become ready; the message includes the last line of its log."""
 
 
 class Child:
@@ -83,10 +84,11 @@ class Child:
         return self._is_ready
 
     def exit_report(self) -> str:
-        """Return how the process ended, with the end of its log."""
+        """Return in one line how the process ended: its own reason, which is the last line of its log."""
         status = self.poll()
         how = f"was killed by signal {-status}" if status and status < 0 else f"ended with status {status}"
-        return f"{self.name} {how}; the end of {self._log_file}:\n{log_files.tail(self._log_file)}"
+        last = log_files.tail(self._log_file, lines=1).strip()[:MAX_REASON_CHARACTERS]
+        return f"{self.name} {how}: {last.removeprefix(f'autogrocery {self.name}: ')}; its log is {self._log_file}"
 
     def clean_up(self) -> None:
         """Kill what is left of the process group."""

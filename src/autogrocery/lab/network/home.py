@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
+import pwd
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import msgspec
 import platformdirs
 
 from autogrocery.kit.process.run import StartError
-from autogrocery.lab.directories import make_private
+from autogrocery.lab.directories import make_private, require_writable
+from autogrocery.lab.postgres.cluster import database_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +25,24 @@ MIN_SECRET_CHARACTERS = 32
 
 
 def home_directory(environ: Mapping[str, str]) -> Path:
-    """Return AUTOGROCERY_HOME, or the platform's directory for user data."""
-    if chosen := environ.get("AUTOGROCERY_HOME"):
-        return Path(chosen).expanduser().absolute()
-    return ROOT_HOME if os.geteuid() == 0 else Path(platformdirs.user_data_dir("autogrocery"))
+    """Return AUTOGROCERY_HOME, or the platform's directory for user data.
+
+    Raises StartError if it depends on the home directory of an account that has none.
+    """
+    try:
+        if chosen := environ.get("AUTOGROCERY_HOME"):
+            return Path(chosen).expanduser().absolute()
+    except RuntimeError:
+        raise StartError("AUTOGROCERY_HOME begins with ~, and that account has no home: give a whole path") from None
+    if os.geteuid() == 0:
+        return ROOT_HOME
+    try:
+        found = Path(platformdirs.user_data_dir("autogrocery"))
+    except RuntimeError:
+        found = Path()
+    if not found.is_absolute():  # without HOME and without an entry of this account in /etc/passwd
+        raise StartError("this account has no home directory: set AUTOGROCERY_HOME, or HOME, to a directory of its own")
+    return found
 
 
 def open_home(home: Path) -> None:
@@ -35,10 +50,35 @@ def open_home(home: Path) -> None:
     try:
         make_private(home)
         (home / "logs").mkdir(mode=0o700, exist_ok=True)
+        require_writable(home)
     except OSError as error:
-        raise StartError(
-            f"{home} can't be used ({error.strerror}): set AUTOGROCERY_HOME to another directory"
-        ) from None
+        raise unusable(home, error) from None
+
+
+def unusable(home: Path, error: OSError) -> StartError:
+    """Return the error for a home that can't be read or written: whose it is, if it is another account's."""
+    if isinstance(error, PermissionError) and (owner := owner_of(Path(error.filename or home))) is not None:
+        return StartError(
+            f"{home} belongs to {owner}: run this command as {owner}, or set AUTOGROCERY_HOME to a directory of your"
+            " own or, for a command on a database, DATABASE_URL"
+        )
+    return StartError(f"{home} can't be used ({error.strerror}): set AUTOGROCERY_HOME to another directory")
+
+
+def owner_of(file: Path) -> str | None:
+    """Return the name of the other account that owns `file`, or what can be seen of its path; None if it is ours."""
+    for place in (file, *file.parents):
+        try:
+            uid = place.stat().st_uid
+        except OSError:
+            continue  # below a directory that this account may not enter
+        if uid == os.geteuid():
+            return None
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"uid {uid}"
+    return None
 
 
 def open_secrets(home: Path) -> dict[str, str]:
@@ -50,7 +90,7 @@ def open_secrets(home: Path) -> dict[str, str]:
     values: dict[str, str] = {}
     if file.exists():
         file.chmod(0o600)
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition("=")
             if len(value) < MIN_SECRET_CHARACTERS:
                 raise StartError(
@@ -74,13 +114,22 @@ def write_run(home: Path, run: Mapping[str, Any]) -> None:
 
 
 def read_run(home: Path) -> dict[str, Any] | None:
-    """Return the content of `home/run.json`; None if its process has ended or there is no such file."""
+    """Return the content of `home/run.json`; None if its process has ended or there is no such file.
+
+    Raises StartError if it is another account's and closed to this one.
+    """
     try:
-        run: dict[str, Any] = msgspec.json.decode((home / "run.json").read_bytes())
+        content = (home / "run.json").read_bytes()
+    except PermissionError as error:
+        raise unusable(home, error) from None
+    except OSError:
+        return None
+    try:
+        run: dict[str, Any] = msgspec.json.decode(content)
         os.kill(run["pid"], 0)
     except PermissionError:
         return run  # it runs as another user
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+    except (OSError, OverflowError, msgspec.DecodeError, KeyError, TypeError):
         return None
     return run
 
@@ -88,16 +137,16 @@ def read_run(home: Path) -> dict[str, Any] | None:
 def running_dsn(home: Path) -> str | None:
     """Return the URL of the embedded database that runs in `home`, None if there is none; for commands beside `up`.
 
-    Raises PermissionError if this user may not read its password.
+    Raises StartError if this account may not read its password.
     """
     run = read_run(home)
     if not run or not (server := run.get("database")):
         return None
-    password = Path(server["password_file"]).read_text(encoding="ascii").strip()
-    return (
-        f"postgresql://{server['user']}:{password}@/{quote(server['name'])}"
-        f"?host={quote(server['socket'])}&port={server['port']}"
-    )
+    try:
+        password = Path(server["password_file"]).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise unusable(home, error) from None
+    return database_url(server["user"], password, server["name"], server["socket"], server["port"])
 
 
 def write_private(file: Path, content: bytes) -> None:

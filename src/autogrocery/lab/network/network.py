@@ -12,7 +12,9 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.process import clock, ready
+from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.run import StartError
 from autogrocery.lab import log_files
 from autogrocery.lab.directories import socket_directory
@@ -183,7 +185,11 @@ class Stack:
             "started_at": self._started_at,
             "url_public": self.url_public,
             "url_internal": self.url_internal,
-            "addresses": {name: value for name, value in self.env.items() if name.endswith("_ADDR")},
+            "addresses": {
+                name: ",".join(map(reachable, value.split(",")))
+                for name, value in self.env.items()
+                if name.endswith("_ADDR")
+            },
             "pids": self.pids,
             "restarts": dict(self.restarts),
             "database": None,
@@ -269,6 +275,10 @@ async def _startup_step(what: str) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise StartError(f"{what} took longer than {STEP_TIMEOUT_S:g} s") from error
+    except Unavailable as error:
+        raise StartError(f"{what}: {error.detail}") from error
+    except InDoubt as error:
+        raise StartError(f"{what}: {error}: is the peer at its address?") from error
 
 
 async def _finish_even_if_cancelled(work: Awaitable[T]) -> T:

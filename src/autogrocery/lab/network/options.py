@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.network.home import home_directory
 from autogrocery.lab.network.roles import ROLES, Role
@@ -51,6 +52,4 @@ def options_from(environ: Mapping[str, str], *, ports: str = "", tls: bool = Fal
 
 def web_address(address: str, scheme: str = "http") -> str:
     """Return the URL of `host:port` as this machine reaches it, also if it is bound to all interfaces."""
-    host, _, port = address.rpartition(":")
-    reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - not bound here
-    return f"{scheme}://{reachable}:{port}"
+    return f"{scheme}://{reachable(address)}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from autogrocery.kit.process.interpreter import module_command
+from autogrocery.kit.process.listening import joined
 from autogrocery.kit.process.settings import address
 from autogrocery.lab.ports import check_free, free_ports
 
@@ -43,8 +44,13 @@ class Role(Struct, frozen=True, kw_only=True):
 
 
 def _role(name: str, wave: int, *private_env: str, ready_deadline_s: float = READY_DEADLINE_S) -> Role:
-    argv = (sys.executable, "-m", "autogrocery", name)
-    return Role(name=name, argv=argv, private_env=private_env, ready_deadline_s=ready_deadline_s, wave=wave)
+    return Role(
+        name=name,
+        argv=module_command("autogrocery", name),
+        private_env=private_env,
+        ready_deadline_s=ready_deadline_s,
+        wave=wave,
+    )
 
 
 ROLES: Final = (
@@ -66,6 +72,17 @@ def resolve_addresses(environ: Mapping[str, str], *, auto: bool) -> dict[str, st
     return {name: ",".join(_resolve(name, part, free, auto=auto) for part in parts) for name, parts in wanted.items()}
 
 
+def listening_places(name: str, environ: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return host and port of each address that the variable `name` has a role listen on; raises SettingsError."""
+    found = []
+    for part in (environ.get(name) or ADDRESSES[name]).split(","):
+        scheme, tcp, place = part.strip().rpartition("tcp://")
+        if scheme != ">" and (tcp or "://" not in part):
+            host, port = address(name, place)
+            found.append((HOST if host == "*" else host, port))
+    return found
+
+
 def _resolve(name: str, value: str, free: Iterator[int], *, auto: bool) -> str:
     """Resolve `host:port`, `tcp://host:port` or `@tcp://host:port`; `>tcp://…` connects and stays as it is."""
     scheme, tcp, place = value.strip().rpartition("tcp://")
@@ -76,7 +93,7 @@ def _resolve(name: str, value: str, free: Iterator[int], *, auto: bool) -> str:
         port = next(free)
     else:
         check_free(HOST if host == "*" else host, port, name)
-    return f"{scheme}{tcp}{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}{tcp}{joined(host, port)}"
 
 
 def role_environment(role: Role, shared: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from autogrocery.kit.process.parent_death import dies_with_us
 from autogrocery.kit.process.run import StartError
@@ -25,10 +27,32 @@ EXIT_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 1.5
 POLL_S = 0.005
 BUILTIN_LOCALE_MAJOR = 17
+MAX_REASON_CHARACTERS = 500
+REASON_WORDS = ("FATAL:", "PANIC:", "error:")
+SET_MAJOR = 16  # the first whose initdb takes `-c name=value`
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
+MIN_SHARED_MEMORY_BYTES = 32 << 20
+# Whatever a client would otherwise take from PGSSLMODE, PGSSLNEGOTIATION, PGTARGETSESSIONATTRS, PGGSSLIB, PGKRBSRVNAME.
+CLIENT_PARAMETERS = {
+    "sslmode": "disable",
+    "sslnegotiation": "postgres",
+    "target_session_attrs": "any",
+    "gsslib": "gssapi",
+    "krbsrvname": "postgres",
+}
 
 
 class PostgresError(StartError):
     """The server ended by itself; the message gives the reason as far as its log shows it."""
+
+
+def database_url(user: str, password: str, database: str, host: str, port: int) -> str:
+    """Return the URL of a database of the embedded server; no PG* variable of a client's environment has a say in it.
+
+    `host` is a loopback address, or the directory of the unix socket.
+    """
+    parameters = {"host": host, "port": str(port)} | CLIENT_PARAMETERS
+    return f"postgresql://{user}:{password}@/{quote(database)}?{urlencode(parameters, quote_via=quote, safe='/')}"
 
 
 def check_major(data_directory: Path, binaries: Binaries) -> None:
@@ -49,6 +73,7 @@ def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Acco
 
     initdb writes to `data.new`, which is renamed at the end: a half-made cluster is never used.
     """
+    _require_account_name(account)
     fresh, password_file = (
         directory / "data.new",
         sockets / "pwfile",
@@ -65,6 +90,7 @@ def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Acco
         *(str(binaries.directory / "initdb"), "-D", str(fresh), "-U", USER, "-A", "scram-sha-256", "-E", "UTF8"),
         *(locale if binaries.major >= BUILTIN_LOCALE_MAJOR else locale[:1]),
         *("--no-instructions", "--pwfile", str(password_file)),
+        *(("-c", f"dynamic_shared_memory_type={shared_memory_type()}") if binaries.major >= SET_MAJOR else ()),
     ]
     log = log_files.append_to(log_file)
     try:
@@ -90,12 +116,39 @@ def initialize(directory: Path, sockets: Path, binaries: Binaries, account: Acco
     fresh.rename(directory / "data")
 
 
+def _require_account_name(account: Account | None) -> None:
+    """Raise StartError if the server's account has no name, without which initdb does nothing."""
+    try:
+        pwd.getpwuid(os.geteuid() if account is None else account.uid)
+    except KeyError:
+        raise StartError(
+            f"this account, uid {os.geteuid()}, has no entry in /etc/passwd, which PostgreSQL's initdb needs:"
+            " add one, run as another account, or set DATABASE_URL"
+        ) from None
+
+
 def exit_report(program: str, status: int, log_file: Path) -> str:
-    """Return a message that says why `program` ended, from its log."""
+    """Return one line that says why `program` ended, from its log."""
     text = log_files.tail(log_file)
+    if "shared memory segment" in text and "No space left on device" in text:
+        return (
+            f"the shared memory in {SHARED_MEMORY} is too small for PostgreSQL's initdb: make it larger"
+            " (docker run --shm-size=64m), or use PostgreSQL 16 or later"
+        )
     if "No space left on device" in text:
         return f"the disk is full: PostgreSQL can't write to {log_file.parent}; make room and start again"
-    return f"{program} ended with status {status}; the end of {log_file}:\n{text}"
+    lines = [line.strip() for line in text.splitlines()]
+    reason = next((line for line in lines if any(word in line for word in REASON_WORDS)), lines[-1])
+    return f"{program} ended with status {status}: {reason[:MAX_REASON_CHARACTERS]}; its log is {log_file}"
+
+
+def shared_memory_type() -> str:
+    """Return where the server keeps shared memory of changing size: /dev/shm, or files if that is absent or small."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return "mmap"
+    return "posix" if found.f_bavail * found.f_frsize >= MIN_SHARED_MEMORY_BYTES else "mmap"
 
 
 def server_environment() -> dict[str, str]:

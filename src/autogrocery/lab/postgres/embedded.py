@@ -14,7 +14,6 @@ import subprocess
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import asyncpg
 
@@ -28,10 +27,12 @@ from autogrocery.lab.postgres.cluster import (
     USER,
     PostgresError,
     check_major,
+    database_url,
     end_leftover_server,
     exit_report,
     initialize,
     server_environment,
+    shared_memory_type,
 )
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class EmbeddedPostgres:
         """Return the URL of `database`, password included: over the unix socket, or over loopback TCP."""
         password = self.password_file.read_text(encoding="ascii").strip()
         if tcp:
-            return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{quote(database)}"
-        return f"postgresql://{USER}:{password}@/{quote(database)}?host={quote(str(self.sockets))}&port={self.port}"
+            return database_url(USER, password, database, HOST, self.port)
+        return database_url(USER, password, database, str(self.sockets), self.port)
 
     def start(self, ready_timeout_s: float = READY_TIMEOUT_S) -> None:
         """Prepare, launch and wait until it accepts connections; a failed start leaves nothing. Raises StartError."""
@@ -136,7 +137,12 @@ class EmbeddedPostgres:
         if self.port == 0:
             (self.port,) = ports.free_ports(1)
         ports.check_free(HOST, self.port, PORT_SETTING)
-        settings = {"port": str(self.port), "listen_addresses": HOST, "unix_socket_directories": str(self.sockets)}
+        settings = {
+            "dynamic_shared_memory_type": shared_memory_type(),
+            "port": str(self.port),
+            "listen_addresses": HOST,
+            "unix_socket_directories": str(self.sockets),
+        }
         arguments = [part for item in (SETTINGS | settings).items() for part in ("-c", "=".join(item))]
         program = [str(self.binaries.directory / "postgres"), "-D", str(self.data_directory), *arguments]
         log = log_files.append_to(self.log_file)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import zmq
-import zmq.asyncio
-
 from autogrocery.kit.bus import open_subscriber
-from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
+    import zmq.asyncio
+
     from autogrocery.kit.security.curve import SubscriberKeys
 
+SETTING = "ROBOTS_ZMQ_TARGET or ROBOTS_ZMQ_ADDR"
 FRAMES = 2  # [robot_class, payload]
 
 
@@ -37,11 +36,7 @@ class Announcements:
 async def open_announcements(
     addresses: Sequence[str], classes: Collection[str], keys: SubscriberKeys | None = None
 ) -> AsyncIterator[Announcements]:
-    """Subscribe to `classes` at `addresses`; reconnects by itself. Raises StartError for a malformed address."""
-    async with AsyncExitStack() as stack:
-        topics = [name.encode() for name in sorted(classes)]
-        try:
-            socket = await stack.enter_async_context(open_subscriber(addresses, topics=topics, keys=keys))
-        except zmq.ZMQError as error:
-            raise StartError(f"ROBOTS_ZMQ_TARGET or ROBOTS_ZMQ_ADDR can't be connected to: {error.strerror}") from None
+    """Subscribe to `classes` at `addresses`; reconnects by itself. Raises StartError if an address can't be used."""
+    topics = [name.encode() for name in sorted(classes)]
+    async with open_subscriber(addresses or [""], setting=SETTING, topics=topics, keys=keys) as socket:
         yield Announcements(socket)

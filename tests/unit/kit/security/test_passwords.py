@@ -271,3 +271,15 @@ async def test_workers_end_with_a_killed_parent() -> None:
     parent.kill()
     await parent.wait()
     assert await ended(pid)
+
+
+async def test_worker_that_dies_again_and_again_is_restarted_with_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    (tmp_path / "sitecustomize.py").write_text(f"import os; open({str(starts)!r}, 'a').write('x'); os._exit(1)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with open_password_hasher(COST, timeout_s=2) as passwords:
+        with pytest.raises(Unavailable):
+            await passwords.hash("correct horse battery")
+    assert 2 <= len(starts.read_text()) <= 5
