@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         role.set_defaults(role=name)
         if name == "robots":
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
+    _conformance(commands)
     _database(commands)
     _receipts(commands)
     _keys(commands)
@@ -134,6 +135,46 @@ def _stock_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="NAME",
         help="name of the delivery, such as its note's number; the same goods under another name are added once more",
     )
+
+
+def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    what = "check a peer, written by anybody, against the contract: inventory, pricing"
+    kinds = commands.add_parser("conformance", help=what).add_subparsers(dest="kind", required=True)
+    for kind, port in (("inventory", 50051), ("pricing", 50052)):
+        made = _command(
+            kinds,
+            kind,
+            f"check an {kind} through gRPC only; exit 1 if a line failed, 2 if it can't be reached".replace(
+                "an p", "a p"
+            ),
+            f"autogrocery conformance {kind} --target 127.0.0.1:{port} --restart-command './restart.sh' --html report.html",
+            "conformance:run_conformance",
+        )
+        made.add_argument("--target", required=True, metavar="HOST:PORT", help="where the peer serves gRPC")
+        made.add_argument(
+            "--restart-command", default="", metavar="CMD", help="shell command that restarts the peer and returns"
+        )
+        made.add_argument("--json", metavar="FILE", help="also write the report to this file")
+        made.add_argument("--html", metavar="FILE", help="also write a page to this file")
+        made.add_argument("--only", default="", metavar="LINES", help="only these lines or groups, as K1,K4.5,W")
+        made.add_argument(
+            "--patience", type=number, default=1.0, help="multiply the deadlines, for a slow machine (default 1)"
+        )
+        made.set_defaults(robot_token="", robot_id="", robot_class="", webhook_listen="", webhook_secret="")
+        if kind == "inventory":
+            _conformance_robot(made)
+
+
+def _conformance_robot(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--robot-token", default="", metavar="TOKEN", help="a robot's bearer token, or @FILE: the kit plays that robot"
+    )
+    made.add_argument("--robot-id", default="", metavar="ID", help="its id (default: from the token)")
+    made.add_argument(
+        "--robot-class", default="", metavar="CLASS", help="its class (default: from the token, or dairy)"
+    )
+    made.add_argument("--webhook-listen", default="", metavar="HOST:PORT", help="listen here for the peer's webhooks")
+    made.add_argument("--webhook-secret", default="", metavar="SECRET", help="the secret that signs them, or @FILE")
 
 
 def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -53,6 +53,8 @@ COMMANDS = (
     "lots",
     "ledger",
     "recall",
+    "conformance inventory",
+    "conformance pricing",
 )
 SECRETS = {
     "JWT_SECRET": "signs-what-devices-show-the-gateway",

@@ -1,0 +1,351 @@
+"""The conformance kit itself: peers that keep the contract pass, and each broken peer fails on exactly its line."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
+from autogrocery.lab.conformance.options import Robot, robot_of
+from autogrocery.lab.ports import free_ports
+from tests.contract.small_peers import (
+    ROBOT_ID,
+    ROBOT_TOKEN,
+    WEBHOOK_SECRET,
+    Order,
+    Register,
+    SmallInventory,
+    SmallPricing,
+    State,
+    dispatched,
+    serve_inventory,
+    serve_pricing,
+    uuid_of,
+)
+from tests.harness.running_inventory import token_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
+
+PATIENCE = 3.0  # a loaded machine's slow second is no finding
+ROBOT = Robot(ROBOT_ID, "dairy", ROBOT_TOKEN)
+WITHOUT_RESTART = {"R1", "R2", "R3", "R4", "R5"}
+
+
+def outcomes(report: Report, outcome: Outcome) -> set[str]:
+    return {result.line_id for result in report.results if result.outcome is outcome}
+
+
+def failures(report: Report) -> dict[str, str]:
+    return {one.line_id: one.detail for one in report.results if one.outcome is Outcome.FAILED}
+
+
+async def run_inventory_kit(kind: type[SmallInventory], *only: str, robot: bool = True) -> Report:
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    async with serve_inventory(kind(Register(), f"http://{listen}")) as target:
+        options = Options(
+            target,
+            robot=ROBOT if robot else None,
+            webhook_listen=listen,
+            webhook_key=WEBHOOK_SECRET.encode(),
+            only=only,
+            patience=PATIENCE,
+        )
+        return await check_inventory(options, lambda _: None)
+
+
+async def run_pricing_kit(kind: type[SmallPricing], *only: str) -> Report:
+    async with serve_pricing(kind({})) as target:
+        return await check_pricing(Options(target, only=only, patience=PATIENCE), lambda _: None)
+
+
+async def test_small_inventory_passes_every_line_but_restarts() -> None:
+    report = await run_inventory_kit(SmallInventory)
+    assert failures(report) == {}
+    assert outcomes(report, Outcome.NOT_CHECKED) == WITHOUT_RESTART
+    assert report.ok
+
+
+async def test_small_pricing_passes_every_line_but_restarts() -> None:
+    report = await run_pricing_kit(SmallPricing)
+    assert failures(report) == {}
+    assert outcomes(report, Outcome.NOT_CHECKED) == {"R1"}
+
+
+async def test_lines_that_need_a_robot_are_not_passed_without_one() -> None:
+    report = await run_inventory_kit(SmallInventory, "K3", "K5", robot=False)
+    assert failures(report) == {}
+    reasons = {one.line_id: one.detail for one in report.results if one.outcome is Outcome.NOT_CHECKED}
+    assert set(reasons) == {"K3.3", "K3.4", "K5.4", "K5.5", "K5.6"}
+    assert all("no --robot-token" in reasons[line] for line in ("K3.3", "K5.4", "K5.5", "K5.6"))
+
+
+class TombstoneForgotten(SmallInventory):
+    def tombstone(self, oid: str) -> None:
+        if oid in self.register.orders:
+            super().tombstone(oid)
+
+
+class SecondDispatch(SmallInventory):
+    def repeat(self, oid: str, order: Order, wanted: dict[str, int]) -> inv.RobotResponse:
+        answer = super().repeat(oid, order, wanted)
+        for assignment in answer.assignments:
+            assignment.assignment_id += "-again"
+        return answer
+
+
+class ShortStockPromised(SmallInventory):
+    def lacks(self, wanted: dict[str, int]) -> bool:
+        return bool(wanted.keys() - self.register.stock.keys())
+
+
+class DispatchedItemsIgnored(SmallInventory):
+    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:
+        order = self.order(uuid_of(request.order_id))
+        if order.state != State.HELD:
+            return await super().AssignRobots(request, _context)
+        order.state = State.ASSIGNED
+        return dispatched(request.order_id, order)
+
+
+class LyingGetOrder(SmallInventory):
+    def state_of(self, order: Order) -> Any:
+        return State.UNKNOWN if order.state == State.HELD else order.state
+
+
+class ToldOnce(SmallInventory):
+    def is_settled(self, status: int) -> bool:
+        return status is not None
+
+
+class NewIdAtEachAttempt(SmallInventory):
+    async def send(self, session: Any, webhook: tuple[str, str, str, bytes]) -> int:
+        path, oid, webhook_id, body = webhook
+        return await super().send(session, (path, oid, f"{webhook_id}-{asyncio.get_running_loop().time()}", body))
+
+
+class Unsigned(SmallInventory):
+    def sign(self, webhook_id: str, at: Any, body: str) -> str:
+        return super().sign(webhook_id, at, body + " ")
+
+
+class LapsedHoldDispatched(SmallInventory):
+    """Trusts that stock was held once, though others have it now."""
+
+    def lacks(self, wanted: dict[str, int]) -> bool:
+        return super().lacks(wanted) and not any(
+            one.state == State.LAPSED and one.granted == wanted for one in self.register.orders.values()
+        )
+
+
+class ExpiryWithdrawsRobots(SmallInventory):
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:
+        request.reason = inv.CANCEL
+        return await super().ReleaseItems(request, _context)
+
+
+class DiesOfNonsense(SmallInventory):
+    async def CheckAvailability(
+        self, request: inv.CheckAvailabilityRequest, _context: Any
+    ) -> inv.CheckAvailabilityResponse:
+        if "" in request.skus:
+            raise RuntimeError("a bug of the peer")
+        return await super().CheckAvailability(request, _context)
+
+
+class HoldNotRenewed(SmallInventory):
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:
+        order = self.order(uuid_of(request.order_id))
+        until = order.until if order.state == State.HELD else 0.0
+        answer = await super().ReserveItems(request, _context)
+        if until:
+            self.register.orders[request.order_id].until = until
+        return answer
+
+
+BROKEN_INVENTORIES = {
+    TombstoneForgotten: {"K2.2"},
+    SecondDispatch: {"K1.10"},
+    ShortStockPromised: {"K4.5"},
+    DispatchedItemsIgnored: {"K4.3"},
+    LyingGetOrder: {"K5.1"},
+    ToldOnce: {"W4"},
+    NewIdAtEachAttempt: {"W4"},
+    LapsedHoldDispatched: {"K4.6"},
+    ExpiryWithdrawsRobots: {"K3.2"},
+    DiesOfNonsense: {"H2"},
+    HoldNotRenewed: {"K1.2"},
+}
+
+
+@pytest.mark.timeout(300)
+async def test_each_broken_inventory_fails_on_exactly_its_line() -> None:
+    reports = await asyncio.gather(*map(run_inventory_kit, BROKEN_INVENTORIES))
+    found = dict(zip(BROKEN_INVENTORIES, map(failures, reports), strict=True))
+    assert {kind: set(lines) for kind, lines in found.items()} == BROKEN_INVENTORIES, found
+    for report in reports:
+        assert not report.ok
+        (failed,) = [one for one in report.results if one.outcome is Outcome.FAILED]
+        assert failed.exchanges
+        assert failed.link.startswith("docs/")
+
+
+async def test_unsigned_webhook_fails_each_line_that_reads_signatures() -> None:
+    assert set(failures(await run_inventory_kit(Unsigned, "W1", "W2", "W4"))) == {"W1", "W4"}
+
+
+class TotalIsNotTheSum(SmallPricing):
+    def total(self, lines: Any) -> int:
+        return super().total(lines) + 1
+
+
+class LineIsRounded(SmallPricing):
+    def line(self, product: pri.Product, quantity: int) -> pri.QuoteLine:
+        line = super().line(product, quantity)
+        line.line_total_cents -= line.line_total_cents % 5
+        return line
+
+
+class LastPageLost(SmallPricing):
+    def cursor(self, page: list[pri.Product], rest: list[pri.Product]) -> str:
+        return super().cursor(page, rest) if len(rest) > 2 * len(page) else ""
+
+
+class PriceDrifts(SmallPricing):
+    drift = 0
+
+    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
+        self.drift += 1
+        answer = await super().Quote(request, _context)
+        for line in answer.lines if len(answer.lines) == 2 else ():
+            line.unit_price_cents += self.drift
+        return answer
+
+
+class AnotherOrder(SmallPricing):
+    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
+        answer = await super().Quote(request, _context)
+        answer.order_id = answer.order_id.upper()
+        return answer
+
+
+class NoCurrency(SmallPricing):
+    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
+        answer = await super().Quote(request, _context)
+        answer.currency = ""
+        return answer
+
+
+BROKEN_PRICINGS = {
+    TotalIsNotTheSum: {"Q1"},
+    LineIsRounded: {"Q1"},
+    LastPageLost: {"L2"},
+    PriceDrifts: {"Q6"},
+    AnotherOrder: {"Q4"},
+    NoCurrency: {"Q5"},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_PRICINGS)
+async def test_broken_pricing_fails_on_exactly_its_line(kind: type[SmallPricing]) -> None:
+    report = await run_pricing_kit(kind)
+    assert set(failures(report)) == BROKEN_PRICINGS[kind], failures(report)
+
+
+async def test_late_answers_fail_the_deadline_line() -> None:
+    class Slow(SmallInventory):
+        async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:
+            await asyncio.sleep(0.5)
+            return await super().GetOrder(request, _context)
+
+    async with serve_inventory(Slow(Register())) as target:
+        options = Options(target, only=("K5.1", "D1"), patience=0.2)
+        report = await check_inventory(options, lambda _: None)
+    assert "GetOrder took" in failures(report)["D1"]
+
+
+async def test_nothing_at_the_target_is_told_in_one_line() -> None:
+    target = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(UnreachableError, match=f"no pricing answers at {target}") as told:
+        await check_pricing(Options(target), lambda _: None)
+    assert "\n" not in str(told.value)
+
+
+async def test_a_pricing_is_no_inventory() -> None:
+    async with serve_pricing(SmallPricing({})) as target:
+        with pytest.raises(UnreachableError, match="UNIMPLEMENTED"):
+            await check_inventory(Options(target), lambda _: None)
+
+
+def test_robot_is_read_from_its_token() -> None:
+    ((_, header),) = token_metadata("dairy-1", "dairy")
+    robot = robot_of(header.removeprefix("Bearer "))
+    assert (robot.robot_id, robot.robot_class) == ("dairy-1", "dairy")
+    with pytest.raises(ValueError, match="--robot-id"):
+        robot_of("opaque")
+
+
+@asynccontextmanager
+async def restartable(make: Callable[[], SmallInventory]) -> AsyncIterator[tuple[Options, list[int]]]:
+    """Serve an inventory that a restart command, sent as a line to a port, replaces with a new one from `make`."""
+    port, control = free_ports(2)
+    restarts: list[int] = []
+    async with AsyncExitStack() as stack:
+        current = AsyncExitStack()
+        await current.enter_async_context(serve_inventory(make(), port))
+        stack.push_async_callback(current.aclose)
+
+        async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            await current.aclose()
+            await current.enter_async_context(serve_inventory(make(), port))
+            restarts.append(1)
+            writer.write(b"done\n")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(restart, "127.0.0.1", control)
+        stack.callback(server.close)
+        command = f"exec 3<>/dev/tcp/127.0.0.1/{control}; echo >&3; read -r _ <&3"
+        options = Options(
+            f"127.0.0.1:{port}",
+            robot=ROBOT,
+            restart_command=f"bash -c '{command}'",
+            only=("S1", "R1", "R2", "R3", "R4", "R5"),
+            patience=PATIENCE,
+        )
+        yield options, restarts
+
+
+async def test_restart_of_an_inventory_that_remembers_passes() -> None:
+    register = Register()
+    async with restartable(lambda: SmallInventory(register)) as (options, restarts):
+        report = await check_inventory(options, lambda _: None)
+    assert failures(report) == {}
+    assert outcomes(report, Outcome.PASSED) == {"S1", *WITHOUT_RESTART}
+    assert restarts == [1]
+
+
+async def test_restart_of_an_inventory_that_forgets_tombstones_fails() -> None:
+    register = Register()
+
+    def make() -> SmallInventory:
+        register.orders = {oid: one for oid, one in register.orders.items() if one.state != State.RELEASED}
+        return SmallInventory(register)
+
+    async with restartable(make) as (options, _):
+        report = await check_inventory(options, lambda _: None)
+    assert set(failures(report)) == {"R4", "R5"}
+
+
+async def test_restart_command_that_fails_is_told() -> None:
+    async with serve_inventory(SmallInventory(Register())) as target:
+        options = Options(target, restart_command="exit 7", only=("R1",), patience=PATIENCE)
+        report = await check_inventory(options, lambda _: None)
+    assert "exit code 7" in failures(report)["R1"]
