@@ -12,7 +12,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,11 @@ prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 45 mi
 schemathesis: EXAMPLES ?= 500
 schemathesis: $(VENV)/.dev ## every operation of the OpenAPI document, asked in every way, some 2 minutes (EXAMPLES=500)
 	$(BIN)/python -m tests.security.fuzz --examples $(EXAMPLES)
+
+interop: INTEROP_ORDERS ?= 10000
+interop: INTEROP_CONNECTIONS ?= 1,8,64,128
+interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders through a real gateway, some 5 minutes (needs node and npm)
+	$(BIN)/python -m tests.interop --orders $(INTEROP_ORDERS) --connections $(INTEROP_CONNECTIONS)
 
 sbom: $(VENV)/.dev ## what this product consists of, from the lock file: out/sbom.json (CycloneDX)
 	@mkdir -p out

@@ -26,6 +26,7 @@ from tests.contract.small_peers import (
     serve_pricing,
     uuid_of,
 )
+from tests.harness.restart_control import restart_command
 from tests.harness.running_inventory import token_metadata
 
 if TYPE_CHECKING:
@@ -293,34 +294,21 @@ def test_robot_is_read_from_its_token() -> None:
 
 @asynccontextmanager
 async def restartable(make: Callable[[], SmallInventory]) -> AsyncIterator[tuple[Options, list[int]]]:
-    """Serve an inventory that a restart command, sent as a line to a port, replaces with a new one from `make`."""
-    port, control = free_ports(2)
+    """Serve an inventory, which the restart command replaces with a new one from `make`; yields also the restarts."""
+    port = free_ports(1)[0]
     restarts: list[int] = []
-    async with AsyncExitStack() as stack:
-        current = AsyncExitStack()
+    async with AsyncExitStack() as current:
         await current.enter_async_context(serve_inventory(make(), port))
-        stack.push_async_callback(current.aclose)
 
-        async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readline()
+        async def restart() -> None:
             await current.aclose()
             await current.enter_async_context(serve_inventory(make(), port))
             restarts.append(1)
-            writer.write(b"done\n")
-            await writer.drain()
-            writer.close()
 
-        server = await asyncio.start_server(restart, "127.0.0.1", control)
-        stack.callback(server.close)
-        command = f"exec 3<>/dev/tcp/127.0.0.1/{control}; echo >&3; read -r _ <&3"
-        options = Options(
-            f"127.0.0.1:{port}",
-            robot=ROBOT,
-            restart_command=f"bash -c '{command}'",
-            only=("S1", "R1", "R2", "R3", "R4", "R5"),
-            patience=PATIENCE,
-        )
-        yield options, restarts
+        async with restart_command(restart) as command:
+            lines = ("S1", *sorted(WITHOUT_RESTART))
+            options = Options(f"127.0.0.1:{port}", robot=ROBOT, restart_command=command, only=lines, patience=PATIENCE)
+            yield options, restarts
 
 
 async def test_restart_of_an_inventory_that_remembers_passes() -> None:

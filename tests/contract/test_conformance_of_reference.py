@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,31 +12,17 @@ from autogrocery.lab.conformance import Options, Outcome, Report, check_inventor
 from autogrocery.lab.conformance.options import robot_of
 from autogrocery.lab.ports import free_ports
 from autogrocery.pricing import rpc as pricing_rpc
+from tests.harness.restart_control import restart_command
 from tests.harness.running_inventory import WEBHOOK_SECRET, run_inventory, token_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.harness.running_inventory import RunningInventory
 
 PATIENCE = 5.0  # a loaded machine's slow second is no finding
 
 
 def failures(report: Report) -> dict[str, str]:
     return {one.line_id: one.detail for one in report.results if one.outcome is not Outcome.PASSED}
-
-
-async def serve_restarts(inventory: RunningInventory, control: int) -> asyncio.Server:
-    """Restart the inventory at each line that comes to the port `control`, then answer it."""
-
-    async def restart(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        await inventory.restart()
-        writer.write(b"done\n")
-        await writer.drain()
-        writer.close()
-
-    return await asyncio.start_server(restart, "127.0.0.1", control)
 
 
 @pytest.fixture
@@ -52,17 +37,17 @@ def pricing_dsn(dsn_of: Callable[[str], str]) -> str:
 
 @pytest.mark.timeout(300)
 async def test_reference_inventory_passes_every_line(inventory_dsn: str) -> None:
-    port, webhooks, control = free_ports(3)
+    port, webhooks = free_ports(2)
     ((_, header),) = token_metadata("dairy-1", "dairy")
     own = {
         "inventory_grpc_addr": f"127.0.0.1:{port}",
         "gateway_webhook_url": f"http://127.0.0.1:{webhooks}",
     }
-    async with run_inventory(inventory_dsn, **own) as inventory, await serve_restarts(inventory, control):
+    async with run_inventory(inventory_dsn, **own) as inventory, restart_command(inventory.restart) as command:
         options = Options(
             f"127.0.0.1:{port}",
             robot=robot_of(header.removeprefix("Bearer ")),
-            restart_command=f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{control}; echo >&3; read -r _ <&3'",
+            restart_command=command,
             webhook_listen=f"127.0.0.1:{webhooks}",
             webhook_key=WEBHOOK_SECRET.encode(),
             patience=PATIENCE,
