@@ -8,11 +8,13 @@ JSON   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
+# What every peer may rely on: the .proto files as they last landed. A file, since clones of CI may be shallow.
+PROTO_BASELINE := docs/proto-baseline.json
 BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(if $(WITHOUT),--without "$(WITHOUT)")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop proto-baseline sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,14 +42,21 @@ up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
 test: check ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
 	$(BIN)/pytest
 
-check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations
+check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations, .proto files
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry --no-ansi src
 	$(BIN)/squawk $$(git ls-files 'src/*/migrations/*.sql')
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against $(PROTO_BASELINE)
 	$(MAKE) --no-print-directory verify
+
+proto-baseline: $(VENV)/.dev ## after an addition to a .proto file: keep it, so that no later change takes it back
+	$(BIN)/buf breaking --against $(PROTO_BASELINE)
+	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info -o -\#format=json | $(BIN)/python -m json.tool --indent 1 > $(PROTO_BASELINE).new
+	mv $(PROTO_BASELINE).new $(PROTO_BASELINE)
 
 gen: $(VENV)/.dev ## write the generated files anew (protobuf, FlatBuffers, docs)
 	$(BIN)/python -m tools.gen

@@ -144,10 +144,8 @@ def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         made = _command(
             kinds,
             kind,
-            f"check an {kind} through gRPC only; exit 1 if a line failed, 2 if it can't be reached".replace(
-                "an p", "a p"
-            ),
-            f"autogrocery conformance {kind} --target 127.0.0.1:{port} --restart-command './restart.sh' --html report.html",
+            f"check the {kind} at a target through gRPC only; exit 1 if a line failed, 2 if nothing answers",
+            f"autogrocery conformance {kind} --target 127.0.0.1:{port} --html report.html",
             "conformance:run_conformance",
         )
         made.add_argument("--target", required=True, metavar="HOST:PORT", help="where the peer serves gRPC")

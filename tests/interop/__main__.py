@@ -132,8 +132,7 @@ async def open_mart(home: Path, dsn: str) -> AsyncIterator[Mart]:
         gateway.launch()
         try:
             async with asyncio.timeout(READY_S):
-                while not gateway.ready():
-                    await asyncio.sleep(0.05)
+                await wait_until_ready(gateway)
             items = [
                 StockItem(f"plain-{number:02d}", f"Plain {number}", "dairy", 100 + number, 60, PLENTY)
                 for number in range(PRODUCTS)
@@ -143,6 +142,14 @@ async def open_mart(home: Path, dsn: str) -> AsyncIterator[Mart]:
             yield Mart(dsn, public, tokens, [item.sku for item in items])
         finally:
             await gateway.stop(10.0)
+
+
+async def wait_until_ready(child: Child) -> None:
+    """Return once a child has sent READY=1; raises ChildError if it ends before."""
+    while True:
+        if child.ready():
+            return
+        await asyncio.sleep(0.05)
 
 
 async def settle(dsn: str) -> dict[str, int]:

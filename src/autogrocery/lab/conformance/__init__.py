@@ -1,4 +1,4 @@
-"""The conformance kit: drives an inventory or a pricing written by anybody, through gRPC only, and says what it found."""
+"""The conformance kit: checks an inventory or a pricing that anybody has written, through gRPC only."""
 
 from autogrocery.lab.conformance.line import Line, Outcome, Result
 from autogrocery.lab.conformance.options import Options

@@ -1,4 +1,4 @@
-"""The inventory under test, as its lines use it: fresh products of their own, orders, and the robot that the kit plays."""
+"""The inventory under test, as its lines use it: products of their own, orders, and the robot that the kit plays."""
 
 from __future__ import annotations
 

@@ -139,11 +139,8 @@ async def quote_adds_up(peer: PricingPeer) -> None:
     quantities = dict(zip(skus, (3, 999, 7), strict=True))
     reply = await peer.quote(quantities)
     for line in reply.lines:
-        product = line.unit_price_cents * line.quantity
-        expect(
-            line.line_total_cents == product,
-            f"{line.quantity} times {line.unit_price_cents} is {product}, the line of {line.sku} says {line.line_total_cents}",
-        )
+        wanted, told = line.unit_price_cents * line.quantity, line.line_total_cents
+        expect(told == wanted, f"{line.quantity} times {line.unit_price_cents} is {wanted}, {line.sku} says {told}")
     total = sum(line.line_total_cents for line in reply.lines)
     expect(reply.total_cents == total, f"the lines' sum is {total}, total_cents says {reply.total_cents}")
 

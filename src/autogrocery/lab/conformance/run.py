@@ -61,7 +61,10 @@ class Report(Struct, frozen=True):
 
 
 async def check_inventory(options: Options, tell: Callable[[Result], None]) -> Report:
-    """Check an inventory; `tell` is called with each result. Raises UnreachableError, and StartError for the listener."""
+    """Check an inventory; `tell` is called with each result.
+
+    Raises UnreachableError, and StartError if the listener's address can't be bound.
+    """
     async with AsyncExitStack() as opened:
         channel = await opened.enter_async_context(open_channel(options.target, options.identity, identities.INVENTORY))
         listener = None
