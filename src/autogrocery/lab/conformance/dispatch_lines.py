@@ -11,10 +11,11 @@ from autogrocery.lab.conformance.inventory_peer import (
     RELEASED,
     InventoryPeer,
     new_id,
+    state_name,
     units_of,
     until,
 )
-from autogrocery.lab.conformance.line import PROMISES, Line, NotChecked, expect
+from autogrocery.lab.conformance.line import PROMISES, Failed, Line, NotChecked, expect
 from autogrocery.lab.conformance.reserve_lines import BUYERS, LAPSE_S, SHORT_HOLD_S, UNITS, wait_for_lapse
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def assign_and_release_have_one_winner(peer: InventoryPeer) -> None:
         request = pb.ReleaseItemsRequest(order_id=order_id, reason=pb.EXPIRE)
         reply, released = await asyncio.gather(peer.assign(order_id, {sku: 2}), peer.calls.ask("ReleaseItems", request))
         if not reply.success and released.result == ALREADY_ASSIGNED:
-            expect(False, "the dispatch was refused, and yet the release says ALREADY_ASSIGNED")  # noqa: FBT003
+            raise Failed("the dispatch was refused, and yet the release says ALREADY_ASSIGNED")
         both = reply.success and released.result == RELEASED
         expect(not both, "the dispatch was accepted, and yet the release for EXPIRE says RELEASED")
         left = UNITS - 2 if reply.success else UNITS
@@ -234,7 +235,8 @@ async def picks_are_told(peer: InventoryPeer) -> None:
     sku = await peer.fresh(UNITS)
     order_id = await peer.finish({sku: 3})
     reply = await _finished(peer, order_id)
-    expect(peer_state(reply) == "COMPLETED", f"an order picked in full is {peer_state(reply)}, not COMPLETED")
+    state = state_name(reply.state)
+    expect(state == "COMPLETED", f"an order picked in full is {state}, not COMPLETED")
     picked = {item.sku: item.picked for item in reply.items}
     expect(picked == {sku: 3}, f"3 units of {sku} were picked, GetOrder says {picked}")
 
@@ -247,7 +249,7 @@ async def short_picks_are_told(peer: InventoryPeer) -> None:
         reply = await peer.dispatch(order_id, {sku: 3})
         await peer.pick(reply.assignments, PICKED.SHORT if picked else PICKED.FAILED, {sku: picked})
         told = await _finished(peer, order_id)
-        expect(peer_state(told) == state, f"an order of which {picked} of 3 units were picked is not {state}")
+        expect(state_name(told.state) == state, f"an order of which {picked} of 3 units were picked is not {state}")
         units = {item.sku: item.picked for item in told.items if item.picked}
         expect(units == ({sku: picked} if picked else {}), f"{picked} of 3 units were picked, GetOrder says {units}")
 
@@ -270,11 +272,6 @@ async def report_repeats(peer: InventoryPeer) -> None:
 async def _expect_state(peer: InventoryPeer, order_id: str, allowed: set[str], what: str) -> None:
     state = await peer.state(order_id)
     expect(state in allowed, f"GetOrder of {what} says {state}, not {' or '.join(sorted(allowed))}")
-
-
-def peer_state(reply: Any) -> str:
-    """Return the name of the state in a reply of GetOrder."""
-    return pb.GetOrderResponse.State.Name(reply.state)
 
 
 async def _finished(peer: InventoryPeer, order_id: str) -> Any:

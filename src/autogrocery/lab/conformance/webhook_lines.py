@@ -9,15 +9,16 @@ import msgspec
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.contracts.webhook import UpdateOrder, UpdateRestock
 from autogrocery.lab.conformance.inventory_peer import InventoryPeer, new_id, state_name, until
-from autogrocery.lab.conformance.line import WEBHOOKS, Line, NotChecked, expect
+from autogrocery.lab.conformance.line import WEBHOOKS, Failed, Line, NotChecked, expect
 from autogrocery.lab.conformance.listener import FAIL, ORDER_PATH, RESTOCK_PATH, SILENT
 from autogrocery.lab.conformance.reserve_lines import UNITS
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from autogrocery.lab.conformance.listener import Delivery, WebhookListener
 
 FIRST_S: Final = 30.0  # until the first attempt: the peer's own robots may have to pick first
-AGAIN_S: Final = 60.0  # until an attempt is repeated: silence, the peer's deadline, its back-off
 
 
 async def webhook_is_signed(peer: InventoryPeer) -> None:
@@ -60,6 +61,7 @@ async def webhook_tells_missing_units(peer: InventoryPeer) -> None:
 async def webhook_is_repeated(peer: InventoryPeer) -> None:
     """After a 500 and after no answer the webhook comes again, with the same webhook-id and body."""
     listener = _listener(peer)
+    within_s = peer.options.webhook_repeat_s
     sku, order_id = await peer.fresh(UNITS), new_id()
     listener.plans[order_id] = [FAIL, SILENT]
     reply = await peer.dispatch(order_id, {sku: 1})
@@ -67,8 +69,8 @@ async def webhook_is_repeated(peer: InventoryPeer) -> None:
         await peer.pick(reply.assignments, pb.ReportPickRequest.PICKED, {sku: 1})
     await _deliveries(peer, order_id, 1, FIRST_S)
     for attempt, after in ((2, "a 500"), (3, "no answer")):
-        came = await until(_arrived(listener, order_id, attempt), AGAIN_S)
-        expect(came, f"{AGAIN_S:g} s after {after} the webhook had not come again")
+        came = await until(_arrived(listener, order_id, attempt), within_s)
+        expect(came, f"{within_s:g} s after {after} the webhook had not come again")
     deliveries = listener.of(order_id)
     expect(len({one.webhook_id for one in deliveries}) == 1, "a repeated webhook has another webhook-id")
     expect(len({one.body for one in deliveries}) == 1, "a repeated webhook has another body")
@@ -122,7 +124,7 @@ def _listener(peer: InventoryPeer) -> WebhookListener:
     return peer.listener
 
 
-def _arrived(listener: WebhookListener, order_id: str, attempts: int):  # type: ignore[no-untyped-def] # noqa: ANN202
+def _arrived(listener: WebhookListener, order_id: str, attempts: int) -> Callable[[], Awaitable[bool]]:
     async def arrived() -> bool:
         return len(listener.of(order_id)) >= attempts
 
@@ -136,7 +138,7 @@ async def _deliveries(peer: InventoryPeer, order_id: str, attempts: int, within_
         state = await peer.state(order_id)
         if state == "ASSIGNED" and peer.options.robot is None:
             raise NotChecked("no robot picked the order: no --robot-token")
-        expect(False, f"the order is {state}, and within {within_s:g} s no webhook came to --webhook-listen")  # noqa: FBT003
+        raise Failed(f"the order is {state}, and within {within_s:g} s no webhook came to --webhook-listen")
     return listener.of(order_id)
 
 
@@ -146,8 +148,7 @@ def _decode(deliveries: list[Delivery]) -> UpdateOrder:
     try:
         return msgspec.json.decode(first.body, type=UpdateOrder)
     except msgspec.MsgspecError as error:
-        expect(False, f"the webhook's body is not the contract's: {error}")  # noqa: FBT003
-        raise
+        raise Failed(f"the webhook's body is not the contract's: {error}") from None
 
 
 def _decode_restock(delivery: Delivery) -> UpdateRestock:
@@ -155,8 +156,7 @@ def _decode_restock(delivery: Delivery) -> UpdateRestock:
     try:
         return msgspec.json.decode(delivery.body, type=UpdateRestock)
     except msgspec.MsgspecError as error:
-        expect(False, f"the webhook's body is not the contract's: {error}")  # noqa: FBT003
-        raise
+        raise Failed(f"the webhook's body is not the contract's: {error}") from None
 
 
 LINES: Final = (
