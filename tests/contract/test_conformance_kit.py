@@ -282,7 +282,7 @@ async def test_nothing_at_the_target_is_told_in_one_line() -> None:
 
 async def test_a_pricing_is_no_inventory() -> None:
     async with serve_pricing(SmallPricing({})) as target:
-        with pytest.raises(UnreachableError, match="UNIMPLEMENTED"):
+        with pytest.raises(UnreachableError, match="CheckAvailability is UNIMPLEMENTED: is it your inventory"):
             await check_inventory(Options(target), lambda _: None)
 
 

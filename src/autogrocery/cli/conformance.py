@@ -15,7 +15,7 @@ from autogrocery.kit.security.tls import identity_of
 from autogrocery.kit.security.transport import TlsSettings
 from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import robot_of
-from autogrocery.lab.conformance.report import STYLES, print_report, verdict, write_html, write_json
+from autogrocery.lab.conformance.report import STYLES, print_report, write_html, write_json
 
 if TYPE_CHECKING:
     import argparse
@@ -74,6 +74,3 @@ def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Optio
 def _read(text: str) -> str:
     """Return an argument, or with `@FILE` the content of a file: other users see a command's arguments."""
     return Path(text[1:]).read_text(encoding="utf-8").strip() if text.startswith("@") else text
-
-
-__all__ = ["run_conformance", "verdict"]

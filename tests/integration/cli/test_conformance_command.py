@@ -71,6 +71,13 @@ async def test_robot_token_is_read_from_a_file_and_never_printed(tmp_path: Path)
     assert ROBOT_TOKEN not in ended.stdout + ended.stderr
 
 
+async def test_a_run_that_checks_nothing_is_no_success() -> None:
+    async with serve_small_pricing(SmallPricing({})) as target:
+        ended = await run_beside("pricing", "--target", target, "--only", "R1")
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "NOTHING WAS CHECKED: 0 passed, 0 failed, 1 not checked" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from google.protobuf import text_format
 
-from autogrocery.lab.conformance.line import Exchange, Failed
+from autogrocery.lab.conformance.line import Exchange, Failed, Unimplemented
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -48,6 +48,8 @@ class Calls:
         try:
             return await self._call(method, request, token)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                raise Unimplemented(f"{method} is UNIMPLEMENTED") from None
             raise Failed(f"{method} ended with {_status(error)}; a refusal is an answer in the reply") from None
 
     async def attempt(self, method: str, request: Message, token: str = "") -> Any:

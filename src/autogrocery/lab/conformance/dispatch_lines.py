@@ -235,9 +235,14 @@ async def picks_are_told(peer: InventoryPeer) -> None:
     sku = await peer.fresh(UNITS)
     order_id = await peer.finish({sku: 3})
     reply = await _finished(peer, order_id)
-    state = state_name(reply.state)
+    state, picked = state_name(reply.state), {item.sku: item.picked for item in reply.items}
+    if peer.options.robot is None:  # the peer's own robots may have found fewer units
+        units = picked.get(sku, 0)
+        whole = set(picked) <= {sku} and 0 <= units <= 3  # noqa: PLR2004 - as ordered above
+        expect(whole, f"3 units of {sku} were ordered, GetOrder says that {picked} were picked")
+        expect((state == "COMPLETED") == (units > 0), f"{units} units were picked, and the order is {state}")
+        return
     expect(state == "COMPLETED", f"an order picked in full is {state}, not COMPLETED")
-    picked = {item.sku: item.picked for item in reply.items}
     expect(picked == {sku: 3}, f"3 units of {sku} were picked, GetOrder says {picked}")
 
 

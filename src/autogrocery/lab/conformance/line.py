@@ -20,6 +20,10 @@ class Failed(Exception):  # noqa: N818 - a finding about the peer, not an error 
     """The peer broke the promise; the message says what was expected and what it answered."""
 
 
+class Unimplemented(Failed):
+    """The peer does not know the call."""
+
+
 class NotChecked(Exception):  # noqa: N818
     """The promise can't be checked in this run; the message says why and what is needed."""
 

@@ -51,9 +51,9 @@ def print_report(report: Report, console: Console) -> None:
 
 def verdict(report: Report) -> str:
     """Return the verdict in one line."""
-    passed, failed, open_ = (report.count(outcome) for outcome in Outcome)
-    counted = f"{passed} passed, {failed} failed, {open_} not checked"
-    return f"{'CONFORMS' if report.ok else 'DOES NOT CONFORM'}: {counted}"
+    passed, failed, unchecked = (report.count(outcome) for outcome in Outcome)
+    word = "CONFORMS" if report.ok else "DOES NOT CONFORM" if failed else "NOTHING WAS CHECKED"
+    return f"{word}: {passed} passed, {failed} failed, {unchecked} not checked"
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.lab.conformance.line import Failed
+from autogrocery.lab.conformance.line import Failed, Unimplemented
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,6 +57,8 @@ async def wait_for_answers(answers: Callable[[], Awaitable[None]], within_s: flo
     while True:
         try:
             return await answers()
+        except Unimplemented:
+            raise
         except Failed:
             if asyncio.get_running_loop().time() > give_up_at:
                 raise

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autogrocery.contracts import identities
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
@@ -24,7 +25,7 @@ from autogrocery.lab.conformance import (
 )
 from autogrocery.lab.conformance.calls import Calls
 from autogrocery.lab.conformance.inventory_peer import InventoryPeer
-from autogrocery.lab.conformance.line import Failed, Line, NotChecked, Outcome, Result
+from autogrocery.lab.conformance.line import Failed, Line, NotChecked, Outcome, Result, Unimplemented
 from autogrocery.lab.conformance.listener import open_listener
 from autogrocery.lab.conformance.pricing_lines import PricingPeer
 from autogrocery.lab.conformance.restart import Restart, wait_for_answers
@@ -125,6 +126,8 @@ async def _reach(kind: str, peer: Any, options: Options) -> None:
     peer.calls.measuring = False  # the first call connects
     try:
         await wait_for_answers(peer.answers, REACHED_S)
+    except Unimplemented as why:
+        raise UnreachableError(f"{options.target} answers, but {why}: is it your {kind}?") from None
     except Failed as why:
         raise UnreachableError(f"no {kind} answers at {options.target}: {why}") from None
     finally:
@@ -132,14 +135,10 @@ async def _reach(kind: str, peer: Any, options: Options) -> None:
 
 
 async def _still_answers(peer: Any) -> bool:
-    kept = list(peer.calls.exchanges)
     try:
         await wait_for_answers(peer.answers, REACHED_S)
     except Failed:
         return False
-    finally:
-        peer.calls.exchanges.clear()
-        peer.calls.exchanges.extend(kept)
     return True
 
 
@@ -161,13 +160,9 @@ async def _check(line: Line, peer: Any) -> Result:
     except (Failed, TimeoutError) as why:
         detail = str(why) or f"not settled within {LINE_S:g} s"
         failed = _of(line, Outcome.FAILED, time.monotonic() - began, detail)
-        return Result(**{**_fields(failed), "exchanges": tuple(peer.calls.exchanges)})
+        return replace(failed, exchanges=tuple(peer.calls.exchanges))
     return _of(line, Outcome.PASSED, time.monotonic() - began, "")
 
 
 def _of(line: Line, outcome: Outcome, took_s: float, detail: str) -> Result:
     return Result(line.line_id, line.promise, line.link, outcome, round(took_s, 3), detail)
-
-
-def _fields(result: Result) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in result.__struct_fields__}
