@@ -61,6 +61,7 @@ class Register(msgspec.Struct):
     stock: dict[str, int] = {}
     orders: dict[str, Order] = {}
     deliveries: dict[str, tuple[bytes, int]] = {}
+    aisles: dict[str, str] = {}
     putaways: dict[str, inv.RestockRequest] = {}
     received: dict[str, dict[str, tuple[int, int]]] = {}
     webhooks: list[tuple[str, str, str, bytes]] = []  # path, order, id, body: not yet acknowledged
@@ -191,12 +192,15 @@ class SmallInventory(InventoryServiceServicer):
                 raise Invalid("invalid_items", "a line that can't be stocked")
         if not request.items:
             raise Invalid("invalid_items", "no lines")
+        if any(self.register.aisles.get(one.sku, one.aisle_type) != one.aisle_type for one in request.items):
+            return inv.RestockResponse(order_id=oid, message="a product is in another aisle")
         if oid in self.register.deliveries:
             same = self.register.deliveries[oid][0] == content
             return inv.RestockResponse(order_id=oid, success=same, message="" if same else "another delivery")
         self.register.deliveries[oid] = (content, Restocks.RECEIVED if request.shelved else Restocks.RECEIVING)
         for item in request.items:
             units = item.quantity if request.shelved else 0
+            self.register.aisles[item.sku] = item.aisle_type
             self.register.stock[item.sku] = self.register.stock.get(item.sku, 0) + units
         if not request.shelved:
             self.register.putaways[oid] = request

@@ -172,7 +172,24 @@ class HoldNotRenewed(SmallInventory):
         return answer
 
 
+class AnyAisle(SmallInventory):
+    async def RestockItems(self, request: inv.RestockRequest, _context: Any) -> inv.RestockResponse:
+        self.register.aisles.clear()
+        return await super().RestockItems(request, _context)
+
+
+class DispatchGrows(SmallInventory):
+    def repeat(self, oid: str, order: Order, wanted: dict[str, int]) -> inv.RobotResponse:
+        if wanted != order.granted and not self.lacks(wanted):
+            self.give(order.granted)
+            self.take(wanted)
+            order.granted = wanted
+        return super().repeat(oid, order, wanted)
+
+
 BROKEN_INVENTORIES = {
+    AnyAisle: {"S5"},
+    DispatchGrows: {"K1.12"},
     TombstoneForgotten: {"K2.2"},
     SecondDispatch: {"K1.10"},
     ShortStockPromised: {"K4.5"},

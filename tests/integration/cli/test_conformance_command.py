@@ -31,10 +31,10 @@ async def test_conforming_pricing_is_exit_0_with_a_table_and_files(tmp_path: Pat
         files = ("--json", str(tmp_path / "out" / "report.json"), "--html", str(tmp_path / "report.html"))
         ended = await run_beside("pricing", "--target", target, *files)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert re.search(r"CONFORMS: 16 passed, 0 failed, 1 not checked", ended.stdout)
+    assert re.search(r"CONFORMS: 17 passed, 0 failed, 1 not checked", ended.stdout)
     assert re.search(r"R1 .*not checked", ended.stdout)
     told = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (told["ok"], told["passed"], told["failed"], told["not_checked"]) == (True, 16, 0, 1)
+    assert (told["ok"], told["passed"], told["failed"], told["not_checked"]) == (True, 17, 0, 1)
     assert {"line_id", "promise", "link", "outcome", "took_s", "detail", "exchanges"} == set(told["lines"][0])
     assert "CONFORMS" in (tmp_path / "report.html").read_text()
 

@@ -35,7 +35,8 @@ REFUSALS: Final = frozenset(
 class Calls:
     """The calls on one stub. `late` lists those that took longer than the gateway waits."""
 
-    def __init__(self, stub: Any, patience: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, stub: Any, patience: float) -> None:
+        self._channel = channel
         self._stub = stub
         self._patience = patience
         self.exchanges: deque[Exchange] = deque(maxlen=KEPT)
@@ -70,6 +71,17 @@ class Calls:
         except grpc.aio.AioRpcError as error:
             return error.code()
         return grpc.StatusCode.OK
+
+    async def send_bytes(self, path: str, payload: bytes) -> grpc.StatusCode:
+        """Call the method at `path`, as /package.Service/Method, with bytes that are no message; return the status."""
+        call: Any = self._channel.unary_unary(path)
+        try:
+            await call(payload, timeout=LIMIT_S * self._patience)
+            code = grpc.StatusCode.OK
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+        self.exchanges.append(Exchange(f"{path} {payload[:KEPT]!r}…, {len(payload)} bytes", code.name))
+        return code
 
     async def _call(self, method: str, request: Message, token: str) -> Any:
         metadata = (("authorization", f"Bearer {token}"),) if token else None

@@ -39,6 +39,22 @@ async def assign_repeats(peer: InventoryPeer) -> None:
     await peer.expect_free(sku, UNITS - 2, "after one dispatch, asked for five times")
 
 
+async def dispatched_order_keeps_its_items(peer: InventoryPeer) -> None:
+    """A dispatched order: the same reservation is answered the same, other items are refused."""
+    sku, order_id = await peer.fresh(UNITS), new_id()
+    await peer.hold(order_id, {sku: 2})
+    await peer.dispatch(order_id, {sku: 2})
+    same = await peer.reserve(order_id, {sku: 2})
+    expect(same.success, "the repeated reservation of a dispatched order was refused")
+    expect(units_of(same.items) == {sku: 2}, "the repeated reservation grants something else")
+    other = await peer.reserve(order_id, {sku: 3})
+    expect(not other.success, "another quantity of a dispatched order was granted")
+    expect(other.refusal == pb.ITEMS_DIFFER, "the refusal is not ITEMS_DIFFER")
+    again = await peer.assign(order_id, {sku: 3})
+    expect(not again.success, "a second dispatch with another quantity was accepted")
+    await peer.expect_free(sku, UNITS - 2, "after the refused changes")
+
+
 async def release_repeats(peer: InventoryPeer) -> None:
     """The same ReleaseItems returns the stock once and is answered the same."""
     sku, order_id = await peer.fresh(UNITS), new_id()
@@ -296,6 +312,7 @@ async def _finished(peer: InventoryPeer, order_id: str) -> Any:
 LINES: Final = (
     Line("K1.10", "A repeated AssignRobots dispatches once", PROMISES, assign_repeats),
     Line("K1.11", "A repeated ReleaseItems releases once", PROMISES, release_repeats),
+    Line("K1.12", "A dispatched order keeps its items", PROMISES, dispatched_order_keeps_its_items),
     Line("K2.1", "A released order is refused for ever", PROMISES, released_stays_released),
     Line("K2.2", "The release of an unseen order leaves a tombstone", PROMISES, unseen_order_is_released),
     Line("K3.1", "CANCEL withdraws a dispatch before any start", PROMISES, cancel_withdraws),

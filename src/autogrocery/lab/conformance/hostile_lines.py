@@ -108,6 +108,24 @@ async def odd_deliveries_are_refused(peer: InventoryPeer) -> None:
         expect(reply is None or not reply.success, "a delivery that can't be stocked was accepted")
 
 
+async def undecodable_bytes_are_refused(peer: InventoryPeer) -> None:
+    """Bytes that are no message end with an error, whatever its status; the peer goes on answering."""
+    sku = await peer.fresh(UNITS)
+    service = pb.DESCRIPTOR.services_by_name["InventoryService"]
+    for method, _ in UNARY:
+        await expect_undecodable(peer, f"/{service.full_name}/{method}")
+    await peer.expect_free(sku, UNITS, "after bytes that are no message")
+
+
+async def expect_undecodable(peer: Any, path: str) -> None:
+    """Fail if a call of bytes that are no message is answered with OK, or if the peer is gone after it."""
+    for payload in (b"\xff" * 16, b"\x0a\xff\xff\xff\xff\x7f", b"\x0a\x02\xc3\x28"):
+        code = await peer.calls.send_bytes(path, payload)
+        if payload.startswith(b"\xff"):  # a broken tag; some languages accept a string that is no UTF-8
+            expect(code is not grpc.StatusCode.OK, f"{path} answered OK to bytes that are no message")
+    await peer.answers()
+
+
 async def _expect_refused(peer: InventoryPeer, items: Sequence[pb.Item]) -> None:
     """Fail if a basket is held or dispatched, or is refused with a status that means trouble at the peer."""
     order_id = new_id()
@@ -133,5 +151,6 @@ LINES: Final = (
     Line("H4", "A basket without lines or with 101 is refused", CALLS, no_lines_and_many_lines),
     Line("H5", "Ids that are no UUID are refused", CALLS, odd_ids_are_refused),
     Line("H6", "Deliveries that can't be stocked are refused", CALLS, odd_deliveries_are_refused),
+    Line("H7", "Bytes that are no message end with an error", CALLS, undecodable_bytes_are_refused),
 )
 IN_TIME: Final = Line("D1", "Every call was answered while the gateway waits", DEADLINES, answers_in_time)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import grpc
 
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pb
-from autogrocery.lab.conformance.hostile_lines import INT32_MAX, LONG, answers_in_time
+from autogrocery.lab.conformance.hostile_lines import INT32_MAX, LONG, answers_in_time, expect_undecodable
 from autogrocery.lab.conformance.line import CALLS, DEADLINES, Failed, Line, NotChecked, expect
 
 if TYPE_CHECKING:
@@ -254,6 +254,13 @@ async def odd_updates_are_refused(peer: PricingPeer) -> None:
     expect(not reply.HasField("product"), "a refused product is in the price list")
 
 
+async def undecodable_bytes_are_refused(peer: PricingPeer) -> None:
+    """Bytes that are no message end with an error, whatever its status; the peer goes on answering."""
+    service = pb.DESCRIPTOR.services_by_name["PricingService"]
+    for method, _ in UNARY:
+        await expect_undecodable(peer, f"/{service.full_name}/{method}")
+
+
 async def prices_survive(peer: PricingPeer) -> None:
     """Prices are the same after a restart."""
     skus = await peer.fresh(199, 45)
@@ -299,6 +306,7 @@ def lines() -> tuple[Line, ...]:
         line("U1", "Every call exists in its unary form", check=unary_calls_exist),
         line("H1", "Baskets that can't be bought are refused", check=odd_baskets_are_refused),
         line("H2", "Products that can't be sold are refused", check=odd_updates_are_refused),
+        line("H3", "Bytes that are no message end with an error", check=undecodable_bytes_are_refused),
         line("R1", "Prices survive a restart", check=prices_survive),
         Line("D1", "Every call was answered while the gateway waits", DEADLINES, answers_in_time),
     )

@@ -41,6 +41,16 @@ async def other_delivery_is_refused(peer: InventoryPeer) -> None:
     await peer.expect_free(sku, UNITS, "after the refused delivery")
 
 
+async def other_aisle_is_refused(peer: InventoryPeer) -> None:
+    """A delivery that puts a known product into another aisle is refused and changes nothing."""
+    sku = await peer.fresh(UNITS)
+    request = peer.delivery({sku: UNITS})
+    request.items[0].aisle_type = "meat" if request.items[0].aisle_type != "meat" else "bread"
+    reply = await peer.calls.attempt("RestockItems", request)
+    expect(reply is None or not reply.success, "a product was accepted for two aisles")
+    await peer.expect_free(sku, UNITS, "after the refused delivery")
+
+
 async def deliveries_are_told(peer: InventoryPeer) -> None:
     """GetRestock says UNKNOWN for an unknown delivery and RECEIVING for one that is to be put away."""
     states = pb.GetRestockResponse
@@ -195,6 +205,7 @@ LINES: Final = (
     Line("S2", "Other content under a delivery's id is refused", PROMISES, other_delivery_is_refused),
     Line("S3", "GetRestock tells a delivery's state", PROMISES, deliveries_are_told),
     Line("S4", "CheckAvailability counts what can be bought, without unknown SKUs", CALLS, availability_omits_unknown),
+    Line("S5", "A product stays in its aisle", PROMISES, other_aisle_is_refused),
     Line("K1.1", "A repeated ReserveItems holds once and is answered the same", PROMISES, reserve_repeats),
     Line("K1.2", "The same ReserveItems renews the hold", PROMISES, reserve_renews),
     Line("K1.3", "Other items on a held order are ITEMS_DIFFER", PROMISES, other_items_differ),

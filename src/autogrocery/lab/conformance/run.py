@@ -72,7 +72,7 @@ async def check_inventory(options: Options, tell: Callable[[Result], None]) -> R
         if options.webhook_listen:
             host, port = address("--webhook-listen", options.webhook_listen)
             listener = await opened.enter_async_context(open_listener(host, port, options.webhook_key))
-        calls = Calls(InventoryServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
+        calls = Calls(channel, InventoryServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
         peer = InventoryPeer(calls, options, None, listener)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         lines = (
@@ -89,7 +89,7 @@ async def check_inventory(options: Options, tell: Callable[[Result], None]) -> R
 async def check_pricing(options: Options, tell: Callable[[Result], None]) -> Report:
     """Check a pricing; `tell` is called with each result. Raises UnreachableError."""
     async with open_channel(options.target, options.identity, identities.PRICING) as channel:
-        calls = Calls(PricingServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
+        calls = Calls(channel, PricingServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
         peer = PricingPeer(calls, options, None)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         return await _run("pricing", peer, pricing_lines.lines(), options, tell)
