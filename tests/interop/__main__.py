@@ -25,7 +25,6 @@ from msgspec import Struct
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.kit.rpc import environ
 from autogrocery.lab.conformance import Options, Report, Result, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import Robot
 from autogrocery.lab.conformance.report import print_report
@@ -228,7 +227,6 @@ def main() -> int:
     parser.add_argument("--connections", default="1,8,64,128", help="numbers of connections, one run each")
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies the kit's deadlines")
     arguments = parser.parse_args()
-    environ.prepare(os.environ)  # as the command line does
     arguments.connections = [int(word) for word in arguments.connections.split(",")]
     try:
         return uvloop.run(run(arguments))

@@ -96,10 +96,15 @@ async def check_pricing(options: Options, tell: Callable[[Result], None]) -> Rep
 
 
 def select(lines: Sequence[Line], only: Sequence[str]) -> list[Line]:
-    """Return the lines whose id is one of `only` or, for a word like K1, in that group; all without `only`."""
+    """Return the lines that `only` names, as K1.4, or as their group: K1 or K; all without `only`."""
     if not only:
         return list(lines)
-    return [line for line in lines if any(line.line_id == word or line.line_id.startswith(f"{word}.") for word in only)]
+    return [line for line in lines if any(_is_named(line.line_id, word) for word in only)]
+
+
+def _is_named(line_id: str, word: str) -> bool:
+    rest = line_id.removeprefix(word)
+    return line_id.startswith(word) and (not rest or word.isalpha() or rest.startswith("."))
 
 
 async def _run(kind: str, peer: Any, lines: Sequence[Line], options: Options, tell: Callable[[Result], None]) -> Report:
