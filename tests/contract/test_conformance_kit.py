@@ -48,9 +48,11 @@ def failures(report: Report) -> dict[str, str]:
     return {one.line_id: one.detail for one in report.results if one.outcome is Outcome.FAILED}
 
 
-async def run_inventory_kit(kind: type[SmallInventory], *only: str, robot: bool = True) -> Report:
+async def run_inventory_kit(
+    kind: type[SmallInventory], *only: str, robot: bool = True, register: Register | None = None
+) -> Report:
     listen = f"127.0.0.1:{free_ports(1)[0]}"
-    async with serve_inventory(kind(Register(), f"http://{listen}")) as target:
+    async with serve_inventory(kind(register or Register(), f"http://{listen}")) as target:
         options = Options(
             target,
             robot=ROBOT if robot else None,
@@ -69,10 +71,13 @@ async def run_pricing_kit(kind: type[SmallPricing], *only: str) -> Report:
 
 
 async def test_small_inventory_passes_every_line_but_restarts() -> None:
-    report = await run_inventory_kit(SmallInventory)
+    register = Register()
+    report = await run_inventory_kit(SmallInventory, register=register)
     assert failures(report) == {}
     assert outcomes(report, Outcome.NOT_CHECKED) == WITHOUT_RESTART
     assert report.ok
+    assert [one for one in register.orders.values() if one.state == State.ASSIGNED] == []  # nothing is left to do
+    assert register.putaways == {}
 
 
 async def test_small_pricing_passes_every_line_but_restarts() -> None:

@@ -46,11 +46,11 @@ async def _check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
     except UnreachableError as why:
         print(f"autogrocery conformance: {why}", file=sys.stderr)
         return 2
+    print_report(report, out)
     if arguments.json:
         write_json(report, Path(arguments.json))
     if arguments.html:
         write_html(report, Path(arguments.html))
-    print_report(report, out)
     return 0 if report.ok else 1
 
 

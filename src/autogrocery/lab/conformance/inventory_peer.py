@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,8 @@ SUPPLIER: Final = "conformance"
 SHELF_LIFE: Final = timedelta(days=365)
 HOLD_S: Final = 120
 POLL_S: Final = 0.2
+WORK: Final = 100  # assignments asked for at once
+WORK_ROUNDS: Final = 20
 RELEASED: Final = pb.ReleaseItemsResponse.RELEASED
 ALREADY_ASSIGNED: Final = pb.ReleaseItemsResponse.ALREADY_ASSIGNED
 Basket = dict[str, int]
@@ -126,9 +129,8 @@ class InventoryPeer:
 
     async def show_robot(self) -> None:
         """Ask for work as the kit's robot, so that the peer counts it as alive."""
-        if (robot := self.options.robot) is not None:
-            request = pb.ListWorkRequest(robot_id=robot.robot_id, robot_class=robot.robot_class, limit=100)
-            await self.calls.ask("ListWork", request, robot.token)
+        if self.options.robot is not None:
+            await self.list_work()
 
     def require_robot(self) -> None:
         """Raise NotChecked without a robot token."""
@@ -168,6 +170,53 @@ class InventoryPeer:
             mine = {sku: units for sku, units in picks.items() if sku in own}
             result = await self.report(assignment, lease.fence, status, mine)
             expect(result == pb.ReportPickResponse.ACCEPTED, "the first ReportPick was not ACCEPTED")
+
+    async def list_work(self) -> list[Any]:
+        """Return the work that the kit's robot may do."""
+        robot = self.options.robot
+        assert robot is not None
+        request = pb.ListWorkRequest(robot_id=robot.robot_id, robot_class=robot.robot_class, limit=WORK)
+        return list((await self.calls.ask("ListWork", request, robot.token)).assignments)
+
+    async def work_off(self, *, until_sku: str = "") -> Any:
+        """Do what the kit's robot finds to do, and return the assignment of the product `until_sku` once it is listed.
+
+        So runs of the kit leave no orders behind, of which a peer may allow a robot only so many.
+        """
+        for _ in range(WORK_ROUNDS):
+            work = await self.list_work()
+            for assignment in work:
+                if until_sku and any(item.sku == until_sku for item in assignment.items):
+                    return assignment
+            for assignment in work:
+                await self._do(assignment)
+            if not work:
+                break
+        return None
+
+    async def _do(self, assignment: Any) -> None:
+        robot = self.options.robot
+        assert robot is not None
+        lease = await self.start(assignment)
+        if lease.granted and assignment.order_type == pb.Assignment.PUTAWAY:
+            report = pb.ReportPutawayRequest(
+                assignment_id=assignment.assignment_id,
+                robot_id=robot.robot_id,
+                sequence=1,
+                items=[pb.RestockedItem(sku=item.sku, received=item.quantity) for item in assignment.items],
+                done=True,
+                fence=lease.fence,
+            )
+            await self.calls.ask("ReportPutaway", report, robot.token)
+        elif lease.granted:
+            picks = {item.sku: item.quantity for item in assignment.items}
+            await self.report(assignment, lease.fence, pb.ReportPickRequest.PICKED, picks)
+
+    async def tidy(self) -> None:
+        """End the orders that this run has left with the kit's robot; what fails here is no finding."""
+        if self.options.robot is not None:
+            with suppress(Failed, NotChecked):
+                await self.work_off()
 
     async def finish(self, basket: Basket) -> str:
         """Let an order be picked in full, by the kit's robot or by the peer's own; return its id."""

@@ -48,6 +48,9 @@ class PricingPeer:
         """Make one harmless call."""
         await self.calls.ask("ListProducts", pb.ListProductsRequest(query=self._run, limit=1))
 
+    async def tidy(self) -> None:
+        """Leave the products of this run: there is no call that removes one."""
+
     def new_sku(self) -> str:
         """Return a SKU that nobody has used."""
         return f"kit-{self._run}-{next(self._numbers):03d}"

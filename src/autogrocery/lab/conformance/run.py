@@ -124,6 +124,8 @@ async def _run(kind: str, peer: Any, lines: Sequence[Line], options: Options, te
         outcomes[line.line_id] = result.outcome
         results.append(result)
         tell(result)
+    if not gone:
+        await peer.tidy()
     return Report(kind, options.target, tuple(results))
 
 

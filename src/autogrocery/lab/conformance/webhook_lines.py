@@ -88,18 +88,14 @@ async def delivery_is_told(peer: InventoryPeer) -> None:
     request = peer.delivery({sku: 5}, shelved=False)
     accepted = await peer.calls.ask("RestockItems", request)
     expect(accepted.success, f"RestockItems was refused: {accepted.message}")
-    work = await peer.calls.ask(
-        "ListWork",
-        pb.ListWorkRequest(robot_id=robot.robot_id, robot_class=robot.robot_class, limit=100),
-        robot.token,
-    )
-    mine = [one for one in work.assignments if any(item.sku == sku for item in one.items)]
-    expect(len(mine) == 1, "ListWork does not have the putaway of an accepted delivery once")
-    lease = await peer.start(mine[0])
+    putaway = await peer.work_off(until_sku=sku)
+    if putaway is None:
+        raise Failed("ListWork does not have the putaway of an accepted delivery")
+    lease = await peer.start(putaway)
     expect(lease.granted, "StartPick of a new putaway was not granted")
     for sequence, (received, damaged, done) in enumerate(((3, 1, False), (5, 1, True)), start=1):
         report = pb.ReportPutawayRequest(
-            assignment_id=mine[0].assignment_id,
+            assignment_id=putaway.assignment_id,
             robot_id=robot.robot_id,
             sequence=sequence,
             items=[pb.RestockedItem(sku=sku, received=received, damaged=damaged)],
