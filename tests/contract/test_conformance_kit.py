@@ -6,9 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.kit.rpc.server import serve
 from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import Robot, robot_of
 from autogrocery.lab.ports import free_ports
@@ -306,6 +308,35 @@ async def test_a_pricing_is_no_inventory() -> None:
     async with serve_pricing(SmallPricing({})) as target:
         with pytest.raises(UnreachableError, match="CheckAvailability is UNIMPLEMENTED: is it your inventory"):
             await check_inventory(Options(target), lambda _: None)
+
+
+class NoAssignments(SmallInventory):
+    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:
+        answer = await super().AssignRobots(request, _context)
+        del answer.assignments[:]
+        return answer
+
+
+async def test_a_dispatch_without_assignments_fails_lines_and_not_the_kit() -> None:
+    found = failures(await run_inventory_kit(NoAssignments, "K1.10", "K3.1", "K3.2", "K3.3"))
+    assert found == dict.fromkeys(("K1.10", "K3.1", "K3.3"), "a dispatch has no assignment")
+
+
+async def test_replies_that_cannot_be_decoded_are_told() -> None:
+    junk = grpc.unary_unary_rpc_method_handler(_junk)
+    service = inv.DESCRIPTOR.services_by_name["InventoryService"]
+    handlers = grpc.method_handlers_generic_handler(service.full_name, {one.name: junk for one in service.methods})
+
+    def add(server: grpc.aio.Server) -> None:
+        server.add_generic_rpc_handlers((handlers,))
+
+    async with serve("JUNK_ADDR", "127.0.0.1", 0, add, ()) as port:
+        with pytest.raises(UnreachableError, match="the reply of CheckAvailability can't be decoded"):
+            await check_inventory(Options(f"127.0.0.1:{port}"), lambda _: None)
+
+
+async def _junk(_request: bytes, _context: Any) -> bytes:
+    return b"\xff" * 8
 
 
 def test_robot_is_read_from_its_token() -> None:

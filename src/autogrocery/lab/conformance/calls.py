@@ -90,7 +90,7 @@ class Calls:
             reply = await getattr(self._stub, method)(
                 request, timeout=LIMIT_S * self._patience, metadata=metadata, wait_for_ready=False
             )
-            answered = shown(reply)
+            answered = "bytes that are no reply" if reply is None else shown(reply)
         except grpc.aio.AioRpcError as error:
             answered = _status(error)
             raise
@@ -98,6 +98,8 @@ class Calls:
             took_s = time.monotonic() - began
             self.exchanges.append(Exchange(f"{method} {shown(request)}", f"{answered} after {took_s:.2f} s"))
             self._measure(method, took_s)
+        if reply is None:  # gRPC logs that it can't be decoded, and returns None
+            raise Failed(f"the reply of {method} can't be decoded")
         return reply
 
     def _measure(self, method: str, took_s: float) -> None:

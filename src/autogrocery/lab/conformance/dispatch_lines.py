@@ -97,7 +97,7 @@ async def cancel_withdraws(peer: InventoryPeer) -> None:
     expect(results == [RELEASED] * 2, "CANCEL before any start was not answered RELEASED, twice")
     await peer.expect_free(sku, UNITS, "after the dispatch was withdrawn")
     if peer.options.robot is not None:
-        lease = await peer.start(reply.assignments[0])
+        lease = await peer.start(first_of(reply))
         expect(not lease.granted, "a robot could still start the withdrawn assignment")
 
 
@@ -116,7 +116,7 @@ async def start_ends_cancelling(peer: InventoryPeer) -> None:
     peer.require_robot()
     sku, order_id = await peer.fresh(UNITS), new_id()
     reply = await peer.dispatch(order_id, {sku: 2})
-    lease = await peer.start(reply.assignments[0])
+    lease = await peer.start(first_of(reply))
     expect(lease.granted, "StartPick of a new assignment was not granted")
     results = [await peer.release(order_id) for _ in range(3)]
     expect(results == [ALREADY_ASSIGNED] * 3, "CANCEL after the first start was not ALREADY_ASSIGNED each time")
@@ -130,7 +130,7 @@ async def cancel_and_start_have_one_winner(peer: InventoryPeer) -> None:
     for _ in range(8):
         order_id = new_id()
         reply = await peer.dispatch(order_id, {sku: 1})
-        result, lease = await asyncio.gather(peer.release(order_id), peer.start(reply.assignments[0]))
+        result, lease = await asyncio.gather(peer.release(order_id), peer.start(first_of(reply)))
         both = result == RELEASED and lease.granted
         expect(not both, "an order was released and a robot started on it")
         expect(result == RELEASED or lease.granted, "an order was neither released nor could a robot start on it")
@@ -288,6 +288,12 @@ async def report_repeats(peer: InventoryPeer) -> None:
         expect(stale == results.STALE_FENCE, "a report under an old fence was not STALE_FENCE")
         told = [await peer.report(assignment, lease.fence, PICKED.PICKED, {sku: 2}) for _ in range(2)]
         expect(told == [results.ACCEPTED, results.DUPLICATE], "a report and its repetition: not ACCEPTED, DUPLICATE")
+
+
+def first_of(reply: Any) -> Any:
+    """Return the first assignment of a dispatch; fails if there is none."""
+    expect(bool(reply.assignments), "a dispatch has no assignment")
+    return reply.assignments[0]
 
 
 async def _expect_state(peer: InventoryPeer, order_id: str, allowed: set[str], what: str) -> None:

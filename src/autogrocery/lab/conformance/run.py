@@ -164,11 +164,19 @@ async def _check(line: Line, peer: Any) -> Result:
             await line.check(peer)
     except NotChecked as why:
         return _of(line, Outcome.NOT_CHECKED, time.monotonic() - began, str(why))
-    except (Failed, TimeoutError) as why:
-        detail = str(why) or f"not settled within {LINE_S:g} s"
+    except (Failed, TimeoutError, LookupError, TypeError, ValueError) as why:
+        detail = _detail_of(why)
         failed = _of(line, Outcome.FAILED, time.monotonic() - began, detail)
         return replace(failed, exchanges=tuple(peer.calls.exchanges))
     return _of(line, Outcome.PASSED, time.monotonic() - began, "")
+
+
+def _detail_of(why: Exception) -> str:
+    if isinstance(why, Failed):
+        return str(why)
+    if isinstance(why, TimeoutError):
+        return f"not settled within {LINE_S:g} s"
+    return f"the answer makes no sense to the kit ({type(why).__name__}: {why})"
 
 
 def _of(line: Line, outcome: Outcome, took_s: float, detail: str) -> Result:
