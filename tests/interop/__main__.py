@@ -33,7 +33,7 @@ from autogrocery.lab.network.child import Child
 from autogrocery.lab.network.roles import Role
 from autogrocery.lab.ports import free_ports
 from autogrocery.lab.replay.stocking import load_stock
-from bench.stage import add_devices, count_violations, fresh_database, open_postgres
+from bench.environment import add_devices, count_violations, fresh_database, open_postgres
 from tests.harness.restart_control import restart_command
 from tests.interop.node_peer import NodePeerError, install, open_node_peer
 from tests.interop.orders import Tally, place_orders

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from bench.wire import Wire, connect, post
+from bench.http_connection import HttpConnection, connect, post
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ async def place_orders(
     chance = random.Random(SEED)
     wires = [await connect(port) for _ in range(connections)]
 
-    async def shopper(wire: Wire) -> None:
+    async def order_client(wire: HttpConnection) -> None:
         for number in left:
             bearer = ("authorization", f"Bearer {tokens[number % len(tokens)]}")
             items = [
@@ -77,12 +77,12 @@ async def place_orders(
 
 
 async def _until(
-    wire: Wire, tally: Tally, verb: str, success: int, content: object, bearer: tuple[str, str]
+    wire: HttpConnection, tally: Tally, verb: str, success: int, content: object, bearer: tuple[str, str]
 ) -> bytes | None:
     """Ask until there is a success; return its body, or None after MAX_REFUSALS."""
     request = post(f"/api/client/order/{verb}", msgspec.json.encode(content), bearer)
     for _ in range(MAX_REFUSALS):
-        status, body, retry_after_s = await _ask(wire, request)
+        status, body, retry_after_s = await _send(wire, request)
         if status == success:
             return body
         code = "connection lost" if not status else msgspec.json.decode(body, type=_Problem).code
@@ -93,7 +93,7 @@ async def _until(
     return None
 
 
-async def _ask(wire: Wire, request: bytes) -> tuple[int, bytes, float]:
+async def _send(wire: HttpConnection, request: bytes) -> tuple[int, bytes, float]:
     answer: asyncio.Future[tuple[int, bytes, float]] = asyncio.get_running_loop().create_future()
-    wire.ask(request, lambda *told: answer.set_result(told))
+    wire.send(request, lambda *response: answer.set_result(response))
     return await answer
