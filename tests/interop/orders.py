@@ -69,7 +69,7 @@ async def place_orders(
                 tally.orders.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await asyncio.gather(*map(shopper, wires))
+    await asyncio.gather(*map(order_client, wires))
     tally.took_s = time.perf_counter() - began
     for wire in wires:
         wire.close()

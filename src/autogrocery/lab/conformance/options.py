@@ -29,8 +29,8 @@ class Options(Struct, frozen=True):
 
     `restart_command` is a shell command that restarts the peer and returns. `webhook_listen` is the HOST:PORT at which
     the kit takes the peer's webhooks, signed with `webhook_key`. `only` selects lines whose id starts with one of its
-    words. `patience` multiplies every deadline, for a peer on a slow machine. `webhook_repeat_s` is how long the kit waits
-    for a webhook to come again.
+    words. `patience` multiplies every deadline, for a peer on a slow machine. `webhook_repeat_s` is how long the kit
+    waits for a webhook to come again.
     """
 
     target: str
