@@ -158,21 +158,18 @@ def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         made.add_argument(
             "--patience", type=number, default=1.0, help="multiply the deadlines, for a slow machine (default 1)"
         )
-        made.set_defaults(robot_token="", robot_id="", robot_class="", webhook_listen="", webhook_secret="")
+        made.set_defaults(robot_id="", robot_class="", webhook_listen="")
         if kind == "inventory":
             _conformance_robot(made)
 
 
 def _conformance_robot(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
-        "--robot-token", default="", metavar="TOKEN", help="a robot's bearer token, or @FILE: the kit plays that robot"
-    )
-    made.add_argument("--robot-id", default="", metavar="ID", help="its id (default: from the token)")
+    made.epilog = f"{made.epilog}. Secrets are read from ROBOT_TOKEN and WEBHOOK_SECRET of the environment."
+    made.add_argument("--robot-id", default="", metavar="ID", help="id of the robot of ROBOT_TOKEN (default: from it)")
     made.add_argument(
         "--robot-class", default="", metavar="CLASS", help="its class (default: from the token, or dairy)"
     )
     made.add_argument("--webhook-listen", default="", metavar="HOST:PORT", help="listen here for the peer's webhooks")
-    made.add_argument("--webhook-secret", default="", metavar="SECRET", help="the secret that signs them, or @FILE")
 
 
 def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

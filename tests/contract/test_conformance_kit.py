@@ -93,7 +93,7 @@ async def test_lines_that_need_a_robot_are_not_passed_without_one() -> None:
     assert failures(report) == {}
     reasons = {one.line_id: one.detail for one in report.results if one.outcome is Outcome.NOT_CHECKED}
     assert set(reasons) == {"K3.3", "K3.4", "K5.5", "K5.6"}
-    assert all("no --robot-token" in reasons[line] for line in ("K3.3", "K5.5", "K5.6"))
+    assert all("no ROBOT_TOKEN" in reasons[line] for line in ("K3.3", "K5.5", "K5.6"))
 
 
 class TombstoneForgotten(SmallInventory):

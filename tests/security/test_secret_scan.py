@@ -47,6 +47,8 @@ PUBLIC: Final = {
     "mart:secret@": "a test's",
     "secret-7@": "a test's",
     "hunter2": "a well-known example password, in tests",
+    "12#er2": "a part of it behind a reserved character, in tests",
+    "12?er2": "likewise",
     "cAnArY": "a marked value of a test",
     "$2b$05$ZY0ieNX5QTEZTu2CVaOxbO": "a salt in a test",
 }

@@ -55,22 +55,19 @@ async def _check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> i
 
 
 def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Options:
-    """Return the options of a run; raises SettingsError, StartError or ValueError for malformed ones."""
+    """Return the options of a run; raises SettingsError, StartError or ValueError for malformed ones.
+
+    Secrets come from the environment: other users see a command's arguments.
+    """
     address("--target", arguments.target)
-    token = _read(arguments.robot_token)
-    secret = _read(arguments.webhook_secret)
+    token, secret = environ.get("ROBOT_TOKEN", "").strip(), environ.get("WEBHOOK_SECRET", "").strip()
     return Options(
         target=arguments.target,
         identity=identity_of(load(TlsSettings, environ)),
         robot=robot_of(token, arguments.robot_id, arguments.robot_class) if token else None,
         restart_command=arguments.restart_command,
         webhook_listen=arguments.webhook_listen,
-        webhook_key=secrets("--webhook-secret", secret)[0] if secret else b"",
+        webhook_key=secrets("WEBHOOK_SECRET", secret)[0] if secret else b"",
         only=tuple(word.strip() for word in arguments.only.split(",") if word.strip()),
         patience=arguments.patience,
     )
-
-
-def _read(text: str) -> str:
-    """Return an argument, or with `@FILE` the content of a file: other users see a command's arguments."""
-    return Path(text[1:]).read_text(encoding="utf-8").strip() if text.startswith("@") else text

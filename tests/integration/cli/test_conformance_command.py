@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PATIENCE = ("--patience", "5")
 
 
-async def run_beside(*words: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(run, "conformance", *words, *PATIENCE)
+async def run_beside(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(run, "conformance", *words, *PATIENCE, **environ)
 
 
 async def test_conforming_pricing_is_exit_0_with_a_table_and_files(tmp_path: Path) -> None:
@@ -59,12 +59,10 @@ async def test_broken_pricing_is_exit_1_with_what_was_asked_and_answered(tmp_pat
     assert "total_cents" in (tmp_path / "report.html").read_text()
 
 
-async def test_robot_token_is_read_from_a_file_and_never_printed(tmp_path: Path) -> None:
-    secret = tmp_path / "token"
-    secret.write_text(ROBOT_TOKEN + "\n")
+async def test_robot_token_is_read_from_the_environment_and_never_printed() -> None:
     async with serve_small_inventory(SmallInventory(Register())) as target:
-        robot = ("--robot-token", f"@{secret}", "--robot-id", ROBOT_ID)
-        ended = await run_beside("inventory", "--target", target, "--only", "K3.3,W1", *robot)
+        robot = ("--robot-id", ROBOT_ID)
+        ended = await run_beside("inventory", "--target", target, "--only", "K3.3,W1", *robot, ROBOT_TOKEN=ROBOT_TOKEN)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "1 passed, 0 failed, 1 not checked" in ended.stdout
     assert "no --webhook-listen" in ended.stdout

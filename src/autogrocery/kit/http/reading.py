@@ -117,7 +117,7 @@ def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
 def bearer(head: RequestHead) -> str | None:
     """Return the bearer token of the Authorization header, unverified; None if there is none."""
     value = head.fields.get(b"authorization", b"")
-    return value[7:].lstrip(b" ").decode("latin-1") if value[:7].lower() == b"bearer " else None
+    return value[7:].decode("latin-1") if value[:7].lower() == b"bearer " else None
 
 
 def idempotency_key(head: RequestHead) -> str | None:

@@ -93,7 +93,7 @@ async def cancel_withdraws(peer: InventoryPeer) -> None:
     reply = await peer.dispatch(order_id, {sku: 2})
     results = [await peer.release(order_id) for _ in range(2)]
     if results == [ALREADY_ASSIGNED] * 2 and peer.options.robot is None:
-        raise NotChecked("a robot may have started at once: stop the peer's robots and give --robot-token")
+        raise NotChecked("a robot may have started at once: stop the peer's robots and give ROBOT_TOKEN")
     expect(results == [RELEASED] * 2, "CANCEL before any start was not answered RELEASED, twice")
     await peer.expect_free(sku, UNITS, "after the dispatch was withdrawn")
     if peer.options.robot is not None:
@@ -211,7 +211,7 @@ async def last_units_are_dispatched_once(peer: InventoryPeer) -> None:
     expect(sent <= units, f"{sent} dispatches of one unit were accepted, there were {units} units")
     await peer.expect_free(sku, units - sent, f"after {sent} dispatches")
     if not sent:
-        raise NotChecked("every dispatch was refused: no robots? no --robot-token")
+        raise NotChecked("every dispatch was refused: no robots? no ROBOT_TOKEN")
 
 
 async def states_are_told(peer: InventoryPeer) -> None:
@@ -311,7 +311,7 @@ async def _finished(peer: InventoryPeer, order_id: str) -> Any:
         expect(
             peer.options.robot is None, "all picks were reported, and GetOrder does not say that the order has ended"
         )
-        raise NotChecked("no robot picked the order: no --robot-token")
+        raise NotChecked("no robot picked the order: no ROBOT_TOKEN")
     return await peer.order(order_id)
 
 

@@ -98,7 +98,7 @@ class InventoryPeer:
         if not reply.success:
             refused = f"AssignRobots was refused ({reply.message or 'no message'}) although the stock suffices"
             if self.options.robot is None:
-                raise NotChecked(f"{refused}: no robots? no --robot-token")
+                raise NotChecked(f"{refused}: no robots? no ROBOT_TOKEN")
             raise Failed(refused)
         return reply
 
@@ -135,7 +135,7 @@ class InventoryPeer:
     def require_robot(self) -> None:
         """Raise NotChecked without a robot token."""
         if self.options.robot is None:
-            raise NotChecked("no --robot-token")
+            raise NotChecked("no ROBOT_TOKEN")
 
     async def start(self, assignment: Any) -> Any:
         """Start an assignment as the kit's robot; return the reply."""

@@ -25,7 +25,7 @@ async def webhook_is_signed(peer: InventoryPeer) -> None:
     """A finished order is told by a webhook, signed as Standard Webhooks 1.0."""
     listener = _listener(peer)
     if not listener.verifies:
-        raise NotChecked("no --webhook-secret")
+        raise NotChecked("no WEBHOOK_SECRET")
     order_id = await peer.finish({await peer.fresh(UNITS): 1})
     first = (await _deliveries(peer, order_id, 1, FIRST_S))[0]
     expect(not first.problem, f"the webhook of a finished order: {first.problem}")
@@ -133,7 +133,7 @@ async def _deliveries(peer: InventoryPeer, order_id: str, attempts: int, within_
     if not await until(_arrived(listener, order_id, attempts), within_s):
         state = await peer.state(order_id)
         if state == "ASSIGNED" and peer.options.robot is None:
-            raise NotChecked("no robot picked the order: no --robot-token")
+            raise NotChecked("no robot picked the order: no ROBOT_TOKEN")
         raise Failed(f"the order is {state}, and within {within_s:g} s no webhook came to --webhook-listen")
     return listener.of(order_id)
 

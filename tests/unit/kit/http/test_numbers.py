@@ -137,11 +137,6 @@ async def test_empty_text_and_escaped_percent_are_accepted(port: int) -> None:
         assert reply.json == {"limit": 10, "q": value}
 
 
-async def test_blanks_before_a_bearer_token_are_skipped(port: int) -> None:
-    fields = {"authorization": f"BEARER   {READER}"}
-    assert (await ask(port, "GET", "/api/client/page", headers=fields)).status == 200
-
-
 def test_query_fields_are_documented_without_null() -> None:
     parameters = document(routes(Stage()), "test")["paths"]["/api/client/page"]["get"]["parameters"]
     assert parameters[0] == {
