@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from autogrocery.kit.backoff import equal_jitter_s
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
 
@@ -80,7 +80,7 @@ async def keep_running(
                 raise StartError(
                     f"{child.name} crashed {recent} times within {CRASH_WINDOW_S:g} s; {child.exit_report()}"
                 )
-            await asyncio.sleep(backoff_s(recent))
+            await asyncio.sleep(equal_jitter_s(recent, BACKOFF_FIRST_S, BACKOFF_MAX_S))
             try:
                 await asyncio.to_thread(child.clean_up)
                 child.launch()
@@ -91,12 +91,6 @@ async def keep_running(
                 break
         restarted(child.name)
         log.info("child_restarted", child=child.name)
-
-
-def backoff_s(crashes: int) -> float:
-    """Return the pause before a restart in seconds: doubled each time, capped, at least half of it, with jitter."""
-    longest_s: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (crashes - 1))
-    return longest_s * random.uniform(0.5, 1)
 
 
 async def _wait_for_exit(child: Supervised) -> str:
