@@ -36,7 +36,7 @@ def run_command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
 
 
 def _reader_is_gone() -> bool:
-    """Return whether nobody reads standard output any more; another pipe or socket may have broken instead."""
+    """Return whether standard output has lost its reader; another pipe or socket may have broken instead."""
     if sys.stdout is None:
         return False
     poll = select.poll()

@@ -35,7 +35,7 @@ def run_until_signal(name: str, work: Coroutine[Any, Any, int]) -> int:
     except asyncio.CancelledError:
         return 130
     except BrokenPipeError:
-        raise  # whoever read the output has gone
+        raise  # the reader of the output has gone
     except (SettingsError, StartError, Unavailable, OSError, ValueError, msgspec.MsgspecError) as error:
         print(f"autogrocery {name}: {describe(error)}", file=sys.stderr)
         return 2

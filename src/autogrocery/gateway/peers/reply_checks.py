@@ -202,7 +202,7 @@ def check_products(peer: Peer, reply: pri.ListProductsResponse, *, cursor: str, 
         _check_currency(peer, "list_products.products.currency", product.currency, currency)
     if reply.next_cursor and not is_text(reply.next_cursor, MAX_CURSOR_CHARS):
         raise peer.rejected("list_products.next_cursor", "malformed")
-    if reply.next_cursor and reply.next_cursor == cursor:  # whoever follows it never ends
+    if reply.next_cursor and reply.next_cursor == cursor:  # a client that follows it never ends
         raise peer.rejected("list_products.next_cursor", "the page's own")
 
 

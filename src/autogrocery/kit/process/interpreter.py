@@ -8,7 +8,7 @@ import sys
 def module_command(module: str, *arguments: str) -> tuple[str, ...]:
     """Return the command that runs `module`. `-P` leaves the current folder out of the search path.
 
-    Without it a file `secrets.py` in the folder of whoever starts the parent would be imported instead of Python's.
+    Without it a file `secrets.py` in the folder where the parent is started would be imported instead of Python's.
     PYTHONPATH counts as it does for the parent.
     """
     return (sys.executable, "-P", "-m", module, *arguments)

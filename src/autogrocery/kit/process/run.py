@@ -59,7 +59,7 @@ def run(
     try:
         uvloop.run(under_signals())
     except BrokenPipeError:
-        raise  # perhaps whoever read the output has gone: `run_command` looks
+        raise  # perhaps the reader of the output has gone: `run_command` looks
     except (SettingsError, StartError, Unavailable, OSError) as error:
         print(f"autogrocery {role}: {describe(error)}", file=sys.stderr)  # noqa: T201 - for a person, not for the log
         return 2

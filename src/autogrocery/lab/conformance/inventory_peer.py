@@ -51,7 +51,7 @@ class InventoryPeer:
         await self.calls.ask("CheckAvailability", pb.CheckAvailabilityRequest(skus=[f"kit-{self._run}-0"]))
 
     def new_sku(self) -> str:
-        """Return a SKU that nobody has used."""
+        """Return a SKU that no other line uses."""
         return f"kit-{self._run}-{next(self._numbers)}"
 
     def delivery(self, quantities: Mapping[str, int], *, shelved: bool = True, order_id: str = "") -> pb.RestockRequest:

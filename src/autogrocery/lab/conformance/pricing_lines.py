@@ -52,7 +52,7 @@ class PricingPeer:
         """Leave the products of this run: there is no call that removes one."""
 
     def new_sku(self) -> str:
-        """Return a SKU that nobody has used."""
+        """Return a SKU that no other line uses."""
         return f"kit-{self._run}-{next(self._numbers):03d}"
 
     async def fresh(self, *prices_cents: int) -> list[str]:
