@@ -32,6 +32,7 @@ from autogrocery.gateway.wire.orders import PreviewIn
 from autogrocery.kit import bus
 from autogrocery.kit.http.app import App, Guard, Request, Route
 from autogrocery.kit.http.server import serve_http
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
 from autogrocery.kit.rpc.client import open_channel
@@ -127,7 +128,7 @@ async def calls(inputs: BlockInput) -> AsyncIterator[Work]:
         lines = _lines(inputs.items)
 
         async def work() -> None:
-            order_id = clock.uuid7()
+            order_id = uuid7()
             await pricing.quote(order_id, inputs.items)
             await inventory.reserve(order_id, inputs.items, hold_s=HOLD_S, allow_partial=False)
             await inventory.assign_robots(order_id, lines)
@@ -147,7 +148,7 @@ async def statements(inputs: BlockInput) -> AsyncIterator[Work]:
             return MetricNumber(1, next(numbers))
 
         async def work() -> None:
-            order_id = clock.uuid7()
+            order_id = uuid7()
             made = await orders.add(store, order_id, 1, CURRENCY, lines, sha256=SHA256, ttl_s=TTL_S, number=number())
             assert made is not None
             assert await transitions.mark_dispatched(store, made, ROBOTS, number=number())
@@ -168,7 +169,7 @@ async def metrics(_inputs: BlockInput) -> AsyncIterator[Work]:
         publishing = Metrics(publisher, "bench")
 
         async def work() -> None:
-            order_id = clock.uuid7()
+            order_id = uuid7()
             for status in (Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED):
                 await publishing.publish(
                     [StatusChange(order_id, 1, status, at, at, PRICE_CENTS, 2, 2, publishing.reserve_numbers())]
@@ -182,7 +183,7 @@ async def log_lines(_inputs: BlockInput) -> AsyncIterator[Work]:
     """Yield the two log lines of an order."""
 
     async def work() -> None:
-        order_id = str(clock.uuid7())
+        order_id = str(uuid7())
         log.log.info("order_dispatched", order_id=order_id, robots=1)
         log.log.info("order_finished", order_id=order_id, status="COMPLETED", outcome="FULL")
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Outcome, Status
 from autogrocery.gateway.store.writes import WRITE, WRITE_BATCH, WriteRow
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.batch import PLANNER
-from autogrocery.kit.process import clock
 from bench.environment import add_devices, fresh_database
 from bench.pgbench import ROBOTS
 
@@ -51,7 +51,7 @@ async def measure_batches(server: EmbeddedPostgres, batch: int, lines: int) -> l
     try:
         await connection.execute("SET statement_timeout = '60s'")
         for turn in range(BATCHES):
-            ids = [clock.uuid7() for _ in range(batch)]
+            ids = [uuid7() for _ in range(batch)]
             for kind, items in batches_of(ids, lines, turn):
                 text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {WRITE}", *WRITE_BATCH.columns(items))
                 plans.setdefault(kind, []).append(json.loads(text)[0])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import Db, open_db
 from autogrocery.kit.pg.migrate import migrate
-from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.rpc import environ
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres

@@ -9,7 +9,7 @@ import pytest
 
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.peers.inventory import OrderState, Refusal
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.contract.peers_under_test import ON_HAND, Subject, basket, open_inventory
 
 if TYPE_CHECKING:

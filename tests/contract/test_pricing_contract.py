@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.contract.peers_under_test import basket, open_pricing
 from tests.harness.fake_peers import PRICES
 

@@ -8,7 +8,7 @@ from msgspec.structs import fields
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.settings import GatewaySettings
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.rpc.client import open_channel
 from tests.contract.peers_under_test import FORMS, basket, proven
 from tests.harness.fake_peers import serve_peers

@@ -20,8 +20,9 @@ from msgspec import Struct
 from standardwebhooks import Webhook
 
 from autogrocery.gateway import app
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import Db, open_db
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.process.clock import now
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers

@@ -20,7 +20,8 @@ from autogrocery.gateway.core.restock import (
     restock_id_of,
 )
 from autogrocery.gateway.store import restocks
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from tests.harness.gateway_actions import HASH
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.security import tokens
 from tests.harness.running_gateway import DEVICE_KEY, HASH, ROBOT_KEY, SCOPES, Device
 from tests.security.policy import CLASSES, Caller

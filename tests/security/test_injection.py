@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.gateway_process import start_gateway_process
 from tests.harness.running_gateway import webhook_body
 

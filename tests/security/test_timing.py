@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.kit.errors import Unauthenticated
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.security.tokens import Verifier, issue
 from autogrocery.kit.security.webhooks import WebhookVerifier
 from tests.harness.running_gateway import serve_gateway

@@ -54,6 +54,8 @@ class Publisher:
 
     async def publish(self, *frames: bytes) -> bool:
         """Send through this publisher's fault point; an injected failure counts as dropped."""
+        if not faults.active():
+            return self.send(*frames)
         try:
             return await faults.through(self._point, lambda: self._send(frames))
         except faults.FaultError:

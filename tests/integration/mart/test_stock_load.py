@@ -13,7 +13,8 @@ import pytest
 from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.demand.stock_file import HEADER

@@ -22,8 +22,8 @@ from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import due, orders
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.outbox import Outbox
-from autogrocery.kit.process.clock import uuid7
 from tests.harness.expected_orders import contradictions, expected_status, unaccounted_stock
 from tests.harness.fake_peers import PRICES
 from tests.harness.gateway_actions import add_device

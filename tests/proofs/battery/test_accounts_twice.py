@@ -18,8 +18,8 @@ from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import Kind
 from autogrocery.gateway.store import devices
 from autogrocery.kit.errors import Refused
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import Db, open_db
-from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.security.passwords import SMALLEST_COST, PasswordHasher, open_password_hasher
 
 if TYPE_CHECKING:

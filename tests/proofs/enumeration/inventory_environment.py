@@ -18,7 +18,7 @@ from autogrocery.inventory.peers.gateway import Gateway, open_gateway
 from autogrocery.inventory.peers.robots import POINT, Announcer
 from autogrocery.inventory.store.poll_cache import PollCache
 from autogrocery.kit import bus
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.running_inventory import WEBHOOK_SECRET, GatewayStub, run_gateway_stub
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 from msgspec import Struct
 
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.process.faults import Mode
 from autogrocery.lab.ports import free_ports
 from tests.harness import figures

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.proofs.stateful.known_order import Body, IdempotencyKey, KnownOrder
 
 if TYPE_CHECKING:

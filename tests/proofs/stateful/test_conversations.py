@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness import figures
 from tests.harness.expected_orders import DISPATCHED_STATES, State
 from tests.harness.running_gateway import webhook_body

@@ -9,7 +9,7 @@ from autogrocery.gateway.actions.issue_tokens import digest_of, issue_tokens, ne
 from autogrocery.gateway.core.account import MAX_PASSWORD_BYTES
 from autogrocery.gateway.store import devices, refresh_tokens
 from autogrocery.kit.errors import Unauthenticated, Unavailable
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Collection

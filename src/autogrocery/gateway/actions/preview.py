@@ -14,8 +14,7 @@ from autogrocery.gateway.core.status_change import StatusChange
 from autogrocery.gateway.peers.inventory import Refusal
 from autogrocery.gateway.store import orders
 from autogrocery.kit.errors import Conflict, InDoubt, Invalid, Unavailable
-from autogrocery.kit.process.clock import uuid7
-from autogrocery.kit.process.log import log
+from autogrocery.kit.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -100,7 +99,6 @@ async def preview(
         number,
     )
     await metrics.publish([change])
-    log.debug("order_previewed", order_id=str(order_id), lines=len(lines), total_cents=made.total_cents)
     return PreviewResult(made, replayed=False)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Line
 from autogrocery.kit.errors import FieldError, Invalid
+from autogrocery.kit.ids import uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

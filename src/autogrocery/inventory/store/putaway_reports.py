@@ -9,7 +9,7 @@ from msgspec import Struct
 from autogrocery.inventory.core.picking import Acknowledgement, late_acknowledgement
 from autogrocery.inventory.core.putaway import compute_progress
 from autogrocery.inventory.store import putaways, restock_webhooks, restocks, shelf
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,9 +5,12 @@ Without structlog, which imports rich for a console renderer that is not used he
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
+import time
 import traceback
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,8 +38,8 @@ NEVER_LOGGED = frozenset(
         "body",
     }
 )
+MAX_LINES = 256  # that wait for the end of a turn
 LEVELS = {
-    "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
@@ -48,7 +51,9 @@ LEVELS = {
 class Log:
     """Writes events with their fields; `exc_info` is an exception, or True for the one being handled.
 
-    A line that can't be written (a reader that has gone, a full disk) never fails the caller; `lost` counts such lines.
+    Lines about what is usual leave in one write at the end of the event loop's turn, any other line at once, behind
+    those before it. A line that can't be written (a reader that has gone, a full disk) never fails the caller; `lost`
+    counts such lines.
     """
 
     def __init__(self) -> None:
@@ -56,10 +61,10 @@ class Log:
         self.lost = 0
         self.level = logging.INFO
         self.sink: Sink = self._write
-
-    def debug(self, event: str, **fields: Any) -> None:
-        """Log for a developer."""
-        self.sink("debug", event, fields)
+        self._lines: list[bytes] = []
+        self._flushed_by: asyncio.AbstractEventLoop | None = None
+        self._second = 0
+        self._second_text = ""
 
     def info(self, event: str, **fields: Any) -> None:
         """Log what is usual."""
@@ -88,13 +93,42 @@ class Log:
             fields["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
         fields["role"] = self.role
         fields["level"] = "error" if level == "exception" else level
-        fields["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        fields["timestamp"] = self._now()
+        self._lines.append(_encode(fields))
+        if level != "info" or not self._is_flushed_later():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines of this turn of the event loop."""
+        lines, self._lines, self._flushed_by = self._lines, [], None
+        if not lines:
+            return
         try:
             stream = sys.stderr.buffer
-            stream.write(_encode(fields) + b"\n")
+            stream.write(b"\n".join(lines) + b"\n")
             stream.flush()
         except (AttributeError, OSError, ValueError):  # stderr is None, broken or closed
-            self.lost += 1
+            self.lost += len(lines)
+
+    def _is_flushed_later(self) -> bool:
+        """Return whether the running event loop will flush; the first line of its turn asks it to."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # there is none
+            return False
+        if self._flushed_by is not loop:
+            self._flushed_by = loop
+            loop.call_soon(self.flush)
+        return len(self._lines) < MAX_LINES
+
+    def _now(self) -> str:
+        """Return the time as RFC 3339 text in UTC with microseconds; its seconds are formatted once a second."""
+        at = time.time()
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        return f"{self._second_text}.{int((at - second) * 1e6):06d}Z"
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
@@ -105,6 +139,7 @@ def _encode(fields: dict[str, Any]) -> bytes:
 
 
 log = Log()
+atexit.register(log.flush)  # of a loop that ended within a turn
 
 
 def configure(role: str, level: int = logging.INFO) -> None:

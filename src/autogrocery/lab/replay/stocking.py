@@ -19,7 +19,8 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServi
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.kit.errors import InDoubt
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.rpc.client import Peer, open_channel
 

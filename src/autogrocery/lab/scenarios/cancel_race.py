@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.lab.scenarios.device import CREATED, Device, DeviceCall, OrderEnd
 from autogrocery.lab.scenarios.environment import ScenarioResult, checked
 from autogrocery.lab.scenarios.fresh_products import FreshProducts, stock_fresh_products

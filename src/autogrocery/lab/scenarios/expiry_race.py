@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from autogrocery.lab.scenarios.environment import ScenarioResult, checked
 from autogrocery.lab.scenarios.fresh_products import stock_fresh_products
 from autogrocery.lab.scenarios.rules import (

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.rpc.client import Peer, open_channel
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.replay.stocking import load_stock

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.lab.fault_proxy import NO_FAULTS, NetworkFaults
 from autogrocery.lab.scenarios.environment import ScenarioResult, checked, skipped
 from autogrocery.lab.scenarios.fresh_products import Assignment, FreshProducts, stock_fresh_products

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.lab.scenarios.device import CREATED, OK, Device, DeviceCall, OrderEnd
 from autogrocery.lab.scenarios.environment import ScenarioResult, checked
 from autogrocery.lab.scenarios.fresh_products import FreshProducts, InventoryOrder, stock_fresh_products

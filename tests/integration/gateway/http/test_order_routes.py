@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.running_gateway import CANCEL, CONFIRM, PREVIEW, Device, RunningGateway, serve_gateway, webhook_body
 from tests.harness.waiting import until
 

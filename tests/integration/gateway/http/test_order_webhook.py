@@ -12,7 +12,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from tests.harness.running_gateway import WEBHOOK, WEBHOOK_KEYS, Device, RunningGateway, webhook_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from autogrocery.gateway.app import internal_routes, public_routes
 from autogrocery.gateway.routes.limits import make_rate_limits
 from autogrocery.gateway.settings import RateSettings
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.running_gateway import Device, RunningGateway, webhook_body
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from msgspec import Struct
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.running_gateway import webhook_body
 from tests.harness.truck_requests import add_truck_device, restock
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from tests.harness.http_probe import request, wire
 from tests.harness.running_gateway import TIMEOUT_S, Device, webhook_body
 

@@ -9,7 +9,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process.clock import now
 from tests.harness.running_gateway import Device, RunningGateway, webhook_body
 from tests.harness.truck_requests import RESTOCK, STATUS, add_truck_device, body, day, line, restock, status
 

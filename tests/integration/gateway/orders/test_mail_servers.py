@@ -24,8 +24,8 @@ from autogrocery.gateway.core.alert import AlertPreference
 from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.outbox import Outbox
-from autogrocery.kit.process.clock import uuid7
 from tests.harness.gateway_actions import add_device
 from tests.harness.mail_server import serve_smtp
 from tests.harness.waiting import until

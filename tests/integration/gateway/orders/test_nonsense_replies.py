@@ -14,7 +14,7 @@ from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.core.order import Intent, Status
 from autogrocery.gateway.store import due
 from autogrocery.kit.errors import InDoubt, Unavailable
-from autogrocery.kit.process.clock import uuid7
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.rpc.client import REJECTED_REPLIES
 from tests.contract.peers_under_test import basket
 

@@ -14,8 +14,8 @@ from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.store import orders
 from autogrocery.gateway.store.order_store import MAX_IDLE_PREVIEWS, OrderCache, OrderStore, now_s
 from autogrocery.kit.errors import Conflict, Gone, NotFound
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.process.clock import uuid7
 from autogrocery.kit.process.faults import arm
 
 if TYPE_CHECKING:

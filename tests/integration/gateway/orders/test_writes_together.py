@@ -15,9 +15,10 @@ from autogrocery.gateway.store import orders, transitions
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.gateway.store.orders import IDLE_BEYOND_BATCH, READ_BATCH
 from autogrocery.gateway.store.writes import WRITE_ALERTING_BATCH, WRITE_BATCH
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.batch import PLANNER
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.process.clock import now, uuid7
+from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from tests.harness.gateway_actions import add_device
 
