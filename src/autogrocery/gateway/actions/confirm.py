@@ -47,4 +47,6 @@ async def confirm(
             order = await orders.get(store.db, order_id)
             if order is None:  # a failover has lost the row that the cache still had
                 raise not_found() from None
+            if order.releasing and order.release_as is Status.EXPIRED:  # unless inventory says that robots have it
+                return ConfirmResult(order, in_doubt=True)
     return ConfirmResult(order, in_doubt=on_confirm(order) is not Decision.DONE)
