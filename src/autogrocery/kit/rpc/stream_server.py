@@ -14,6 +14,7 @@ from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import (
     BATCH_BYTES,
     BATCH_CALLS,
+    CODES,
     DRAIN_S,
     MAPPED_ERRORS,
     MAX_MESSAGE_BYTES,
@@ -194,7 +195,8 @@ class _Conversation:
         except _AbortedError as aborted:
             _set_failure(answer, aborted.code, aborted.detail)
         except MAPPED_ERRORS as error:
-            _set_failure(answer, *status_of(error))
+            code, detail = status_of(error)
+            _set_failure(answer, CODES[code], detail)
         except Exception as error:  # noqa: BLE001 - it ends one call, as in gRPC, not the stream
             log.exception("call_failed", kind=kind)
             _set_failure(answer, grpc.StatusCode.UNKNOWN, type(error).__name__)
