@@ -34,7 +34,8 @@ FRAME_HEAD_BYTES: Final = 9
 MAX_FRAME_BYTES: Final = 16_384  # what every peer may send and must take; neither end asks for more
 MAX_BLOCK_BYTES: Final = 16_384  # of one header block, all of its CONTINUATION frames together
 MAX_CONTINUATIONS: Final = 8
-MAX_IDLE_FRAMES: Final = 10_000  # that carry no part of a call, in a row
+MAX_IDLE_FRAMES: Final = 10_000  # that carry no part of a call, beyond those that the calls account for
+IDLE_FRAMES_PER_CALL: Final = 256  # updates of windows, pings, what comes late; more than any peer sends
 FIRST_WINDOW: Final = 65_535
 MAX_WINDOW: Final = (1 << 31) - 1
 LAST_STREAM: Final = (1 << 31) - 1
@@ -134,15 +135,14 @@ class FrameReader:
     is no CONTINUATION, PRIORITY or unknown frame among them. The first one is a SETTINGS frame that is no ACK. Sizes
     and stream ids are as RFC 9113 §6 demands for the kind.
 
-    `data_bytes` counts the octets of DATA frames with their padding, as flow control does, and `idle_frames` those that
-    carry no part of a call; the connection takes both back to 0: the one when it extends the window, the other whenever
-    a call makes progress. A flood of more than MAX_IDLE_FRAMES ends the connection.
+    `data_bytes` counts the octets of DATA frames with their padding, as flow control does, until the connection takes
+    it back to 0. Frames that carry no part of a call are counted too: a flood of them is an error.
     """
 
     def __init__(self, preface: bytes = b"") -> None:
         """Expect `preface` before the first frame: PREFACE at the server's end, nothing at the client's."""
         self.data_bytes = 0
-        self.idle_frames = 0
+        self._idle_frames = 0
         self._preface = preface
         self._rest = b""
         self._expected: int | None = SETTINGS  # the only kind of frame that may come next
@@ -181,10 +181,15 @@ class FrameReader:
         self._rest = data[at:]
 
     def note_idle(self) -> None:
-        """Count a frame that carries no part of a call; raises ProtocolError beyond MAX_IDLE_FRAMES."""
-        self.idle_frames += 1
-        if self.idle_frames > MAX_IDLE_FRAMES:
+        """Count a frame that carries no part of a call; raises ProtocolError if there are too many."""
+        self._idle_frames += 1
+        if self._idle_frames > MAX_IDLE_FRAMES:
             raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "a flood of frames that carry nothing")
+
+    def note_call(self) -> None:
+        """Count a call, which accounts for IDLE_FRAMES_PER_CALL frames."""
+        if self._idle_frames:
+            self._idle_frames = max(self._idle_frames - IDLE_FRAMES_PER_CALL, 0)
 
     def _after_preface(self, data: bytes) -> bytes:
         if not data.startswith(self._preface[: len(data)]):

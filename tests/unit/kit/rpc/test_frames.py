@@ -165,11 +165,11 @@ def test_continuations_without_end_are_an_error(size: int, number: int) -> None:
     [frame(frames.PING, 0, 0, b"12345678"), FIRST, frame(frames.PRIORITY, 0, 1, b"12345"), frame(0x10, 0, 1)],
     ids=["ping", "settings", "priority", "unknown"],
 )
-def test_flood_is_an_error_and_progress_is_none(one: bytes) -> None:
+def test_flood_is_an_error_beyond_what_calls_account_for(one: bytes) -> None:
     reader = FrameReader()
     list(reader.feed(FIRST + one * (frames.MAX_IDLE_FRAMES - 1)))
-    reader.idle_frames = 0
-    list(reader.feed(one * frames.MAX_IDLE_FRAMES))
+    reader.note_call()
+    list(reader.feed(one * frames.IDLE_FRAMES_PER_CALL))
     with pytest.raises(ProtocolError) as caught:
         list(reader.feed(one))
     assert caught.value.code is ErrorCode.ENHANCE_YOUR_CALM
