@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio as health
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.listening import ANY, bind, cannot_listen, joined
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.status import DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
+from autogrocery.kit.rpc.status import CODES, DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
 from autogrocery.kit.rpc.tls import CallerAllowList, server_credentials
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class ErrorStatusInterceptor(grpc.aio.ServerInterceptor):
             try:
                 return await inner(request, context)
             except MAPPED_ERRORS as error:
-                await context.abort(*status_of(error))
+                code, detail = status_of(error)
+                await context.abort(CODES[code], detail)
 
         return grpc.unary_unary_rpc_method_handler(mapped, method.request_deserializer, method.response_serializer)
 
