@@ -8,7 +8,8 @@ JSON   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
-# What every peer may rely on: the .proto files as they last landed. A file, since clones of CI may be shallow.
+# What every peer may rely on: the .proto files as they last landed. A file, since clones of CI may be shallow. Only the
+# streams were ever taken out of it: optional, off by default, a promise to no peer (decision 0028).
 PROTO_BASELINE := docs/proto-baseline.json
 BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(if $(WITHOUT),--without "$(WITHOUT)")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -77,7 +78,7 @@ bench-report: GATEWAYS ?= 1,2
 bench-report: LINES ?= 2,8
 bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
-	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(if $(PARTS),--update) $(BENCH)
+	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --json docs/bench/bench.json $(if $(PARTS),--update) $(BENCH)
 	$(BIN)/python -m bench.page
 
 prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes

@@ -36,7 +36,7 @@ REMEMBERED = 1_000_000  # assigned orders that GetOrder still knows
 
 
 class UnlimitedStock:
-    """An inventory with unlimited stock and robots; its functions serve both forms of the calls."""
+    """An inventory with unlimited stock and robots."""
 
     def __init__(self) -> None:
         self._assigned: set[str] = set()
@@ -86,8 +86,8 @@ def quote(request: pri.QuoteRequest) -> pri.QuoteResponse:
     return pri.QuoteResponse(order_id=request.order_id, currency="USD", lines=lines, total_cents=total)
 
 
-class UnaryInventory(InventoryServiceServicer):
-    """Inventory with unary calls only."""
+class Inventory(InventoryServiceServicer):
+    """Inventory with unlimited stock and robots."""
 
     def __init__(self, stock: UnlimitedStock) -> None:
         self._stock = stock
@@ -109,54 +109,32 @@ class UnaryInventory(InventoryServiceServicer):
         return self._stock.get_order(request)
 
 
-class Inventory(UnaryInventory):
-    """Inventory with both forms of the calls."""
-
-    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve many calls on one stream."""
-        table = {
-            "reserve_items": self.ReserveItems,
-            "assign_robots": self.AssignRobots,
-            "release_items": self.ReleaseItems,
-            "get_order": self.GetOrder,
-        }
-        await conversations.hold(context, table, inv.Answers)
-
-
-class UnaryPricing(PricingServiceServicer):
-    """Pricing with unary calls only."""
+class Pricing(PricingServiceServicer):
+    """Pricing at one price."""
 
     async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:  # noqa: N802
         """Return the prices of the items."""
         return quote(request)
 
 
-class Pricing(UnaryPricing):
-    """Pricing with both forms of the calls."""
-
-    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve many calls on one stream."""
-        await conversations.hold(context, {"quote": self.Quote}, pri.Answers)
-
-
-def service_adder(role: str, *, unary_only: bool) -> Callable[[grpc.aio.Server], None]:
+def service_adder(role: str) -> Callable[[grpc.aio.Server], None]:
     """Return the function that adds a role's service to a server."""
     if role == "inventory":
-        servicer = (UnaryInventory if unary_only else Inventory)(UnlimitedStock())
+        servicer = Inventory(UnlimitedStock())
         return lambda server: add_InventoryServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    prices = (UnaryPricing if unary_only else Pricing)()
+    prices = Pricing()
     return lambda server: add_PricingServiceServicer_to_server(prices, server)  # type: ignore[no-untyped-call]
 
 
-async def serve(role: str, port: int, *, unary_only: bool) -> None:
+async def serve(role: str, port: int) -> None:
     """Serve on a port of loopback until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with server.serve("PEER_ADDR", "127.0.0.1", port, service_adder(role, unary_only=unary_only), ()):
+    async with server.serve("PEER_ADDR", "127.0.0.1", port, service_adder(role), ()):
         ready.notify()
         await stop.wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), unary_only="--unary-only" in sys.argv[3:]))
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -1,9 +1,9 @@
-"""The peers that the contract tests call: the reference peers and the fakes, by unary calls and by stream."""
+"""The peers that the contract tests call: the reference peers and the fakes."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
@@ -18,20 +18,16 @@ from autogrocery.inventory.core.putaway import putaway_id
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.stream_method import StreamMethod
 from autogrocery.pricing import rpc as pricing_rpc
 from tests.harness.fake_peers import PRICES, FakeInventory, serve_peers
 from tests.harness.running_inventory import RunningInventory, run_inventory
-from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-Caller = TypeVar("Caller", Inventory, Pricing)
 ON_HAND = 50
 AISLES = {"milk": "dairy", "apple": "produce"}
 KINDS = ("reference", "fake")
-FORMS = ("unary", "stream")
 
 
 class Subject(Struct):
@@ -71,30 +67,28 @@ class Subject(Struct):
 
 
 @asynccontextmanager
-async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subject]:
-    streams = form == "stream"
+async def open_inventory(kind: str, dsn: str) -> AsyncIterator[Subject]:
     if kind == "fake":
         async with serve_peers() as (fake, _, target), open_channel(target) as channel:
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
-            inventory = await proven(Inventory(channel, streams=streams))
+            inventory = Inventory(channel)
             yield Subject(inventory, InventoryServiceStub(channel), fake=fake)
         return
     async with run_inventory(dsn) as reference:
         await reference.fleet()
         await reference.stock(milk=ON_HAND, apple=ON_HAND)
         async with open_channel(reference.target) as channel:
-            inventory = await proven(Inventory(channel, streams=streams))
+            inventory = Inventory(channel)
             yield Subject(inventory, InventoryServiceStub(channel), reference=reference)
         assert await reference.violations() == []
 
 
 @asynccontextmanager
-async def open_pricing(kind: str, form: str, dsn: str) -> AsyncIterator[Pricing]:
+async def open_pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
     """A pricing service with the products of PRICES."""
-    streams = form == "stream"
     if kind == "fake":
         async with serve_peers() as (_, _, target), open_channel(target) as channel:
-            yield await proven(Pricing(channel, streams=streams))
+            yield Pricing(channel)
         return
     async with open_db(dsn, application="tests") as db:
         served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
@@ -107,15 +101,7 @@ async def open_pricing(kind: str, form: str, dsn: str) -> AsyncIterator[Pricing]
                 for sku, price in PRICES.items()
             ]
             await PricingServiceStub(channel).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
-            yield await proven(Pricing(channel, streams=streams))
-
-
-async def proven(peer: Caller) -> Caller:
-    """Return the peer once its calls go by stream, if it has one."""
-    method = peer._get_order if isinstance(peer, Inventory) else peer._quote
-    if isinstance(method, StreamMethod):
-        await until(method._stream.ready)
-    return peer
+            yield Pricing(channel)
 
 
 def basket(**quantities: int) -> list[RequestedItem]:

@@ -23,9 +23,7 @@ from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
 from autogrocery.kit.rpc.server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
-    from autogrocery.kit.rpc.stream_server import Conversations
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
@@ -64,20 +62,6 @@ class FakeInventory(InventoryServiceServicer):
         self.arrivals: Counter[str] = Counter()
         self.refuse_restocks = ""
         self.refused_suppliers: set[str] = set()
-        self.streams = 0
-        self.by_stream: Counter[str] = Counter()
-        self.odd_stream = ""  # what its stream does instead of answering
-        self.streamed = {
-            "reserve_items": self.ReserveItems,
-            "assign_robots": self.AssignRobots,
-            "release_items": self.ReleaseItems,
-            "get_order": self.GetOrder,
-            "check_availability": self.CheckAvailability,
-        }
-
-    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
-        self.streams += 1
-        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, inv.Answers))
 
     def clear_faults(self) -> None:
         """Answer every call again; refuse nothing."""
@@ -218,8 +202,6 @@ class FakeInventory(InventoryServiceServicer):
 
     async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
         self.calls[method] += 1
-        if by_stream(context):
-            self.by_stream[method] += 1
         if self.gate is not None:
             await self.gate.wait()
         if method in self.silent and not self.after_effect:
@@ -236,33 +218,6 @@ class FakeInventory(InventoryServiceServicer):
     def _rewritten(self, method: str, reply: Reply) -> Reply:
         rewritten: Reply = self.rewrite_reply.get(method, _unchanged)(reply)
         return rewritten
-
-
-def misbehave(context: Any, how: str) -> Awaitable[None] | None:
-    """Return what a stream does instead of answering calls; None if it answers."""
-    match how:
-        case "":
-            return None
-        case "swallows":
-            return _forever()
-        case "ends":
-            return _read_once(context)
-        case _:
-            aborted: Awaitable[None] = context.abort(getattr(grpc.StatusCode, how), "injected by the test")
-            return aborted
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def _read_once(context: Any) -> None:
-    await context.read()
-
-
-def by_stream(context: Any) -> bool:
-    """Whether a call came by stream."""
-    return bool(type(context).__module__ == "autogrocery.kit.rpc.stream_server")
 
 
 def _unchanged(reply: Reply) -> Reply:
@@ -282,10 +237,6 @@ class FakePricing(PricingServiceServicer):
         self.raw_reply: dict[str, bytes] = {}
         self.costs: dict[str, int] = {}
         self.after_effect = False
-        self.streams = 0
-        self.by_stream: Counter[str] = Counter()
-        self.odd_stream = ""  # what its stream does instead of answering
-        self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
 
     def clear_faults(self) -> None:
         """Answer every call again, and forget the reported costs."""
@@ -293,13 +244,8 @@ class FakePricing(PricingServiceServicer):
         self.rewrite_replies, self.raw_reply = {}, {}
         self.costs = {}
 
-    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
-        self.streams += 1
-        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, pri.Answers))
-
     async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
         self.calls["Quote"] += 1
-        self.by_stream["Quote"] += by_stream(context)
         if self.silent:
             await asyncio.Event().wait()
         if self.abort_with:

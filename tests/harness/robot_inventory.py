@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import msgspec
@@ -16,9 +16,6 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
     add_InventoryServiceServicer_to_server,
 )
 from autogrocery.kit.rpc.server import bearer
-
-if TYPE_CHECKING:
-    from autogrocery.kit.rpc.stream_server import Conversations
 
 RESULT = wire.ReportPickResponse
 
@@ -32,8 +29,8 @@ class Task(msgspec.Struct):
     placed: dict[str, wire.RestockedItem] = {}
 
 
-class UnaryInventory(InventoryServiceServicer):
-    """Supports unary calls only. Leases last `lease_s`; `reports` has the result of every report."""
+class FakeInventory(InventoryServiceServicer):
+    """Leases last `lease_s`; `reports` has the result of every report."""
 
     def __init__(self, login_server: LoginServer, lease_s: float = 10.0) -> None:
         self.login_server = login_server
@@ -43,7 +40,6 @@ class UnaryInventory(InventoryServiceServicer):
         self.heartbeats: list[str] = []
         self.starts: list[tuple[str, str]] = []
         self.fence = 0
-        self.unary = 0  # number of calls that did not come on a stream
 
     def add_pick(self, name: str, robot_class: str = "bread", **quantities: int) -> Task:
         items = [wire.Item(sku=sku, quantity=quantity) for sku, quantity in quantities.items()]
@@ -120,26 +116,8 @@ class UnaryInventory(InventoryServiceServicer):
         return result
 
     async def _check(self, robot_id: str, context: Any) -> None:
-        self.unary += type(context).__module__ != "autogrocery.kit.rpc.stream_server"
         if self.login_server.access.get(bearer(context)) != robot_id:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "invalid_token")
-
-
-class StreamingInventory(UnaryInventory):
-    """Supports streams too."""
-
-    streams = 0
-
-    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:
-        self.streams += 1
-        calls = {
-            "list_work": self.ListWork,
-            "start_pick": self.StartPick,
-            "heartbeat": self.Heartbeat,
-            "report_pick": self.ReportPick,
-            "report_putaway": self.ReportPutaway,
-        }
-        await conversations.hold(context, calls, wire.RobotAnswers)
 
 
 class LoginServer:

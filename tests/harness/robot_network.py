@@ -10,7 +10,7 @@ from aiohttp import web
 from autogrocery.kit.rpc.server import serve
 from autogrocery.lab.ports import free_ports
 from autogrocery.robots.app import main
-from tests.harness.robot_inventory import LoginServer, StreamingInventory, UnaryInventory
+from tests.harness.robot_inventory import FakeInventory, LoginServer
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class RobotNetwork:
 
     def __init__(self, home: Path) -> None:
         self.login_server = LoginServer()
-        self.fake_inventory: UnaryInventory = StreamingInventory(self.login_server)
+        self.fake_inventory = FakeInventory(self.login_server)
         self.inventory_port, self.gateway_port, self.bus_port = free_ports(3)
         self._home = home
 

@@ -17,11 +17,9 @@ from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServi
 from autogrocery.inventory.actions.audit import audit
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
 from autogrocery.inventory.app import serving
-from autogrocery.inventory.rpc import SERVICE
 from autogrocery.inventory.settings import Settings
 from autogrocery.kit.pg.db import Db, open_db
 from autogrocery.kit.rpc.client import open_channel
-from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
 
@@ -37,7 +35,6 @@ PRODUCTS = {"baguette": "bread", "milk": "dairy", "yoghurt": "dairy", "apple": "
 FLEET = {"bread-1": "bread", "dairy-1": "dairy", "produce-1": "produce"}
 Picked = pb.ReportPickRequest
 State = pb.GetOrderResponse
-STREAMED = {field.message_type.name: field.name for field in pb.RobotCall.DESCRIPTOR.oneofs_by_name["request"].fields}
 
 
 class GatewayStub:
@@ -98,9 +95,6 @@ class RunningInventory:
         self.target = f"127.0.0.1:{port}"
         self.channel = await self._open.enter_async_context(open_channel(self.target))
         self.stub = InventoryServiceStub(self.channel)
-        self.robots = Stream(
-            self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString, probe="heartbeat"
-        )
 
     async def down(self) -> None:
         await self._open.aclose()
@@ -211,15 +205,9 @@ class RunningInventory:
         )
         return int(answer.result)
 
-    async def status_of(self, call: str, request: Any, token: str | None, *, streamed: bool = False) -> str:
+    async def status_of(self, call: str, request: Any, token: str | None) -> str:
         """Make a call with a token or without, and return the name of its gRPC status."""
-        authorization = f"Bearer {token}" if token is not None else ""
-        if streamed:
-            deadline = asyncio.get_running_loop().time() + DEADLINE_S
-            return (
-                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, deadline, authorization))
-            ).name
-        metadata = (("authorization", authorization),) if authorization else None
+        metadata = (("authorization", f"Bearer {token}"),) if token is not None else None
         return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
 
     async def dispatch(self, **items: int) -> tuple[str, list[Any]]:

@@ -36,14 +36,12 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.peers.robots import Announcer
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.stream_server import Conversations, Table
     from autogrocery.kit.security.tokens import Verifier
 
 SERVICE: Final = "autogrocery.inventory.v1.InventoryService"
 SCOPE: Final = "robot:pick:"
 # The certificate identities allowed on each call. Robots' calls also carry the robot's token.
 CALLERS: Final = {
-    "Converse": (GATEWAY,),
     "ReserveItems": (GATEWAY,),
     "AssignRobots": (GATEWAY,),
     "ReleaseItems": (GATEWAY,),
@@ -53,7 +51,6 @@ CALLERS: Final = {
     "GetRestock": (GATEWAY, OPERATOR),
     "ListWork": (ROBOTS,),
     "StartPick": (ROBOTS,),
-    "ConverseRobots": (ROBOTS,),
     "Heartbeat": (ROBOTS,),
     "ReportPick": (ROBOTS,),
     "ReportPutaway": (ROBOTS,),
@@ -96,30 +93,8 @@ class Inventory(InventoryServiceServicer):
         self._robot_filter = RobotFilter(limits.seen_s, limits.queue_max)
         self._on_finished = on_finished
         self._on_restocked = on_restocked
-        self._order_calls: Table = {
-            "reserve_items": self.ReserveItems,
-            "assign_robots": self.AssignRobots,
-            "release_items": self.ReleaseItems,
-            "get_order": self.GetOrder,
-            "check_availability": self.CheckAvailability,
-        }
-        self._robot_calls: Table = {
-            "list_work": self.ListWork,
-            "start_pick": self.StartPick,
-            "heartbeat": self.Heartbeat,
-            "report_pick": self.ReportPick,
-            "report_putaway": self.ReportPutaway,
-        }
 
-    async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
-        """Serve the gateway's calls about orders on one stream."""
-        await conversations.hold(context, self._order_calls, pb.Answers)
-
-    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:  # noqa: N802
-        """Serve robots' calls on one stream."""
-        await conversations.hold(context, self._robot_calls, pb.RobotAnswers)
-
-    async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802
+    async def ReserveItems(self, request: pb.ReserveItemsRequest, _context: Any) -> pb.ReserveItemsResponse:  # noqa: N802 - name in the .proto
         """Hold stock for an order."""
         order_id, lines = messages.read_uuid("order_id", request.order_id), messages.read_lines(request.items)
         hold_s = messages.read_hold_s(request.hold_seconds)

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     import grpc
 
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.stream_server import Conversations, Table
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
 # The certificate identities allowed on each call.
 CALLERS: Final = {
-    "Converse": (GATEWAY,),
     "Quote": (GATEWAY,),
     "ListProducts": (GATEWAY, OPERATOR),
     "GetPrice": (GATEWAY, OPERATOR),
@@ -42,11 +40,6 @@ class Pricing(PricingServiceServicer):
         self._db = db
         self._currency = currency
         self._margin_percent = margin_percent
-        self._streamed: Table = {"quote": self.Quote, "list_products": self.ListProducts}
-
-    async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
-        """Serve quotes and product searches on one stream."""
-        await conversations.hold(context, self._streamed, pb.Answers)
 
     async def Quote(self, request: pb.QuoteRequest, _context: Any) -> pb.QuoteResponse:  # noqa: N802
         """Price a basket."""

@@ -1,8 +1,7 @@
-"""Mutual TLS of inventory and pricing over gRPC: the allowed callers of each call and stream, on real connections."""
+"""Mutual TLS of inventory and pricing over gRPC: the allowed callers of each call, on real connections."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from autogrocery.inventory import rpc as inventory
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.rpc.client import Peer, open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.security.tokens import Verifier
 from autogrocery.lab.network import pki
 from autogrocery.pricing import rpc as pricing
@@ -40,7 +38,6 @@ CALLS = [
     for role, (module, service, *_) in SERVICES.items()
     for name in module.DESCRIPTOR.services_by_name[service].methods_by_name
 ]
-STREAMS = {"Converse": ("Calls", "Answers"), "ConverseRobots": ("RobotCalls", "RobotAnswers")}
 NAMES = {name: leaf.names[0] for name, leaf in pki.LEAVES.items()}
 
 
@@ -74,8 +71,6 @@ async def answer(channel: grpc.aio.Channel, role: str, method: str) -> grpc.Stat
     kind = module.DESCRIPTOR.services_by_name[service].methods_by_name[method]
     path = f"/{SERVICES[role][3]}/{method}"
     try:
-        if method in STREAMS:
-            return await converse(channel, role, method)
         request = getattr(module, kind.input_type.name)().SerializeToString()
         await channel.unary_unary(path)(request, timeout=PATIENCE_S)
     except grpc.aio.AioRpcError as error:
@@ -85,25 +80,6 @@ async def answer(channel: grpc.aio.Channel, role: str, method: str) -> grpc.Stat
 
 async def ask_alone(channel: grpc.aio.Channel, role: str) -> grpc.StatusCode:
     return await answer(channel, role, {"inventory": "GetOrder", "pricing": "Quote"}[role])
-
-
-async def converse(channel: grpc.aio.Channel, role: str, method: str = "Converse") -> grpc.StatusCode:
-    """Make one call on a stream, for an order without an id or a robot without a token, and return its status."""
-    module, _, _, service, _ = SERVICES[role]
-    calls, answers = STREAMS[method]
-    stream = Stream(
-        channel, f"/{service}/{method}", getattr(module, calls), getattr(module, answers).FromString, probe=""
-    )
-    kind, request = {
-        ("inventory", "Converse"): ("get_order", inventory_pb2.GetOrderRequest()),
-        ("inventory", "ConverseRobots"): ("list_work", inventory_pb2.ListWorkRequest()),
-        ("pricing", "Converse"): ("quote", pricing_pb2.QuoteRequest()),
-    }[role, method]
-    try:
-        await stream.ask(kind, request, asyncio.get_running_loop().time() + PATIENCE_S)
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    raise AssertionError
 
 
 @pytest.mark.parametrize("role", SERVICES)
@@ -127,10 +103,10 @@ def test_every_call_of_the_contract_has_allowed_callers() -> None:
 
 
 def test_order_calls_are_the_gateways_and_pick_calls_the_robots() -> None:
-    assert {inventory.CALLERS[call] for call in ("ReserveItems", "AssignRobots", "ReleaseItems", "Converse")} == {
+    assert {inventory.CALLERS[call] for call in ("ReserveItems", "AssignRobots", "ReleaseItems")} == {
         (identities.GATEWAY,)
     }
-    robots = ("ListWork", "StartPick", "Heartbeat", "ReportPick", "ReportPutaway", "ConverseRobots")
+    robots = ("ListWork", "StartPick", "Heartbeat", "ReportPick", "ReportPutaway")
     assert {inventory.CALLERS[call] for call in robots} == {(identities.ROBOTS,)}
 
 
@@ -143,42 +119,20 @@ async def test_method_without_allowed_callers_is_permission_denied(keys: Path) -
 
 
 @pytest.mark.parametrize("role", SERVICES)
-async def test_order_stream_is_allowed_to_the_gateway_only(keys: Path, role: str) -> None:
-    name = SERVICES[role][4]
-    async with served(role, identity(keys, role)) as port:
-        async with connected(port, identity(keys, "gateway"), name) as channel:
-            assert await converse(channel, role) is grpc.StatusCode.INVALID_ARGUMENT
-        async with connected(port, identity(keys, "robots"), name) as channel:
-            assert await converse(channel, role) is grpc.StatusCode.PERMISSION_DENIED
-
-
-async def test_robot_stream_is_allowed_to_robots_only(keys: Path) -> None:
-    stream = "inventory", "ConverseRobots"
-    async with served("inventory", identity(keys, "inventory")) as port:
-        async with connected(port, identity(keys, "robots"), identities.INVENTORY) as channel:
-            assert await converse(channel, *stream) is grpc.StatusCode.UNAUTHENTICATED
-        async with connected(port, identity(keys, "gateway"), identities.INVENTORY) as channel:
-            assert await converse(channel, *stream) is grpc.StatusCode.PERMISSION_DENIED
-
-
-@pytest.mark.parametrize("role", SERVICES)
-@pytest.mark.parametrize("ask", [ask_alone, converse])
-async def test_server_refuses_clients_without_certificate_of_its_ca(
-    keys: Path, strangers: Path, role: str, ask: Any
-) -> None:
+async def test_server_refuses_clients_without_certificate_of_its_ca(keys: Path, strangers: Path, role: str) -> None:
     name, ca = SERVICES[role][4], (keys / "ca.crt").read_bytes()
     pair = [(strangers / f"gateway.{kind}").read_bytes() for kind in ("key", "crt")]
     options = (("grpc.ssl_target_name_override", name),)
     async with served(role, identity(keys, role)) as port:
         target = f"127.0.0.1:{port}"
         async with open_channel(target) as channel:
-            assert await ask(channel, role) is grpc.StatusCode.UNAVAILABLE
+            assert await ask_alone(channel, role) is grpc.StatusCode.UNAVAILABLE
         for shown in ([], pair):
             credentials = grpc.ssl_channel_credentials(ca, *shown)
             async with grpc.aio.secure_channel(target, credentials, options=options) as channel:
-                assert await ask(channel, role) is grpc.StatusCode.UNAVAILABLE
+                assert await ask_alone(channel, role) is grpc.StatusCode.UNAVAILABLE
         async with connected(port, identity(keys, "gateway"), name) as channel:
-            assert await ask(channel, role) is grpc.StatusCode.INVALID_ARGUMENT
+            assert await ask_alone(channel, role) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize("role", SERVICES)
@@ -196,7 +150,6 @@ async def test_client_refuses_server_with_wrong_name_or_ca(
         open_channel(f"127.0.0.1:{port}", identity(keys, "gateway"), SERVICES[role][4]) as channel,
     ):
         assert await ask_alone(channel, role) is grpc.StatusCode.UNAVAILABLE
-        assert await converse(channel, role) is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_permission_denied_leaves_a_call_in_doubt(keys: Path) -> None:
@@ -220,7 +173,6 @@ async def test_robot_certificate_without_token_is_unauthenticated(keys: Path) ->
             await call()
         with pytest.raises(Unauthenticated):
             await call(token="none of ours")
-        assert await converse(channel, "inventory", "ConverseRobots") is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_grpc_handshake_below_tls_1_2_is_refused(keys: Path) -> None:

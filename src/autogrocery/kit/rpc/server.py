@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.listening import ANY, bind, cannot_listen, joined
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.rpc.status import CODES, DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
-from autogrocery.kit.rpc.stream_server import Conversations
 from autogrocery.kit.rpc.tls import CallerAllowList, server_credentials
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ class ErrorStatusInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        """Wrap unary methods only: each call on a stream has a status of its own."""
+        """Wrap unary methods; the contract has no other kind."""
         method = await continuation(details)
         if method is None or method.unary_unary is None:
             return method
@@ -64,9 +62,8 @@ async def serve(
     and a method without an entry is closed. Raises StartError naming `setting` if the address can't be bound. Leaving
     the context waits up to DRAIN_S seconds for calls in flight.
     """
-    conversations = Conversations()
     checks = () if identity is None else (CallerAllowList(callers or {}),)
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, ErrorStatusInterceptor(), conversations))
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, ErrorStatusInterceptor()))
     add(server)
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -78,7 +75,7 @@ async def serve(
         yield bound
     finally:
         await servicer.enter_graceful_shutdown()
-        await asyncio.gather(conversations.leave(DRAIN_S), server.stop(DRAIN_S))
+        await server.stop(DRAIN_S)
 
 
 def _add_port(server: grpc.aio.Server, setting: str, host: str, port: int, identity: Identity | None) -> int:

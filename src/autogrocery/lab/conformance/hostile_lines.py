@@ -29,8 +29,8 @@ UNARY: Final = (
 )
 
 
-async def unary_calls_exist(peer: InventoryPeer) -> None:
-    """Every call of the gateway exists in its unary form; streams are optional and not tried."""
+async def calls_exist(peer: InventoryPeer) -> None:
+    """Every call of the gateway exists."""
     missing = [
         method for method, request in UNARY if await peer.calls.status(method, request) is grpc.StatusCode.UNIMPLEMENTED
     ]
@@ -144,7 +144,7 @@ async def answers_in_time(peer: Any) -> None:
 
 
 LINES: Final = (
-    Line("U1", "Every call exists in its unary form", CALLS, unary_calls_exist),
+    Line("U1", "Every call exists", CALLS, calls_exist),
     Line("H1", "Quantities of 0, below 0 and beyond all stock are refused", CALLS, odd_quantities_are_refused),
     Line("H2", "Empty and endless SKUs are refused", CALLS, odd_skus_are_refused),
     Line("H3", "A SKU in two lines is summed or refused", CALLS, duplicates_are_merged_or_refused),

@@ -12,7 +12,6 @@ from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.client import Peer
-from autogrocery.kit.rpc.stream_client import Stream
 from autogrocery.kit.rpc.stream_method import method_of
 from autogrocery.robots.core.plan import Assignment, Lease, Line, Outcome, Placed
 
@@ -55,7 +54,7 @@ class Inventory:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = Stream(channel, CONVERSE, wire.RobotCalls, wire.RobotAnswers.FromString, probe="heartbeat")
+        stream = None
         self._list_work = method_of(stream, "list_work", stub.ListWork)
         self._start_pick = method_of(stream, "start_pick", stub.StartPick)
         self._heartbeat = method_of(stream, "heartbeat", stub.Heartbeat)

@@ -94,16 +94,6 @@ class InventoryServiceStub:
                 request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.SerializeToString,
                 response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.FromString,
                 _registered_method=True)
-        self.Converse = channel.stream_stream(
-                '/autogrocery.inventory.v1.InventoryService/Converse',
-                request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
-                response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
-                _registered_method=True)
-        self.ConverseRobots = channel.stream_stream(
-                '/autogrocery.inventory.v1.InventoryService/ConverseRobots',
-                request_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.SerializeToString,
-                response_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.FromString,
-                _registered_method=True)
 
 
 class InventoryServiceServicer:
@@ -184,31 +174,6 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Converse(self, request_iterator, context):
-        """The calls about orders, many on one stream. Promises:
-        - A message has at most 256 calls and, if it has more than one, at most 256 KiB; a stream has at most 1,024 calls
-        in progress. Beyond that the server stops reading, and HTTP/2 flow control delays the client.
-        - Answers come in any order, several in one message, each once. A failure concerns its call only, as a non-OK
-        status concerns one unary call.
-        - timeout_ms, at least 1, counts from when the server reads the message. After it no answer is sent, but a call
-        that has begun is completed.
-        - If a stream ends or breaks, every call without an answer is in doubt: only the same call with the same order id,
-        on another stream or as a unary call, shows its result.
-        - A server that stops answers the calls in progress, then ends the stream with OK.
-        - A kind of call that the server does not know fails with UNIMPLEMENTED (12), as the whole stream does with an
-        older peer; the client then uses unary calls.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ConverseRobots(self, request_iterator, context):
-        """The robots' calls, likewise on one stream, for one robot or a fleet: each call has its own authorization.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -271,16 +236,6 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.ReportPutaway,
                     request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.FromString,
                     response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.SerializeToString,
-            ),
-            'Converse': grpc.stream_stream_rpc_method_handler(
-                    servicer.Converse,
-                    request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.FromString,
-                    response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.SerializeToString,
-            ),
-            'ConverseRobots': grpc.stream_stream_rpc_method_handler(
-                    servicer.ConverseRobots,
-                    request_deserializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.FromString,
-                    response_serializer=autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -607,60 +562,6 @@ class InventoryService:
             '/autogrocery.inventory.v1.InventoryService/ReportPutaway',
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayRequest.SerializeToString,
             autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.ReportPutawayResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Converse(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/autogrocery.inventory.v1.InventoryService/Converse',
-            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Calls.SerializeToString,
-            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.Answers.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ConverseRobots(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/autogrocery.inventory.v1.InventoryService/ConverseRobots',
-            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotCalls.SerializeToString,
-            autogrocery_dot_contracts_dot_inventory_dot_v1_dot_inventory__pb2.RobotAnswers.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,11 +54,6 @@ class PricingServiceStub:
                 request_serializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsRequest.SerializeToString,
                 response_deserializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsResponse.FromString,
                 _registered_method=True)
-        self.Converse = channel.stream_stream(
-                '/autogrocery.pricing.v1.PricingService/Converse',
-                request_serializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Calls.SerializeToString,
-                response_deserializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Answers.FromString,
-                _registered_method=True)
 
 
 class PricingServiceServicer:
@@ -88,13 +83,6 @@ class PricingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Converse(self, request_iterator, context):
-        """Quotes and price lists, many on one stream, with the promises of InventoryService.Converse.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_PricingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,11 +105,6 @@ def add_PricingServiceServicer_to_server(servicer, server):
                     servicer.UpdateStockMetrics,
                     request_deserializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsRequest.FromString,
                     response_serializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsResponse.SerializeToString,
-            ),
-            'Converse': grpc.stream_stream_rpc_method_handler(
-                    servicer.Converse,
-                    request_deserializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Calls.FromString,
-                    response_serializer=autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Answers.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -232,33 +215,6 @@ class PricingService:
             '/autogrocery.pricing.v1.PricingService/UpdateStockMetrics',
             autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsRequest.SerializeToString,
             autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.UpdateStockMetricsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Converse(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/autogrocery.pricing.v1.PricingService/Converse',
-            autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Calls.SerializeToString,
-            autogrocery_dot_contracts_dot_pricing_dot_v1_dot_pricing__pb2.Answers.FromString,
             options,
             channel_credentials,
             insecure,
