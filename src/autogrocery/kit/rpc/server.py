@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio as health
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.listening import ANY, bind, cannot_listen, joined
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.status import CODES, DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
+from autogrocery.kit.rpc.status import DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
 from autogrocery.kit.rpc.tls import CallerAllowList, server_credentials
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.security.tls import Identity
 
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
 
 

@@ -41,7 +41,8 @@ FilesVersion = tuple[tuple[int, int, int], ...]  # of the three files, see `file
 class Material(Struct, frozen=True):
     """The content of the three files when they were last valid, and the SSL contexts made of it.
 
-    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it.
+    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it. `h2_client` offers HTTP/2
+    only (ALPN, RFC 9113 §3.2).
     """
 
     ca: bytes
@@ -51,6 +52,7 @@ class Material(Struct, frozen=True):
     not_after: str
     server: ssl.SSLContext
     client: ssl.SSLContext
+    h2_client: ssl.SSLContext
 
 
 class HalfReplacedError(StartError):
@@ -127,16 +129,18 @@ class Identity:
             )
         if self._name and self._name not in names:
             raise StartError(f"TLS_CERT: it is not for {self._name}, but for {', '.join(sorted(names))}")
-        server, client = _context(ssl.PROTOCOL_TLS_SERVER, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
-        for context in (server, client):
+        server = _context(ssl.PROTOCOL_TLS_SERVER, ca)
+        client, h2_client = _context(ssl.PROTOCOL_TLS_CLIENT, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
+        for context in (server, client, h2_client):
             _load_chain(context, self._files["TLS_CERT"], self._files["TLS_KEY"])
+        h2_client.set_alpn_protocols(["h2"])
         server.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
         server.num_tickets = 0
         server.sni_callback = self._use_current
         # The content was read above for gRPC and by path for the SSL contexts: both must have seen the same files.
         if self._current_version() != version:
             raise HalfReplacedError("TLS_CERT and TLS_KEY were replaced while they were read")
-        return Material(ca, certificate, key, names, str(verified.get("notAfter", "")), server, client)
+        return Material(ca, certificate, key, names, str(verified.get("notAfter", "")), server, client, h2_client)
 
     def _use_current(self, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Switch a server handshake to the current certificate and CA; OpenSSL calls this with and without SNI."""
