@@ -91,9 +91,9 @@ async def open_pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
             yield Pricing(channel)
         return
     async with open_db(dsn, application="tests") as db:
-        served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
+        served = pricing_rpc.methods(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
         async with (
-            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing_rpc.SERVICE,)) as port,
+            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port,
             open_channel(f"127.0.0.1:{port}") as channel,
         ):
             updates = [

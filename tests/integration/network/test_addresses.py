@@ -42,7 +42,7 @@ async def http_listener(host: str, port: int) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def grpc_listener(host: str, port: int) -> AsyncIterator[int]:
-    async with serve(SETTING, host, port, lambda _server: None, ()) as bound:
+    async with serve(SETTING, host, port, {}) as bound:
         yield bound
 
 

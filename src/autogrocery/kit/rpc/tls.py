@@ -1,4 +1,4 @@
-"""gRPC over mutual TLS: credentials that follow their files, and an allow-list of callers for each method."""
+"""gRPC channels over mutual TLS whose credentials follow their files."""
 
 from __future__ import annotations
 
@@ -7,70 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from autogrocery.kit.process.log import log
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from autogrocery.kit.security.tls import Identity, Material
 
-HEALTH: Final = "/grpc.health.v1.Health/"
 MAX_CHANNELS: Final = 2  # the latest and the one before it, whose streams may still be in use
 CLOSE_S: Final = 2.0  # grace for the calls of a channel that is closed: the longest deadline of a call
-
-
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Return credentials that require a client certificate and read our own files anew for each new connection."""
-    return grpc.dynamic_ssl_server_credentials(
-        _configuration(identity.current()),
-        lambda: _configuration(identity.current()),
-        require_client_authentication=True,
-    )
-
-
-def _configuration(material: Material) -> Any:
-    pair = (material.key, material.certificate)
-    return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.ca)
-
-
-class CallerAllowList(grpc.aio.ServerInterceptor):
-    """Lets a call pass only if a DNS name of the caller's certificate is in the list of its method.
-
-    Any other call ends with PERMISSION_DENIED before any work, as does a method without a list. Health checks are open
-    to every certificate of the CA.
-    """
-
-    def __init__(self, allowed: Mapping[str, Collection[str]]) -> None:
-        """Take the allowed names by the method's bare name."""
-        self._allowed = {method: frozenset(names) for method, names in allowed.items()}
-
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        """Wrap unary methods and bidirectional streams; other kinds of methods are not served."""
-        method = await continuation(details)
-        if method is None or details.method.startswith(HEALTH):
-            return method
-        name = details.method.rpartition("/")[2]
-        inner = method.unary_unary or method.stream_stream
-
-        async def checked(request: Any, context: Any) -> Any:
-            await self._check(name, context)
-            return await inner(request, context)
-
-        if method.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(checked, method.request_deserializer, method.response_serializer)
-        if method.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(
-                checked, method.request_deserializer, method.response_serializer
-            )
-        return None
-
-    async def _check(self, method: str, context: Any) -> None:
-        names = {name.decode("ascii", "replace") for name in context.auth_context().get("peer_dns", ())}
-        if names.isdisjoint(self._allowed.get(method, ())):
-            log.warning("caller_refused", method=method, names=sorted(names))
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this certificate is not for this call")
 
 
 class RotatingChannel:
