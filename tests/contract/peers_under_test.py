@@ -18,7 +18,7 @@ from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
 from autogrocery.pricing import rpc as pricing_rpc
 from tests.harness.fake_peers import PRICES, FakeInventory, serve_peers
-from tests.harness.grpc_client import INVENTORY, PRICING, stub_of
+from tests.harness.grpc_client import INVENTORY, PRICING, patient_stub
 from tests.harness.running_inventory import RunningInventory, run_inventory
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ async def open_inventory(kind: str, dsn: str) -> AsyncIterator[Subject]:
         async with serve_peers() as (fake, _, target), open_channel(target) as channel:
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
             inventory = Inventory(channel)
-            yield Subject(inventory, stub_of(channel, INVENTORY), fake=fake)
+            yield Subject(inventory, patient_stub(channel, INVENTORY), fake=fake)
         return
     async with run_inventory(dsn) as reference:
         await reference.fleet()
         await reference.stock(milk=ON_HAND, apple=ON_HAND)
         async with open_channel(reference.target) as channel:
             inventory = Inventory(channel)
-            yield Subject(inventory, stub_of(channel, INVENTORY), reference=reference)
+            yield Subject(inventory, patient_stub(channel, INVENTORY), reference=reference)
         assert await reference.violations() == []
 
 
@@ -90,16 +90,16 @@ async def open_pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
             yield Pricing(channel)
         return
     async with open_db(dsn, application="tests") as db:
-        served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
+        served = pricing_rpc.methods(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
         async with (
-            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing_rpc.SERVICE,)) as port,
+            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port,
             open_channel(f"127.0.0.1:{port}") as channel,
         ):
             updates = [
                 pri.StockMetric(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price)
                 for sku, price in PRICES.items()
             ]
-            await stub_of(channel, PRICING).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
+            await patient_stub(channel, PRICING).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
             yield Pricing(channel)
 
 

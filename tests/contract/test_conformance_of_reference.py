@@ -59,7 +59,7 @@ async def test_reference_inventory_passes_every_line(inventory_dsn: str) -> None
 
 async def test_reference_pricing_passes_every_line_but_the_restart(pricing_dsn: str) -> None:
     async with open_db(pricing_dsn, application="tests") as db:
-        served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
-        async with serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing_rpc.SERVICE,)) as port:
+        served = pricing_rpc.methods(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
+        async with serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port:
             report = await check_pricing(Options(f"127.0.0.1:{port}", patience=PATIENCE), lambda _: None)
     assert failures(report) == {"R1": "no --restart-command"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2
 from autogrocery.contracts.pricing.v1 import pricing_pb2
-from autogrocery.kit.rpc.channel import methods_of
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ INVENTORY: ServiceDescriptor = inventory_pb2.DESCRIPTOR.services_by_name["Invent
 PRICING: ServiceDescriptor = pricing_pb2.DESCRIPTOR.services_by_name["PricingService"]
 
 
-def stub_of(channel: Caller, service: ServiceDescriptor) -> Any:
-    methods = vars(methods_of(channel, service))
+def patient_stub(channel: Caller, service: ServiceDescriptor) -> Any:
+    methods = vars(stub_of(channel, service))
     return SimpleNamespace(**{name: partial(method, timeout_s=DEADLINE_S) for name, method in methods.items()})
 
 

@@ -21,7 +21,7 @@ from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.status import RpcError
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
-from tests.harness.grpc_client import DEADLINE_S, INVENTORY, code_of, stub_of
+from tests.harness.grpc_client import DEADLINE_S, INVENTORY, code_of, patient_stub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -93,7 +93,7 @@ class RunningInventory:
         port = await self._open.enter_async_context(serving(self.settings))
         self.target = f"127.0.0.1:{port}"
         self.channel = await self._open.enter_async_context(open_channel(self.target))
-        self.stub = stub_of(self.channel, INVENTORY)
+        self.stub = patient_stub(self.channel, INVENTORY)
 
     async def down(self) -> None:
         await self._open.aclose()

@@ -14,7 +14,7 @@ from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.status import RpcError
 from autogrocery.lab.ports import free_ports
 from tests.harness.gateway_process import OURS, START_S, start_gateway_process
-from tests.harness.grpc_client import INVENTORY, code_of, stub_of
+from tests.harness.grpc_client import INVENTORY, code_of, patient_stub
 from tests.harness.running_gateway import TIMEOUT_S, Device, webhook_body
 from tests.harness.waiting import until
 from tests.security.callers import robot
@@ -169,7 +169,7 @@ async def test_inventory_output_contains_no_secret(inventory_dsn: str, tmp_path:
     good, other = robot("dairy-1", "dairy", key=secret), robot("dairy-1", "dairy")
     try:
         async with open_channel(f"127.0.0.1:{port}") as channel:
-            stub = stub_of(channel, INVENTORY)
+            stub = patient_stub(channel, INVENTORY)
 
             async def status(token: str, robot_id: str = "dairy-1") -> str:
                 try:

@@ -14,7 +14,7 @@ from autogrocery.kit.process.settings import SettingsError
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.status import Code
 from autogrocery.pricing.app import main
-from tests.harness.grpc_client import DEADLINE_S, PRICING, code_of, stub_of, when_ready
+from tests.harness.grpc_client import DEADLINE_S, PRICING, code_of, patient_stub, when_ready
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -177,7 +177,7 @@ async def test_process_serves_until_stopped(dsn: str) -> None:
     running = asyncio.create_task(main({"DATABASE_URL": dsn, "PRICING_GRPC_ADDR": addr}, stop))
     try:
         async with open_channel(addr) as channel:
-            pricing = stub_of(channel, PRICING)
+            pricing = patient_stub(channel, PRICING)
             found = await when_ready(lambda: pricing.GetPrice(wire.GetPriceRequest(sku="m1")))
         assert not found.HasField("product")
     finally:

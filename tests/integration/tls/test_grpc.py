@@ -52,13 +52,13 @@ async def served(role: str, shown: Identity | None, callers: Mapping[str, Any] |
     if role == "inventory":
         times = inventory.RobotLimits(1.0, 1.0, 1)
         verifier = Verifier((b"k" * 32,), issuer="autogrocery", audience="inventory")
-        add = inventory.adder(
+        methods = inventory.methods(
             inventory.Inventory(NOTHING, NOTHING, verifier, times, on_finished=NOTHING, on_restocked=NOTHING)
         )
     else:
-        add = pricing.adder(pricing.Pricing(NOTHING, currency="USD", margin_percent=0))
+        methods = pricing.methods(pricing.Pricing(NOTHING, currency="USD", margin_percent=0))
     callers = SERVICES[role][2] if callers is None else callers
-    async with serve("ADDR", "127.0.0.1", 0, add, (), identity=shown, callers=callers) as port:
+    async with serve("ADDR", "127.0.0.1", 0, methods, identity=shown, callers=callers) as port:
         yield port
 
 

@@ -37,7 +37,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_a_channel_ignores_the_proxy_variables(keys: Path, variable: str, *, tls: bool) -> None:
     shown: Identity | None = identity(keys, "inventory") if tls else None
-    async with serve("ADDR", "127.0.0.1", 0, lambda _server: None, (), identity=shown) as port:
+    async with serve("ADDR", "127.0.0.1", 0, {}, identity=shown) as port:
         called = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",

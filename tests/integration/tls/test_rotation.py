@@ -7,13 +7,14 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 
 from autogrocery.contracts import identities
 from autogrocery.kit.http.app import App
 from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.grpcio_channel import RotatingChannel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.tls import RotatingChannel
 from autogrocery.kit.security.tls import Identity, tls_arguments
 from autogrocery.lab.network import pki
 from autogrocery.lab.network.home import write_private
@@ -35,7 +36,7 @@ def web(shown: Identity) -> AbstractAsyncContextManager[int]:
 
 
 def grpc_(shown: Identity) -> AbstractAsyncContextManager[int]:
-    return serve("ADDR", "127.0.0.1", 0, lambda _: None, (), identity=shown)
+    return serve("ADDR", "127.0.0.1", 0, {}, identity=shown)
 
 
 SERVERS: dict[str, Callable[[Identity], AbstractAsyncContextManager[int]]] = {"web": web, "grpc": grpc_}
@@ -68,16 +69,16 @@ async def test_server_trusts_the_new_ca_and_not_the_old_one(
 
 @pytest.mark.parametrize("transport", ["h2", "grpcio"])
 async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Path, transport: Transport) -> None:
-    seen: list[bytes] = []
+    seen: list[str] = []
 
     class Prices(pricing.Pricing):
-        async def GetPrice(self, request: Any, context: Any) -> Any:
-            seen.append(context.auth_context()["x509_pem_cert"][0])
-            return await super().GetPrice(request, context)
+        async def GetPrice(self, request: Any, call: Any) -> Any:
+            seen.append(call.certificate["serialNumber"])
+            return await super().GetPrice(request, call)
 
-    add = pricing.adder(Prices(NOTHING, currency="USD", margin_percent=0))
+    methods = pricing.methods(Prices(NOTHING, currency="USD", margin_percent=0))
     async with (
-        serve("ADDR", "127.0.0.1", 0, add, (), identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
+        serve("ADDR", "127.0.0.1", 0, methods, identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
         open_channel(
             f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING, transport=transport
         ) as channel,
@@ -85,7 +86,8 @@ async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Pa
         price = channel.raw(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
             await price(b"", timeout_s=TIMEOUT_S)
-            assert seen[-1] == (own_keys / "gateway.crt").read_bytes()
+            certificate = x509.load_pem_x509_certificate((own_keys / "gateway.crt").read_bytes())
+            assert int(seen[-1], 16) == certificate.serial_number
             pki.renew(own_keys)
         assert len(set(seen)) == 2
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.gateway.core.order import Cause, Robot, Status
 from autogrocery.gateway.peers import reply_checks
-from autogrocery.kit.rpc.channel import methods_of
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Inventory:
 
     def __init__(self, channel: Caller) -> None:
         self.peer = Peer("inventory")
-        self._methods = methods_of(channel, SERVICE)
+        self._methods = stub_of(channel, SERVICE)
 
     async def reserve(
         self, order_id: UUID, items: Sequence[RequestedItem], *, hold_s: int, allow_partial: bool

@@ -9,7 +9,7 @@ from msgspec import Struct
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
 from autogrocery.gateway.core.quote import Quote
 from autogrocery.gateway.peers import reply_checks
-from autogrocery.kit.rpc.channel import methods_of
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Pricing:
     def __init__(self, channel: Caller, *, currency: str = "USD") -> None:
         self.peer = Peer("pricing")
         self._currency = currency
-        self._methods = methods_of(channel, SERVICE)
+        self._methods = stub_of(channel, SERVICE)
 
     async def quote(self, order_id: UUID, items: Sequence[RequestedItem]) -> Quote:
         """Price a basket."""

@@ -82,7 +82,7 @@ async def open_channel(
         await channel.close()
 
 
-def methods_of(caller: Caller, service: ServiceDescriptor) -> Any:
+def stub_of(caller: Caller, service: ServiceDescriptor) -> Any:
     """Return an object with the methods of a service of a .proto file, by their names there."""
     return SimpleNamespace(**{method.name: caller.unary(method) for method in service.methods})
 

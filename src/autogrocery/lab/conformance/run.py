@@ -14,7 +14,7 @@ from autogrocery.contracts import identities
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.kit.process.settings import address
-from autogrocery.kit.rpc.channel import methods_of, open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
 from autogrocery.lab.conformance import (
     dispatch_lines,
     hostile_lines,
@@ -76,7 +76,7 @@ async def check_inventory(options: Options, tell: Callable[[Result], None]) -> R
         if options.webhook_listen:
             host, port = address("--webhook-listen", options.webhook_listen)
             listener = await opened.enter_async_context(open_listener(host, port, options.webhook_key))
-        calls = Calls(channel, methods_of(channel, INVENTORY), options.patience)
+        calls = Calls(channel, stub_of(channel, INVENTORY), options.patience)
         peer = InventoryPeer(calls, options, None, listener)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         lines = (
@@ -95,7 +95,7 @@ async def check_pricing(options: Options, tell: Callable[[Result], None]) -> Rep
     async with open_channel(
         options.target, options.identity, identities.PRICING, transport=options.transport
     ) as channel:
-        calls = Calls(channel, methods_of(channel, PRICING), options.patience)
+        calls = Calls(channel, stub_of(channel, PRICING), options.patience)
         peer = PricingPeer(calls, options, None)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         return await _run("pricing", peer, pricing_lines.lines(), options, tell)

@@ -19,7 +19,7 @@ from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.clock import now, uuid7
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.channel import methods_of, open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
 from autogrocery.kit.rpc.client import Peer
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Batch(Struct, frozen=True):
 async def price_list_is_empty(pricing_target: str, identity: Identity | None = None) -> bool:
     """Return whether the price list has no product."""
     async with open_channel(pricing_target, identity, identities.PRICING) as channel:
-        pricing = methods_of(channel, PRICING)
+        pricing = stub_of(channel, PRICING)
         request = pri.ListProductsRequest(limit=1)
         reply = await Peer("pricing").call(
             pricing.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products"
@@ -73,7 +73,7 @@ async def stock_levels(inventory_target: str, skus: Sequence[str], identity: Ide
     """Return the available units by SKU; a SKU unknown to inventory is missing. Raises InDoubt."""
     levels: dict[str, int] = {}
     async with open_channel(inventory_target, identity, identities.INVENTORY) as channel:
-        inventory = methods_of(channel, INVENTORY)
+        inventory = stub_of(channel, INVENTORY)
         for start in range(0, len(skus), BATCH):
             request = inv.CheckAvailabilityRequest(skus=skus[start : start + BATCH])
             reply = await Peer("inventory").call(
@@ -90,7 +90,7 @@ async def find_misplaced(
     wanted = {item.sku: item.aisle_type for item in items}
     misplaced: dict[str, str] = {}
     async with open_channel(pricing_target, identity, identities.PRICING) as channel:
-        pricing = methods_of(channel, PRICING)
+        pricing = stub_of(channel, PRICING)
         cursor = ""
         for _ in range(MAX_PAGES):
             request = pri.ListProductsRequest(limit=PAGE, cursor=cursor)
@@ -133,8 +133,8 @@ async def load_stock(
         open_channel(inventory_target, identity, identities.INVENTORY) as to_inventory,
         open_channel(pricing_target, identity, identities.PRICING) as to_pricing,
     ):
-        pricing = methods_of(to_pricing, PRICING)
-        inventory = methods_of(to_inventory, INVENTORY)
+        pricing = stub_of(to_pricing, PRICING)
+        inventory = stub_of(to_inventory, INVENTORY)
         missing = []
         for batch in _batches(load_id or uuid7().hex, items):
             if await _is_entered(inventory, batch):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.kit.process.clock import uuid7
-from autogrocery.kit.rpc.channel import methods_of, open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
 from autogrocery.kit.rpc.client import Peer
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.replay.stocking import load_stock
@@ -58,7 +58,7 @@ class FreshProducts:
     async def available(self) -> dict[str, int]:
         """Return the units that CheckAvailability reports, by SKU. Raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            inventory = methods_of(channel, INVENTORY)
+            inventory = stub_of(channel, INVENTORY)
             request = inv.CheckAvailabilityRequest(skus=self.skus)
             reply = await Peer("inventory").call(
                 inventory.CheckAvailability, request, timeout_s=TIMEOUT_S, point="scenario.check_availability"
@@ -68,7 +68,7 @@ class FreshProducts:
     async def dispatch_of(self, order_id: str) -> set[Assignment]:
         """Return the assignments of a dispatched order, by repeating its idempotent AssignRobots. Raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            inventory = methods_of(channel, INVENTORY)
+            inventory = stub_of(channel, INVENTORY)
             items = [inv.Item(sku=sku, quantity=1) for sku in sorted(self.stocked)]
             reply = await Peer("inventory").call(
                 inventory.AssignRobots,
@@ -82,7 +82,7 @@ class FreshProducts:
     async def open_order_reader(self) -> AsyncIterator[ReadOrder]:
         """Yield a function that reads an order from inventory; it raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            inventory, peer = methods_of(channel, INVENTORY), Peer("inventory")
+            inventory, peer = stub_of(channel, INVENTORY), Peer("inventory")
 
             async def read_order(order_id: str) -> InventoryOrder:
                 request = inv.GetOrderRequest(order_id=order_id)

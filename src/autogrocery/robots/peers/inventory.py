@@ -10,7 +10,7 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.log import log
-from autogrocery.kit.rpc.channel import methods_of
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
 from autogrocery.robots.core.plan import Assignment, Lease, Line, Outcome, Placed
 
@@ -51,7 +51,7 @@ class Inventory:
     """
 
     def __init__(self, channel: Caller) -> None:
-        self._methods = methods_of(channel, SERVICE)
+        self._methods = stub_of(channel, SERVICE)
         self._peer = Peer("inventory")
         self._reachable = True
 
