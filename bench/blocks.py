@@ -34,7 +34,7 @@ from autogrocery.kit.http.app import App, Guard, Request, Route
 from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.tokens import Verifier, issue
 from bench.environment import ROOT, open_environment
 from bench.http_connection import connect, post

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from msgspec import Struct
 
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import RequestedItem
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.inventory.core.putaway import putaway_id
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
 from autogrocery.pricing import rpc as pricing_rpc
 from tests.harness.fake_peers import PRICES, FakeInventory, serve_peers
+from tests.harness.grpc_client import INVENTORY, PRICING, stub_of
 from tests.harness.running_inventory import RunningInventory, run_inventory
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Subject(Struct):
     """
 
     inventory: Inventory
-    stub: InventoryServiceStub
+    stub: Any
     reference: RunningInventory | None = None
     fake: FakeInventory | None = None
 
@@ -72,14 +71,14 @@ async def open_inventory(kind: str, dsn: str) -> AsyncIterator[Subject]:
         async with serve_peers() as (fake, _, target), open_channel(target) as channel:
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
             inventory = Inventory(channel)
-            yield Subject(inventory, InventoryServiceStub(channel), fake=fake)
+            yield Subject(inventory, stub_of(channel, INVENTORY), fake=fake)
         return
     async with run_inventory(dsn) as reference:
         await reference.fleet()
         await reference.stock(milk=ON_HAND, apple=ON_HAND)
         async with open_channel(reference.target) as channel:
             inventory = Inventory(channel)
-            yield Subject(inventory, InventoryServiceStub(channel), reference=reference)
+            yield Subject(inventory, stub_of(channel, INVENTORY), reference=reference)
         assert await reference.violations() == []
 
 
@@ -100,7 +99,7 @@ async def open_pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
                 pri.StockMetric(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price)
                 for sku, price in PRICES.items()
             ]
-            await PricingServiceStub(channel).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
+            await stub_of(channel, PRICING).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
             yield Pricing(channel)
 
 

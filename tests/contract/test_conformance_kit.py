@@ -30,7 +30,7 @@ from tests.contract.small_peers import (
 )
 from tests.harness.fake_peers import RawReply
 from tests.harness.restart_control import restart_command
-from tests.harness.running_inventory import token_metadata
+from tests.harness.running_inventory import robot_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -336,8 +336,8 @@ async def _junk(_request: bytes, _call: Any) -> RawReply:
 
 
 def test_robot_is_read_from_its_token() -> None:
-    ((_, header),) = token_metadata("dairy-1", "dairy")
-    robot = robot_of(header.removeprefix("Bearer "))
+    token = robot_token("dairy-1", "dairy")
+    robot = robot_of(token)
     assert (robot.robot_id, robot.robot_class) == ("dairy-1", "dairy")
     with pytest.raises(ValueError, match="--robot-id"):
         robot_of("opaque")

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 NO_PROXY_LISTENS = "http://127.0.0.1:1"
 SCRIPT = """
 import asyncio, pathlib, sys
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.tls import Identity
 
 async def main(target, name, keys):
     files = [pathlib.Path(keys, file) for file in ("ca.crt", "gateway.crt", "gateway.key")] if keys else None
     async with open_channel(target, Identity(*files) if files else None, name) as channel:
-        print(await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10, wait_for_ready=True))
+        print(await channel.raw("/grpc.health.v1.Health/Check")(b"", timeout_s=10))
 
 asyncio.run(main(*sys.argv[1:]))
 """

@@ -12,7 +12,7 @@ from cryptography import x509
 from autogrocery.contracts import identities
 from autogrocery.kit.http.app import App
 from autogrocery.kit.http.server import serve_http
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.rpc.tls import RotatingChannel
 from autogrocery.kit.security.tls import Identity, tls_arguments
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from autogrocery.kit.rpc.channel import Transport
 
 NOTHING: Any = None
 
@@ -65,7 +67,8 @@ async def test_server_trusts_the_new_ca_and_not_the_old_one(
             await certificate_at(port, foreign_client_context(strangers, keys, "operator"))
 
 
-async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Path) -> None:
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Path, transport: Transport) -> None:
     seen: list[str] = []
 
     class Prices(pricing.Pricing):
@@ -76,11 +79,13 @@ async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Pa
     methods = pricing.methods(Prices(NOTHING, currency="USD", margin_percent=0))
     async with (
         serve("ADDR", "127.0.0.1", 0, methods, identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
-        open_channel(f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING) as channel,
+        open_channel(
+            f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING, transport=transport
+        ) as channel,
     ):
-        price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
+        price = channel.raw(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
-            await price(b"", timeout=TIMEOUT_S, wait_for_ready=True)
+            await price(b"", timeout_s=TIMEOUT_S)
             certificate = x509.load_pem_x509_certificate((own_keys / "gateway.crt").read_bytes())
             assert int(seen[-1], 16) == certificate.serial_number
             pki.renew(own_keys)

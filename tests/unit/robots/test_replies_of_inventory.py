@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.errors import InDoubt, Unauthenticated
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.rpc.server_connection import Method
 from autogrocery.robots.core.plan import Outcome

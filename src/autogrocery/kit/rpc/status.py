@@ -6,8 +6,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import grpc
-
 from autogrocery.kit.errors import Denied, InDoubt, Refused, Unauthenticated, Unavailable
 from autogrocery.kit.rpc.frames import ErrorCode
 
@@ -16,10 +14,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
 DRAIN_S: Final = 3.0
-BULKHEAD: Final = 64  # unary calls to one peer at once
-STREAM_BULKHEAD: Final = 1_024  # calls on one stream at once, at either end
-BATCH_CALLS: Final = 256  # in one message of a stream
-BATCH_BYTES: Final = 1 << 18  # in one message of a stream that carries more than one call
+MESSAGE_HEAD_BYTES: Final = 5  # before each message: not compressed, and its length
 MAX_DETAIL_CHARS: Final = 1_024  # of a status's detail, as it is sent
 
 
@@ -52,6 +47,13 @@ class RpcError(Exception):
         super().__init__(f"{code.name}: {detail}")
         self.code = code
         self.detail = detail
+
+
+class UndecodableError(RpcError):
+    """The reply of an OK is no message of its type."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.INTERNAL, "the reply can't be decoded")
 
 
 # The gateway treats each of these as "in doubt"; a robot logs in again on UNAUTHENTICATED, which is about its token.
@@ -105,11 +107,3 @@ def encode_detail(detail: str) -> bytes:
 def decode_detail(grpc_message: bytes) -> str:
     """Return the text of a `grpc-message` field; what is no valid encoding stays as it is, as gRPC demands."""
     return unquote_to_bytes(grpc_message).decode("utf-8", "replace")
-
-
-CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-
-
-def failure(code: grpc.StatusCode, detail: str) -> grpc.aio.AioRpcError:
-    """Return the exception that a call raises when it ends with this status."""
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=detail)

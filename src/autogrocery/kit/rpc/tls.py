@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.security.tls import Identity, Material
 
-MAX_CHANNELS: Final = 2  # the latest and the one before it, whose streams may still be in use
+MAX_CHANNELS: Final = 2  # the latest and the one before it, whose calls may still be in flight
 CLOSE_S: Final = 2.0  # grace for the calls of a channel that is closed: the longest deadline of a call
 
 
 class RotatingChannel:
     """A channel to the peer whose certificate is for `name`; when ours is replaced, calls use a new connection.
 
-    Open streams stay on their connection until a second replacement closes it.
+    Calls in flight stay on their connection, which a second replacement closes.
     """
 
     def __init__(self, target: str, identity: Identity, name: str, options: Collection[tuple[str, Any]]) -> None:
@@ -30,33 +30,22 @@ class RotatingChannel:
         self._channels: list[grpc.aio.Channel] = []
         self._closing: set[asyncio.Task[None]] = set()
 
-    def unary_unary(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
+    def unary_unary(self, path: str, **options: Any) -> Callable[..., Any]:
         """Return a method, as grpc.aio.Channel does."""
-        return self._method("unary_unary", path, args, options)
-
-    def unary_stream(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
-        """Return a method, as grpc.aio.Channel does."""
-        return self._method("unary_stream", path, args, options)
-
-    def stream_stream(self, path: str, *args: Any, **options: Any) -> Callable[..., Any]:
-        """Return a method, as grpc.aio.Channel does."""
-        return self._method("stream_stream", path, args, options)
-
-    async def close(self) -> None:
-        """Close every connection immediately."""
-        await asyncio.gather(*(channel.close() for channel in self._channels), *self._closing)
-
-    def _method(self, kind: str, path: str, args: tuple[Any, ...], options: dict[str, Any]) -> Callable[..., Any]:
         methods: dict[grpc.aio.Channel, Callable[..., Any]] = {}
 
         def call(*call_args: Any, **call_options: Any) -> Any:
             channel = self._latest()
             if channel not in methods:
                 methods.clear()
-                methods[channel] = getattr(channel, kind)(path, *args, **options)
+                methods[channel] = channel.unary_unary(path, **options)
             return methods[channel](*call_args, **call_options)
 
         return call
+
+    async def close(self) -> None:
+        """Close every connection immediately."""
+        await asyncio.gather(*(channel.close() for channel in self._channels), *self._closing)
 
     def _latest(self) -> grpc.aio.Channel:
         material = self._identity.current()

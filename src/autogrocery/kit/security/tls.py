@@ -42,8 +42,8 @@ FilesVersion = tuple[tuple[int, int, int], ...]  # of the three files, see `file
 class Material(Struct, frozen=True):
     """The content of the three files when they were last valid, and the SSL contexts made of it.
 
-    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it. `h2_server` is for listeners
-    that speak HTTP/2 only.
+    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it. `h2_server` and `h2_client`
+    speak HTTP/2 only (ALPN, RFC 9113 §3.2).
     """
 
     ca: bytes
@@ -54,6 +54,7 @@ class Material(Struct, frozen=True):
     server: ssl.SSLContext
     h2_server: ssl.SSLContext
     client: ssl.SSLContext
+    h2_client: ssl.SSLContext
 
 
 class HalfReplacedError(StartError):
@@ -130,19 +131,21 @@ class Identity:
             )
         if self._name and self._name not in names:
             raise StartError(f"TLS_CERT: it is not for {self._name}, but for {', '.join(sorted(names))}")
-        protocols = ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT
-        server, h2_server, client = [_context(protocol, ca) for protocol in protocols]
-        for context in (server, h2_server, client):
+        server, h2_server = _context(ssl.PROTOCOL_TLS_SERVER, ca), _context(ssl.PROTOCOL_TLS_SERVER, ca)
+        client, h2_client = _context(ssl.PROTOCOL_TLS_CLIENT, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
+        for context in (server, h2_server, client, h2_client):
             _load_chain(context, self._files["TLS_CERT"], self._files["TLS_KEY"])
+        for context in (h2_server, h2_client):
+            context.set_alpn_protocols(["h2"])
         for name, context in (("server", server), ("h2_server", h2_server)):
             context.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
             context.num_tickets = 0
             context.sni_callback = partial(self._use_current, name)
-        h2_server.set_alpn_protocols(["h2"])
         # The content was read above for gRPC and by path for the SSL contexts: both must have seen the same files.
         if self._current_version() != version:
             raise HalfReplacedError("TLS_CERT and TLS_KEY were replaced while they were read")
-        return Material(ca, certificate, key, names, str(verified.get("notAfter", "")), server, h2_server, client)
+        not_after = str(verified.get("notAfter", ""))
+        return Material(ca, certificate, key, names, not_after, server, h2_server, client, h2_client)
 
     def _use_current(self, context: str, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Switch a server handshake to the current certificate and CA; OpenSSL calls this with and without SNI."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.kit.rpc.status import Code
 from autogrocery.lab.conformance.inventory_peer import InventoryPeer, new_id
 from autogrocery.lab.conformance.line import CALLS, DEADLINES, Line, expect
 from autogrocery.lab.conformance.reserve_lines import UNITS
@@ -31,9 +30,7 @@ UNARY: Final = (
 
 async def calls_exist(peer: InventoryPeer) -> None:
     """Every call of the gateway exists."""
-    missing = [
-        method for method, request in UNARY if await peer.calls.status(method, request) is grpc.StatusCode.UNIMPLEMENTED
-    ]
+    missing = [method for method, request in UNARY if await peer.calls.status(method, request) is Code.UNIMPLEMENTED]
     expect(not missing, f"UNIMPLEMENTED: {', '.join(missing)}")
 
 
@@ -122,7 +119,7 @@ async def expect_undecodable(peer: Any, path: str) -> None:
     for payload in (b"\xff" * 16, b"\x0a\xff\xff\xff\xff\x7f", b"\x0a\x02\xc3\x28"):
         code = await peer.calls.send_bytes(path, payload)
         if payload.startswith(b"\xff"):  # a broken tag; some languages accept a string that is no UTF-8
-            expect(code is not grpc.StatusCode.OK, f"{path} answered OK to bytes that are no message")
+            expect(code is not Code.OK, f"{path} answered OK to bytes that are no message")
     await peer.answers()
 
 

@@ -9,9 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-import grpc
-
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pb
+from autogrocery.kit.rpc.status import Code
 from autogrocery.lab.conformance.hostile_lines import INT32_MAX, LONG, answers_in_time, expect_undecodable
 from autogrocery.lab.conformance.line import CALLS, DEADLINES, Failed, Line, NotChecked, expect
 
@@ -97,7 +96,7 @@ class PricingPeer:
 
 async def calls_exist(peer: PricingPeer) -> None:
     """Every call exists."""
-    missing = [m for m, request in UNARY if await peer.calls.status(m, request) is grpc.StatusCode.UNIMPLEMENTED]
+    missing = [m for m, request in UNARY if await peer.calls.status(m, request) is Code.UNIMPLEMENTED]
     expect(not missing, f"UNIMPLEMENTED: {', '.join(missing)}")
 
 

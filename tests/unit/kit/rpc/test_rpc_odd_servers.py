@@ -11,7 +11,8 @@ import pytest
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.log import capture
-from autogrocery.kit.rpc.client import Peer, open_channel
+from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.client import Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7  # RFC 9113
 ACK = END_STREAM = 0x1
 END_HEADERS = 0x4
 GRPC = {":status": "200", "content-type": "application/grpc"}
+GET_ORDER = pb.DESCRIPTOR.services_by_name["InventoryService"].methods_by_name["GetOrder"]
 EMPTY_MESSAGE = b"\0" * 5
 
 
@@ -95,7 +97,7 @@ async def serving(answer: Any) -> AsyncIterator[int]:
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_an_answer_that_is_no_reply_is_in_doubt(answer: str) -> None:
     async with serving(ANSWERS[answer]) as port, open_channel(f"127.0.0.1:{port}") as channel:
-        method = channel.unary_unary("/desk/ask")
+        method = channel.raw("/desk/ask")
         with pytest.raises(InDoubt):
             await Peer("desk").call(method, b"", timeout_s=2.0, point="desk.ask")
 
@@ -106,7 +108,7 @@ async def test_a_message_with_status_0_is_the_reply() -> None:
         serving(lambda stream: trailers(stream, {"grpc-status": "0"}, reply)) as port,
         open_channel(f"127.0.0.1:{port}") as channel,
     ):
-        method = channel.unary_unary("/desk/ask")
+        method = channel.raw("/desk/ask")
         assert await Peer("desk").call(method, b"", timeout_s=2.0, point="desk.ask") == b"ok"
 
 
@@ -117,9 +119,9 @@ async def test_an_undecodable_reply_is_logged_once_and_without_a_traceback(caplo
         serving(lambda stream: trailers(stream, {"grpc-status": "0"}, undecodable)) as port,
         open_channel(f"127.0.0.1:{port}") as channel,
     ):
-        method = channel.unary_unary("/desk/ask", response_deserializer=pb.GetOrderResponse.FromString)
+        method = channel.unary(GET_ORDER)
         with capture(lambda *event: events.append(event)), pytest.raises(InDoubt, match="ask is undecodable"):
-            await Peer("desk").call(method, b"", timeout_s=2.0, point="desk.ask")
+            await Peer("desk").call(method, pb.GetOrderRequest(), timeout_s=2.0, point="desk.ask")
     fields = {"peer": "desk", "field": "ask", "reason": "undecodable"}
     assert events == [("warning", "peer_reply_rejected", fields)]
     assert [record.getMessage() for record in caplog.records if record.name.startswith("grpc")] == []
