@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_LIST_BYTES: Final = 16_384  # decoded, as RFC 7541 §4.1 counts
-CACHED_BLOCK_BYTES: Final = 256  # a larger one holds something of its own
+CACHED_BLOCK_BYTES: Final = 1_024  # with a token; a larger one holds something of its own
 CACHED_BLOCKS: Final = 256
 NO_TABLE: Final = b"\x20"  # before our first block: our dynamic table has 0 bytes (RFC 7541 §6.3)
 SECRET: Final = frozenset({b"authorization"})  # never indexed by anyone on the way (RFC 7541 §7.1.3)

@@ -124,7 +124,9 @@ class ServerConnection(asyncio.Protocol):
             return True
         idle = [connection for connection in self._connections if connection.idle]
         if idle:
-            min(idle, key=lambda connection: connection.heard_at).cancel()
+            longest = min(idle, key=lambda connection: connection.heard_at)
+            self._connections.discard(longest)
+            longest.cancel()
         return bool(idle)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -143,18 +145,21 @@ class ServerConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Read no further calls from a client that does not read our answers."""
         self._paused_at = self._loop.time()
-        self._transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read again."""
         self._paused_at = 0.0
-        self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Act on every frame that is complete; a violation of the protocol ends the connection with a GOAWAY."""
         if self._closed_at:
             return
-        self.heard_at, self._pinged_at = self._loop.time(), 0.0
+        if self._greeted:  # until then the time to greet runs
+            self.heard_at, self._pinged_at = self._loop.time(), 0.0
         try:
             for kind, flags, number, payload in self._reader.feed(data):
                 if kind == frames.HEADERS:
@@ -249,6 +254,7 @@ class ServerConnection(asyncio.Protocol):
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a frame of a stream that was never opened")
         elif kind == frames.RST_STREAM:
             self._forget(number)
+            self._close_if_drained()
         elif kind == frames.WINDOW_UPDATE:
             self._widen(number, int.from_bytes(payload, "big") & frames.MAX_WINDOW)
 
@@ -363,7 +369,6 @@ class ServerConnection(asyncio.Protocol):
         if stream is not None:
             self._stalled.pop(number, None)
             self._buffered -= len(stream.rest) + len(stream.body)
-            self._close_if_drained()
 
     def _send(self, data: bytes) -> None:
         """Send at the end of this turn of the event loop, with all else of it in one write."""
@@ -417,9 +422,12 @@ class ServerConnection(asyncio.Protocol):
             if stream.number not in self._working or stream.until + ABANDON_S < now:
                 self._forget(stream.number)
                 self._send(frames.reset(stream.number, ErrorCode.CANCEL))
+                self._close_if_drained()
         for stream in self._working.values():
             if stream.until + ABANDON_S < now:
                 self._cancel(stream)
+        if self._lost:
+            return
         silent_s = now - self.heard_at
         late = (
             (self._closed_at and now - self._closed_at > CLOSE_S)
