@@ -14,6 +14,7 @@ from autogrocery.kit.rpc.header_blocks import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from ssl import SSLContext
 
 END: Final = frames.END_STREAM
 SETTINGS: Final = frame(frames.SETTINGS, 0, 0)
@@ -88,10 +89,10 @@ class RawServer(Struct):
 
 @asynccontextmanager
 async def serving_raw(
-    answer: Callable[[Session, int], bytes | None], first: bytes = SETTINGS
+    answer: Callable[[Session, int], bytes | None], first: bytes = SETTINGS, tls: SSLContext | None = None
 ) -> AsyncIterator[RawServer]:
     raw = RawServer(answer, first)
-    server = await asyncio.start_server(raw.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(raw.serve, "127.0.0.1", 0, ssl=tls)
     async with server:
         raw.port = server.sockets[0].getsockname()[1]
         yield raw
