@@ -15,7 +15,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop proto-baseline sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -94,6 +94,12 @@ schemathesis: EXAMPLES ?= 500
 schemathesis: $(VENV)/.dev ## every operation of the OpenAPI document, asked in every way, some 2 minutes (EXAMPLES=500)
 	$(BIN)/python -m tests.security.fuzz --examples $(EXAMPLES)
 
+fuzz: FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.dev ## coverage-guided bytes for the client's end of HTTP/2 (FUZZ_SECONDS=60)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-fuzz.txt
+	@mkdir -p out/fuzz
+	$(BIN)/python -m tests.security.fuzz_http2 -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -artifact_prefix=out/ out/fuzz tests/security/http2_corpus
+
 interop: INTEROP_ORDERS ?= 10000
 interop: INTEROP_CONNECTIONS ?= 1,8,64,128
 interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders through a real gateway, some 5 minutes (needs node and npm)
@@ -107,6 +113,7 @@ lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group build -o requirements-build.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group fuzz -o requirements-fuzz.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements-uv.in -o requirements-uv.txt
 
 clean: ## remove the virtual environment and caches
