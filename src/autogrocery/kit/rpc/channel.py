@@ -234,9 +234,9 @@ class Channel:
                 connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
                 if not await connection.ready:
                     raise ConnectionError(connection.reason)
-        except (OSError, TimeoutError, UnicodeError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # ValueError of a name that can be none
             self._connecting = None
-            connection.abort()
+            connection.close()
             self._note_end(useful=False, reason=f"no connection: {error or type(error).__name__}")
             self._fail_waiting()
         else:

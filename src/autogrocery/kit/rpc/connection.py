@@ -165,6 +165,8 @@ class Connection(asyncio.Protocol):
         """Send a call; there must be room."""
         stream, head, message = self._next_stream, call.head, call.message
         self._next_stream = stream + 2
+        if self._next_stream > frames.LAST_STREAM:
+            self._leave()
         call.stream, call.connection = stream, self
         self._calls[stream] = call
         self._reader.note_call()
@@ -184,15 +186,12 @@ class Connection(asyncio.Protocol):
         call.left, call.window = message, self._first_window
         self._stalled.append(call)
         self._push()
-        if self._next_stream > frames.LAST_STREAM:
-            self.leave()
 
     def drop(self, call: Call) -> None:
         """Tell the peer that nobody waits for this call any more."""
-        if self._calls.pop(call.stream, None) is not None:
-            call.left = b""
-            self._send(frames.reset(call.stream, ErrorCode.CANCEL))
-            self._after_end()
+        self._forget(call)
+        self._send(frames.reset(call.stream, ErrorCode.CANCEL))
+        self._after_end()
 
     def leave(self) -> None:
         """Take no more calls, and close when those in flight have ended."""
@@ -209,11 +208,6 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(CLOSE_S, self._transport.abort)
         self._leave()
         self._end_all()
-
-    def abort(self) -> None:
-        """Close without a word."""
-        if self._transport is not None:
-            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Read frames; the first that breaks HTTP/2 ends the connection."""
@@ -283,11 +277,10 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, call: Call, trailers: dict[bytes, bytes]) -> None:
         """End a call with what its answer says (grpc/doc/PROTOCOL-HTTP2.md#responses)."""
-        del self._calls[call.stream]
         self.answered = True
         if call.left:  # answered before all of it had left
-            call.left = b""
             self._send(frames.reset(call.stream, ErrorCode.CANCEL))
+        self._forget(call)
         call.end(_outcome(call.fields or {}, trailers, call.body))
 
     def _known(self, stream: int) -> Call | None:
@@ -299,9 +292,14 @@ class Connection(asyncio.Protocol):
             self._reader.note_idle()
         return call
 
-    def _reset(self, call: Call, code: Code, detail: str) -> None:
+    def _forget(self, call: Call) -> None:
         del self._calls[call.stream]
-        call.left = b""
+        if call.left:
+            call.left = b""
+            self._stalled.remove(call)
+
+    def _reset(self, call: Call, code: Code, detail: str) -> None:
+        self._forget(call)
         self._send(frames.reset(call.stream, ErrorCode.PROTOCOL_ERROR if code is Code.INTERNAL else ErrorCode.CANCEL))
         call.end(RpcError(code, detail))
 
@@ -325,11 +323,10 @@ class Connection(asyncio.Protocol):
         call = self._known(stream)
         if call is None:
             return
-        del self._calls[stream]
         if code == ErrorCode.REFUSED_STREAM:
             self._give_back(call)
         else:
-            call.left = b""
+            self._forget(call)
             call.end(RpcError(RESET_CODES.get(code, Code.INTERNAL), f"the peer reset the call, error {code}"))
 
     def _take_settings(self, values: dict[int, int]) -> None:
@@ -349,11 +346,11 @@ class Connection(asyncio.Protocol):
         self.reason = f"the peer went away, error {int.from_bytes(code, 'big')}"
         self._leave()
         for stream in [stream for stream in self._calls if stream > last_stream]:
-            self._give_back(self._calls.pop(stream))
+            self._give_back(self._calls[stream])
 
     def _give_back(self, call: Call) -> None:
         """Give a call back that the peer says it has not processed, so that it may be repeated (RFC 9113 §8.7)."""
-        call.left = b""
+        self._forget(call)
         if call.fields is None:
             self._owner.on_unprocessed(call)
         else:
@@ -383,7 +380,7 @@ class Connection(asyncio.Protocol):
                 if self._out_bytes >= WRITE_BYTES:
                     self._flush()  # which may pause us
             if call.left:
-                self._stalled.append(call)
+                self._stalled.append(call)  # at the end, so that each gets its turn
 
     def _extend_window(self) -> None:
         """Let the peer send more, unless answers that don't end hold too much memory."""
@@ -409,7 +406,7 @@ class Connection(asyncio.Protocol):
         wait_s = self._heard_at + self._ping_every_s - now
         if self._heard_at < self._pinged_at:
             self.reason = "the peer is silent"
-            self.abort()
+            self._transport.abort()
             return
         if wait_s <= 0:
             wait_s = self._ping_every_s

@@ -349,6 +349,39 @@ async def test_message_waits_for_the_windows_of_its_peer() -> None:
         assert (len(parts[0]), b"".join(parts)[5:]) == (10, b"m" * 100)
 
 
+async def test_call_given_back_before_it_left_wholly_leaves_on_its_new_connection_only() -> None:
+    def answer(_session: Session, stream: int) -> bytes:
+        return answer_of(stream, OK, REPLY)
+
+    small = frames.settings({Setting.INITIAL_WINDOW_SIZE: 10})
+    async with serving_raw(answer, first=small) as raw, open_channel(f"127.0.0.1:{raw.port}") as channel:
+        echo = channel.raw(PATH)
+        assert await echo(b"", timeout_s=TIMEOUT_S) == b"ok"
+        first = raw.sessions[0]
+        kept = asyncio.ensure_future(code_of(echo(b"k" * 100, timeout_s=TIMEOUT_S)))
+        call = asyncio.ensure_future(echo(b"m" * 100, timeout_s=TIMEOUT_S))
+        await until(lambda: len(first.of(frames.DATA)) == 3)
+        first.send(frames.goaway(3, ErrorCode.NO_ERROR))
+        await until(lambda: len(raw.sessions) == 2 and raw.sessions[1].of(frames.DATA))
+        first.send(frames.window_update(3, 1_000) + frames.window_update(5, 1_000))
+        raw.sessions[1].send(frames.window_update(1, 1_000))
+        assert (await call, await kept) == (b"ok", Code.OK)
+        assert b"".join(one[3] for one in first.of(frames.DATA) if one[2] == 5) == b"\0\0\0\0dmmmmm"
+        assert b"".join(one[3] for one in raw.sessions[1].of(frames.DATA)) == b"\0\0\0\0d" + b"m" * 100
+
+
+async def test_connection_without_stream_ids_left_is_followed_by_another() -> None:
+    async with serving_raw(replying) as raw:
+        channel = Channel(f"127.0.0.1:{raw.port}")
+        assert await channel.raw(PATH)(b"", timeout_s=TIMEOUT_S) == b"ok"
+        assert channel._current is not None
+        channel._current._next_stream = frames.LAST_STREAM - 2
+        for _ in range(3):
+            assert await channel.raw(PATH)(b"", timeout_s=TIMEOUT_S) == b"ok"
+        assert [session.of(frames.HEADERS)[-1][2] for session in raw.sessions] == [frames.LAST_STREAM, 1]
+        await channel.close()
+
+
 async def test_answer_before_the_whole_request_ends_the_request() -> None:
     none = frames.settings({Setting.INITIAL_WINDOW_SIZE: 0})
 
