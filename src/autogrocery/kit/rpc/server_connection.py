@@ -12,7 +12,15 @@ from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc import frames
 from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting
 from autogrocery.kit.rpc.header_blocks import NO_TABLE, BlockDecoder, MalformedFieldsError, encode
-from autogrocery.kit.rpc.status import MAPPED_ERRORS, MAX_MESSAGE_BYTES, Code, RpcError, encode_detail, status_of
+from autogrocery.kit.rpc.status import (
+    MAPPED_ERRORS,
+    MAX_MESSAGE_BYTES,
+    MESSAGE_HEAD_BYTES,
+    Code,
+    RpcError,
+    encode_detail,
+    status_of,
+)
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
 MAX_STREAMS: Final = 256  # open at once on a connection, and as many calls in work, those of reset streams included
 MAX_BUFFERED_BYTES: Final = 8 << 20  # of requests that have not ended, and of answers that wait for their windows
 CONNECTION_WINDOW: Final = 16 << 20
-PREFIX_BYTES: Final = 5  # of a message: whether it is compressed, and its length
 MAX_CONNECTIONS: Final = 256
 MAX_TIMEOUT_CHARS: Final = 9
 HANDSHAKE_S: Final = 5.0  # for TLS, and then for the first frame
@@ -36,7 +43,7 @@ _GREETING: Final = frames.settings(
     {
         Setting.HEADER_TABLE_SIZE: 0,
         Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
-        Setting.INITIAL_WINDOW_SIZE: MAX_MESSAGE_BYTES + PREFIX_BYTES + 1,  # the byte too many can arrive
+        Setting.INITIAL_WINDOW_SIZE: MAX_MESSAGE_BYTES + MESSAGE_HEAD_BYTES + 1,  # the byte too many can arrive
         Setting.MAX_HEADER_LIST_SIZE: frames.MAX_BLOCK_BYTES,
     }
 ) + frames.window_update(0, CONNECTION_WINDOW - frames.FIRST_WINDOW)
@@ -46,18 +53,18 @@ _OK: Final = encode(((b"grpc-status", b"0"),))
 _TIME_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 
-class Call(Struct, frozen=True):
+class ServerCall(Struct, frozen=True):
     """What a method may know of its call: the metadata, and the caller's certificate in the form of `getpeercert`."""
 
     fields: Mapping[bytes, bytes]
     certificate: Mapping[str, Any]
 
 
-class Method(Struct, frozen=True):
+class ServerMethod(Struct, frozen=True):
     """One method: `act` answers a request, `allowed` has the certificate names that may call it, None for any."""
 
     decode: Callable[[bytes], Any]
-    act: Callable[[Any, Call], Awaitable[Any]]
+    act: Callable[[Any, ServerCall], Awaitable[Any]]
     allowed: Collection[str] | None = None
 
 
@@ -65,7 +72,7 @@ class _Stream(Struct, eq=False):
     number: int
     window: int
     until: float
-    method: Method
+    method: ServerMethod
     fields: Mapping[bytes, bytes]
     body: bytes | bytearray = b""
     ended: bool = False  # the request has
@@ -80,7 +87,7 @@ class ServerConnection(asyncio.Protocol):
     not sent. `check` is called every second, and cancels a call that runs ABANDON_S seconds beyond its deadline.
     """
 
-    def __init__(self, methods: Mapping[bytes, Method], connections: set[ServerConnection]) -> None:
+    def __init__(self, methods: Mapping[bytes, ServerMethod], connections: set[ServerConnection]) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._working: dict[int, _Stream] = {}
         self._methods = methods
@@ -235,7 +242,7 @@ class ServerConnection(asyncio.Protocol):
                 stream.body = bytearray()
             stream.body += payload
             self._buffered += len(payload)
-            if len(stream.body) > MAX_MESSAGE_BYTES + PREFIX_BYTES or self._buffered > MAX_BUFFERED_BYTES:
+            if len(stream.body) > MAX_MESSAGE_BYTES + MESSAGE_HEAD_BYTES or self._buffered > MAX_BUFFERED_BYTES:
                 self._forget(number)
                 self._refuse(number, Code.RESOURCE_EXHAUSTED, "the request is too large", ended=ended)
             elif ended:
@@ -301,7 +308,7 @@ class ServerConnection(asyncio.Protocol):
     async def _work(self, stream: _Stream, request: Any) -> None:
         """Run one call, then answer it, unless the client has given it up."""
         try:
-            reply, code, detail = await _outcome(stream.method, request, Call(stream.fields, self._certificate))
+            reply, code, detail = await _outcome(stream.method, request, ServerCall(stream.fields, self._certificate))
         finally:
             del self._working[stream.number]
             self._leave_if_over()
@@ -316,7 +323,7 @@ class ServerConnection(asyncio.Protocol):
             self._refuse(stream.number, code, detail, ended=True)
 
     def _answer(self, stream: _Stream, reply: bytes) -> None:
-        number, size = stream.number, len(reply) + PREFIX_BYTES
+        number, size = stream.number, len(reply) + MESSAGE_HEAD_BYTES
         message = b"\0%b%b" % (len(reply).to_bytes(4, "big"), reply)
         if size <= stream.window and size <= self._window and size <= frames.MAX_FRAME_BYTES:
             self._window -= size
@@ -442,7 +449,7 @@ class ServerConnection(asyncio.Protocol):
             self._send(frames.frame(frames.PING, 0, 0, b"are you?"))
 
 
-async def _outcome(method: Method, request: Any, call: Call) -> tuple[bytes, Code, str]:
+async def _outcome(method: ServerMethod, request: Any, call: ServerCall) -> tuple[bytes, Code, str]:
     """Run a call; return its reply, or why there is none."""
     try:
         reply: bytes = (await method.act(request, call)).SerializeToString()
@@ -460,11 +467,12 @@ async def _outcome(method: Method, request: Any, call: Call) -> tuple[bytes, Cod
 
 def _message(body: bytes | bytearray, encoding: bytes) -> bytes:
     """Return the one message of a request; raises RpcError, for a compressed one as grpc/doc/compression.md says."""
-    if len(body) < PREFIX_BYTES or int.from_bytes(body[1:PREFIX_BYTES], "big") != len(body) - PREFIX_BYTES:
+    size = len(body) - MESSAGE_HEAD_BYTES
+    if size < 0 or int.from_bytes(body[1:MESSAGE_HEAD_BYTES], "big") != size:
         raise RpcError(Code.INTERNAL, "the request is not one message")
     if body[0]:
         raise RpcError(Code.INTERNAL if encoding == b"identity" else Code.UNIMPLEMENTED, "the message is compressed")
-    return bytes(body[PREFIX_BYTES:])
+    return bytes(body[MESSAGE_HEAD_BYTES:])
 
 
 def _timeout_s(grpc_timeout: bytes | None) -> float:
