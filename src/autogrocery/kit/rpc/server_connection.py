@@ -39,6 +39,7 @@ CLOSE_S: Final = 1.0  # for the last bytes
 MAX_CALL_S: Final = 300.0  # and of a call without a deadline
 ABANDON_S: Final = 30.0  # after a call's deadline; every step of a call has a shorter deadline of its own
 DRAINING: Final = b"draining"  # what a ping says whose answer ends the calls that crossed the first GOAWAY
+GRPC_TYPE: Final = b"application/grpc"
 _GREETING: Final = frames.settings(
     {
         Setting.HEADER_TABLE_SIZE: 0,
@@ -47,7 +48,7 @@ _GREETING: Final = frames.settings(
         Setting.MAX_HEADER_LIST_SIZE: frames.MAX_BLOCK_BYTES,
     }
 ) + frames.window_update(0, CONNECTION_WINDOW - frames.FIRST_WINDOW)
-_GRPC: Final = ((b":status", b"200"), (b"content-type", b"application/grpc"))
+_GRPC: Final = ((b":status", b"200"), (b"content-type", GRPC_TYPE))
 _HEAD: Final = encode(_GRPC)
 _OK: Final = encode(((b"grpc-status", b"0"),))
 _TIME_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -210,8 +211,7 @@ class ServerConnection(asyncio.Protocol):
     def _begin(self, number: int, flags: int, fields: Mapping[bytes, bytes]) -> None:
         """Open a stream if its head is that of a call that its caller may make; else answer at once."""
         ended = bool(flags & frames.END_STREAM)
-        kind, _, rest = fields.get(b"content-type", b"").partition(b"application/grpc")
-        if kind or rest[:1] not in {b"", b"+", b";"} or fields[b":method"] != b"POST":
+        if fields[b":method"] != b"POST" or not _is_grpc(fields.get(b"content-type", b"")):
             status = b"415" if fields[b":method"] == b"POST" else b"405"
             self._finish(number, encode(((b":status", status),)), ended=ended)
             return
@@ -447,6 +447,10 @@ class ServerConnection(asyncio.Protocol):
         elif silent_s > PING_AFTER_S and not self._pinged_at:
             self._pinged_at = now
             self._send(frames.frame(frames.PING, 0, 0, b"are you?"))
+
+
+def _is_grpc(content_type: bytes) -> bool:
+    return content_type.startswith(GRPC_TYPE) and content_type[len(GRPC_TYPE) :][:1] in {b"", b"+", b";"}
 
 
 async def _outcome(method: ServerMethod, request: Any, call: ServerCall) -> tuple[bytes, Code, str]:
