@@ -19,7 +19,7 @@ from autogrocery.kit.process import ready
 from autogrocery.kit.rpc import server
 
 if TYPE_CHECKING:
-    from autogrocery.kit.rpc.server_connection import ServerCall
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 UNIT_PRICE_CENTS = 129
 REMEMBERED = 1_000_000  # assigned orders that GetOrder still knows

@@ -23,7 +23,7 @@ from autogrocery.kit.rpc.status import Code, RpcError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from autogrocery.kit.rpc.server_connection import ServerCall
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 State = inv.GetOrderResponse
 Restocks = inv.GetRestockResponse

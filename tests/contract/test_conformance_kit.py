@@ -10,7 +10,7 @@ import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.server_connection import ServerMethod
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import Robot, robot_of
 from autogrocery.lab.ports import free_ports

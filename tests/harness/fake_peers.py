@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from autogrocery.kit.rpc.server_connection import ServerCall, ServerMethod
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
 
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}

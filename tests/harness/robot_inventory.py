@@ -14,7 +14,7 @@ from autogrocery.kit.rpc.server import bearer
 from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
-    from autogrocery.kit.rpc.server_connection import ServerCall
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 RESULT = wire.ReportPickResponse
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from autogrocery.inventory.peers.robots import Announcer
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.server_connection import ServerCall, ServerMethod
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
     from autogrocery.kit.security.tokens import Verifier
 
 SERVICE: Final = "autogrocery.inventory.v1.InventoryService"

@@ -15,7 +15,7 @@ from autogrocery.pricing.wire import messages
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.server_connection import ServerCall, ServerMethod
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
 # The certificate identities allowed on each call.

@@ -13,7 +13,7 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.server_connection import ServerMethod
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.robots.core.plan import Outcome
 from autogrocery.robots.peers.inventory import Inventory
 from tests.harness.fake_peers import RawReply, injected

@@ -18,7 +18,7 @@ from autogrocery.kit.process.deadlines import Deadlines
 from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.rpc import frames
-from autogrocery.kit.rpc.connection import CLOSE_S, Call, Connection
+from autogrocery.kit.rpc.connection import CLOSE_S, PING_EVERY_S, Call, Connection
 from autogrocery.kit.rpc.header_blocks import encode
 from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, Code, RpcError, UndecodableError
 
@@ -36,7 +36,7 @@ MAX_PAUSE_S: Final = 1.0
 # A gateway admits 512 requests at once, each of which makes one call at a time: the queue holds twice that. How many are
 # in flight is the peer's to say, by MAX_CONCURRENT_STREAMS; who waits for a place does so within the deadline.
 MAX_WAITING: Final = 1_024
-MAX_ATTEMPTS: Final = 5  # of a call that the peer says it has not processed
+MAX_ATTEMPTS: Final = 20  # of a call that the peer says it has not processed: within 2 s
 REFUSED_PAUSE_S: Final = 0.005
 MAX_REFUSED_PAUSE_S: Final = 0.1
 KEPT_HEADS: Final = 16
@@ -70,7 +70,7 @@ async def open_channel(
     the calls with `grpc.aio` instead, which is imported only then.
     """
     if transport == "grpcio":
-        from autogrocery.kit.rpc.grpcio_channel import open_grpcio_channel  # noqa: PLC0415 - it costs 20 MiB
+        from autogrocery.kit.rpc.grpcio_channel import open_grpcio_channel  # noqa: PLC0415 - 8 MiB, and threads
 
         async with open_grpcio_channel(reachable(target), identity, name) as fallback:
             yield fallback
@@ -90,16 +90,21 @@ def stub_of(caller: Caller, service: ServiceDescriptor) -> Any:
 class Channel:
     """The calls to one target; at most MAX_WAITING wait for a place on the connection."""
 
-    def __init__(self, target: str, identity: Identity | None = None, name: str = "") -> None:
+    def __init__(
+        self, target: str, identity: Identity | None = None, name: str = "", *, ping_every_s: float = PING_EVERY_S
+    ) -> None:
+        """Take host:port or a name that gRPC knows, such as unix:/path; raises StartError for one that we don't."""
+        self._ping_every_s = ping_every_s
         self._loop = asyncio.get_running_loop()
         self._connector = _connector(self._loop, target)
         self._identity = identity
         self._name = name
         self._fields = (
             (b":scheme", b"http" if identity is None else b"https"),
-            (b":authority", (name or target).encode("ascii")),
+            (b":authority", (name or _authority(target)).encode()),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
+            (b"grpc-accept-encoding", b"identity"),
         )
         self._current: Connection | None = None  # takes new calls
         self._connections: set[Connection] = set()
@@ -205,6 +210,8 @@ class Channel:
             call.end(RpcError(Code.RESOURCE_EXHAUSTED, "too many calls wait"))
         else:
             self._waiting[call.number] = call
+            if call.attempts:
+                self._waiting.move_to_end(call.number, last=False)
             if connection is None:
                 self._connect_or_fail()
 
@@ -215,7 +222,7 @@ class Channel:
             self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        connection = Connection(self, self._loop)
+        connection = Connection(self, self._loop, self._ping_every_s)
         try:
             tls: dict[str, Any] = {}
             if self._identity is not None:
@@ -265,20 +272,24 @@ class Channel:
 
 
 def _connector(loop: asyncio.AbstractEventLoop, target: str) -> Callable[..., Awaitable[Any]]:
-    """Return the event loop's function that connects to a target, the names of grpc/doc/naming.md included.
+    """Return the event loop's function that connects to a target (grpc/doc/naming.md).
 
     Raises StartError for a kind of name that only grpcio resolves.
     """
     for prefix, first in (("unix-abstract:", "\0"), ("unix://", ""), ("unix:", "")):
         if target.startswith(prefix):
             return partial(loop.create_unix_connection, path=first + target.removeprefix(prefix))
-    place = target
-    for prefix in ("dns:///", "dns:", "ipv4:", "ipv6:"):
-        place = place.removeprefix(prefix)
-    host, _, port = place.rpartition(":")
-    if not host or not port.isdecimal() or "/" in host or "," in host:
+    host, _, port = _authority(target).rpartition(":")
+    if not port.isdecimal() or set(host.partition("[")[0]) & set(":/,"):
         raise StartError(f"{target}: only the transport grpcio knows this kind of target")
     return partial(loop.create_connection, host=host.strip("[]"), port=int(port))
+
+
+def _authority(target: str) -> str:
+    """Return the host and port of a target, and of the path of a socket `localhost`, as grpcio does."""
+    for prefix in ("dns:///", "dns:", "ipv4:", "ipv6:"):
+        target = target.removeprefix(prefix)
+    return "localhost" if target.startswith("unix") else target
 
 
 class _UnaryMethod:

@@ -7,6 +7,7 @@ it has not processed goes back to the owner; any other that was sent and not ans
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -35,8 +36,9 @@ STREAM_WINDOW: Final = MAX_MESSAGE_BYTES + (64 << 10)  # never extended: an answ
 MAX_HELD_BYTES: Final = 1 << 25  # of answers that are not complete
 WRITE_BYTES: Final = 1 << 16  # of large requests in one write
 PING_EVERY_S: Final = 10.0  # of silence while calls wait; servers take more frequent ones for a flood
-PING_TIMEOUT_S: Final = 3.0
+PING_TIMEOUT_SHARE: Final = 0.3  # of that time, for the answer
 CLOSE_S: Final = 1.0
+ANY_ZLIB_HEADER: Final = 32  # gzip's or zlib's own, see zlib.decompress
 OURS: Final = (
     frames.PREFACE
     + frames.settings(
@@ -95,7 +97,8 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection; `ready` is True once it takes calls, False if it never does; `closed` is done when it is over."""
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, ping_every_s: float = PING_EVERY_S) -> None:
+        self._ping_every_s = ping_every_s
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.answered = False  # any call, ever
@@ -127,7 +130,7 @@ class Connection(asyncio.Protocol):
             return
         self._send(OURS)
         self._heard_at = self._loop.time()
-        self._timer = self._loop.call_later(PING_EVERY_S, self._check_alive)
+        self._timer = self._loop.call_later(self._ping_every_s, self._check_alive)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """End every call in doubt."""
@@ -402,17 +405,19 @@ class Connection(asyncio.Protocol):
 
     def _check_alive(self) -> None:
         """Ping a peer that is silent while calls wait, and give it up if it stays silent (RFC 9113 §6.7)."""
-        silent_s = self._loop.time() - self._heard_at
-        wait_s = PING_EVERY_S - silent_s
+        now = self._loop.time()
+        wait_s = self._heard_at + self._ping_every_s - now
         if self._heard_at < self._pinged_at:
             self.reason = "the peer is silent"
-            self._transport.abort()
+            self.abort()
             return
-        if wait_s <= 0 and self._calls:
-            self._pinged_at = self._loop.time()
-            self._send(frame(frames.PING, 0, 0, b"liveness"))
-            wait_s = PING_TIMEOUT_S
-        self._timer = self._loop.call_later(wait_s if wait_s > 0 else PING_EVERY_S, self._check_alive)
+        if wait_s <= 0:
+            wait_s = self._ping_every_s
+            if self._calls:
+                self._pinged_at = now
+                self._send(frame(frames.PING, 0, 0, b"liveness"))
+                wait_s *= PING_TIMEOUT_SHARE
+        self._timer = self._loop.call_later(wait_s, self._check_alive)
 
     def _leave(self) -> None:
         self._open = False
@@ -444,8 +449,21 @@ def _outcome(fields: dict[bytes, bytes], trailers: dict[bytes, bytes], body: byt
     if status is None or not fields.get(b"content-type", b"").startswith(b"application/grpc"):
         return RpcError(HTTP_CODES.get(http_status, Code.UNKNOWN), f"HTTP {http_status.decode('latin-1')} without gRPC")
     if status != b"0":
-        return RpcError(code_of(status) or Code.UNKNOWN, decode_detail(trailers.get(b"grpc-message", b"")))
+        return RpcError(code_of(status), decode_detail(trailers.get(b"grpc-message", b"")))
     size = len(body) - MESSAGE_HEAD_BYTES
-    if http_status != b"200" or size < 0 or body[0] or int.from_bytes(body[1:MESSAGE_HEAD_BYTES], "big") != size:
-        return RpcError(Code.INTERNAL, "an OK without exactly one plain message")
-    return bytes(body[MESSAGE_HEAD_BYTES:])
+    if http_status != b"200" or size < 0 or int.from_bytes(body[1:MESSAGE_HEAD_BYTES], "big") != size:
+        return RpcError(Code.INTERNAL, "an OK without exactly one message")
+    message = bytes(body[MESSAGE_HEAD_BYTES:])
+    return _decompressed(message) if body[0] else message
+
+
+def _decompressed(message: bytes) -> bytes | RpcError:
+    """Return a message that was compressed with gzip or zlib, as gRPC's own servers may do though we don't accept it."""
+    inflating = zlib.decompressobj(zlib.MAX_WBITS | ANY_ZLIB_HEADER)
+    try:
+        found = inflating.decompress(message, MAX_MESSAGE_BYTES + 1)
+    except zlib.error:
+        return RpcError(Code.INTERNAL, "the answer's compression is unknown")
+    if len(found) > MAX_MESSAGE_BYTES:
+        return RpcError(Code.RESOURCE_EXHAUSTED, "the answer is too large")
+    return found if inflating.eof else RpcError(Code.INTERNAL, "the compressed answer is cut off")

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.listening import listen
-from autogrocery.kit.rpc.server_connection import HANDSHAKE_S, ServerCall, ServerConnection, ServerMethod
+from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
+from autogrocery.kit.rpc.server_connection import HANDSHAKE_S, ServerConnection
 from autogrocery.kit.rpc.status import DRAIN_S, Code, RpcError
 
 if TYPE_CHECKING:

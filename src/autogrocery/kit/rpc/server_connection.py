@@ -12,34 +12,32 @@ from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc import frames
 from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting
 from autogrocery.kit.rpc.header_blocks import NO_TABLE, BlockDecoder, MalformedFieldsError, encode
-from autogrocery.kit.rpc.status import (
-    MAPPED_ERRORS,
-    MAX_MESSAGE_BYTES,
-    MESSAGE_HEAD_BYTES,
-    Code,
-    RpcError,
-    encode_detail,
-    status_of,
+from autogrocery.kit.rpc.server_call import (
+    GRPC_TYPE,
+    ServerCall,
+    ServerMethod,
+    is_grpc,
+    outcome_of,
+    read_message,
+    timeout_s_of,
 )
+from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, Code, RpcError, encode_detail
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Mapping
 
 MAX_STREAMS: Final = 256  # open at once on a connection, and as many calls in work, those of reset streams included
 MAX_BUFFERED_BYTES: Final = 8 << 20  # of requests that have not ended, and of answers that wait for their windows
 CONNECTION_WINDOW: Final = 16 << 20
 MAX_CONNECTIONS: Final = 256
-MAX_TIMEOUT_CHARS: Final = 9
 HANDSHAKE_S: Final = 5.0  # for TLS, and then for the first frame
 SEND_S: Final = 20.0  # for a client that does not read
 PING_AFTER_S: Final = 30.0  # of silence
 PING_S: Final = 10.0  # for the answer to a ping
 CLOSE_S: Final = 1.0  # for the last bytes
-MAX_CALL_S: Final = 300.0  # and of a call without a deadline
 ABANDON_S: Final = 30.0  # after a call's deadline; every step of a call has a shorter deadline of its own
 DRAINING: Final = b"draining"  # what a ping says whose answer ends the calls that crossed the first GOAWAY
-GRPC_TYPE: Final = b"application/grpc"
 _GREETING: Final = frames.settings(
     {
         Setting.HEADER_TABLE_SIZE: 0,
@@ -51,22 +49,6 @@ _GREETING: Final = frames.settings(
 _GRPC: Final = ((b":status", b"200"), (b"content-type", GRPC_TYPE))
 _HEAD: Final = encode(_GRPC)
 _OK: Final = encode(((b"grpc-status", b"0"),))
-_TIME_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-
-
-class ServerCall(Struct, frozen=True):
-    """What a method may know of its call: the metadata, and the caller's certificate in the form of `getpeercert`."""
-
-    fields: Mapping[bytes, bytes]
-    certificate: Mapping[str, Any]
-
-
-class ServerMethod(Struct, frozen=True):
-    """One method: `act` answers a request, `allowed` has the certificate names that may call it, None for any."""
-
-    decode: Callable[[bytes], Any]
-    act: Callable[[Any, ServerCall], Awaitable[Any]]
-    allowed: Collection[str] | None = None
 
 
 class _Stream(Struct, eq=False):
@@ -211,11 +193,11 @@ class ServerConnection(asyncio.Protocol):
     def _begin(self, number: int, flags: int, fields: Mapping[bytes, bytes]) -> None:
         """Open a stream if its head is that of a call that its caller may make; else answer at once."""
         ended = bool(flags & frames.END_STREAM)
-        if fields[b":method"] != b"POST" or not _is_grpc(fields.get(b"content-type", b"")):
+        if fields[b":method"] != b"POST" or not is_grpc(fields.get(b"content-type", b"")):
             status = b"415" if fields[b":method"] == b"POST" else b"405"
             self._finish(number, encode(((b":status", status),)), ended=ended)
             return
-        until = self._loop.time() + _timeout_s(fields.get(b"grpc-timeout"))
+        until = self._loop.time() + timeout_s_of(fields.get(b"grpc-timeout"))
         method = self._methods.get(fields[b":path"])
         if method is None:
             self._refuse(number, Code.UNIMPLEMENTED, "there is no such method", ended=ended)
@@ -294,7 +276,7 @@ class ServerConnection(asyncio.Protocol):
         stream.ended = True
         body, stream.body = stream.body, b""
         try:
-            request = stream.method.decode(_message(body, stream.fields.get(b"grpc-encoding", b"identity")))
+            request = stream.method.decode(read_message(body, stream.fields.get(b"grpc-encoding", b"identity")))
         except RpcError as error:
             self._forget(stream.number)
             self._refuse(stream.number, error.code, error.detail, ended=True)
@@ -308,7 +290,7 @@ class ServerConnection(asyncio.Protocol):
     async def _work(self, stream: _Stream, request: Any) -> None:
         """Run one call, then answer it, unless the client has given it up."""
         try:
-            reply, code, detail = await _outcome(stream.method, request, ServerCall(stream.fields, self._certificate))
+            reply, code, detail = await outcome_of(stream.method, request, ServerCall(stream.fields, self._certificate))
         finally:
             del self._working[stream.number]
             self._leave_if_over()
@@ -447,40 +429,3 @@ class ServerConnection(asyncio.Protocol):
         elif silent_s > PING_AFTER_S and not self._pinged_at:
             self._pinged_at = now
             self._send(frames.frame(frames.PING, 0, 0, b"are you?"))
-
-
-def _is_grpc(content_type: bytes) -> bool:
-    return content_type.startswith(GRPC_TYPE) and content_type[len(GRPC_TYPE) :][:1] in {b"", b"+", b";"}
-
-
-async def _outcome(method: ServerMethod, request: Any, call: ServerCall) -> tuple[bytes, Code, str]:
-    """Run a call; return its reply, or why there is none."""
-    try:
-        reply: bytes = (await method.act(request, call)).SerializeToString()
-    except RpcError as error:
-        return b"", error.code, error.detail
-    except MAPPED_ERRORS as error:
-        return b"", *status_of(error)
-    except Exception as error:  # noqa: BLE001 - it ends one call, not the connection
-        log.exception("call_failed", method=method.act.__name__)
-        return b"", Code.UNKNOWN, type(error).__name__
-    if len(reply) > MAX_MESSAGE_BYTES:
-        return b"", Code.RESOURCE_EXHAUSTED, "the reply is too large"
-    return reply, Code.OK, ""
-
-
-def _message(body: bytes | bytearray, encoding: bytes) -> bytes:
-    """Return the one message of a request; raises RpcError, for a compressed one as grpc/doc/compression.md says."""
-    size = len(body) - MESSAGE_HEAD_BYTES
-    if size < 0 or int.from_bytes(body[1:MESSAGE_HEAD_BYTES], "big") != size:
-        raise RpcError(Code.INTERNAL, "the request is not one message")
-    if body[0]:
-        raise RpcError(Code.INTERNAL if encoding == b"identity" else Code.UNIMPLEMENTED, "the message is compressed")
-    return bytes(body[MESSAGE_HEAD_BYTES:])
-
-
-def _timeout_s(grpc_timeout: bytes | None) -> float:
-    """Return the seconds of a `grpc-timeout` field, at most MAX_CALL_S, which also stands for one that is none."""
-    if grpc_timeout is None or not grpc_timeout[:-1].isdigit() or len(grpc_timeout) > MAX_TIMEOUT_CHARS:
-        return MAX_CALL_S
-    return min(int(grpc_timeout[:-1]) * _TIME_UNITS.get(grpc_timeout[-1:], MAX_CALL_S), MAX_CALL_S)

@@ -14,10 +14,10 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.kit.errors import Denied, InDoubt, Invalid, Unauthenticated, Unavailable
 from autogrocery.kit.process.log import capture
 from autogrocery.kit.rpc.server import bearer, serve, server_methods
-from autogrocery.kit.rpc.server_connection import ServerCall
+from autogrocery.kit.rpc.server_call import ServerCall
 from autogrocery.kit.rpc.status import DRAIN_S, MAX_MESSAGE_BYTES, Code, RpcError
 from autogrocery.lab.ports import free_ports
-from tests.harness.raw_http2 import GET_ORDER, PATIENCE_S, SERVICE, Desk
+from tests.harness.raw_http2_client import GET_ORDER, PATIENCE_S, SERVICE, Desk
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from autogrocery.kit.process.log import capture
-from autogrocery.kit.rpc import frames, server_connection
+from autogrocery.kit.rpc import frames
 from autogrocery.kit.rpc.frames import ErrorCode, Setting
+from autogrocery.kit.rpc.server_call import MAX_CALL_S, timeout_s_of
 from autogrocery.kit.rpc.server_connection import (
     ABANDON_S,
     HANDSHAKE_S,
     MAX_BUFFERED_BYTES,
-    MAX_CALL_S,
     MAX_CONNECTIONS,
     MAX_STREAMS,
     PING_AFTER_S,
@@ -23,7 +23,7 @@ from autogrocery.kit.rpc.server_connection import (
     SEND_S,
 )
 from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, Code
-from tests.harness.raw_http2 import (
+from tests.harness.raw_http2_client import (
     GET_ORDER,
     PATIENCE_S,
     call,
@@ -364,7 +364,7 @@ async def test_an_answer_after_the_deadline_is_not_sent_and_its_work_is_done() -
     ],
 )  # fmt: skip
 def test_timeouts_are_read(field: str, seconds: float) -> None:
-    assert server_connection._timeout_s(field.encode("latin-1")) == pytest.approx(seconds)
+    assert timeout_s_of(field.encode("latin-1")) == pytest.approx(seconds)
 
 
 async def test_reset_and_lost_calls_are_completed() -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from autogrocery.kit.process.log import capture
 from autogrocery.kit.rpc import frames
-from autogrocery.kit.rpc.server_connection import ABANDON_S, MAX_CALL_S
+from autogrocery.kit.rpc.server_call import MAX_CALL_S
+from autogrocery.kit.rpc.server_connection import ABANDON_S
 from autogrocery.kit.rpc.status import Code
-from tests.harness.raw_http2 import PATIENCE_S, call, data, head, listening, message, ping, raw_client
+from tests.harness.raw_http2_client import PATIENCE_S, call, data, head, listening, message, ping, raw_client
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
