@@ -19,7 +19,7 @@ from autogrocery.kit.process import ready
 from autogrocery.kit.rpc import server
 
 if TYPE_CHECKING:
-    from autogrocery.kit.rpc.server_connection import Call
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 UNIT_PRICE_CENTS = 129
 REMEMBERED = 1_000_000  # assigned orders that GetOrder still knows
@@ -32,11 +32,11 @@ class UnlimitedStock:
         self._assigned: set[str] = set()
         self._oldest: deque[str] = deque()
 
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: Call) -> inv.ReserveItemsResponse:  # noqa: N802 - name in the .proto
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:  # noqa: N802 - name in the .proto
         """Grant all items."""
         return inv.ReserveItemsResponse(order_id=request.order_id, success=True, items=request.items)
 
-    async def AssignRobots(self, request: inv.RobotRequest, _call: Call) -> inv.RobotResponse:  # noqa: N802
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:  # noqa: N802
         """Assign the whole order to one robot; a repeated call returns the same assignment."""
         order_id = request.order_id
         if order_id not in self._assigned:
@@ -47,13 +47,13 @@ class UnlimitedStock:
         share = inv.Assignment(assignment_id=f"{order_id}-1", robot_id="robot-dairy-1", robot_class="dairy")
         return inv.RobotResponse(order_id=order_id, success=True, assignments=[share])
 
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: Call) -> inv.ReleaseItemsResponse:  # noqa: N802
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:  # noqa: N802
         """Release an order unless it was assigned."""
         known = request.order_id in self._assigned
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if known else inv.ReleaseItemsResponse.RELEASED
         return inv.ReleaseItemsResponse(order_id=request.order_id, result=result)
 
-    async def GetOrder(self, request: inv.GetOrderRequest, _call: Call) -> inv.GetOrderResponse:  # noqa: N802
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:  # noqa: N802
         """Return ASSIGNED or UNKNOWN."""
         known = request.order_id in self._assigned
         state = inv.GetOrderResponse.ASSIGNED if known else inv.GetOrderResponse.UNKNOWN
@@ -63,7 +63,7 @@ class UnlimitedStock:
 class Prices:
     """A pricing that knows every SKU, at one price."""
 
-    async def Quote(self, request: pri.QuoteRequest, _call: Call) -> pri.QuoteResponse:  # noqa: N802
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:  # noqa: N802
         """Price every SKU at UNIT_PRICE_CENTS."""
         lines = [
             pri.QuoteLine(
@@ -86,7 +86,7 @@ async def serve(role: str, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     file, servicer = (inv, UnlimitedStock()) if role == "inventory" else (pri, Prices())
     (service,) = file.DESCRIPTOR.services_by_name.values()
-    async with server.serve("PEER_ADDR", "127.0.0.1", port, server.methods_of(service, servicer)):
+    async with server.serve("PEER_ADDR", "127.0.0.1", port, server.server_methods(service, servicer)):
         ready.notify()
         await stop.wait()
 

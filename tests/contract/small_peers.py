@@ -17,13 +17,13 @@ from standardwebhooks import Webhook
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.kit.errors import Invalid
-from autogrocery.kit.rpc.server import bearer, methods_of, serve
+from autogrocery.kit.rpc.server import bearer, serve, server_methods
 from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from autogrocery.kit.rpc.server_connection import Call
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 State = inv.GetOrderResponse
 Restocks = inv.GetRestockResponse
@@ -71,7 +71,7 @@ class SmallInventory:
 
     # Orders
 
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: Call) -> inv.ReserveItemsResponse:
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         order = self.order(oid)
         if order.state == State.RELEASED:
@@ -94,7 +94,7 @@ class SmallInventory:
         self.register.orders[oid] = order
         return held(oid, order)
 
-    async def AssignRobots(self, request: inv.RobotRequest, _call: Call) -> inv.RobotResponse:
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         order = self.order(oid)
         if order.state in {State.ASSIGNED, State.COMPLETED, State.FAILED}:
@@ -116,7 +116,7 @@ class SmallInventory:
             return inv.RobotResponse(order_id=oid, message="dispatched with other items")
         return dispatched(oid, order)
 
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: Call) -> inv.ReleaseItemsResponse:
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:
         oid = uuid_of(request.order_id)
         order = self.order(oid)
         withdrawn = order.state == State.ASSIGNED and request.reason == inv.CANCEL and not order.started
@@ -130,7 +130,7 @@ class SmallInventory:
     def tombstone(self, oid: str) -> None:
         self.register.orders[oid] = Order(State.RELEASED)
 
-    async def GetOrder(self, request: inv.GetOrderRequest, _call: Call) -> inv.GetOrderResponse:
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:
         oid = uuid_of(request.order_id)
         order = self.order(oid)
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in order.picked.items()]
@@ -140,7 +140,7 @@ class SmallInventory:
         return order.state
 
     async def CheckAvailability(
-        self, request: inv.CheckAvailabilityRequest, _call: Call
+        self, request: inv.CheckAvailabilityRequest, _call: ServerCall
     ) -> inv.CheckAvailabilityResponse:
         for oid in list(self.register.orders):
             self.order(oid)  # frees what has lapsed
@@ -178,7 +178,7 @@ class SmallInventory:
 
     # Deliveries
 
-    async def RestockItems(self, request: inv.RestockRequest, _call: Call) -> inv.RestockResponse:
+    async def RestockItems(self, request: inv.RestockRequest, _call: ServerCall) -> inv.RestockResponse:
         oid, content = uuid_of(request.order_id), request.SerializeToString(deterministic=True)
         for item in request.items:
             sku_of(item.sku)
@@ -200,7 +200,7 @@ class SmallInventory:
             self.register.putaways[oid] = request
         return inv.RestockResponse(order_id=oid, success=True)
 
-    async def GetRestock(self, request: inv.GetRestockRequest, _call: Call) -> inv.GetRestockResponse:
+    async def GetRestock(self, request: inv.GetRestockRequest, _call: ServerCall) -> inv.GetRestockResponse:
         oid = uuid_of(request.order_id)
         _, state = self.register.deliveries.get(oid, (b"", Restocks.UNKNOWN))
         counts = self.register.received.get(oid, {})
@@ -209,7 +209,7 @@ class SmallInventory:
 
     # The one robot
 
-    async def ListWork(self, request: inv.ListWorkRequest, call: Call) -> inv.ListWorkResponse:
+    async def ListWork(self, request: inv.ListWorkRequest, call: ServerCall) -> inv.ListWorkResponse:
         authorize(call)
         picks = [
             assignment_of(oid, order)
@@ -227,7 +227,7 @@ class SmallInventory:
         ]
         return inv.ListWorkResponse(assignments=(picks + putaways)[-request.limit :])
 
-    async def StartPick(self, request: inv.StartPickRequest, call: Call) -> inv.StartPickResponse:
+    async def StartPick(self, request: inv.StartPickRequest, call: ServerCall) -> inv.StartPickResponse:
         authorize(call)
         oid = uuid_of(request.assignment_id)
         order = self.order(oid)
@@ -238,7 +238,7 @@ class SmallInventory:
         self.fences += 1
         return inv.StartPickResponse(granted=True, fence=self.fences)
 
-    async def ReportPick(self, request: inv.ReportPickRequest, call: Call) -> inv.ReportPickResponse:
+    async def ReportPick(self, request: inv.ReportPickRequest, call: ServerCall) -> inv.ReportPickResponse:
         authorize(call)
         oid = uuid_of(request.assignment_id)
         order = self.order(oid)
@@ -258,7 +258,7 @@ class SmallInventory:
         self.tell("update-order", oid, body)
         return inv.ReportPickResponse(result=inv.ReportPickResponse.ACCEPTED)
 
-    async def ReportPutaway(self, request: inv.ReportPutawayRequest, call: Call) -> inv.ReportPutawayResponse:
+    async def ReportPutaway(self, request: inv.ReportPutawayRequest, call: ServerCall) -> inv.ReportPutawayResponse:
         authorize(call)
         oid = uuid_of(request.assignment_id)
         counts = self.register.received.setdefault(oid, {})
@@ -321,7 +321,7 @@ class SmallPricing:
     def __init__(self, products: dict[str, pri.Product]) -> None:
         self.products = products
 
-    async def Quote(self, request: pri.QuoteRequest, _call: Call) -> pri.QuoteResponse:
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         lines = [self.line(self.products[sku], n) for sku, n in wanted.items() if sku in self.products]
         return pri.QuoteResponse(
@@ -345,7 +345,7 @@ class SmallPricing:
     def total(self, lines: Iterable[pri.QuoteLine]) -> int:
         return sum(line.line_total_cents for line in lines)
 
-    async def ListProducts(self, request: pri.ListProductsRequest, _call: Call) -> pri.ListProductsResponse:
+    async def ListProducts(self, request: pri.ListProductsRequest, _call: ServerCall) -> pri.ListProductsResponse:
         found = sorted(
             (one for one in self.products.values() if request.query in one.sku or request.query in one.name),
             key=lambda one: one.sku,
@@ -357,11 +357,11 @@ class SmallPricing:
     def cursor(self, page: list[pri.Product], rest: list[pri.Product]) -> str:
         return page[-1].sku if len(rest) > len(page) else ""
 
-    async def GetPrice(self, request: pri.GetPriceRequest, _call: Call) -> pri.GetPriceResponse:
+    async def GetPrice(self, request: pri.GetPriceRequest, _call: ServerCall) -> pri.GetPriceResponse:
         return pri.GetPriceResponse(product=self.products.get(request.sku))
 
     async def UpdateStockMetrics(
-        self, request: pri.UpdateStockMetricsRequest, _call: Call
+        self, request: pri.UpdateStockMetricsRequest, _call: ServerCall
     ) -> pri.UpdateStockMetricsResponse:
         for one in request.updates:
             sku_of(one.sku)
@@ -419,7 +419,7 @@ def items_of(basket: dict[str, int]) -> list[inv.Item]:
     return [inv.Item(sku=sku, quantity=n) for sku, n in basket.items()]
 
 
-def authorize(call: Call) -> None:
+def authorize(call: ServerCall) -> None:
     if bearer(call) != ROBOT_TOKEN:
         raise RpcError(Code.UNAUTHENTICATED, "not the robot's token")
 
@@ -427,7 +427,7 @@ def authorize(call: Call) -> None:
 @asynccontextmanager
 async def serve_inventory(inventory: SmallInventory, port: int = 0) -> AsyncIterator[str]:
     """Serve an inventory and send its webhooks; yields host:port."""
-    methods = methods_of(inv.DESCRIPTOR.services_by_name["InventoryService"], inventory)
+    methods = server_methods(inv.DESCRIPTOR.services_by_name["InventoryService"], inventory)
     sending = asyncio.create_task(inventory.send_webhooks())
     try:
         async with serve("SMALL_ADDR", "127.0.0.1", port, methods) as bound:
@@ -440,6 +440,6 @@ async def serve_inventory(inventory: SmallInventory, port: int = 0) -> AsyncIter
 @asynccontextmanager
 async def serve_pricing(pricing: SmallPricing, port: int = 0) -> AsyncIterator[str]:
     """Serve a pricing; yields host:port."""
-    methods = methods_of(pri.DESCRIPTOR.services_by_name["PricingService"], pricing)
+    methods = server_methods(pri.DESCRIPTOR.services_by_name["PricingService"], pricing)
     async with serve("SMALL_ADDR", "127.0.0.1", port, methods) as bound:
         yield f"127.0.0.1:{bound}"

@@ -10,7 +10,7 @@ import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.server_connection import Method
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import Robot, robot_of
 from autogrocery.lab.ports import free_ports
@@ -325,7 +325,7 @@ async def test_a_dispatch_without_assignments_fails_lines_and_not_the_kit() -> N
 
 async def test_replies_that_cannot_be_decoded_are_told() -> None:
     service = inv.DESCRIPTOR.services_by_name["InventoryService"]
-    junk = {f"/{service.full_name}/{one.name}": Method(bytes, _junk) for one in service.methods}
+    junk = {f"/{service.full_name}/{one.name}": ServerMethod(bytes, _junk) for one in service.methods}
     async with serve("JUNK_ADDR", "127.0.0.1", 0, junk) as port:
         with pytest.raises(UnreachableError, match="the reply of CheckAvailability can't be decoded"):
             await check_inventory(Options(f"127.0.0.1:{port}"), lambda _: None)

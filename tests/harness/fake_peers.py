@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.kit.rpc.server import methods_of, serve
+from autogrocery.kit.rpc.server import serve, server_methods
 from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from autogrocery.kit.rpc.server_connection import Call, Method
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
 
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
@@ -73,7 +73,7 @@ class FakeInventory:
         self.state[order_id] = State.COMPLETED if any(counts.values()) else State.FAILED
         self.picked[order_id] = counts
 
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: Call) -> inv.ReserveItemsResponse:
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:
         await self._before("ReserveItems")
         answer = self._reserve(request)
         await self._after("ReserveItems")
@@ -107,7 +107,7 @@ class FakeInventory:
     def _granted(self, order_id: str) -> list[inv.Item]:
         return [inv.Item(sku=sku, quantity=n) for sku, n in self.items[order_id].items()]
 
-    async def AssignRobots(self, request: inv.RobotRequest, _call: Call) -> inv.RobotResponse:
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:
         await self._before("AssignRobots")
         oid = request.order_id
         state = self.state.get(oid, State.UNKNOWN)
@@ -129,7 +129,7 @@ class FakeInventory:
         share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
         return self._rewritten("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
 
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: Call) -> inv.ReleaseItemsResponse:
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:
         await self._before("ReleaseItems")
         oid = request.order_id
         state = self.state.get(oid, State.UNKNOWN)
@@ -143,7 +143,7 @@ class FakeInventory:
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
         return self._rewritten("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
 
-    async def GetOrder(self, request: inv.GetOrderRequest, _call: Call) -> inv.GetOrderResponse:
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:
         await self._before("GetOrder")
         oid = request.order_id
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
@@ -152,7 +152,7 @@ class FakeInventory:
         return self._rewritten("GetOrder", answer)
 
     async def CheckAvailability(
-        self, request: inv.CheckAvailabilityRequest, _call: Call
+        self, request: inv.CheckAvailabilityRequest, _call: ServerCall
     ) -> inv.CheckAvailabilityResponse:
         await self._before("CheckAvailability")
         answer = inv.CheckAvailabilityResponse(
@@ -160,7 +160,7 @@ class FakeInventory:
         )
         return self._rewritten("CheckAvailability", answer)
 
-    async def RestockItems(self, request: inv.RestockRequest, _call: Call) -> inv.RestockResponse:
+    async def RestockItems(self, request: inv.RestockRequest, _call: ServerCall) -> inv.RestockResponse:
         await self._before("RestockItems")
         oid, refusal = request.order_id, ""
         if self.manifests.setdefault(oid, request) != request:
@@ -183,7 +183,7 @@ class FakeInventory:
         self.received[order_id] = announced if counts is None else dict(counts)
         self.restocks[order_id] = RestockState.RECEIVED if done else RestockState.RECEIVING
 
-    async def GetRestock(self, request: inv.GetRestockRequest, _call: Call) -> inv.GetRestockResponse:
+    async def GetRestock(self, request: inv.GetRestockRequest, _call: ServerCall) -> inv.GetRestockResponse:
         await self._before("GetRestock")
         oid = request.order_id
         counts = self.received.get(oid, {})
@@ -237,7 +237,7 @@ class FakePricing:
         self.rewrite_replies, self.raw_reply = {}, {}
         self.costs = {}
 
-    async def Quote(self, request: pri.QuoteRequest, _call: Call) -> pri.QuoteResponse:
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:
         self.calls["Quote"] += 1
         if self.silent:
             await self.stopped.wait()
@@ -263,7 +263,7 @@ class FakePricing:
         return rewritten
 
     async def UpdateStockMetrics(
-        self, request: pri.UpdateStockMetricsRequest, _call: Call
+        self, request: pri.UpdateStockMetricsRequest, _call: ServerCall
     ) -> pri.UpdateStockMetricsResponse:
         """`abort_with` takes place after the effect if `after_effect`."""
         self.calls["UpdateStockMetrics"] += 1
@@ -277,7 +277,7 @@ class FakePricing:
         updated: pri.UpdateStockMetricsResponse = self.rewrite_replies.get("UpdateStockMetrics", _unchanged)(answer)
         return updated
 
-    async def ListProducts(self, request: pri.ListProductsRequest, _call: Call) -> pri.ListProductsResponse:
+    async def ListProducts(self, request: pri.ListProductsRequest, _call: ServerCall) -> pri.ListProductsResponse:
         if self.abort_with:
             raise injected(self.abort_with)
         found = [
@@ -298,18 +298,18 @@ class RawReply(bytes):
         return self
 
 
-def with_raw_replies(fake: FakeInventory | FakePricing, contract: Any, service: str) -> dict[str, Method]:
+def with_raw_replies(fake: FakeInventory | FakePricing, contract: Any, service: str) -> dict[str, ServerMethod]:
     """Return the fake's methods; those in its `raw_reply` send these bytes, after their effect."""
 
-    def wrapped(method: Method) -> Method:
-        async def act(request: Any, call: Call) -> Any:
+    def wrapped(method: ServerMethod) -> ServerMethod:
+        async def act(request: Any, call: ServerCall) -> Any:
             reply = await method.act(request, call)
             raw = fake.raw_reply.get(method.act.__name__)
             return reply if raw is None else RawReply(raw)
 
         return replace(method, act=act)
 
-    found = methods_of(contract.DESCRIPTOR.services_by_name[service], fake)
+    found = server_methods(contract.DESCRIPTOR.services_by_name[service], fake)
     return {path: wrapped(method) for path, method in found.items()}
 
 

@@ -14,7 +14,7 @@ from autogrocery.kit.rpc.server import bearer
 from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
-    from autogrocery.kit.rpc.server_connection import Call
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 RESULT = wire.ReportPickResponse
 
@@ -53,7 +53,7 @@ class FakeInventory:
         task.assignment.order_type = wire.Assignment.PUTAWAY
         return task
 
-    async def ListWork(self, request: wire.ListWorkRequest, call: Call) -> wire.ListWorkResponse:
+    async def ListWork(self, request: wire.ListWorkRequest, call: ServerCall) -> wire.ListWorkResponse:
         self._check(request.robot_id, call)
         open_ = [
             task.assignment
@@ -64,7 +64,7 @@ class FakeInventory:
         ]
         return wire.ListWorkResponse(assignments=open_[: request.limit])
 
-    async def StartPick(self, request: wire.StartPickRequest, call: Call) -> wire.StartPickResponse:
+    async def StartPick(self, request: wire.StartPickRequest, call: ServerCall) -> wire.StartPickResponse:
         self._check(request.robot_id, call)
         task = self.tasks[request.assignment_id]
         if task.report is not None or (task.robot_id and task.lease_until >= time.monotonic()):
@@ -76,7 +76,7 @@ class FakeInventory:
         granted.lease_until.FromDatetime(datetime.now(UTC) + timedelta(seconds=self.lease_s))
         return granted
 
-    async def Heartbeat(self, request: wire.HeartbeatRequest, call: Call) -> wire.HeartbeatResponse:
+    async def Heartbeat(self, request: wire.HeartbeatRequest, call: ServerCall) -> wire.HeartbeatResponse:
         self._check(request.robot_id, call)
         self.heartbeats.append(request.robot_id)
         held = {task.fence: task for task in self.tasks.values() if task.robot_id == request.robot_id}
@@ -85,14 +85,14 @@ class FakeInventory:
                 held[fence].lease_until = time.monotonic() + self.lease_s
         return wire.HeartbeatResponse(lost_fences=[fence for fence in request.fences if fence not in held])
 
-    async def ReportPick(self, request: wire.ReportPickRequest, call: Call) -> wire.ReportPickResponse:
+    async def ReportPick(self, request: wire.ReportPickRequest, call: ServerCall) -> wire.ReportPickResponse:
         self._check(request.robot_id, call)
         result = self._result(request)
         if result == RESULT.ACCEPTED:
             self.tasks[request.assignment_id].report = request
         return wire.ReportPickResponse(result=result)
 
-    async def ReportPutaway(self, request: wire.ReportPutawayRequest, call: Call) -> wire.ReportPutawayResponse:
+    async def ReportPutaway(self, request: wire.ReportPutawayRequest, call: ServerCall) -> wire.ReportPutawayResponse:
         self._check(request.robot_id, call)
         task = self.tasks[request.assignment_id]
         result = self._result(request)
@@ -111,7 +111,7 @@ class FakeInventory:
         self.reports.append((request.robot_id, request.fence, request.sequence, RESULT.Result.Name(result)))
         return result
 
-    def _check(self, robot_id: str, call: Call) -> None:
+    def _check(self, robot_id: str, call: ServerCall) -> None:
         if self.login_server.access.get(bearer(call)) != robot_id:
             raise RpcError(Code.UNAUTHENTICATED, "invalid_token")
 

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
-from autogrocery.kit.rpc.server import methods_of, serve
+from autogrocery.kit.rpc.server import serve, server_methods
 from autogrocery.lab.ports import free_ports
 from autogrocery.robots.app import main
 from tests.harness.robot_inventory import FakeInventory, LoginServer
@@ -32,7 +32,7 @@ class RobotNetwork:
         self._home = home
 
     def inventory(self) -> AbstractAsyncContextManager[int]:
-        methods = methods_of(wire.DESCRIPTOR.services_by_name["InventoryService"], self.fake_inventory)
+        methods = server_methods(wire.DESCRIPTOR.services_by_name["InventoryService"], self.fake_inventory)
         return serve("INVENTORY_GRPC_ADDR", "127.0.0.1", self.inventory_port, methods)
 
     @asynccontextmanager

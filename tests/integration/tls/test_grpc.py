@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -189,3 +190,14 @@ async def test_grpc_handshake_below_tls_1_2_is_refused(keys: Path) -> None:
         await certificate_at(port, identity(keys, "gateway"))
         with pytest.raises(OSError, match=r"EOF|reset|PROTOCOL_VERSION"):
             await certificate_at(port, tls_1_1_context(identity(keys, "gateway")))
+
+
+async def test_client_that_does_not_offer_http_2_is_refused(keys: Path) -> None:
+    async with served("pricing", identity(keys, "pricing")) as port:
+        context = identity(keys, "gateway").current().client
+        context.check_hostname = False
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(1), PATIENCE_S) == b""
+        writer.close()
+        await certificate_at(port, identity(keys, "gateway"))

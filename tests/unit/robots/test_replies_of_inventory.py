@@ -13,7 +13,7 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.server_connection import Method
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.robots.core.plan import Outcome
 from autogrocery.robots.peers.inventory import Inventory
 from tests.harness.fake_peers import RawReply, injected
@@ -40,7 +40,7 @@ async def answering(answer: bytes | grpc.StatusCode) -> AsyncIterator[Inventory]
             return RawReply(answer)
         raise injected(answer)
 
-    methods = {f"{SERVICE}{call}": Method(bytes, act) for call in CALLS}
+    methods = {f"{SERVICE}{call}": ServerMethod(bytes, act) for call in CALLS}
     async with serve("ADDR", "127.0.0.1", 0, methods) as port, open_channel(f"127.0.0.1:{port}") as channel:
         yield Inventory(channel)
 

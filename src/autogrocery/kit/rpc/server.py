@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.listening import listen
-from autogrocery.kit.rpc.server_connection import HANDSHAKE_S, Call, Method, ServerConnection
+from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
+from autogrocery.kit.rpc.server_connection import HANDSHAKE_S, ServerConnection
 from autogrocery.kit.rpc.status import DRAIN_S, Code, RpcError
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ CHECK_S: Final = 1.0
 LAST_S: Final = 1.0  # for cancelled calls to end
 
 
-def methods_of(service: ServiceDescriptor, servicer: object) -> dict[str, Method]:
-    """Return by path the methods of a contract's service that `servicer` has: async functions of a request and a Call.
+def server_methods(service: ServiceDescriptor, servicer: object) -> dict[str, ServerMethod]:
+    """Return by path the methods of a contract's service that `servicer` has.
 
-    They return the reply, or raise RpcError or one of MAPPED_ERRORS; any other error is logged and ends as UNKNOWN.
+    They are async functions of a request and its ServerCall. They return the reply, or raise RpcError or one of
+    MAPPED_ERRORS; any other error is logged and ends the call as UNKNOWN.
     """
     return {
-        f"/{service.full_name}/{method.name}": Method(
+        f"/{service.full_name}/{method.name}": ServerMethod(
             GetMessageClass(method.input_type).FromString, getattr(servicer, method.name)
         )
         for method in service.methods
@@ -47,7 +49,7 @@ async def serve(
     setting: str,
     host: str,
     port: int,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, ServerMethod],
     *,
     identity: Identity | None = None,
     callers: Mapping[str, Collection[str]] | None = None,
@@ -60,7 +62,7 @@ async def serve(
     calls in flight.
     """
     health = _Health({"", *(path.split("/")[1] for path in methods)})
-    table = {HEALTH.encode(): Method(health_pb2.HealthCheckRequest.FromString, health.check)}
+    table = {HEALTH.encode(): ServerMethod(health_pb2.HealthCheckRequest.FromString, health.check)}
     for path, method in methods.items():
         allowed = None if identity is None else frozenset((callers or {}).get(path.rpartition("/")[2], ()))
         table[path.encode()] = replace(method, allowed=allowed)
@@ -83,7 +85,7 @@ async def serve(
         checking.cancel()
 
 
-def bearer(call: Call) -> str:
+def bearer(call: ServerCall) -> str:
     """Return the bearer token of a call's metadata; raises Unauthenticated if there is none."""
     kind, _, token = call.fields.get(b"authorization", b"").partition(b" ")
     if kind != b"Bearer":
@@ -102,7 +104,7 @@ class _Health:
         self._services = services
         self.status = health_pb2.HealthCheckResponse.SERVING
 
-    async def check(self, request: Any, _call: Call) -> Any:
+    async def check(self, request: Any, _call: ServerCall) -> Any:
         if request.service not in self._services:
             raise RpcError(Code.NOT_FOUND, "there is no such service")
         return health_pb2.HealthCheckResponse(status=self.status)

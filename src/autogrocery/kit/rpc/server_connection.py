@@ -12,60 +12,50 @@ from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc import frames
 from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting
 from autogrocery.kit.rpc.header_blocks import NO_TABLE, BlockDecoder, MalformedFieldsError, encode
-from autogrocery.kit.rpc.status import MAPPED_ERRORS, MAX_MESSAGE_BYTES, Code, RpcError, encode_detail, status_of
+from autogrocery.kit.rpc.server_call import (
+    GRPC_TYPE,
+    ServerCall,
+    ServerMethod,
+    is_grpc,
+    outcome_of,
+    read_message,
+    timeout_s_of,
+)
+from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, Code, RpcError, encode_detail
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Mapping
 
 MAX_STREAMS: Final = 256  # open at once on a connection, and as many calls in work, those of reset streams included
 MAX_BUFFERED_BYTES: Final = 8 << 20  # of requests that have not ended, and of answers that wait for their windows
 CONNECTION_WINDOW: Final = 16 << 20
-PREFIX_BYTES: Final = 5  # of a message: whether it is compressed, and its length
 MAX_CONNECTIONS: Final = 256
-MAX_TIMEOUT_CHARS: Final = 9
 HANDSHAKE_S: Final = 5.0  # for TLS, and then for the first frame
 SEND_S: Final = 20.0  # for a client that does not read
 PING_AFTER_S: Final = 30.0  # of silence
 PING_S: Final = 10.0  # for the answer to a ping
 CLOSE_S: Final = 1.0  # for the last bytes
-MAX_CALL_S: Final = 300.0  # and of a call without a deadline
 ABANDON_S: Final = 30.0  # after a call's deadline; every step of a call has a shorter deadline of its own
 DRAINING: Final = b"draining"  # what a ping says whose answer ends the calls that crossed the first GOAWAY
 _GREETING: Final = frames.settings(
     {
         Setting.HEADER_TABLE_SIZE: 0,
         Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
-        Setting.INITIAL_WINDOW_SIZE: MAX_MESSAGE_BYTES + PREFIX_BYTES + 1,  # the byte too many can arrive
+        Setting.INITIAL_WINDOW_SIZE: MAX_MESSAGE_BYTES + MESSAGE_HEAD_BYTES + 1,  # the byte too many can arrive
         Setting.MAX_HEADER_LIST_SIZE: frames.MAX_BLOCK_BYTES,
     }
 ) + frames.window_update(0, CONNECTION_WINDOW - frames.FIRST_WINDOW)
-_GRPC: Final = ((b":status", b"200"), (b"content-type", b"application/grpc"))
+_GRPC: Final = ((b":status", b"200"), (b"content-type", GRPC_TYPE))
 _HEAD: Final = encode(_GRPC)
 _OK: Final = encode(((b"grpc-status", b"0"),))
-_TIME_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-
-
-class Call(Struct, frozen=True):
-    """What a method may know of its call: the metadata, and the caller's certificate in the form of `getpeercert`."""
-
-    fields: Mapping[bytes, bytes]
-    certificate: Mapping[str, Any]
-
-
-class Method(Struct, frozen=True):
-    """One method: `act` answers a request, `allowed` has the certificate names that may call it, None for any."""
-
-    decode: Callable[[bytes], Any]
-    act: Callable[[Any, Call], Awaitable[Any]]
-    allowed: Collection[str] | None = None
 
 
 class _Stream(Struct, eq=False):
     number: int
     window: int
     until: float
-    method: Method
+    method: ServerMethod
     fields: Mapping[bytes, bytes]
     body: bytes | bytearray = b""
     ended: bool = False  # the request has
@@ -80,7 +70,7 @@ class ServerConnection(asyncio.Protocol):
     not sent. `check` is called every second, and cancels a call that runs ABANDON_S seconds beyond its deadline.
     """
 
-    def __init__(self, methods: Mapping[bytes, Method], connections: set[ServerConnection]) -> None:
+    def __init__(self, methods: Mapping[bytes, ServerMethod], connections: set[ServerConnection]) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._working: dict[int, _Stream] = {}
         self._methods = methods
@@ -203,12 +193,11 @@ class ServerConnection(asyncio.Protocol):
     def _begin(self, number: int, flags: int, fields: Mapping[bytes, bytes]) -> None:
         """Open a stream if its head is that of a call that its caller may make; else answer at once."""
         ended = bool(flags & frames.END_STREAM)
-        kind, _, rest = fields.get(b"content-type", b"").partition(b"application/grpc")
-        if kind or rest[:1] not in {b"", b"+", b";"} or fields[b":method"] != b"POST":
+        if fields[b":method"] != b"POST" or not is_grpc(fields.get(b"content-type", b"")):
             status = b"415" if fields[b":method"] == b"POST" else b"405"
             self._finish(number, encode(((b":status", status),)), ended=ended)
             return
-        until = self._loop.time() + _timeout_s(fields.get(b"grpc-timeout"))
+        until = self._loop.time() + timeout_s_of(fields.get(b"grpc-timeout"))
         method = self._methods.get(fields[b":path"])
         if method is None:
             self._refuse(number, Code.UNIMPLEMENTED, "there is no such method", ended=ended)
@@ -235,7 +224,7 @@ class ServerConnection(asyncio.Protocol):
                 stream.body = bytearray()
             stream.body += payload
             self._buffered += len(payload)
-            if len(stream.body) > MAX_MESSAGE_BYTES + PREFIX_BYTES or self._buffered > MAX_BUFFERED_BYTES:
+            if len(stream.body) > MAX_MESSAGE_BYTES + MESSAGE_HEAD_BYTES or self._buffered > MAX_BUFFERED_BYTES:
                 self._forget(number)
                 self._refuse(number, Code.RESOURCE_EXHAUSTED, "the request is too large", ended=ended)
             elif ended:
@@ -287,7 +276,7 @@ class ServerConnection(asyncio.Protocol):
         stream.ended = True
         body, stream.body = stream.body, b""
         try:
-            request = stream.method.decode(_message(body, stream.fields.get(b"grpc-encoding", b"identity")))
+            request = stream.method.decode(read_message(body, stream.fields.get(b"grpc-encoding", b"identity")))
         except RpcError as error:
             self._forget(stream.number)
             self._refuse(stream.number, error.code, error.detail, ended=True)
@@ -301,7 +290,7 @@ class ServerConnection(asyncio.Protocol):
     async def _work(self, stream: _Stream, request: Any) -> None:
         """Run one call, then answer it, unless the client has given it up."""
         try:
-            reply, code, detail = await _outcome(stream.method, request, Call(stream.fields, self._certificate))
+            reply, code, detail = await outcome_of(stream.method, request, ServerCall(stream.fields, self._certificate))
         finally:
             del self._working[stream.number]
             self._leave_if_over()
@@ -316,7 +305,7 @@ class ServerConnection(asyncio.Protocol):
             self._refuse(stream.number, code, detail, ended=True)
 
     def _answer(self, stream: _Stream, reply: bytes) -> None:
-        number, size = stream.number, len(reply) + PREFIX_BYTES
+        number, size = stream.number, len(reply) + MESSAGE_HEAD_BYTES
         message = b"\0%b%b" % (len(reply).to_bytes(4, "big"), reply)
         if size <= stream.window and size <= self._window and size <= frames.MAX_FRAME_BYTES:
             self._window -= size
@@ -440,35 +429,3 @@ class ServerConnection(asyncio.Protocol):
         elif silent_s > PING_AFTER_S and not self._pinged_at:
             self._pinged_at = now
             self._send(frames.frame(frames.PING, 0, 0, b"are you?"))
-
-
-async def _outcome(method: Method, request: Any, call: Call) -> tuple[bytes, Code, str]:
-    """Run a call; return its reply, or why there is none."""
-    try:
-        reply: bytes = (await method.act(request, call)).SerializeToString()
-    except RpcError as error:
-        return b"", error.code, error.detail
-    except MAPPED_ERRORS as error:
-        return b"", *status_of(error)
-    except Exception as error:  # noqa: BLE001 - it ends one call, not the connection
-        log.exception("call_failed", method=method.act.__name__)
-        return b"", Code.UNKNOWN, type(error).__name__
-    if len(reply) > MAX_MESSAGE_BYTES:
-        return b"", Code.RESOURCE_EXHAUSTED, "the reply is too large"
-    return reply, Code.OK, ""
-
-
-def _message(body: bytes | bytearray, encoding: bytes) -> bytes:
-    """Return the one message of a request; raises RpcError, for a compressed one as grpc/doc/compression.md says."""
-    if len(body) < PREFIX_BYTES or int.from_bytes(body[1:PREFIX_BYTES], "big") != len(body) - PREFIX_BYTES:
-        raise RpcError(Code.INTERNAL, "the request is not one message")
-    if body[0]:
-        raise RpcError(Code.INTERNAL if encoding == b"identity" else Code.UNIMPLEMENTED, "the message is compressed")
-    return bytes(body[PREFIX_BYTES:])
-
-
-def _timeout_s(grpc_timeout: bytes | None) -> float:
-    """Return the seconds of a `grpc-timeout` field, at most MAX_CALL_S, which also stands for one that is none."""
-    if grpc_timeout is None or not grpc_timeout[:-1].isdigit() or len(grpc_timeout) > MAX_TIMEOUT_CHARS:
-        return MAX_CALL_S
-    return min(int(grpc_timeout[:-1]) * _TIME_UNITS.get(grpc_timeout[-1:], MAX_CALL_S), MAX_CALL_S)
