@@ -41,6 +41,11 @@ REFUSED_PAUSE_S: Final = 0.005
 MAX_REFUSED_PAUSE_S: Final = 0.1
 KEPT_HEADS: Final = 16
 MAX_TIMEOUT_MS: Final = 99_999_999  # `grpc-timeout` has eight digits
+FIELDS: Final = (
+    (b"te", b"trailers"),
+    (b"content-type", b"application/grpc"),
+    (b"grpc-accept-encoding", b"identity"),
+)
 
 
 class Method(Protocol):
@@ -100,11 +105,9 @@ class Channel:
         self._identity = identity
         self._name = name
         self._fields = (
+            (b":method", b"POST"),
             (b":scheme", b"http" if identity is None else b"https"),
             (b":authority", (name or _authority(target)).encode()),
-            (b"te", b"trailers"),
-            (b"content-type", b"application/grpc"),
-            (b"grpc-accept-encoding", b"identity"),
         )
         self._current: Connection | None = None  # takes new calls
         self._connections: set[Connection] = set()
@@ -130,18 +133,12 @@ class Channel:
         return _UnaryMethod(self, path, bytes, bytes)
 
     def head(self, path: bytes, timeout_s: float, token: str | None) -> bytes:
-        """Return the frame of a request's header block, without its stream id."""
+        """Return the frame of a request's header block, without its stream id; raises RpcError if it is too large."""
         timeout = b"%dm" % min(max(int(timeout_s * 1_000), 1), MAX_TIMEOUT_MS)
-        fields = [
-            (b":method", b"POST"),
-            self._fields[0],
-            (b":path", path),
-            *self._fields[1:],
-            (b"grpc-timeout", timeout),
-        ]
-        if token:
-            fields.append((b"authorization", b"Bearer " + token.encode()))
-        block = encode(fields)
+        authorization = ((b"authorization", b"Bearer " + token.encode()),) if token else ()
+        block = encode((*self._fields, (b":path", path), *FIELDS, (b"grpc-timeout", timeout), *authorization))
+        if len(block) >= frames.MAX_FRAME_BYTES:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, "the token is too large")
         return b"%b%c%c%b" % (len(block).to_bytes(3, "big"), frames.HEADERS, frames.END_HEADERS, block)
 
     def begin(self, head: bytes, message: bytes, timeout_s: float) -> Call:

@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DATA: Final = 0
-HEADERS: Final = 1
-PRIORITY: Final = 2
-RST_STREAM: Final = 3
-SETTINGS: Final = 4
-PUSH_PROMISE: Final = 5
-PING: Final = 6
-GOAWAY: Final = 7
-WINDOW_UPDATE: Final = 8
-CONTINUATION: Final = 9
-
-END_STREAM: Final = 0x1
-ACK: Final = 0x1
+# The kinds of frames.
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+# Flags, whose meaning depends on the kind.
+END_STREAM = ACK = 0x1
 END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 HAS_PRIORITY: Final = 0x20

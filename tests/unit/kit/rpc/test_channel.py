@@ -411,6 +411,15 @@ async def test_calls_beyond_the_peers_limit_wait_and_more_than_the_queue_holds_a
         assert await first is Code.OK
 
 
+async def test_token_that_fits_no_frame_costs_its_own_call_only() -> None:
+    async with serving_raw(replying) as raw, open_channel(f"127.0.0.1:{raw.port}") as channel:
+        echo = channel.raw(PATH)
+        calls = echo(b"", timeout_s=TIMEOUT_S, token="x" * 20_000), echo(b"", timeout_s=TIMEOUT_S, token="x" * 16_000)
+        too_large, reply = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(too_large, RpcError)
+        assert (too_large.code, reply) == (Code.RESOURCE_EXHAUSTED, b"ok")
+
+
 async def test_cancelled_and_late_calls_give_up_their_places() -> None:
     two = frames.settings({Setting.MAX_CONCURRENT_STREAMS: 2})
     async with serving_raw(silent, first=two) as raw, open_channel(f"127.0.0.1:{raw.port}") as channel:
