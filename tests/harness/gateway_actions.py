@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.order import WebhookDelivery
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
 
 HASH = "$2b$10$" + "x" * 53
 

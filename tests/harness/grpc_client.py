@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import ServiceDescriptor
 
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
 
 DEADLINE_S = 10.0
 INVENTORY: ServiceDescriptor = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]

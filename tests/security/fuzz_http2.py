@@ -14,7 +14,8 @@ import atheris
 
 with atheris.instrument_imports(include=["autogrocery.kit.rpc", "hpack"]):
     from autogrocery.kit.rpc import frames
-    from autogrocery.kit.rpc.connection import Call, Connection
+    from autogrocery.kit.rpc.client_call import Call
+    from autogrocery.kit.rpc.connection import Connection
     from autogrocery.kit.rpc.frames import FrameReader
     from autogrocery.kit.rpc.status import Code, RpcError
 

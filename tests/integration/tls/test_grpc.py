@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
     from autogrocery.kit.security.tls import Identity
 
 NOTHING: Any = None  # stands for the stores: a call that reaches one was authorized

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from autogrocery.gateway.core.order import Line
     from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods, Restock
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
 
 SERVICE = wire.DESCRIPTOR.services_by_name["InventoryService"]
 RESERVE_TIMEOUT_S = 1.0

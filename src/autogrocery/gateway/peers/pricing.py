@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
 
 SERVICE = wire.DESCRIPTOR.services_by_name["PricingService"]
 TIMEOUT_S = 1.0

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
@@ -18,7 +18,8 @@ from autogrocery.kit.process.deadlines import Deadlines
 from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.rpc import frames
-from autogrocery.kit.rpc.connection import CLOSE_S, PING_EVERY_S, Call, Connection
+from autogrocery.kit.rpc.client_call import Call, Caller, Method
+from autogrocery.kit.rpc.connection import CLOSE_S, PING_EVERY_S, Connection
 from autogrocery.kit.rpc.header_blocks import encode
 from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, Code, RpcError, UndecodableError
 
@@ -46,23 +47,6 @@ FIELDS: Final = (
     (b"content-type", b"application/grpc"),
     (b"grpc-accept-encoding", b"identity"),
 )
-
-
-class Method(Protocol):
-    """One unary method of a peer."""
-
-    async def __call__(self, request: Any, *, timeout_s: float, token: str | None = None) -> Any:
-        """Return the reply within `timeout_s` seconds; raises RpcError, and nothing else."""
-
-
-class Caller(Protocol):
-    """Makes methods: a Channel, or its fallback on grpcio."""
-
-    def unary(self, descriptor: MethodDescriptor) -> Method:
-        """Return a method of a .proto file."""
-
-    def raw(self, path: str) -> Method:
-        """Return the method at `path`, as /package.Service/Method, whose request and reply are bytes."""
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from autogrocery.kit.rpc.status import Code, RpcError, UndecodableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autogrocery.kit.rpc.channel import Method
+    from autogrocery.kit.rpc.client_call import Method
 
 BREAKER_WINDOW_S = 10.0
 BREAKER_MIN_CALLS = 20

@@ -7,28 +7,14 @@ it has not processed goes back to the owner; any other that was sent and not ans
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from msgspec import Struct
+from typing import Any, Final, Protocol
 
 from autogrocery.kit.rpc import frames
+from autogrocery.kit.rpc.client_call import Call, outcome_of
 from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting, frame
 from autogrocery.kit.rpc.header_blocks import MAX_LIST_BYTES, NO_TABLE, BlockDecoder, MalformedFieldsError
-from autogrocery.kit.rpc.status import (
-    HTTP_CODES,
-    MAX_MESSAGE_BYTES,
-    MESSAGE_HEAD_BYTES,
-    RESET_CODES,
-    Code,
-    RpcError,
-    code_of,
-    decode_detail,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, RESET_CODES, Code, RpcError
 
 MAX_CALLS: Final = 1_024  # at once on one connection, if the peer allows so many
 CONNECTION_WINDOW: Final = 1 << 24
@@ -38,7 +24,6 @@ WRITE_BYTES: Final = 1 << 16  # of large requests in one write
 PING_EVERY_S: Final = 10.0  # of silence while calls wait; servers take more frequent ones for a flood
 PING_TIMEOUT_SHARE: Final = 0.3  # of that time, for the answer
 CLOSE_S: Final = 1.0
-ANY_ZLIB_HEADER: Final = 32  # gzip's or zlib's own, see zlib.decompress
 OURS: Final = (
     frames.PREFACE
     + frames.settings(
@@ -51,34 +36,6 @@ OURS: Final = (
     )
     + frames.window_update(0, CONNECTION_WINDOW - frames.FIRST_WINDOW)
 )
-
-
-class Call(Struct, eq=False):
-    """One call: its request, what has come of its answer, and the future of its outcome, which never has an exception.
-
-    `head` is the frame of its header block without the stream id, `message` has its prefix of 5 bytes, `left` is what
-    did not leave at once of it. `live` maps the numbers of all calls that have not ended.
-    """
-
-    number: int
-    outcome: asyncio.Future[bytes | RpcError]
-    head: bytes
-    message: bytes
-    live: MutableMapping[int, Call]
-    attempts: int = 0
-    connection: Connection | None = None
-    stream: int = 0
-    window: int = 0
-    left: bytes = b""
-    fields: dict[bytes, bytes] | None = None
-    body: bytes | bytearray = b""
-
-    def end(self, outcome: bytes | RpcError) -> None:
-        """Hand the outcome to the caller, unless that has gone."""
-        self.live.pop(self.number, None)
-        self.connection = None
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
 
 
 class Owner(Protocol):
@@ -281,7 +238,7 @@ class Connection(asyncio.Protocol):
         if call.left:  # answered before all of it had left
             self._send(frames.reset(call.stream, ErrorCode.CANCEL))
         self._forget(call)
-        call.end(_outcome(call.fields or {}, trailers, call.body))
+        call.end(outcome_of(call.fields or {}, trailers, call.body))
 
     def _known(self, stream: int) -> Call | None:
         """Return the call of a stream, None if it is over; raises ProtocolError if there was none."""
@@ -438,29 +395,3 @@ def _sum_of_window(window: int, more: int) -> int:
     if window + more > frames.MAX_WINDOW:
         raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
     return window + more
-
-
-def _outcome(fields: dict[bytes, bytes], trailers: dict[bytes, bytes], body: bytes | bytearray) -> bytes | RpcError:
-    """Return the message of an answer, or the error that it is."""
-    http_status, status = fields.get(b":status", b""), trailers.get(b"grpc-status")
-    if status is None or not fields.get(b"content-type", b"").startswith(b"application/grpc"):
-        return RpcError(HTTP_CODES.get(http_status, Code.UNKNOWN), f"HTTP {http_status.decode('latin-1')} without gRPC")
-    if status != b"0":
-        return RpcError(code_of(status), decode_detail(trailers.get(b"grpc-message", b"")))
-    size = len(body) - MESSAGE_HEAD_BYTES
-    if http_status != b"200" or size < 0 or int.from_bytes(body[1:MESSAGE_HEAD_BYTES], "big") != size:
-        return RpcError(Code.INTERNAL, "an OK without exactly one message")
-    message = bytes(body[MESSAGE_HEAD_BYTES:])
-    return _decompressed(message) if body[0] else message
-
-
-def _decompressed(message: bytes) -> bytes | RpcError:
-    """Return a message that was compressed with gzip or zlib, as gRPC's own servers may do though we don't accept it."""
-    inflating = zlib.decompressobj(zlib.MAX_WBITS | ANY_ZLIB_HEADER)
-    try:
-        found = inflating.decompress(message, MAX_MESSAGE_BYTES + 1)
-    except zlib.error:
-        return RpcError(Code.INTERNAL, "the answer's compression is unknown")
-    if len(found) > MAX_MESSAGE_BYTES:
-        return RpcError(Code.RESOURCE_EXHAUSTED, "the answer is too large")
-    return found if inflating.eof else RpcError(Code.INTERNAL, "the compressed answer is cut off")

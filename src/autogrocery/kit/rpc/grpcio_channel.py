@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor
 
-    from autogrocery.kit.rpc.channel import Method
+    from autogrocery.kit.rpc.client_call import Method
     from autogrocery.kit.security.tls import Identity, Material
 
 BULKHEAD: Final = 64  # calls at once

@@ -14,7 +14,7 @@ from autogrocery.lab.conformance.line import Exchange, Failed, Unimplemented
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from autogrocery.kit.rpc.channel import Caller
+    from autogrocery.kit.rpc.client_call import Caller
 
 KEPT: Final = 6
 SHOWN_CHARS: Final = 400

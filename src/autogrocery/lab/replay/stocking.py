@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from autogrocery.kit.rpc.channel import Method
+    from autogrocery.kit.rpc.client_call import Method
     from autogrocery.kit.security.tls import Identity
     from autogrocery.lab.demand.demand import StockItem
 

@@ -17,7 +17,7 @@ from autogrocery.robots.core.plan import Assignment, Lease, Line, Outcome, Place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autogrocery.kit.rpc.channel import Caller, Method
+    from autogrocery.kit.rpc.client_call import Caller, Method
 
 SERVICE: Final = wire.DESCRIPTOR.services_by_name["InventoryService"]
 TIMEOUT_S: Final = 2.0
