@@ -8,13 +8,14 @@ JSON   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
-# What every peer may rely on: the .proto files as they last landed. A file, since clones of CI may be shallow.
+# What every peer may rely on: the .proto files as they last landed. A file, since clones of CI may be shallow. Only the
+# streams were ever taken out of it: optional, off by default, a promise to no peer (decision 0028).
 PROTO_BASELINE := docs/proto-baseline.json
 BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(if $(WITHOUT),--without "$(WITHOUT)")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop proto-baseline sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,7 +78,7 @@ bench-report: GATEWAYS ?= 1,2
 bench-report: LINES ?= 2,8
 bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.dev ## the long form, 20 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
-	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --unary --json docs/bench/bench.json $(if $(PARTS),--update) $(BENCH)
+	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --whole-connections 1,8,64 --json docs/bench/bench.json $(if $(PARTS),--update) $(BENCH)
 	$(BIN)/python -m bench.page
 
 prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes
@@ -93,6 +94,12 @@ schemathesis: EXAMPLES ?= 500
 schemathesis: $(VENV)/.dev ## every operation of the OpenAPI document, asked in every way, some 2 minutes (EXAMPLES=500)
 	$(BIN)/python -m tests.security.fuzz --examples $(EXAMPLES)
 
+fuzz: FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.dev ## coverage-guided bytes for the client's end of HTTP/2 (FUZZ_SECONDS=60)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-fuzz.txt
+	@mkdir -p out/fuzz
+	$(BIN)/python -m tests.security.fuzz_http2 -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -artifact_prefix=out/ out/fuzz tests/security/http2_corpus
+
 interop: INTEROP_ORDERS ?= 10000
 interop: INTEROP_CONNECTIONS ?= 1,8,64,128
 interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders through a real gateway, some 5 minutes (needs node and npm)
@@ -106,6 +113,7 @@ lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group build -o requirements-build.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group fuzz -o requirements-fuzz.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements-uv.in -o requirements-uv.txt
 
 clean: ## remove the virtual environment and caches

@@ -63,9 +63,6 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--whole-connections", type=numbers, default=[64])
     parser.add_argument(
-        "--unary", action="store_true", help="repeat the comparison with peers that only have unary calls"
-    )
-    parser.add_argument(
         "--parts",
         type=lambda text: text.split(","),
         default=[*PARTS, COST],
@@ -135,13 +132,10 @@ async def closed(bench: suite.Bench, record: Record, options: argparse.Namespace
 
 
 async def pgbench(bench: suite.Bench, record: Record, options: argparse.Namespace) -> Record:
-    """Compare with pgbench for each number of lines, and with `--unary` for both forms of the peers' calls."""
+    """Compare with pgbench for each number of lines."""
     comparisons = [
-        await suite.compare_with_pgbench(
-            bench, options.comparison_connections, lines, options.rounds, unary_only=unary_only
-        )
+        await suite.compare_with_pgbench(bench, options.comparison_connections, lines, options.rounds)
         for lines in options.lines
-        for unary_only in ((False, True) if options.unary else (False,))
     ]
     return msgspec.structs.replace(record, comparisons=comparisons)
 

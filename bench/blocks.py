@@ -35,7 +35,7 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.tokens import Verifier, issue
 from bench.environment import ROOT, open_environment
 from bench.http_connection import connect, post
@@ -124,7 +124,7 @@ async def calls(inputs: BlockInput) -> AsyncIterator[Work]:
         open_channel(inputs.targets["inventory"]) as to_inventory,
         open_channel(inputs.targets["pricing"]) as to_pricing,
     ):
-        inventory, pricing = Inventory(to_inventory, streams=True), Pricing(to_pricing, streams=True)
+        inventory, pricing = Inventory(to_inventory), Pricing(to_pricing)
         lines = _lines(inputs.items)
 
         async def work() -> None:
@@ -196,7 +196,7 @@ WORKS: Final = {"calls": calls, "statements": statements, "metrics": metrics, "l
 BLOCKS: Final = {
     "uvicorn alone": ("a request to uvicorn with a bare application", 0),
     "HTTP": ("a request to the gateway's HTTP layer: route, token, scope, JSON in and out", 3),
-    "calls": ("a call to a peer, on a stream", 3),
+    "calls": ("a call to a peer", 3),
     "statements": ("a write of an order, in a batched statement", 3),
     "metrics": ("a metric: created, encoded, handed to ZeroMQ", 3),
     "log": ("a log line", 2),

@@ -144,14 +144,13 @@ async def open_environment(
     *,
     gateways: int = 1,
     connections: int = 64,
-    unary_only: bool = False,
     program: Sequence[str] = GATEWAY,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Environment]:
     """Run gateways on a new database, each with default settings except `settings`.
 
     `gateways`: their number. `connections`: of the load generator; at least ten devices for each of them are inserted.
-    `program`: the arguments of Python that start a gateway. `unary_only`: the peers have no stream form of the calls.
+    `program`: the arguments of Python that start a gateway.
     """
     home = Path(tempfile.mkdtemp(prefix="ags-"))
     dsn = await fresh_database(server)
@@ -159,7 +158,7 @@ async def open_environment(
     keys = Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_bytes(32))
     inventory, pricing, *free = free_ports(2 + 2 * gateways)
     ports = [GatewayPorts(*free[number * 2 : number * 2 + 2]) for number in range(gateways)]
-    peers = [_peer("inventory", inventory, unary_only=unary_only), _peer("pricing", pricing, unary_only=unary_only)]
+    peers = [_peer("inventory", inventory), _peer("pricing", pricing)]
     shared = {
         "DATABASE_URL": dsn,
         "JWT_SECRET": keys.devices,
@@ -168,7 +167,6 @@ async def open_environment(
         "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}",
         "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
         "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
-        "PEER_STREAMS": os.environ.get("PEER_STREAMS", "off" if unary_only else "on"),
         "AUTOGROCERY_HOME": str(home),
         "PYTHONPATH": str(ROOT),
         **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},
@@ -194,9 +192,8 @@ async def open_environment(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _peer(name: str, port: int, *, unary_only: bool) -> Role:
-    flags = ("--unary-only",) if unary_only else ()
-    return Role(name=name, argv=(sys.executable, "-m", "bench.peers", name, str(port), *flags))
+def _peer(name: str, port: int) -> Role:
+    return Role(name=name, argv=(sys.executable, "-m", "bench.peers", name, str(port)))
 
 
 def _gateway(number: int, program: Sequence[str]) -> Role:

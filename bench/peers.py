@@ -9,44 +9,34 @@ import asyncio
 import signal
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
-    InventoryServiceServicer,
-    add_InventoryServiceServicer_to_server,
-)
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
-    PricingServiceServicer,
-    add_PricingServiceServicer_to_server,
-)
 from autogrocery.kit.process import ready
 from autogrocery.kit.rpc import server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 UNIT_PRICE_CENTS = 129
 REMEMBERED = 1_000_000  # assigned orders that GetOrder still knows
 
 
 class UnlimitedStock:
-    """An inventory with unlimited stock and robots; its functions serve both forms of the calls."""
+    """An inventory with unlimited stock and robots."""
 
     def __init__(self) -> None:
         self._assigned: set[str] = set()
         self._oldest: deque[str] = deque()
 
-    def reserve_items(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:  # noqa: N802 - name in the .proto
         """Grant all items."""
         return inv.ReserveItemsResponse(order_id=request.order_id, success=True, items=request.items)
 
-    def assign_robots(self, request: inv.RobotRequest) -> inv.RobotResponse:
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:  # noqa: N802
         """Assign the whole order to one robot; a repeated call returns the same assignment."""
         order_id = request.order_id
         if order_id not in self._assigned:
@@ -57,106 +47,49 @@ class UnlimitedStock:
         share = inv.Assignment(assignment_id=f"{order_id}-1", robot_id="robot-dairy-1", robot_class="dairy")
         return inv.RobotResponse(order_id=order_id, success=True, assignments=[share])
 
-    def release_items(self, request: inv.ReleaseItemsRequest) -> inv.ReleaseItemsResponse:
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:  # noqa: N802
         """Release an order unless it was assigned."""
         known = request.order_id in self._assigned
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if known else inv.ReleaseItemsResponse.RELEASED
         return inv.ReleaseItemsResponse(order_id=request.order_id, result=result)
 
-    def get_order(self, request: inv.GetOrderRequest) -> inv.GetOrderResponse:
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:  # noqa: N802
         """Return ASSIGNED or UNKNOWN."""
         known = request.order_id in self._assigned
         state = inv.GetOrderResponse.ASSIGNED if known else inv.GetOrderResponse.UNKNOWN
         return inv.GetOrderResponse(order_id=request.order_id, state=state)
 
 
-def quote(request: pri.QuoteRequest) -> pri.QuoteResponse:
-    """Price every SKU at UNIT_PRICE_CENTS."""
-    lines = [
-        pri.QuoteLine(
-            sku=item.sku,
-            name=item.sku,
-            quantity=item.quantity,
-            unit_price_cents=UNIT_PRICE_CENTS,
-            line_total_cents=UNIT_PRICE_CENTS * item.quantity,
-        )
-        for item in request.items
-    ]
-    total = sum(line.line_total_cents for line in lines)
-    return pri.QuoteResponse(order_id=request.order_id, currency="USD", lines=lines, total_cents=total)
+class Prices:
+    """A pricing that knows every SKU, at one price."""
+
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:  # noqa: N802
+        """Price every SKU at UNIT_PRICE_CENTS."""
+        lines = [
+            pri.QuoteLine(
+                sku=item.sku,
+                name=item.sku,
+                quantity=item.quantity,
+                unit_price_cents=UNIT_PRICE_CENTS,
+                line_total_cents=UNIT_PRICE_CENTS * item.quantity,
+            )
+            for item in request.items
+        ]
+        total = sum(line.line_total_cents for line in lines)
+        return pri.QuoteResponse(order_id=request.order_id, currency="USD", lines=lines, total_cents=total)
 
 
-class UnaryInventory(InventoryServiceServicer):
-    """Inventory with unary calls only."""
-
-    def __init__(self, stock: UnlimitedStock) -> None:
-        self._stock = stock
-
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:  # noqa: N802 - name in the .proto
-        """Hold the items."""
-        return self._stock.reserve_items(request)
-
-    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:  # noqa: N802
-        """Assign robots."""
-        return self._stock.assign_robots(request)
-
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:  # noqa: N802
-        """Release the items."""
-        return self._stock.release_items(request)
-
-    async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:  # noqa: N802
-        """Return the state of the order."""
-        return self._stock.get_order(request)
-
-
-class Inventory(UnaryInventory):
-    """Inventory with both forms of the calls."""
-
-    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve many calls on one stream."""
-        table = {
-            "reserve_items": self.ReserveItems,
-            "assign_robots": self.AssignRobots,
-            "release_items": self.ReleaseItems,
-            "get_order": self.GetOrder,
-        }
-        await conversations.hold(context, table, inv.Answers)
-
-
-class UnaryPricing(PricingServiceServicer):
-    """Pricing with unary calls only."""
-
-    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:  # noqa: N802
-        """Return the prices of the items."""
-        return quote(request)
-
-
-class Pricing(UnaryPricing):
-    """Pricing with both forms of the calls."""
-
-    async def Converse(self, conversations: Any, context: Any) -> None:  # noqa: N802
-        """Serve many calls on one stream."""
-        await conversations.hold(context, {"quote": self.Quote}, pri.Answers)
-
-
-def service_adder(role: str, *, unary_only: bool) -> Callable[[grpc.aio.Server], None]:
-    """Return the function that adds a role's service to a server."""
-    if role == "inventory":
-        servicer = (UnaryInventory if unary_only else Inventory)(UnlimitedStock())
-        return lambda server: add_InventoryServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    prices = (UnaryPricing if unary_only else Pricing)()
-    return lambda server: add_PricingServiceServicer_to_server(prices, server)  # type: ignore[no-untyped-call]
-
-
-async def serve(role: str, port: int, *, unary_only: bool) -> None:
+async def serve(role: str, port: int) -> None:
     """Serve on a port of loopback until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with server.serve("PEER_ADDR", "127.0.0.1", port, service_adder(role, unary_only=unary_only), ()):
+    file, servicer = (inv, UnlimitedStock()) if role == "inventory" else (pri, Prices())
+    (service,) = file.DESCRIPTOR.services_by_name.values()
+    async with server.serve("PEER_ADDR", "127.0.0.1", port, server.server_methods(service, servicer)):
         ready.notify()
         await stop.wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), unary_only="--unary-only" in sys.argv[3:]))
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -123,9 +123,7 @@ async def open_target(options: argparse.Namespace, file: Path) -> AsyncIterator[
         return
     program = ("-m", "autogrocery", "gateway") if options.perf else profiled
     with open_postgres() as server:
-        async with open_environment(
-            server, connections=options.connections, unary_only=options.unary_only, program=program
-        ) as environment:
+        async with open_environment(server, connections=options.connections, program=program) as environment:
             baskets = make_baskets(options.lines)
             key = environment.keys.webhooks
             job = Job(ports=environment.ports, tokens=environment.tokens, baskets=baskets, webhook_key=key, **shape)
@@ -165,7 +163,7 @@ async def profile(options: argparse.Namespace, console: Console) -> None:
 async def functions_of_gateway(connections: int, seconds: float, lines: int, top: int) -> Rows:
     """Return rows of the gateway's `top` functions by own time, under load."""
     shape = {"connections": connections, "seconds": seconds, "lines": lines, "role": "gateway"}
-    options = argparse.Namespace(**shape, whole=False, perf=False, unary_only=False)
+    options = argparse.Namespace(**shape, whole=False, perf=False)
     with tempfile.TemporaryDirectory(prefix="agp-") as home:
         file = Path(home) / "profile"
         async with open_target(options, file) as target:
@@ -211,7 +209,6 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=2)
     parser.add_argument("--top", type=int, default=45)
     parser.add_argument("--perf", action="store_true")
-    parser.add_argument("--unary-only", action="store_true")
     parser.add_argument(
         "--whole", action="store_true", help="the whole network instead of a gateway with minimal peers"
     )

@@ -71,27 +71,22 @@ async def closed(bench: Bench, connections: int, gateways: int, lines: int, *, w
     ) as environment:
         title += f", without {without}" * bool(without)
         run = await bench.run(environment, title, connections=connections, lines=lines)
-    return Case(connections=connections, gateways=gateways, lines=lines, run=run)
+    return Case(connections=connections, gateways=gateways, lines=lines, unary_only=True, run=run)
 
 
-async def compare_with_pgbench(
-    bench: Bench, connections: int, lines: int, rounds: int, *, unary_only: bool = False
-) -> PgbenchComparison:
+async def compare_with_pgbench(bench: Bench, connections: int, lines: int, rounds: int) -> PgbenchComparison:
     """Run pgbench and the gateway in turn, on one server, each with its own database."""
     dsn = await open_pgbench_database(bench.server)
     results, runs = [], []
-    kind = "unary peers" if unary_only else "stream peers"
-    async with open_environment(
-        bench.server, connections=connections, unary_only=unary_only, settings=bench.settings
-    ) as environment:
+    async with open_environment(bench.server, connections=connections, settings=bench.settings) as environment:
         for turn in range(1, rounds + 1):
             bench.announce(f"pgbench, {connections} clients, {lines} lines, round {turn}")
             results.append(
                 await run_pgbench(bench.server, dsn, clients=connections, seconds=bench.seconds, lines=lines)
             )
-            title = f"gateway, {connections} connections, {lines} lines, {kind}, round {turn}"
+            title = f"gateway, {connections} connections, {lines} lines, round {turn}"
             runs.append(await bench.run(environment, title, connections=connections, lines=lines))
-    return PgbenchComparison(connections=connections, lines=lines, unary_only=unary_only, pgbench=results, gateway=runs)
+    return PgbenchComparison(connections=connections, lines=lines, unary_only=True, pgbench=results, gateway=runs)
 
 
 async def whole(bench: Bench, connections: int) -> Case:
@@ -106,7 +101,7 @@ async def whole(bench: Bench, connections: int) -> Case:
             sends_webhooks=False,
         )
         run = await measure(network.target, job, bench.announce(f"whole network, {connections} connections"))
-        return Case(connections=connections, gateways=1, lines=round(network.lines, 1), run=run)
+        return Case(connections=connections, gateways=1, lines=round(network.lines, 1), unary_only=True, run=run)
 
 
 async def open_loop(bench: Bench, rate: float, connections: int, lines: int) -> Case:
@@ -114,7 +109,7 @@ async def open_loop(bench: Bench, rate: float, connections: int, lines: int) -> 
     async with open_environment(bench.server, connections=connections, settings=bench.settings) as environment:
         title = f"open loop, {rate:.0f} orders/s due"
         run = await bench.run(environment, title, connections=connections, lines=lines, rate=rate)
-    return Case(connections=connections, gateways=1, lines=lines, rate=round(rate, 1), run=run)
+    return Case(connections=connections, gateways=1, lines=lines, rate=round(rate, 1), unary_only=True, run=run)
 
 
 async def logins(bench: Bench, lines: int) -> list[Case]:
@@ -133,7 +128,10 @@ async def logins(bench: Bench, lines: int) -> list[Case]:
         for accounts in ([], [Login(name, PASSWORD) for name in names]):
             title = f"{LOGIN_CONNECTIONS} connections, {len(accounts)} devices logging in"
             run = await bench.run(environment, title, connections=LOGIN_CONNECTIONS, lines=lines, logins=accounts)
-            cases.append(Case(connections=LOGIN_CONNECTIONS, gateways=1, lines=lines, run=run, logins=len(accounts)))
+            logins = len(accounts)
+            cases.append(
+                Case(connections=LOGIN_CONNECTIONS, gateways=1, lines=lines, unary_only=True, run=run, logins=logins)
+            )
     return cases
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import flatbuffers
 
@@ -45,11 +45,9 @@ def fastapi_tuning() -> Tuning:
     return Tuning(app=FastApiApp)
 
 
-STREAMS: Final = "streams"
 COLLECTOR: Final = "a calm collector"
 TUNINGS: Final[dict[str, Callable[[], Tuning]]] = {
     "group commit": lambda: Tuning(batch_writes=False),
-    STREAMS: Tuning,  # switched off by an environment variable
     "one statement a request": lambda: Tuning(max_cached_orders=0),
     "a thin HTTP layer": fastapi_tuning,
     "token cache": lambda: Tuning(max_cached_tokens=0),
@@ -62,8 +60,7 @@ OPTIMIZATIONS: Final = tuple(TUNINGS)
 def main() -> int:
     """Run the gateway without the optimization that the command line names."""
     name = sys.argv[1]
-    environ: dict[str, Any] = {**os.environ, **({"PEER_STREAMS": "off"} if name == STREAMS else {})}
-    return run("gateway", partial(run_gateway, tuning=TUNINGS[name]()), environ, freeze=name != COLLECTOR)
+    return run("gateway", partial(run_gateway, tuning=TUNINGS[name]()), os.environ, freeze=name != COLLECTOR)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ def write_contracts(out: Path) -> None:
             f"-I{source}",
             f"--python_out={out}",
             f"--pyi_out={out}",
-            f"--grpc_python_out={out}",
             *(str(source / proto) for proto in PROTOS),
         ],
         check=True,

@@ -121,9 +121,7 @@ def _calls() -> Iterator[tuple[str, str, str]]:
         for service in file.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 request = method.input_type
-                if request.name == "RobotCalls":
-                    scope, who = f"`{SCOPE}<class>`", "the robot that the call's own token names"
-                elif "robot_id" in request.fields_by_name:
+                if "robot_id" in request.fields_by_name:
                     scope, who = f"`{SCOPE}<class>`", "the robot that the token names"
                 else:
                     scope, who = "", "every caller; with mTLS, the roles of `CALLERS`"

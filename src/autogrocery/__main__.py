@@ -158,6 +158,12 @@ def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         made.add_argument(
             "--patience", type=number, default=1.0, help="multiply the deadlines, for a slow machine (default 1)"
         )
+        made.add_argument(
+            "--transport",
+            choices=("h2", "grpcio"),
+            default="h2",
+            help="make the calls by the gateway's own client, or by the gRPC library (default h2)",
+        )
         made.set_defaults(robot_id="", robot_class="", webhook_listen="")
         if kind == "inventory":
             _conformance_robot(made)

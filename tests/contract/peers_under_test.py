@@ -1,37 +1,32 @@
-"""The peers that the contract tests call: the reference peers and the fakes, by unary calls and by stream."""
+"""The peers that the contract tests call: the reference peers and the fakes."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from msgspec import Struct
 
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import RequestedItem
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.inventory.core.putaway import putaway_id
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.stream_method import StreamMethod
 from autogrocery.pricing import rpc as pricing_rpc
 from tests.harness.fake_peers import PRICES, FakeInventory, serve_peers
+from tests.harness.grpc_client import INVENTORY, PRICING, patient_stub
 from tests.harness.running_inventory import RunningInventory, run_inventory
-from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-Caller = TypeVar("Caller", Inventory, Pricing)
 ON_HAND = 50
 AISLES = {"milk": "dairy", "apple": "produce"}
 KINDS = ("reference", "fake")
-FORMS = ("unary", "stream")
 
 
 class Subject(Struct):
@@ -42,7 +37,7 @@ class Subject(Struct):
     """
 
     inventory: Inventory
-    stub: InventoryServiceStub
+    stub: Any
     reference: RunningInventory | None = None
     fake: FakeInventory | None = None
 
@@ -71,51 +66,41 @@ class Subject(Struct):
 
 
 @asynccontextmanager
-async def open_inventory(kind: str, form: str, dsn: str) -> AsyncIterator[Subject]:
-    streams = form == "stream"
+async def open_inventory(kind: str, dsn: str) -> AsyncIterator[Subject]:
     if kind == "fake":
         async with serve_peers() as (fake, _, target), open_channel(target) as channel:
             fake.stock.update({sku: ON_HAND - fake.stock[sku] for sku in PRICES})
-            inventory = await proven(Inventory(channel, streams=streams))
-            yield Subject(inventory, InventoryServiceStub(channel), fake=fake)
+            inventory = Inventory(channel)
+            yield Subject(inventory, patient_stub(channel, INVENTORY), fake=fake)
         return
     async with run_inventory(dsn) as reference:
         await reference.fleet()
         await reference.stock(milk=ON_HAND, apple=ON_HAND)
         async with open_channel(reference.target) as channel:
-            inventory = await proven(Inventory(channel, streams=streams))
-            yield Subject(inventory, InventoryServiceStub(channel), reference=reference)
+            inventory = Inventory(channel)
+            yield Subject(inventory, patient_stub(channel, INVENTORY), reference=reference)
         assert await reference.violations() == []
 
 
 @asynccontextmanager
-async def open_pricing(kind: str, form: str, dsn: str) -> AsyncIterator[Pricing]:
+async def open_pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
     """A pricing service with the products of PRICES."""
-    streams = form == "stream"
     if kind == "fake":
         async with serve_peers() as (_, _, target), open_channel(target) as channel:
-            yield await proven(Pricing(channel, streams=streams))
+            yield Pricing(channel)
         return
     async with open_db(dsn, application="tests") as db:
-        served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
+        served = pricing_rpc.methods(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
         async with (
-            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing_rpc.SERVICE,)) as port,
+            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port,
             open_channel(f"127.0.0.1:{port}") as channel,
         ):
             updates = [
                 pri.StockMetric(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price)
                 for sku, price in PRICES.items()
             ]
-            await PricingServiceStub(channel).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
-            yield await proven(Pricing(channel, streams=streams))
-
-
-async def proven(peer: Caller) -> Caller:
-    """Return the peer once its calls go by stream, if it has one."""
-    method = peer._get_order if isinstance(peer, Inventory) else peer._quote
-    if isinstance(method, StreamMethod):
-        await until(method._stream.ready)
-    return peer
+            await patient_stub(channel, PRICING).UpdateStockMetrics(pri.UpdateStockMetricsRequest(updates=updates))
+            yield Pricing(channel)
 
 
 def basket(**quantities: int) -> list[RequestedItem]:

@@ -11,25 +11,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import aiohttp
-import grpc
 import msgspec
 from standardwebhooks import Webhook
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
-    InventoryServiceServicer,
-    add_InventoryServiceServicer_to_server,
-)
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
-    PricingServiceServicer,
-    add_PricingServiceServicer_to_server,
-)
 from autogrocery.kit.errors import Invalid
-from autogrocery.kit.rpc.server import bearer, serve
+from autogrocery.kit.rpc.server import bearer, serve, server_methods
+from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 State = inv.GetOrderResponse
 Restocks = inv.GetRestockResponse
@@ -67,7 +61,7 @@ class Register(msgspec.Struct):
     webhooks: list[tuple[str, str, str, bytes]] = []  # path, order, id, body: not yet acknowledged
 
 
-class SmallInventory(InventoryServiceServicer):
+class SmallInventory:
     """Keeps K1 to K5 in one thread: no call waits in the middle, so that each is one step."""
 
     def __init__(self, register: Register, gateway_url: str = "") -> None:
@@ -77,7 +71,7 @@ class SmallInventory(InventoryServiceServicer):
 
     # Orders
 
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         order = self.order(oid)
         if order.state == State.RELEASED:
@@ -100,7 +94,7 @@ class SmallInventory(InventoryServiceServicer):
         self.register.orders[oid] = order
         return held(oid, order)
 
-    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         order = self.order(oid)
         if order.state in {State.ASSIGNED, State.COMPLETED, State.FAILED}:
@@ -122,7 +116,7 @@ class SmallInventory(InventoryServiceServicer):
             return inv.RobotResponse(order_id=oid, message="dispatched with other items")
         return dispatched(oid, order)
 
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:
         oid = uuid_of(request.order_id)
         order = self.order(oid)
         withdrawn = order.state == State.ASSIGNED and request.reason == inv.CANCEL and not order.started
@@ -136,7 +130,7 @@ class SmallInventory(InventoryServiceServicer):
     def tombstone(self, oid: str) -> None:
         self.register.orders[oid] = Order(State.RELEASED)
 
-    async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:
         oid = uuid_of(request.order_id)
         order = self.order(oid)
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in order.picked.items()]
@@ -146,7 +140,7 @@ class SmallInventory(InventoryServiceServicer):
         return order.state
 
     async def CheckAvailability(
-        self, request: inv.CheckAvailabilityRequest, _context: Any
+        self, request: inv.CheckAvailabilityRequest, _call: ServerCall
     ) -> inv.CheckAvailabilityResponse:
         for oid in list(self.register.orders):
             self.order(oid)  # frees what has lapsed
@@ -184,7 +178,7 @@ class SmallInventory(InventoryServiceServicer):
 
     # Deliveries
 
-    async def RestockItems(self, request: inv.RestockRequest, _context: Any) -> inv.RestockResponse:
+    async def RestockItems(self, request: inv.RestockRequest, _call: ServerCall) -> inv.RestockResponse:
         oid, content = uuid_of(request.order_id), request.SerializeToString(deterministic=True)
         for item in request.items:
             sku_of(item.sku)
@@ -206,7 +200,7 @@ class SmallInventory(InventoryServiceServicer):
             self.register.putaways[oid] = request
         return inv.RestockResponse(order_id=oid, success=True)
 
-    async def GetRestock(self, request: inv.GetRestockRequest, _context: Any) -> inv.GetRestockResponse:
+    async def GetRestock(self, request: inv.GetRestockRequest, _call: ServerCall) -> inv.GetRestockResponse:
         oid = uuid_of(request.order_id)
         _, state = self.register.deliveries.get(oid, (b"", Restocks.UNKNOWN))
         counts = self.register.received.get(oid, {})
@@ -215,8 +209,8 @@ class SmallInventory(InventoryServiceServicer):
 
     # The one robot
 
-    async def ListWork(self, request: inv.ListWorkRequest, context: Any) -> inv.ListWorkResponse:
-        await authorize(context)
+    async def ListWork(self, request: inv.ListWorkRequest, call: ServerCall) -> inv.ListWorkResponse:
+        authorize(call)
         picks = [
             assignment_of(oid, order)
             for oid, order in self.register.orders.items()
@@ -233,8 +227,8 @@ class SmallInventory(InventoryServiceServicer):
         ]
         return inv.ListWorkResponse(assignments=(picks + putaways)[-request.limit :])
 
-    async def StartPick(self, request: inv.StartPickRequest, context: Any) -> inv.StartPickResponse:
-        await authorize(context)
+    async def StartPick(self, request: inv.StartPickRequest, call: ServerCall) -> inv.StartPickResponse:
+        authorize(call)
         oid = uuid_of(request.assignment_id)
         order = self.order(oid)
         if order.state == State.ASSIGNED and not order.reported:
@@ -244,8 +238,8 @@ class SmallInventory(InventoryServiceServicer):
         self.fences += 1
         return inv.StartPickResponse(granted=True, fence=self.fences)
 
-    async def ReportPick(self, request: inv.ReportPickRequest, context: Any) -> inv.ReportPickResponse:
-        await authorize(context)
+    async def ReportPick(self, request: inv.ReportPickRequest, call: ServerCall) -> inv.ReportPickResponse:
+        authorize(call)
         oid = uuid_of(request.assignment_id)
         order = self.order(oid)
         if request.fence != self.fences:
@@ -264,8 +258,8 @@ class SmallInventory(InventoryServiceServicer):
         self.tell("update-order", oid, body)
         return inv.ReportPickResponse(result=inv.ReportPickResponse.ACCEPTED)
 
-    async def ReportPutaway(self, request: inv.ReportPutawayRequest, context: Any) -> inv.ReportPutawayResponse:
-        await authorize(context)
+    async def ReportPutaway(self, request: inv.ReportPutawayRequest, call: ServerCall) -> inv.ReportPutawayResponse:
+        authorize(call)
         oid = uuid_of(request.assignment_id)
         counts = self.register.received.setdefault(oid, {})
         for item in request.items:
@@ -321,13 +315,13 @@ class SmallInventory(InventoryServiceServicer):
         return Webhook(WEBHOOK_SECRET.encode()).sign(webhook_id, at, body)
 
 
-class SmallPricing(PricingServiceServicer):
+class SmallPricing:
     """A price list in memory."""
 
     def __init__(self, products: dict[str, pri.Product]) -> None:
         self.products = products
 
-    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:
         oid, wanted = uuid_of(request.order_id), basket_of(request.items)
         lines = [self.line(self.products[sku], n) for sku, n in wanted.items() if sku in self.products]
         return pri.QuoteResponse(
@@ -351,7 +345,7 @@ class SmallPricing(PricingServiceServicer):
     def total(self, lines: Iterable[pri.QuoteLine]) -> int:
         return sum(line.line_total_cents for line in lines)
 
-    async def ListProducts(self, request: pri.ListProductsRequest, _context: Any) -> pri.ListProductsResponse:
+    async def ListProducts(self, request: pri.ListProductsRequest, _call: ServerCall) -> pri.ListProductsResponse:
         found = sorted(
             (one for one in self.products.values() if request.query in one.sku or request.query in one.name),
             key=lambda one: one.sku,
@@ -363,11 +357,11 @@ class SmallPricing(PricingServiceServicer):
     def cursor(self, page: list[pri.Product], rest: list[pri.Product]) -> str:
         return page[-1].sku if len(rest) > len(page) else ""
 
-    async def GetPrice(self, request: pri.GetPriceRequest, _context: Any) -> pri.GetPriceResponse:
+    async def GetPrice(self, request: pri.GetPriceRequest, _call: ServerCall) -> pri.GetPriceResponse:
         return pri.GetPriceResponse(product=self.products.get(request.sku))
 
     async def UpdateStockMetrics(
-        self, request: pri.UpdateStockMetricsRequest, _context: Any
+        self, request: pri.UpdateStockMetricsRequest, _call: ServerCall
     ) -> pri.UpdateStockMetricsResponse:
         for one in request.updates:
             sku_of(one.sku)
@@ -425,21 +419,18 @@ def items_of(basket: dict[str, int]) -> list[inv.Item]:
     return [inv.Item(sku=sku, quantity=n) for sku, n in basket.items()]
 
 
-async def authorize(context: Any) -> None:
-    if bearer(context) != ROBOT_TOKEN:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "not the robot's token")
+def authorize(call: ServerCall) -> None:
+    if bearer(call) != ROBOT_TOKEN:
+        raise RpcError(Code.UNAUTHENTICATED, "not the robot's token")
 
 
 @asynccontextmanager
 async def serve_inventory(inventory: SmallInventory, port: int = 0) -> AsyncIterator[str]:
     """Serve an inventory and send its webhooks; yields host:port."""
-
-    def add(server: grpc.aio.Server) -> None:
-        add_InventoryServiceServicer_to_server(inventory, server)
-
+    methods = server_methods(inv.DESCRIPTOR.services_by_name["InventoryService"], inventory)
     sending = asyncio.create_task(inventory.send_webhooks())
     try:
-        async with serve("SMALL_ADDR", "127.0.0.1", port, add, ()) as bound:
+        async with serve("SMALL_ADDR", "127.0.0.1", port, methods) as bound:
             yield f"127.0.0.1:{bound}"
     finally:
         sending.cancel()
@@ -449,9 +440,6 @@ async def serve_inventory(inventory: SmallInventory, port: int = 0) -> AsyncIter
 @asynccontextmanager
 async def serve_pricing(pricing: SmallPricing, port: int = 0) -> AsyncIterator[str]:
     """Serve a pricing; yields host:port."""
-
-    def add(server: grpc.aio.Server) -> None:
-        add_PricingServiceServicer_to_server(pricing, server)
-
-    async with serve("SMALL_ADDR", "127.0.0.1", port, add, ()) as bound:
+    methods = server_methods(pri.DESCRIPTOR.services_by_name["PricingService"], pricing)
+    async with serve("SMALL_ADDR", "127.0.0.1", port, methods) as bound:
         yield f"127.0.0.1:{bound}"

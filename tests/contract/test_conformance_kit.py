@@ -6,11 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
 from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.lab.conformance import Options, Outcome, Report, UnreachableError, check_inventory, check_pricing
 from autogrocery.lab.conformance.options import Robot, robot_of
 from autogrocery.lab.ports import free_ports
@@ -28,8 +28,9 @@ from tests.contract.small_peers import (
     serve_pricing,
     uuid_of,
 )
+from tests.harness.fake_peers import RawReply
 from tests.harness.restart_control import restart_command
-from tests.harness.running_inventory import token_metadata
+from tests.harness.running_inventory import robot_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -116,10 +117,10 @@ class ShortStockPromised(SmallInventory):
 
 
 class DispatchedItemsIgnored(SmallInventory):
-    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:
+    async def AssignRobots(self, request: inv.RobotRequest, _call: Any) -> inv.RobotResponse:
         order = self.order(uuid_of(request.order_id))
         if order.state != State.HELD:
-            return await super().AssignRobots(request, _context)
+            return await super().AssignRobots(request, _call)
         order.state = State.ASSIGNED
         return dispatched(request.order_id, order)
 
@@ -155,34 +156,34 @@ class LapsedHoldDispatched(SmallInventory):
 
 
 class ExpiryWithdrawsRobots(SmallInventory):
-    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _context: Any) -> inv.ReleaseItemsResponse:
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: Any) -> inv.ReleaseItemsResponse:
         request.reason = inv.CANCEL
-        return await super().ReleaseItems(request, _context)
+        return await super().ReleaseItems(request, _call)
 
 
 class DiesOfNonsense(SmallInventory):
     async def CheckAvailability(
-        self, request: inv.CheckAvailabilityRequest, _context: Any
+        self, request: inv.CheckAvailabilityRequest, _call: Any
     ) -> inv.CheckAvailabilityResponse:
         if "" in request.skus:
             raise RuntimeError("a bug of the peer")
-        return await super().CheckAvailability(request, _context)
+        return await super().CheckAvailability(request, _call)
 
 
 class HoldNotRenewed(SmallInventory):
-    async def ReserveItems(self, request: inv.ReserveItemsRequest, _context: Any) -> inv.ReserveItemsResponse:
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: Any) -> inv.ReserveItemsResponse:
         order = self.order(uuid_of(request.order_id))
         until = order.until if order.state == State.HELD else 0.0
-        answer = await super().ReserveItems(request, _context)
+        answer = await super().ReserveItems(request, _call)
         if until:
             self.register.orders[request.order_id].until = until
         return answer
 
 
 class AnyAisle(SmallInventory):
-    async def RestockItems(self, request: inv.RestockRequest, _context: Any) -> inv.RestockResponse:
+    async def RestockItems(self, request: inv.RestockRequest, _call: Any) -> inv.RestockResponse:
         self.register.aisles.clear()
-        return await super().RestockItems(request, _context)
+        return await super().RestockItems(request, _call)
 
 
 class DispatchGrows(SmallInventory):
@@ -247,24 +248,24 @@ class LastPageLost(SmallPricing):
 class PriceDrifts(SmallPricing):
     drift = 0
 
-    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
+    async def Quote(self, request: pri.QuoteRequest, _call: Any) -> pri.QuoteResponse:
         self.drift += 1
-        answer = await super().Quote(request, _context)
+        answer = await super().Quote(request, _call)
         for line in answer.lines if len(answer.lines) == 2 else ():
             line.unit_price_cents += self.drift
         return answer
 
 
 class AnotherOrder(SmallPricing):
-    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
-        answer = await super().Quote(request, _context)
+    async def Quote(self, request: pri.QuoteRequest, _call: Any) -> pri.QuoteResponse:
+        answer = await super().Quote(request, _call)
         answer.order_id = answer.order_id.upper()
         return answer
 
 
 class NoCurrency(SmallPricing):
-    async def Quote(self, request: pri.QuoteRequest, _context: Any) -> pri.QuoteResponse:
-        answer = await super().Quote(request, _context)
+    async def Quote(self, request: pri.QuoteRequest, _call: Any) -> pri.QuoteResponse:
+        answer = await super().Quote(request, _call)
         answer.currency = ""
         return answer
 
@@ -287,9 +288,9 @@ async def test_broken_pricing_fails_on_exactly_its_line(kind: type[SmallPricing]
 
 async def test_late_answers_fail_the_deadline_line() -> None:
     class Slow(SmallInventory):
-        async def GetOrder(self, request: inv.GetOrderRequest, _context: Any) -> inv.GetOrderResponse:
+        async def GetOrder(self, request: inv.GetOrderRequest, _call: Any) -> inv.GetOrderResponse:
             await asyncio.sleep(0.5)
-            return await super().GetOrder(request, _context)
+            return await super().GetOrder(request, _call)
 
     async with serve_inventory(Slow(Register())) as target:
         options = Options(target, only=("K5.1", "D1"), patience=0.2)
@@ -311,8 +312,8 @@ async def test_a_pricing_is_no_inventory() -> None:
 
 
 class NoAssignments(SmallInventory):
-    async def AssignRobots(self, request: inv.RobotRequest, _context: Any) -> inv.RobotResponse:
-        answer = await super().AssignRobots(request, _context)
+    async def AssignRobots(self, request: inv.RobotRequest, _call: Any) -> inv.RobotResponse:
+        answer = await super().AssignRobots(request, _call)
         del answer.assignments[:]
         return answer
 
@@ -323,25 +324,20 @@ async def test_a_dispatch_without_assignments_fails_lines_and_not_the_kit() -> N
 
 
 async def test_replies_that_cannot_be_decoded_are_told() -> None:
-    junk = grpc.unary_unary_rpc_method_handler(_junk)
     service = inv.DESCRIPTOR.services_by_name["InventoryService"]
-    handlers = grpc.method_handlers_generic_handler(service.full_name, {one.name: junk for one in service.methods})
-
-    def add(server: grpc.aio.Server) -> None:
-        server.add_generic_rpc_handlers((handlers,))
-
-    async with serve("JUNK_ADDR", "127.0.0.1", 0, add, ()) as port:
+    junk = {f"/{service.full_name}/{one.name}": ServerMethod(bytes, _junk) for one in service.methods}
+    async with serve("JUNK_ADDR", "127.0.0.1", 0, junk) as port:
         with pytest.raises(UnreachableError, match="the reply of CheckAvailability can't be decoded"):
             await check_inventory(Options(f"127.0.0.1:{port}"), lambda _: None)
 
 
-async def _junk(_request: bytes, _context: Any) -> bytes:
-    return b"\xff" * 8
+async def _junk(_request: bytes, _call: Any) -> RawReply:
+    return RawReply(b"\xff" * 8)
 
 
 def test_robot_is_read_from_its_token() -> None:
-    ((_, header),) = token_metadata("dairy-1", "dairy")
-    robot = robot_of(header.removeprefix("Bearer "))
+    token = robot_token("dairy-1", "dairy")
+    robot = robot_of(token)
     assert (robot.robot_id, robot.robot_class) == ("dairy-1", "dairy")
     with pytest.raises(ValueError, match="--robot-id"):
         robot_of("opaque")

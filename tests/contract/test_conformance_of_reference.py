@@ -13,7 +13,7 @@ from autogrocery.lab.conformance.options import robot_of
 from autogrocery.lab.ports import free_ports
 from autogrocery.pricing import rpc as pricing_rpc
 from tests.harness.restart_control import restart_command
-from tests.harness.running_inventory import WEBHOOK_SECRET, run_inventory, token_metadata
+from tests.harness.running_inventory import WEBHOOK_SECRET, robot_token, run_inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def pricing_dsn(dsn_of: Callable[[str], str]) -> str:
 @pytest.mark.timeout(300)
 async def test_reference_inventory_passes_every_line(inventory_dsn: str) -> None:
     port, webhooks = free_ports(2)
-    ((_, header),) = token_metadata("dairy-1", "dairy")
+    token = robot_token("dairy-1", "dairy")
     own = {
         "inventory_grpc_addr": f"127.0.0.1:{port}",
         "gateway_webhook_url": f"http://127.0.0.1:{webhooks}",
@@ -46,7 +46,7 @@ async def test_reference_inventory_passes_every_line(inventory_dsn: str) -> None
     async with run_inventory(inventory_dsn, **own) as inventory, restart_command(inventory.restart) as command:
         options = Options(
             f"127.0.0.1:{port}",
-            robot=robot_of(header.removeprefix("Bearer ")),
+            robot=robot_of(token),
             restart_command=command,
             webhook_listen=f"127.0.0.1:{webhooks}",
             webhook_key=WEBHOOK_SECRET.encode(),
@@ -59,7 +59,7 @@ async def test_reference_inventory_passes_every_line(inventory_dsn: str) -> None
 
 async def test_reference_pricing_passes_every_line_but_the_restart(pricing_dsn: str) -> None:
     async with open_db(pricing_dsn, application="tests") as db:
-        served = pricing_rpc.adder(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
-        async with serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (pricing_rpc.SERVICE,)) as port:
+        served = pricing_rpc.methods(pricing_rpc.Pricing(db, currency="USD", margin_percent=30))
+        async with serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port:
             report = await check_pricing(Options(f"127.0.0.1:{port}", patience=PATIENCE), lambda _: None)
     assert failures(report) == {"R1": "no --restart-command"}

@@ -1,4 +1,4 @@
-"""K1 to K5 (docs/PROTOCOL.md#what-a-peer-promises) of the reference inventory and of the fake, unary and streamed."""
+"""K1 to K5 (docs/PROTOCOL.md#what-a-peer-promises) of the reference inventory and of the fake."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MILK = basket(milk=2)
 
 
 @pytest.fixture
-def dsn(which: tuple[str, str], dsn_of: Callable[[str], str]) -> str:
+def dsn(kind: str, dsn_of: Callable[[str], str]) -> str:
     """A database for the reference; the fake needs none."""
-    return dsn_of("inventory") if which[0] == "reference" else ""
+    return dsn_of("inventory") if kind == "reference" else ""
 
 
 @pytest.fixture
-async def subject(which: tuple[str, str], dsn: str) -> AsyncIterator[Subject]:
-    async with open_inventory(*which, dsn) as opened:
+async def subject(kind: str, dsn: str) -> AsyncIterator[Subject]:
+    async with open_inventory(kind, dsn) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""The promises of pricing, of the reference and of the fake, unary and streamed."""
+"""The promises of pricing, of the reference and of the fake."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def dsn(which: tuple[str, str], dsn_of: Callable[[str], str]) -> str:
+def dsn(kind: str, dsn_of: Callable[[str], str]) -> str:
     """A database for the reference; the fake needs none."""
-    return dsn_of("pricing") if which[0] == "reference" else ""
+    return dsn_of("pricing") if kind == "reference" else ""
 
 
 @pytest.fixture
-async def pricing(which: tuple[str, str], dsn: str) -> AsyncIterator[Pricing]:
-    async with open_pricing(*which, dsn) as opened:
+async def pricing(kind: str, dsn: str) -> AsyncIterator[Pricing]:
+    async with open_pricing(kind, dsn) as opened:
         yield opened
 
 

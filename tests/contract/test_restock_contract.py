@@ -30,7 +30,7 @@ def dsn(kind: str, dsn_of: Callable[[str], str]) -> str:
 
 @pytest.fixture
 async def subject(kind: str, dsn: str) -> AsyncIterator[Subject]:
-    async with open_inventory(kind, "unary", dsn) as opened:
+    async with open_inventory(kind, dsn) as opened:
         yield opened
 
 

@@ -8,24 +8,19 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
+from msgspec.structs import replace
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
-    InventoryServiceServicer,
-    add_InventoryServiceServicer_to_server,
-)
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
-    PricingServiceServicer,
-    add_PricingServiceServicer_to_server,
-)
-from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.rpc.server import serve, server_methods
+from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from autogrocery.kit.rpc.stream_server import Conversations
+    import grpc
+
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
 
 Reply = TypeVar("Reply")
 PRICES = {"milk": 129, "bread": 249, "apple": 45}
@@ -33,7 +28,7 @@ State = inv.GetOrderResponse
 RestockState = inv.GetRestockResponse
 
 
-class FakeInventory(InventoryServiceServicer):
+class FakeInventory:
     """Keeps `stock` by SKU and each order's `state` and `items`; `dispatches` counts the dispatches of an order,
     `calls` those of a method.
 
@@ -55,6 +50,7 @@ class FakeInventory(InventoryServiceServicer):
         self.abort_with: dict[str, grpc.StatusCode] = {}
         self.after_effect = False
         self.gate: asyncio.Event | None = None
+        self.stopped = asyncio.Event()
         self.silent: set[str] = set()
         self.rewrite_reply: dict[str, Callable[[Any], Any]] = {}
         self.raw_reply: dict[str, bytes] = {}
@@ -64,20 +60,6 @@ class FakeInventory(InventoryServiceServicer):
         self.arrivals: Counter[str] = Counter()
         self.refuse_restocks = ""
         self.refused_suppliers: set[str] = set()
-        self.streams = 0
-        self.by_stream: Counter[str] = Counter()
-        self.odd_stream = ""  # what its stream does instead of answering
-        self.streamed = {
-            "reserve_items": self.ReserveItems,
-            "assign_robots": self.AssignRobots,
-            "release_items": self.ReleaseItems,
-            "get_order": self.GetOrder,
-            "check_availability": self.CheckAvailability,
-        }
-
-    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
-        self.streams += 1
-        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, inv.Answers))
 
     def clear_faults(self) -> None:
         """Answer every call again; refuse nothing."""
@@ -91,12 +73,10 @@ class FakeInventory(InventoryServiceServicer):
         self.state[order_id] = State.COMPLETED if any(counts.values()) else State.FAILED
         self.picked[order_id] = counts
 
-    async def ReserveItems(
-        self, request: inv.ReserveItemsRequest, context: grpc.aio.ServicerContext
-    ) -> inv.ReserveItemsResponse:
-        await self._before("ReserveItems", context)
+    async def ReserveItems(self, request: inv.ReserveItemsRequest, _call: ServerCall) -> inv.ReserveItemsResponse:
+        await self._before("ReserveItems")
         answer = self._reserve(request)
-        await self._after("ReserveItems", context)
+        await self._after("ReserveItems")
         return self._rewritten("ReserveItems", answer)
 
     def _reserve(self, request: inv.ReserveItemsRequest) -> inv.ReserveItemsResponse:
@@ -127,8 +107,8 @@ class FakeInventory(InventoryServiceServicer):
     def _granted(self, order_id: str) -> list[inv.Item]:
         return [inv.Item(sku=sku, quantity=n) for sku, n in self.items[order_id].items()]
 
-    async def AssignRobots(self, request: inv.RobotRequest, context: grpc.aio.ServicerContext) -> inv.RobotResponse:
-        await self._before("AssignRobots", context)
+    async def AssignRobots(self, request: inv.RobotRequest, _call: ServerCall) -> inv.RobotResponse:
+        await self._before("AssignRobots")
         oid = request.order_id
         state = self.state.get(oid, State.UNKNOWN)
         refused = state == State.RELEASED
@@ -143,16 +123,14 @@ class FakeInventory(InventoryServiceServicer):
                     self.requested[oid] = wanted
                 self.state[oid], self.items[oid] = State.ASSIGNED, wanted
                 self.dispatches[oid] += 1
-        await self._after("AssignRobots", context)
+        await self._after("AssignRobots")
         if refused:
             return self._rewritten("AssignRobots", inv.RobotResponse(order_id=oid, message="no robots"))
         share = inv.Assignment(assignment_id=f"{oid}-dairy", robot_id="r1", robot_class="dairy", items=request.items)
         return self._rewritten("AssignRobots", inv.RobotResponse(order_id=oid, success=True, assignments=[share]))
 
-    async def ReleaseItems(
-        self, request: inv.ReleaseItemsRequest, context: grpc.aio.ServicerContext
-    ) -> inv.ReleaseItemsResponse:
-        await self._before("ReleaseItems", context)
+    async def ReleaseItems(self, request: inv.ReleaseItemsRequest, _call: ServerCall) -> inv.ReleaseItemsResponse:
+        await self._before("ReleaseItems")
         oid = request.order_id
         state = self.state.get(oid, State.UNKNOWN)
         withdrawn = state == State.ASSIGNED and request.reason == inv.CANCEL and oid not in self.started
@@ -161,36 +139,36 @@ class FakeInventory(InventoryServiceServicer):
             self.stock.update(self.items.get(oid, {}))
             self.dispatches[oid] -= withdrawn
             self.state[oid] = State.RELEASED
-        await self._after("ReleaseItems", context)
+        await self._after("ReleaseItems")
         result = inv.ReleaseItemsResponse.ALREADY_ASSIGNED if kept else inv.ReleaseItemsResponse.RELEASED
         return self._rewritten("ReleaseItems", inv.ReleaseItemsResponse(order_id=oid, result=result))
 
-    async def GetOrder(self, request: inv.GetOrderRequest, context: grpc.aio.ServicerContext) -> inv.GetOrderResponse:
-        await self._before("GetOrder", context)
+    async def GetOrder(self, request: inv.GetOrderRequest, _call: ServerCall) -> inv.GetOrderResponse:
+        await self._before("GetOrder")
         oid = request.order_id
         items = [inv.PickedItem(sku=sku, picked=n) for sku, n in self.picked.get(oid, {}).items()]
         answer = inv.GetOrderResponse(order_id=oid, state=self.state.get(oid, State.UNKNOWN), items=items)
-        await self._after("GetOrder", context)
+        await self._after("GetOrder")
         return self._rewritten("GetOrder", answer)
 
     async def CheckAvailability(
-        self, request: inv.CheckAvailabilityRequest, context: grpc.aio.ServicerContext
+        self, request: inv.CheckAvailabilityRequest, _call: ServerCall
     ) -> inv.CheckAvailabilityResponse:
-        await self._before("CheckAvailability", context)
+        await self._before("CheckAvailability")
         answer = inv.CheckAvailabilityResponse(
             items=[inv.StockLevel(sku=sku, available=self.stock[sku]) for sku in request.skus if sku in self.stock]
         )
         return self._rewritten("CheckAvailability", answer)
 
-    async def RestockItems(self, request: inv.RestockRequest, context: grpc.aio.ServicerContext) -> inv.RestockResponse:
-        await self._before("RestockItems", context)
+    async def RestockItems(self, request: inv.RestockRequest, _call: ServerCall) -> inv.RestockResponse:
+        await self._before("RestockItems")
         oid, refusal = request.order_id, ""
         if self.manifests.setdefault(oid, request) != request:
             refusal = "another delivery has this id"
         elif self.restocks.setdefault(oid, self._accepts(request)) == RestockState.REJECTED:
             refusal = self.refuse_restocks or "refused before"
         self.arrivals[oid] = int(self.restocks[oid] != RestockState.REJECTED)
-        await self._after("RestockItems", context)
+        await self._after("RestockItems")
         return self._rewritten("RestockItems", inv.RestockResponse(order_id=oid, success=not refusal, message=refusal))
 
     def _accepts(self, request: inv.RestockRequest) -> int:
@@ -205,71 +183,40 @@ class FakeInventory(InventoryServiceServicer):
         self.received[order_id] = announced if counts is None else dict(counts)
         self.restocks[order_id] = RestockState.RECEIVED if done else RestockState.RECEIVING
 
-    async def GetRestock(
-        self, request: inv.GetRestockRequest, context: grpc.aio.ServicerContext
-    ) -> inv.GetRestockResponse:
-        await self._before("GetRestock", context)
+    async def GetRestock(self, request: inv.GetRestockRequest, _call: ServerCall) -> inv.GetRestockResponse:
+        await self._before("GetRestock")
         oid = request.order_id
         counts = self.received.get(oid, {})
         items = [inv.RestockedItem(sku=sku, received=n, damaged=bad) for sku, (n, bad) in counts.items()]
         answer = inv.GetRestockResponse(order_id=oid, state=self.restocks.get(oid, RestockState.UNKNOWN), items=items)
-        await self._after("GetRestock", context)
+        await self._after("GetRestock")
         return self._rewritten("GetRestock", answer)
 
-    async def _before(self, method: str, context: grpc.aio.ServicerContext) -> None:
+    async def _before(self, method: str) -> None:
         self.calls[method] += 1
-        if by_stream(context):
-            self.by_stream[method] += 1
         if self.gate is not None:
             await self.gate.wait()
         if method in self.silent and not self.after_effect:
-            await asyncio.Event().wait()
+            await self.stopped.wait()
         if method in self.abort_with and not self.after_effect:
-            await context.abort(self.abort_with[method], "injected by the test")
+            raise injected(self.abort_with[method])
 
-    async def _after(self, method: str, context: grpc.aio.ServicerContext) -> None:
+    async def _after(self, method: str) -> None:
         if method in self.silent and self.after_effect:
-            await asyncio.Event().wait()
+            await self.stopped.wait()
         if method in self.abort_with and self.after_effect:
-            await context.abort(self.abort_with[method], "injected by the test")
+            raise injected(self.abort_with[method])
 
     def _rewritten(self, method: str, reply: Reply) -> Reply:
         rewritten: Reply = self.rewrite_reply.get(method, _unchanged)(reply)
         return rewritten
 
 
-def misbehave(context: Any, how: str) -> Awaitable[None] | None:
-    """Return what a stream does instead of answering calls; None if it answers."""
-    match how:
-        case "":
-            return None
-        case "swallows":
-            return _forever()
-        case "ends":
-            return _read_once(context)
-        case _:
-            aborted: Awaitable[None] = context.abort(getattr(grpc.StatusCode, how), "injected by the test")
-            return aborted
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def _read_once(context: Any) -> None:
-    await context.read()
-
-
-def by_stream(context: Any) -> bool:
-    """Whether a call came by stream."""
-    return bool(type(context).__module__ == "autogrocery.kit.rpc.stream_server")
-
-
 def _unchanged(reply: Reply) -> Reply:
     return reply
 
 
-class FakePricing(PricingServiceServicer):
+class FakePricing:
     """Quotes PRICES; or aborts with `abort_with`, or never replies while `silent`; `rewrite_reply` is a function of the
     quote, `rewrite_replies` and `raw_reply` are as in FakeInventory, for other methods too."""
 
@@ -282,10 +229,7 @@ class FakePricing(PricingServiceServicer):
         self.raw_reply: dict[str, bytes] = {}
         self.costs: dict[str, int] = {}
         self.after_effect = False
-        self.streams = 0
-        self.by_stream: Counter[str] = Counter()
-        self.odd_stream = ""  # what its stream does instead of answering
-        self.streamed = {"quote": self.Quote, "list_products": self.ListProducts}
+        self.stopped = asyncio.Event()
 
     def clear_faults(self) -> None:
         """Answer every call again, and forget the reported costs."""
@@ -293,17 +237,12 @@ class FakePricing(PricingServiceServicer):
         self.rewrite_replies, self.raw_reply = {}, {}
         self.costs = {}
 
-    async def Converse(self, conversations: Conversations, context: grpc.aio.ServicerContext) -> None:
-        self.streams += 1
-        await (misbehave(context, self.odd_stream) or conversations.hold(context, self.streamed, pri.Answers))
-
-    async def Quote(self, request: pri.QuoteRequest, context: grpc.aio.ServicerContext) -> pri.QuoteResponse:
+    async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:
         self.calls["Quote"] += 1
-        self.by_stream["Quote"] += by_stream(context)
         if self.silent:
-            await asyncio.Event().wait()
+            await self.stopped.wait()
         if self.abort_with:
-            await context.abort(self.abort_with, "injected by the test")
+            raise injected(self.abort_with)
         lines = [
             pri.QuoteLine(
                 sku=item.sku,
@@ -324,25 +263,23 @@ class FakePricing(PricingServiceServicer):
         return rewritten
 
     async def UpdateStockMetrics(
-        self, request: pri.UpdateStockMetricsRequest, context: grpc.aio.ServicerContext
+        self, request: pri.UpdateStockMetricsRequest, _call: ServerCall
     ) -> pri.UpdateStockMetricsResponse:
         """`abort_with` takes place after the effect if `after_effect`."""
         self.calls["UpdateStockMetrics"] += 1
         if self.silent:
-            await asyncio.Event().wait()
+            await self.stopped.wait()
         if not (self.abort_with and not self.after_effect):
             self.costs |= {update.sku: update.unit_cost_cents for update in request.updates}
         if self.abort_with:
-            await context.abort(self.abort_with, "injected by the test")
+            raise injected(self.abort_with)
         answer = pri.UpdateStockMetricsResponse(updated=len(request.updates))
         updated: pri.UpdateStockMetricsResponse = self.rewrite_replies.get("UpdateStockMetrics", _unchanged)(answer)
         return updated
 
-    async def ListProducts(
-        self, request: pri.ListProductsRequest, context: grpc.aio.ServicerContext
-    ) -> pri.ListProductsResponse:
+    async def ListProducts(self, request: pri.ListProductsRequest, _call: ServerCall) -> pri.ListProductsResponse:
         if self.abort_with:
-            await context.abort(self.abort_with, "injected by the test")
+            raise injected(self.abort_with)
         found = [
             pri.Product(sku=sku, name=sku.title(), aisle_type="dairy", unit_price_cents=price, currency="USD")
             for sku, price in sorted(PRICES.items())
@@ -354,48 +291,41 @@ class FakePricing(PricingServiceServicer):
         return rewritten
 
 
-class RawReplies(grpc.GenericRpcHandler):
-    """Serves the methods in a fake's `raw_reply`: the effect of the fake, then those bytes as the reply."""
+class RawReply(bytes):
+    """A reply that is these bytes."""
 
-    def __init__(self, fake: Any, contract: Any, service: str) -> None:
-        self._fake, self._contract = fake, contract
-        self._service = contract.DESCRIPTOR.services_by_name[service]
-
-    def service(self, details: Any) -> Any:
-        path, _, method = details.method.rpartition("/")
-        if path != f"/{self._service.full_name}" or method not in self._fake.raw_reply:
-            return None
-
-        async def answer(request: bytes, context: Any) -> bytes:
-            kind = self._service.methods_by_name[method].input_type.name
-            await getattr(self._fake, method)(getattr(self._contract, kind).FromString(request), context)
-            reply: bytes = self._fake.raw_reply[method]
-            return reply
-
-        return grpc.unary_unary_rpc_method_handler(answer)
+    def SerializeToString(self) -> bytes:
+        return self
 
 
-class GenericOnly:
-    """A server without registered methods, which gRPC would look up before the generic handlers of RawReplies."""
+def with_raw_replies(fake: FakeInventory | FakePricing, contract: Any, service: str) -> dict[str, ServerMethod]:
+    """Return the fake's methods; those in its `raw_reply` send these bytes, after their effect."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+    def wrapped(method: ServerMethod) -> ServerMethod:
+        async def act(request: Any, call: ServerCall) -> Any:
+            reply = await method.act(request, call)
+            raw = fake.raw_reply.get(method.act.__name__)
+            return reply if raw is None else RawReply(raw)
 
-    def add_registered_method_handlers(self, *_: Any) -> None:
-        pass
+        return replace(method, act=act)
+
+    found = server_methods(contract.DESCRIPTOR.services_by_name[service], fake)
+    return {path: wrapped(method) for path, method in found.items()}
+
+
+def injected(status: Any) -> RpcError:
+    """Return the error that ends a call with a status of gRPC's or of ours."""
+    return RpcError(Code[status.name], "injected by the test")
 
 
 @asynccontextmanager
 async def serve_peers() -> AsyncIterator[tuple[FakeInventory, FakePricing, str]]:
     """Serve both on one free port of loopback; yields them and the address `host:port`."""
     inventory, pricing = FakeInventory(), FakePricing()
-
-    def add(server: grpc.aio.Server) -> None:
-        server.add_generic_rpc_handlers(
-            (RawReplies(inventory, inv, "InventoryService"), RawReplies(pricing, pri, "PricingService"))
-        )
-        add_InventoryServiceServicer_to_server(inventory, GenericOnly(server))
-        add_PricingServiceServicer_to_server(pricing, GenericOnly(server))
-
-    async with serve("FAKE_ADDR", "127.0.0.1", 0, add, ()) as port:
-        yield inventory, pricing, f"127.0.0.1:{port}"
+    methods = with_raw_replies(inventory, inv, "InventoryService") | with_raw_replies(pricing, pri, "PricingService")
+    async with serve("FAKE_ADDR", "127.0.0.1", 0, methods) as port:
+        try:
+            yield inventory, pricing, f"127.0.0.1:{port}"
+        finally:
+            inventory.stopped.set()
+            pricing.stopped.set()

@@ -21,17 +21,16 @@ from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.gateway.store.order_store import OrderCache, OrderStore
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    import grpc.aio
-
     from autogrocery.gateway.core.order import WebhookDelivery
     from autogrocery.kit.pg.db import Db
+    from autogrocery.kit.rpc.client_call import Caller
 
 HASH = "$2b$10$" + "x" * 53
 
@@ -57,7 +56,7 @@ class GatewayActions(Struct):
     fake_pricing: FakePricing
     sent: list[OrderMetric]
     user_id: int
-    channel: grpc.aio.Channel
+    channel: Caller
     target: str
     cache: OrderCache = field(default_factory=OrderCache)
 

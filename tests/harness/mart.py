@@ -123,11 +123,9 @@ async def open_mart(dsns: tuple[str, str, str], home: Path, **settings: str) -> 
     inventory_target = f"127.0.0.1:{inventory_port}"
     async with AsyncExitStack() as stack:
         pricing_db = await stack.enter_async_context(open_db(pricing_dsn, application="pricing"))
-        adder = pricing.adder(pricing.Pricing(pricing_db, currency="USD", margin_percent=30))
+        methods = pricing.methods(pricing.Pricing(pricing_db, currency="USD", margin_percent=30))
         pricing_stack = await stack.enter_async_context(AsyncExitStack())
-        pricing_port = await pricing_stack.enter_async_context(
-            serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, adder, (pricing.SERVICE,))
-        )
+        pricing_port = await pricing_stack.enter_async_context(serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, methods))
         pricing_target = f"127.0.0.1:{pricing_port}"
         inventory_db = await stack.enter_async_context(open_db(inventory_dsn, application="tests"))
         inventory_settings = Settings(

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
 import msgspec
 from aiohttp import web
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import (
-    InventoryServiceServicer,
-    add_InventoryServiceServicer_to_server,
-)
 from autogrocery.kit.rpc.server import bearer
+from autogrocery.kit.rpc.status import Code, RpcError
 
 if TYPE_CHECKING:
-    from autogrocery.kit.rpc.stream_server import Conversations
+    from autogrocery.kit.rpc.server_call import ServerCall
 
 RESULT = wire.ReportPickResponse
 
@@ -32,8 +28,8 @@ class Task(msgspec.Struct):
     placed: dict[str, wire.RestockedItem] = {}
 
 
-class UnaryInventory(InventoryServiceServicer):
-    """Supports unary calls only. Leases last `lease_s`; `reports` has the result of every report."""
+class FakeInventory:
+    """Leases last `lease_s`; `reports` has the result of every report."""
 
     def __init__(self, login_server: LoginServer, lease_s: float = 10.0) -> None:
         self.login_server = login_server
@@ -43,7 +39,6 @@ class UnaryInventory(InventoryServiceServicer):
         self.heartbeats: list[str] = []
         self.starts: list[tuple[str, str]] = []
         self.fence = 0
-        self.unary = 0  # number of calls that did not come on a stream
 
     def add_pick(self, name: str, robot_class: str = "bread", **quantities: int) -> Task:
         items = [wire.Item(sku=sku, quantity=quantity) for sku, quantity in quantities.items()]
@@ -58,11 +53,8 @@ class UnaryInventory(InventoryServiceServicer):
         task.assignment.order_type = wire.Assignment.PUTAWAY
         return task
 
-    def add(self, server: grpc.aio.Server) -> None:
-        add_InventoryServiceServicer_to_server(self, server)
-
-    async def ListWork(self, request: wire.ListWorkRequest, context: Any) -> wire.ListWorkResponse:
-        await self._check(request.robot_id, context)
+    async def ListWork(self, request: wire.ListWorkRequest, call: ServerCall) -> wire.ListWorkResponse:
+        self._check(request.robot_id, call)
         open_ = [
             task.assignment
             for task in self.tasks.values()
@@ -72,8 +64,8 @@ class UnaryInventory(InventoryServiceServicer):
         ]
         return wire.ListWorkResponse(assignments=open_[: request.limit])
 
-    async def StartPick(self, request: wire.StartPickRequest, context: Any) -> wire.StartPickResponse:
-        await self._check(request.robot_id, context)
+    async def StartPick(self, request: wire.StartPickRequest, call: ServerCall) -> wire.StartPickResponse:
+        self._check(request.robot_id, call)
         task = self.tasks[request.assignment_id]
         if task.report is not None or (task.robot_id and task.lease_until >= time.monotonic()):
             return wire.StartPickResponse(granted=False)
@@ -84,8 +76,8 @@ class UnaryInventory(InventoryServiceServicer):
         granted.lease_until.FromDatetime(datetime.now(UTC) + timedelta(seconds=self.lease_s))
         return granted
 
-    async def Heartbeat(self, request: wire.HeartbeatRequest, context: Any) -> wire.HeartbeatResponse:
-        await self._check(request.robot_id, context)
+    async def Heartbeat(self, request: wire.HeartbeatRequest, call: ServerCall) -> wire.HeartbeatResponse:
+        self._check(request.robot_id, call)
         self.heartbeats.append(request.robot_id)
         held = {task.fence: task for task in self.tasks.values() if task.robot_id == request.robot_id}
         for fence in request.fences:
@@ -93,15 +85,15 @@ class UnaryInventory(InventoryServiceServicer):
                 held[fence].lease_until = time.monotonic() + self.lease_s
         return wire.HeartbeatResponse(lost_fences=[fence for fence in request.fences if fence not in held])
 
-    async def ReportPick(self, request: wire.ReportPickRequest, context: Any) -> wire.ReportPickResponse:
-        await self._check(request.robot_id, context)
+    async def ReportPick(self, request: wire.ReportPickRequest, call: ServerCall) -> wire.ReportPickResponse:
+        self._check(request.robot_id, call)
         result = self._result(request)
         if result == RESULT.ACCEPTED:
             self.tasks[request.assignment_id].report = request
         return wire.ReportPickResponse(result=result)
 
-    async def ReportPutaway(self, request: wire.ReportPutawayRequest, context: Any) -> wire.ReportPutawayResponse:
-        await self._check(request.robot_id, context)
+    async def ReportPutaway(self, request: wire.ReportPutawayRequest, call: ServerCall) -> wire.ReportPutawayResponse:
+        self._check(request.robot_id, call)
         task = self.tasks[request.assignment_id]
         result = self._result(request)
         if result == RESULT.ACCEPTED:
@@ -119,27 +111,9 @@ class UnaryInventory(InventoryServiceServicer):
         self.reports.append((request.robot_id, request.fence, request.sequence, RESULT.Result.Name(result)))
         return result
 
-    async def _check(self, robot_id: str, context: Any) -> None:
-        self.unary += type(context).__module__ != "autogrocery.kit.rpc.stream_server"
-        if self.login_server.access.get(bearer(context)) != robot_id:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "invalid_token")
-
-
-class StreamingInventory(UnaryInventory):
-    """Supports streams too."""
-
-    streams = 0
-
-    async def ConverseRobots(self, conversations: Conversations, context: Any) -> None:
-        self.streams += 1
-        calls = {
-            "list_work": self.ListWork,
-            "start_pick": self.StartPick,
-            "heartbeat": self.Heartbeat,
-            "report_pick": self.ReportPick,
-            "report_putaway": self.ReportPutaway,
-        }
-        await conversations.hold(context, calls, wire.RobotAnswers)
+    def _check(self, robot_id: str, call: ServerCall) -> None:
+        if self.login_server.access.get(bearer(call)) != robot_id:
+            raise RpcError(Code.UNAUTHENTICATED, "invalid_token")
 
 
 class LoginServer:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
-from autogrocery.kit.rpc.server import serve
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
+from autogrocery.kit.rpc.server import serve, server_methods
 from autogrocery.lab.ports import free_ports
 from autogrocery.robots.app import main
-from tests.harness.robot_inventory import LoginServer, StreamingInventory, UnaryInventory
+from tests.harness.robot_inventory import FakeInventory, LoginServer
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -26,12 +27,13 @@ class RobotNetwork:
 
     def __init__(self, home: Path) -> None:
         self.login_server = LoginServer()
-        self.fake_inventory: UnaryInventory = StreamingInventory(self.login_server)
+        self.fake_inventory = FakeInventory(self.login_server)
         self.inventory_port, self.gateway_port, self.bus_port = free_ports(3)
         self._home = home
 
     def inventory(self) -> AbstractAsyncContextManager[int]:
-        return serve("INVENTORY_GRPC_ADDR", "127.0.0.1", self.inventory_port, self.fake_inventory.add, ())
+        methods = server_methods(wire.DESCRIPTOR.services_by_name["InventoryService"], self.fake_inventory)
+        return serve("INVENTORY_GRPC_ADDR", "127.0.0.1", self.inventory_port, methods)
 
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[None]:

@@ -7,23 +7,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import grpc
 from aiohttp import web
 from msgspec.structs import replace
 from standardwebhooks import Webhook
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.inventory.actions.audit import audit
 from autogrocery.inventory.actions.lapse_holds import lapse_holds
 from autogrocery.inventory.app import serving
-from autogrocery.inventory.rpc import SERVICE
 from autogrocery.inventory.settings import Settings
 from autogrocery.kit.pg.db import Db, open_db
-from autogrocery.kit.rpc.client import open_channel
-from autogrocery.kit.rpc.stream_client import Stream
+from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.status import RpcError
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
+from tests.harness.grpc_client import DEADLINE_S, INVENTORY, code_of, patient_stub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,12 +30,10 @@ ROBOT_SECRET = "robots-" + "r" * 32
 WEBHOOK_SECRET = "webhooks-" + "w" * 32
 LEASE_S = 60.0  # longer than a test: `end_lease` and `mark_unseen` end what a test needs ended
 SEEN_S = 60.0
-DEADLINE_S = 10.0
 PRODUCTS = {"baguette": "bread", "milk": "dairy", "yoghurt": "dairy", "apple": "produce", "steak": "meat"}
 FLEET = {"bread-1": "bread", "dairy-1": "dairy", "produce-1": "produce"}
 Picked = pb.ReportPickRequest
 State = pb.GetOrderResponse
-STREAMED = {field.message_type.name: field.name for field in pb.RobotCall.DESCRIPTOR.oneofs_by_name["request"].fields}
 
 
 class GatewayStub:
@@ -97,10 +93,7 @@ class RunningInventory:
         port = await self._open.enter_async_context(serving(self.settings))
         self.target = f"127.0.0.1:{port}"
         self.channel = await self._open.enter_async_context(open_channel(self.target))
-        self.stub = InventoryServiceStub(self.channel)
-        self.robots = Stream(
-            self.channel, f"/{SERVICE}/ConverseRobots", pb.RobotCalls, pb.RobotAnswers.FromString, probe="heartbeat"
-        )
+        self.stub = patient_stub(self.channel, INVENTORY)
 
     async def down(self) -> None:
         await self._open.aclose()
@@ -133,8 +126,8 @@ class RunningInventory:
         request = pb.ReportPutawayRequest(
             assignment_id=assignment_id, robot_id=robot_id, sequence=1, items=items, done=done, fence=fence
         )
-        token = token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
-        answer = await retry_timeouts(lambda: self.stub.ReportPutaway(request, metadata=token))
+        token = robot_token(robot_id, robot_id.split("-", maxsplit=1)[0])
+        answer = await retry_timeouts(lambda: self.stub.ReportPutaway(request, token=token))
         return int(answer.result)
 
     async def restock(self, restock_id: str) -> tuple[int, dict[str, tuple[int, int]]]:
@@ -171,7 +164,7 @@ class RunningInventory:
     async def work(self, robot_id: str, robot_class: str | None = None, **extra: Any) -> list[Any]:
         wanted = robot_class or robot_id.split("-", maxsplit=1)[0]
         request = pb.ListWorkRequest(robot_id=robot_id, robot_class=wanted, limit=100)
-        return list((await self.stub.ListWork(request, metadata=token_metadata(robot_id, wanted, **extra))).assignments)
+        return list((await self.stub.ListWork(request, token=robot_token(robot_id, wanted, **extra))).assignments)
 
     async def fleet(self, **robots: str) -> None:
         for robot_id, robot_class in (robots or FLEET).items():
@@ -179,14 +172,12 @@ class RunningInventory:
 
     async def start(self, robot_id: str, assignment_id: str) -> Any:
         request = pb.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
-        token = token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
-        return await retry_timeouts(lambda: self.stub.StartPick(request, metadata=token))
+        token = robot_token(robot_id, robot_id.split("-", maxsplit=1)[0])
+        return await retry_timeouts(lambda: self.stub.StartPick(request, token=token))
 
     async def beat(self, robot_id: str, *fences: int) -> list[int]:
         request = pb.HeartbeatRequest(robot_id=robot_id, fences=fences)
-        answer = await self.stub.Heartbeat(
-            request, metadata=token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
-        )
+        answer = await self.stub.Heartbeat(request, token=robot_token(robot_id, robot_id.split("-", maxsplit=1)[0]))
         return list(answer.lost_fences)
 
     async def report(
@@ -206,21 +197,12 @@ class RunningInventory:
             status=status,
             fence=fence,
         )
-        answer = await self.stub.ReportPick(
-            request, metadata=token_metadata(robot_id, robot_id.split("-", maxsplit=1)[0])
-        )
+        answer = await self.stub.ReportPick(request, token=robot_token(robot_id, robot_id.split("-", maxsplit=1)[0]))
         return int(answer.result)
 
-    async def status_of(self, call: str, request: Any, token: str | None, *, streamed: bool = False) -> str:
+    async def status_of(self, call: str, request: Any, token: str | None) -> str:
         """Make a call with a token or without, and return the name of its gRPC status."""
-        authorization = f"Bearer {token}" if token is not None else ""
-        if streamed:
-            deadline = asyncio.get_running_loop().time() + DEADLINE_S
-            return (
-                await code_of(self.robots.ask(STREAMED[request.DESCRIPTOR.name], request, deadline, authorization))
-            ).name
-        metadata = (("authorization", authorization),) if authorization else None
-        return (await code_of(getattr(self.stub, call)(request, metadata=metadata, timeout=DEADLINE_S))).name
+        return (await code_of(getattr(self.stub, call)(request, token=token))).name
 
     async def dispatch(self, **items: int) -> tuple[str, list[Any]]:
         """Reserve and dispatch a new order; return its id and its assignments."""
@@ -295,8 +277,8 @@ def lines(items: dict[str, int]) -> list[pb.Item]:
     return [pb.Item(sku=sku, quantity=quantity) for sku, quantity in items.items()]
 
 
-def token_metadata(robot_id: str, robot_class: str, *, audience: str = "inventory", key: str = ROBOT_SECRET) -> Any:
-    token = tokens.issue(
+def robot_token(robot_id: str, robot_class: str, *, audience: str = "inventory", key: str = ROBOT_SECRET) -> str:
+    return tokens.issue(
         key.encode(),
         issuer="autogrocery",
         audience=audience,
@@ -305,15 +287,6 @@ def token_metadata(robot_id: str, robot_class: str, *, audience: str = "inventor
         scopes=[f"robot:pick:{robot_class}"],
         ttl_s=60,
     )
-    return (("authorization", f"Bearer {token}"),)
-
-
-async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
-    try:
-        await call
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    return grpc.StatusCode.OK
 
 
 async def retry_timeouts(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -322,7 +295,7 @@ async def retry_timeouts(call: Callable[[], Awaitable[Any]]) -> Any:
         while True:
             try:
                 return await call()
-            except grpc.aio.AioRpcError as error:
-                if not any(words in (error.details() or "") for words in ("(TimeoutError)", "waited too long")):
+            except RpcError as error:
+                if not any(words in error.detail for words in ("(TimeoutError)", "waited too long")):
                     raise
             await asyncio.sleep(0.05)

@@ -49,7 +49,7 @@ PLENTY = 1_000_000  # the most that one delivery may bring
 READY_S = 40.0
 SETTLED_S = 120.0
 PICK_AFTER_MS = "50"
-PASSED_ON = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PEER_STREAMS")
+PASSED_ON = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
 
 
 class Mart(Struct, frozen=True):

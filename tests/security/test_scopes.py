@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
 import pytest
 import pytest_asyncio
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.inventory.rpc import SERVICE
-from autogrocery.kit.rpc.stream_client import Stream
 from tests.harness.running_gateway import serve_gateway
-from tests.harness.running_inventory import DEADLINE_S, ROBOT_SECRET
+from tests.harness.running_inventory import ROBOT_SECRET
 from tests.security.callers import callers_of, robot
 from tests.security.policy import (
     CLASSES,
@@ -38,12 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUTES: Final = [(row.listener, row.method, row.path) for row in route_access()]
 CELLS: Final = [(*route, caller) for route in ROUTES for caller in Caller]
-CALLS: Final = [
-    (method.name, form)
-    for method in pb.DESCRIPTOR.services_by_name["InventoryService"].methods
-    if not method.client_streaming
-    for form in (("unary", "stream") if method.name in ROBOT_CALLS else ("unary",))
-]
+CALLS: Final = [method.name for method in pb.DESCRIPTOR.services_by_name["InventoryService"].methods]
 AUTHORIZATION_CODES: Final = {Verdict.NO_TOKEN, Verdict.NO_SCOPE, Verdict.NOT_SIGNED, Verdict.NO_SUCH_ORDER}
 MISSING: Final = "018f0000-0000-7000-8000-00000000beef"
 
@@ -139,16 +130,16 @@ async def inventory(inventory_of_module: Inventory) -> Inventory:
     return inventory_of_module
 
 
-@pytest.mark.parametrize(("call", "form", "caller"), [(*c, w) for c in CALLS for w in Caller], ids=str)
+@pytest.mark.parametrize(("call", "caller"), [(call, caller) for call in CALLS for caller in Caller], ids=str)
 async def test_inventory_answers_each_caller_as_the_policy_says(
-    inventory: Inventory, callers: Callers, call: str, form: str, caller: Caller
+    inventory: Inventory, callers: Callers, call: str, caller: Caller
 ) -> None:
     _, (assignment,) = await inventory.dispatch(milk=1)
     name = f"{caller.removeprefix('robot of ')}-1" if caller in ROBOTS else "dairy-1"
     token = (
         robot(name, caller.removeprefix("robot of "), key=ROBOT_SECRET) if caller in ROBOTS else callers.tokens[caller]
     )
-    status = await inventory.status_of(call, request(call, name, assignment), token, streamed=form == "stream")
+    status = await inventory.status_of(call, request(call, name, assignment), token)
     expected = expected_grpc_status(call, caller)
     assert status == expected or (expected == "OK" and status == "INVALID_ARGUMENT"), (
         "an empty request of an allowed caller is an INVALID_ARGUMENT"
@@ -181,28 +172,12 @@ def request(call: str, name: str, assignment: Any) -> Any:
             return getattr(pb, kind.name)()
 
 
-@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("call", ROBOT_CALLS)
-async def test_robot_call_for_another_robot_is_permission_denied(
-    inventory: Inventory, call: str, streamed: bool
-) -> None:
+async def test_robot_call_for_another_robot_is_permission_denied(inventory: Inventory, call: str) -> None:
     _, (assignment,) = await inventory.dispatch(milk=1)
     token = robot("dairy-2", "dairy", key=ROBOT_SECRET)
     asked = request(call, "dairy-1", assignment)
-    assert await inventory.status_of(call, asked, token, streamed=streamed) == "PERMISSION_DENIED"
-
-
-@pytest.mark.parametrize(
-    ("calls", "path"), [(pb.Calls, "ConverseRobots"), (pb.RobotCalls, "Converse")], ids=["orders", "robots"]
-)
-async def test_stream_refuses_calls_of_the_other_stream(inventory: Inventory, calls: Any, path: str) -> None:
-    for field in calls().calls.add().DESCRIPTOR.oneofs_by_name["request"].fields:
-        request = field.message_type._concrete_class()
-        stream = Stream(inventory.channel, f"/{SERVICE}/{path}", calls, pb.Answers.FromString, probe="")
-        deadline = asyncio.get_running_loop().time() + DEADLINE_S
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await stream.ask(field.name, request, deadline)
-        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED, field.name
+    assert await inventory.status_of(call, asked, token) == "PERMISSION_DENIED"
 
 
 @pytest.mark.parametrize("other", [name for name in CLASSES if name != "dairy"])

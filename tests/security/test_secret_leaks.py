@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from autogrocery.kit.rpc.client import grpc, open_channel
+from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.status import RpcError
 from autogrocery.lab.ports import free_ports
 from tests.harness.gateway_process import OURS, START_S, start_gateway_process
+from tests.harness.grpc_client import INVENTORY, code_of, patient_stub
 from tests.harness.running_gateway import TIMEOUT_S, Device, webhook_body
-from tests.harness.running_inventory import code_of
 from tests.harness.waiting import until
 from tests.security.callers import robot
 
@@ -169,17 +169,14 @@ async def test_inventory_output_contains_no_secret(inventory_dsn: str, tmp_path:
     good, other = robot("dairy-1", "dairy", key=secret), robot("dairy-1", "dairy")
     try:
         async with open_channel(f"127.0.0.1:{port}") as channel:
-            stub = InventoryServiceStub(channel)
+            stub = patient_stub(channel, INVENTORY)
 
             async def status(token: str, robot_id: str = "dairy-1") -> str:
-                call = stub.Heartbeat(
-                    pb.HeartbeatRequest(robot_id=robot_id), metadata=(("authorization", f"Bearer {token}"),), timeout=5
-                )
                 try:
-                    await call
-                except grpc.aio.AioRpcError as error:
-                    output.keep("status", f"{error.code()} {error.details()} {error.trailing_metadata()}")
-                    return error.code().name
+                    await stub.Heartbeat(pb.HeartbeatRequest(robot_id=robot_id), token=token)
+                except RpcError as error:
+                    output.keep("status", f"{error!r} {error.detail}")
+                    return error.code.name
                 return "OK"
 
             async def is_up() -> bool:

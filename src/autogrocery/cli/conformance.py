@@ -70,4 +70,5 @@ def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Optio
         webhook_key=secrets("WEBHOOK_SECRET", secret)[0] if secret else b"",
         only=tuple(word.strip() for word in arguments.only.split(",") if word.strip()),
         patience=arguments.patience,
+        transport=arguments.transport,
     )

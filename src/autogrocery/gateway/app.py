@@ -46,7 +46,7 @@ from autogrocery.kit.process.background import background_tasks
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
 from autogrocery.kit.process.settings import SettingsError, address, all_different, grpc_target, load, networks, secrets
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.curve import publisher_keys
 from autogrocery.kit.security.login_backoff import LoginBackoff
 from autogrocery.kit.security.passwords import open_password_hasher
@@ -241,20 +241,17 @@ async def _open_deps(
     metrics = Metrics(publisher, settings.store_id, tuning.encode_metric)
     with explained("DATABASE_URL", dsn):
         await metrics_log.add_epoch(db, metrics.epoch)
+    open_peer = partial(open_channel, identity=identity, transport=settings.peer_transport)
     inventory = await stack.enter_async_context(
-        open_channel(settings.inventory_grpc_target or settings.inventory_grpc_addr, identity, identities.INVENTORY)
+        open_peer(settings.inventory_grpc_target or settings.inventory_grpc_addr, name=identities.INVENTORY)
     )
     pricing = await stack.enter_async_context(
-        open_channel(settings.pricing_grpc_target or settings.pricing_grpc_addr, identity, identities.PRICING)
+        open_peer(settings.pricing_grpc_target or settings.pricing_grpc_addr, name=identities.PRICING)
     )
     mail = await stack.enter_async_context(
         open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
     )
-    streams = settings.peer_streams == "on"
-    peers = (
-        Inventory(inventory, streams=streams),
-        Pricing(pricing, currency=settings.currency, streams=streams),
-    )
+    peers = (Inventory(inventory), Pricing(pricing, currency=settings.currency))
     orders = OrderStore(
         db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
     )

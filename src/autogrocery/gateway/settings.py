@@ -59,10 +59,10 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
     inventory_grpc_target: Annotated[str, Meta(description="gRPC target of inventory; unset: INVENTORY_GRPC_ADDR")] = ""
     pricing_grpc_addr: Annotated[str, Meta(description="pricing's listen address")] = "127.0.0.1:50052"
     pricing_grpc_target: Annotated[str, Meta(description="gRPC target of pricing; unset: PRICING_GRPC_ADDR")] = ""
-    peer_streams: Annotated[
-        Literal["on", "off"],
-        Meta(description="on: multiplex calls over one stream to each peer that supports it; off: unary calls"),
-    ] = "off"
+    peer_transport: Annotated[
+        Literal["h2", "grpcio"],
+        Meta(description="how calls to peers are made: h2: by our own client; grpcio: by the gRPC library"),
+    ] = "h2"
     currency: Annotated[
         str,
         Meta(

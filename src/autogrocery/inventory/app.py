@@ -90,8 +90,7 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 "INVENTORY_GRPC_ADDR",
                 host,
                 port,
-                rpc.adder(inventory),
-                (rpc.SERVICE,),
+                rpc.methods(inventory),
                 identity=identity,
                 callers=rpc.CALLERS,
             )

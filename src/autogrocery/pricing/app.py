@@ -14,7 +14,7 @@ from autogrocery.kit.rpc.server import serve
 from autogrocery.kit.security.tls import identity_of
 from autogrocery.pricing import settings
 from autogrocery.pricing.actions.refresh_search_keys import refresh_search_keys
-from autogrocery.pricing.rpc import CALLERS, SERVICE, Pricing, adder
+from autogrocery.pricing.rpc import CALLERS, Pricing, methods
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +38,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             await refresh_search_keys(db)
         pricing = Pricing(db, currency=wanted.currency, margin_percent=wanted.price_margin_percent)
         bound = await stack.enter_async_context(
-            serve("PRICING_GRPC_ADDR", host, port, adder(pricing), (SERVICE,), identity=identity, callers=CALLERS)
+            serve("PRICING_GRPC_ADDR", host, port, methods(pricing), identity=identity, callers=CALLERS)
         )
         log.info("pricing_started", port=bound)
         ready.notify()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts.identities import GATEWAY, OPERATOR
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pb
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import (
-    PricingServiceServicer,
-    add_PricingServiceServicer_to_server,
-)
+from autogrocery.kit.rpc.server import server_methods
 from autogrocery.pricing.actions.get_price import get_price
 from autogrocery.pricing.actions.list_products import list_products
 from autogrocery.pricing.actions.quote import quote
@@ -17,17 +14,12 @@ from autogrocery.pricing.actions.update_stock_metrics import update_stock_metric
 from autogrocery.pricing.wire import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import grpc
-
     from autogrocery.kit.pg.db import Db
-    from autogrocery.kit.rpc.stream_server import Conversations, Table
+    from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
 
 SERVICE: Final = "autogrocery.pricing.v1.PricingService"
 # The certificate identities allowed on each call.
 CALLERS: Final = {
-    "Converse": (GATEWAY,),
     "Quote": (GATEWAY,),
     "ListProducts": (GATEWAY, OPERATOR),
     "GetPrice": (GATEWAY, OPERATOR),
@@ -35,41 +27,36 @@ CALLERS: Final = {
 }
 
 
-class Pricing(PricingServiceServicer):
+class Pricing:
     """The service's calls on one price list."""
 
     def __init__(self, db: Db, *, currency: str, margin_percent: int) -> None:
         self._db = db
         self._currency = currency
         self._margin_percent = margin_percent
-        self._streamed: Table = {"quote": self.Quote, "list_products": self.ListProducts}
 
-    async def Converse(self, conversations: Conversations, context: Any) -> None:  # noqa: N802 - the contract's names
-        """Serve quotes and product searches on one stream."""
-        await conversations.hold(context, self._streamed, pb.Answers)
-
-    async def Quote(self, request: pb.QuoteRequest, _context: Any) -> pb.QuoteResponse:  # noqa: N802
+    async def Quote(self, request: pb.QuoteRequest, _call: ServerCall) -> pb.QuoteResponse:  # noqa: N802
         """Price a basket."""
         messages.check_order_id(request.order_id)
         priced = await quote(self._db, messages.read_lines(request.items))
         return messages.quote_response(request.order_id, self._currency, priced)
 
-    async def ListProducts(self, request: pb.ListProductsRequest, _context: Any) -> pb.ListProductsResponse:  # noqa: N802
+    async def ListProducts(self, request: pb.ListProductsRequest, _call: ServerCall) -> pb.ListProductsResponse:  # noqa: N802
         """Search the price list."""
         return messages.list_response(await list_products(self._db, request.query, request.cursor, request.limit))
 
-    async def GetPrice(self, request: pb.GetPriceRequest, _context: Any) -> pb.GetPriceResponse:  # noqa: N802
+    async def GetPrice(self, request: pb.GetPriceRequest, _call: ServerCall) -> pb.GetPriceResponse:  # noqa: N802
         """Return one product with its price."""
         return messages.price_response(await get_price(self._db, request.sku))
 
     async def UpdateStockMetrics(  # noqa: N802
-        self, request: pb.UpdateStockMetricsRequest, _context: Any
+        self, request: pb.UpdateStockMetricsRequest, _call: ServerCall
     ) -> pb.UpdateStockMetricsResponse:
         """Create and change products."""
         offers = messages.read_offers(request.updates, margin_percent=self._margin_percent)
         return pb.UpdateStockMetricsResponse(updated=await update_stock_metrics(self._db, offers, self._currency))
 
 
-def adder(pricing: Pricing) -> Callable[[grpc.aio.Server], None]:
-    """Return the function that adds the service to a server."""
-    return lambda server: add_PricingServiceServicer_to_server(pricing, server)  # type: ignore[no-untyped-call]
+def methods(pricing: Pricing) -> dict[str, ServerMethod]:
+    """Return the service's methods, as a server takes them."""
+    return server_methods(pb.DESCRIPTOR.services_by_name["PricingService"], pricing)

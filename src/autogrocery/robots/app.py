@@ -10,7 +10,7 @@ from autogrocery.contracts import identities
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.settings import grpc_target, web_url
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
 from autogrocery.robots import settings
@@ -43,7 +43,9 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     keys = subscriber_keys(wanted, "ROBOTS_ZMQ_TARGET", ",".join(wanted.announcements))
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(wanted.gateway_webhook_url, identity))
-        channel = await stack.enter_async_context(open_channel(wanted.inventory, identity, identities.INVENTORY))
+        channel = await stack.enter_async_context(
+            open_channel(wanted.inventory, identity, identities.INVENTORY, transport=wanted.peer_transport)
+        )
         announcements = await stack.enter_async_context(open_announcements(wanted.announcements, classes, keys))
         fleet = Fleet(
             gateway=gateway,

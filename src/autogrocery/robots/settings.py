@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ class Settings(SubscriberSettings, frozen=True):
     robots_credentials_file: str
     inventory_grpc_addr: str = "127.0.0.1:50051"
     inventory_grpc_target: str = ""
+    peer_transport: Literal["h2", "grpcio"] = "h2"
     robots_zmq_addr: str = "tcp://127.0.0.1:5556"
     robots_zmq_target: str = ""
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"

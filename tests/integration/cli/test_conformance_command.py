@@ -26,10 +26,11 @@ async def run_beside(*words: str, **environ: str) -> subprocess.CompletedProcess
     return await asyncio.to_thread(run, "conformance", *words, *PATIENCE, **environ)
 
 
-async def test_conforming_pricing_is_exit_0_with_a_table_and_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_conforming_pricing_is_exit_0_with_a_table_and_files(tmp_path: Path, transport: str) -> None:
     async with serve_small_pricing(SmallPricing({})) as target:
         files = ("--json", str(tmp_path / "out" / "report.json"), "--html", str(tmp_path / "report.html"))
-        ended = await run_beside("pricing", "--target", target, *files)
+        ended = await run_beside("pricing", "--target", target, "--transport", transport, *files)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"CONFORMS: 17 passed, 0 failed, 1 not checked", ended.stdout)
     assert re.search(r"R1 .*not checked", ended.stdout)

@@ -13,7 +13,7 @@ from autogrocery.inventory.peers.gateway import open_gateway
 from autogrocery.kit.backoff import SPREAD
 from autogrocery.kit.errors import InDoubt, Unauthenticated, Unavailable
 from autogrocery.kit.security.tokens import Verifier
-from tests.harness.running_inventory import ROBOT_SECRET, run_gateway_stub, token_metadata
+from tests.harness.running_inventory import ROBOT_SECRET, robot_token, run_gateway_stub
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ MAX_DELAY_S = 60.0
 @pytest.fixture
 def token() -> str:
     """A robot's token with user id 7."""
-    header: str = token_metadata("dairy-1", "dairy")[0][1]
-    return header.removeprefix("Bearer ")
+    return robot_token("dairy-1", "dairy")
 
 
 async def test_disabled_robot_is_unauthenticated_and_enabled_robot_is_ok(

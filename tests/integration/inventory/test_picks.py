@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from tests.harness.running_inventory import Picked, State, code_of, new, token_metadata
+from autogrocery.kit.rpc.status import Code
+from tests.harness.grpc_client import code_of
+from tests.harness.running_inventory import Picked, State, new, robot_token
 
 if TYPE_CHECKING:
     from tests.harness.running_inventory import RunningInventory
@@ -87,7 +88,7 @@ async def test_counts_that_do_not_fit_the_assignment_are_invalid_arguments(
     order, (assignment, _) = await inventory.dispatch(milk=5, apple=1)
     lease = await inventory.start("dairy-1", assignment.assignment_id)
     report = inventory.report("dairy-1", assignment.assignment_id, lease.fence, **picks)
-    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(report) is Code.INVALID_ARGUMENT
     assert await inventory.picked(order) == {}
 
 
@@ -164,31 +165,26 @@ async def test_unseen_robot_is_not_assigned(inventory: RunningInventory) -> None
     assert assignment.robot_id == "dairy-2"
 
 
-async def code_with(inventory: RunningInventory, metadata: Any) -> grpc.StatusCode:
+async def code_with(inventory: RunningInventory, token: str | None) -> Code:
     return await code_of(
-        inventory.stub.ListWork(pb.ListWorkRequest(robot_id="dairy-1", robot_class="dairy"), metadata=metadata)
+        inventory.stub.ListWork(pb.ListWorkRequest(robot_id="dairy-1", robot_class="dairy"), token=token)
     )
 
 
 async def test_robot_call_requires_the_robots_own_token(inventory: RunningInventory) -> None:
-    assert await code_with(inventory, None) is grpc.StatusCode.UNAUTHENTICATED
-    assert (
-        await code_with(inventory, token_metadata("dairy-1", "dairy", key="k" * 32)) is grpc.StatusCode.UNAUTHENTICATED
-    )
-    assert (
-        await code_with(inventory, token_metadata("dairy-1", "dairy", audience="ordering"))
-        is grpc.StatusCode.UNAUTHENTICATED
-    )
-    assert await code_with(inventory, token_metadata("dairy-2", "dairy")) is grpc.StatusCode.PERMISSION_DENIED
-    assert await code_with(inventory, token_metadata("dairy-1", "meat")) is grpc.StatusCode.PERMISSION_DENIED
-    assert await code_with(inventory, token_metadata("dairy-1", "dairy")) is grpc.StatusCode.OK
+    assert await code_with(inventory, None) is Code.UNAUTHENTICATED
+    assert await code_with(inventory, robot_token("dairy-1", "dairy", key="k" * 32)) is Code.UNAUTHENTICATED
+    assert await code_with(inventory, robot_token("dairy-1", "dairy", audience="ordering")) is Code.UNAUTHENTICATED
+    assert await code_with(inventory, robot_token("dairy-2", "dairy")) is Code.PERMISSION_DENIED
+    assert await code_with(inventory, robot_token("dairy-1", "meat")) is Code.PERMISSION_DENIED
+    assert await code_with(inventory, robot_token("dairy-1", "dairy")) is Code.OK
 
 
 async def test_start_of_pick_by_another_class_is_permission_denied(inventory: RunningInventory) -> None:
     _, (assignment,) = await inventory.dispatch(milk=1)
-    assert await code_of(inventory.start("meat-1", assignment.assignment_id)) is grpc.StatusCode.PERMISSION_DENIED
+    assert await code_of(inventory.start("meat-1", assignment.assignment_id)) is Code.PERMISSION_DENIED
 
 
 async def test_report_on_unknown_assignment_is_an_invalid_argument(inventory: RunningInventory) -> None:
-    assert await code_of(inventory.report("dairy-1", new(), 1)) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(inventory.report("dairy-1", new(), 1)) is Code.INVALID_ARGUMENT
     assert not (await inventory.start("dairy-1", new())).granted

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import grpc
 import msgspec
 import pytest
 
@@ -20,7 +19,9 @@ from autogrocery.inventory.store import lots, restock_webhooks
 from autogrocery.inventory.store.putaway_reports import WEBHOOK_DELAY_S
 from autogrocery.kit.bus import open_subscriber
 from autogrocery.kit.process import faults
-from tests.harness.running_inventory import code_of, delivery, new
+from autogrocery.kit.rpc.status import Code
+from tests.harness.grpc_client import code_of
+from tests.harness.running_inventory import delivery, new
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ async def test_picks_and_putaways_share_one_sequence_of_fences(inventory: Runnin
 
 async def test_start_of_putaway_by_another_class_is_permission_denied(inventory: RunningInventory) -> None:
     _, putaways = await inventory.deliver(milk=7)
-    assert await code_of(inventory.start("meat-1", putaways["dairy"])) is grpc.StatusCode.PERMISSION_DENIED
+    assert await code_of(inventory.start("meat-1", putaways["dairy"])) is Code.PERMISSION_DENIED
     assert await inventory.work("meat-1") == []
 
 
@@ -239,7 +240,7 @@ async def test_invalid_counts_change_nothing(inventory: RunningInventory, counts
     restock, putaways = await inventory.deliver(milk=7, apple=1)
     fence = await start(inventory, "dairy-1", putaways["dairy"])
     report = inventory.put_away("dairy-1", putaways["dairy"], fence, done=True, yoghurt=0, **counts)
-    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(report) is Code.INVALID_ARGUMENT
     assert await inventory.restock(restock) == (State.RECEIVING, {"milk": (0, 0), "apple": (0, 0)})
 
 
@@ -248,7 +249,7 @@ async def test_damage_to_units_reported_good_is_an_invalid_argument(inventory: R
     fence = await start(inventory, "dairy-1", putaways["dairy"])
     await inventory.put_away("dairy-1", putaways["dairy"], fence, milk=7)
     report = inventory.put_away("dairy-1", putaways["dairy"], fence, damaged=1, milk=7)
-    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(report) is Code.INVALID_ARGUMENT
     assert await inventory.restock(restock) == (State.RECEIVING, {"milk": (7, 0)})
 
 
@@ -256,13 +257,13 @@ async def test_more_damaged_than_received_is_an_invalid_argument(inventory: Runn
     _, putaways = await inventory.deliver(milk=7)
     fence = await start(inventory, "dairy-1", putaways["dairy"])
     report = inventory.put_away("dairy-1", putaways["dairy"], fence, damaged=3, milk=2)
-    assert await code_of(report) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(report) is Code.INVALID_ARGUMENT
 
 
 async def test_report_on_unknown_putaway_is_an_invalid_argument(inventory: RunningInventory) -> None:
     _, (pick,) = await inventory.dispatch(milk=1)
     for assignment in (new(), pick.assignment_id):
-        assert await code_of(inventory.put_away("dairy-1", assignment, 1, milk=1)) is grpc.StatusCode.INVALID_ARGUMENT
+        assert await code_of(inventory.put_away("dairy-1", assignment, 1, milk=1)) is Code.INVALID_ARGUMENT
 
 
 async def test_repeated_restock_is_entered_once(inventory: RunningInventory) -> None:

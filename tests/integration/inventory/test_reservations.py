@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
-from tests.harness.running_inventory import PRODUCTS, State, code_of, lines, new
+from autogrocery.kit.rpc.status import Code
+from tests.harness.grpc_client import code_of
+from tests.harness.running_inventory import PRODUCTS, State, lines, new
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ async def test_malformed_reserve_is_an_invalid_argument(
     inventory: RunningInventory, order_id: str, items: dict[str, int], hold_s: int
 ) -> None:
     request = pb.ReserveItemsRequest(order_id=order_id, items=lines(items), hold_seconds=hold_s)
-    assert await code_of(inventory.stub.ReserveItems(request)) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(inventory.stub.ReserveItems(request)) is Code.INVALID_ARGUMENT
 
 
 async def test_results_are_repeated_after_a_restart(inventory: RunningInventory) -> None:
@@ -216,4 +217,4 @@ async def test_restock_in_another_aisle_is_refused(inventory: RunningInventory) 
 async def test_malformed_restock_is_an_invalid_argument(inventory: RunningInventory, field: dict[str, object]) -> None:
     whole = {"sku": "milk", "name": "Milk", "aisle_type": PRODUCTS["milk"], "quantity": 1} | field
     request = pb.RestockRequest(order_id=new(), supplier_id="farm", items=[pb.RestockItem(**whole)])
-    assert await code_of(inventory.stub.RestockItems(request)) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await code_of(inventory.stub.RestockItems(request)) is Code.INVALID_ARGUMENT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from autogrocery.cli import network
 from autogrocery.cli.demo_accounts import DEMO_FILE
@@ -22,7 +22,7 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process.listening import cannot_listen, reachable
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError, address, grpc_target, web_url
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
 from autogrocery.kit.rpc.server import serve
 from autogrocery.lab.network.options import web_address
 from autogrocery.lab.ports import PortTakenError, check_free, free_ports
@@ -42,7 +42,7 @@ async def http_listener(host: str, port: int) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def grpc_listener(host: str, port: int) -> AsyncIterator[int]:
-    async with serve(SETTING, host, port, lambda _server: None, ()) as bound:
+    async with serve(SETTING, host, port, {}) as bound:
         yield bound
 
 
@@ -84,8 +84,8 @@ async def test_grpc_listens_on_every_form_of_address_and_is_reached_by_it(host: 
     async with grpc_listener(host, 0) as port:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         async with open_channel(target) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            health = stub_of(channel, health_pb2.DESCRIPTOR.services_by_name["Health"])
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout_s=5.0)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

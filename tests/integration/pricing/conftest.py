@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.kit.pg.db import Db, open_db
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.pricing.rpc import SERVICE, Pricing, adder
+from autogrocery.pricing.rpc import Pricing, methods
+from tests.harness.grpc_client import PRICING, patient_stub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,11 +27,11 @@ async def db(dsn: str) -> AsyncIterator[Db]:
 
 
 @pytest.fixture
-async def pricing(db: Db) -> AsyncIterator[PricingServiceStub]:
+async def pricing(db: Db) -> AsyncIterator[Any]:
     """A client of a pricing service with a margin of 30 %."""
-    served = adder(Pricing(db, currency="EUR", margin_percent=30))
+    served = methods(Pricing(db, currency="EUR", margin_percent=30))
     async with (
-        serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served, (SERVICE,)) as port,
+        serve("PRICING_GRPC_ADDR", "127.0.0.1", 0, served) as port,
         open_channel(f"127.0.0.1:{port}") as channel,
     ):
-        yield PricingServiceStub(channel)
+        yield patient_stub(channel, PRICING)

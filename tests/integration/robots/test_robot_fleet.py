@@ -10,7 +10,7 @@ from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.bus import open_publisher
 from autogrocery.kit.process import faults
 from autogrocery.robots.core import plan
-from tests.harness.robot_inventory import RESULT, StreamingInventory, UnaryInventory
+from tests.harness.robot_inventory import RESULT
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -31,25 +31,12 @@ async def test_pick_is_reported_by_a_robot_of_its_class(network: RobotNetwork) -
     assert (two.robot_id, two.status, picked(two)) == ("dairy-1", wire.ReportPickRequest.PICKED, {"m1": 3})
 
 
-async def test_fleet_shares_one_stream(network: RobotNetwork) -> None:
-    network.fake_inventory = inventory = StreamingInventory(network.login_server)
-    network.fake_inventory.add_pick("pick", "bread", b1=2)
-    network.fake_inventory.add_putaway("delivery", "dairy", m1=3)
-    async with network.inventory(), network.gateway(), network.fleet("bread-1", "dairy-1"):
-        await network.reported("pick", "delivery")
-        await until(lambda: len(set(inventory.heartbeats)) == 2)
-    assert inventory.streams == 1
-    assert inventory.unary < 2 * 4  # only those that were made before the stream had answered
-
-
-async def test_inventory_without_streams_gets_unary_calls(network: RobotNetwork) -> None:
-    network.fake_inventory = UnaryInventory(network.login_server)
+async def test_fleet_shares_one_inventory(network: RobotNetwork) -> None:
     network.fake_inventory.add_pick("pick", "bread", b1=2)
     network.fake_inventory.add_putaway("delivery", "dairy", m1=3)
     async with network.inventory(), network.gateway(), network.fleet("bread-1", "dairy-1"):
         await network.reported("pick", "delivery")
         await until(lambda: len(set(network.fake_inventory.heartbeats)) == 2)
-    assert network.fake_inventory.unary >= 2 * 4
 
 
 async def test_announcement_wakes_the_class_at_once(network: RobotNetwork) -> None:

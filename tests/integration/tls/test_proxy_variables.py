@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 NO_PROXY_LISTENS = "http://127.0.0.1:1"
 SCRIPT = """
 import asyncio, pathlib, sys
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.tls import Identity
 
 async def main(target, name, keys):
     files = [pathlib.Path(keys, file) for file in ("ca.crt", "gateway.crt", "gateway.key")] if keys else None
     async with open_channel(target, Identity(*files) if files else None, name) as channel:
-        print(await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10, wait_for_ready=True))
+        print(await channel.raw("/grpc.health.v1.Health/Check")(b"", timeout_s=10))
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -37,7 +37,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_a_channel_ignores_the_proxy_variables(keys: Path, variable: str, *, tls: bool) -> None:
     shown: Identity | None = identity(keys, "inventory") if tls else None
-    async with serve("ADDR", "127.0.0.1", 0, lambda _server: None, (), identity=shown) as port:
+    async with serve("ADDR", "127.0.0.1", 0, {}, identity=shown) as port:
         called = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
+from cryptography import x509
 
 from autogrocery.contracts import identities
-from autogrocery.contracts.pricing.v1 import pricing_pb2
 from autogrocery.kit.http.app import App
 from autogrocery.kit.http.server import serve_http
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.grpcio_channel import RotatingChannel
 from autogrocery.kit.rpc.server import serve
-from autogrocery.kit.rpc.stream_client import Stream
-from autogrocery.kit.rpc.tls import RotatingChannel
 from autogrocery.kit.security.tls import Identity, tls_arguments
 from autogrocery.lab.network import pki
 from autogrocery.lab.network.home import write_private
@@ -29,6 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from autogrocery.kit.rpc.channel import Transport
+
 NOTHING: Any = None
 
 
@@ -37,7 +36,7 @@ def web(shown: Identity) -> AbstractAsyncContextManager[int]:
 
 
 def grpc_(shown: Identity) -> AbstractAsyncContextManager[int]:
-    return serve("ADDR", "127.0.0.1", 0, lambda _: None, (), identity=shown)
+    return serve("ADDR", "127.0.0.1", 0, {}, identity=shown)
 
 
 SERVERS: dict[str, Callable[[Identity], AbstractAsyncContextManager[int]]] = {"web": web, "grpc": grpc_}
@@ -68,29 +67,29 @@ async def test_server_trusts_the_new_ca_and_not_the_old_one(
             await certificate_at(port, foreign_client_context(strangers, keys, "operator"))
 
 
-async def test_grpc_client_presents_renewed_certificate_and_keeps_its_stream(keys: Path, own_keys: Path) -> None:
-    seen: list[bytes] = []
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_grpc_client_presents_renewed_certificate(keys: Path, own_keys: Path, transport: Transport) -> None:
+    seen: list[str] = []
 
     class Prices(pricing.Pricing):
-        async def GetPrice(self, request: Any, context: Any) -> Any:
-            seen.append(context.auth_context()["x509_pem_cert"][0])
-            return await super().GetPrice(request, context)
+        async def GetPrice(self, request: Any, call: Any) -> Any:
+            seen.append(call.certificate["serialNumber"])
+            return await super().GetPrice(request, call)
 
-    add = pricing.adder(Prices(NOTHING, currency="USD", margin_percent=0))
+    methods = pricing.methods(Prices(NOTHING, currency="USD", margin_percent=0))
     async with (
-        serve("ADDR", "127.0.0.1", 0, add, (), identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
-        open_channel(f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING) as channel,
+        serve("ADDR", "127.0.0.1", 0, methods, identity=identity(keys, "pricing"), callers=pricing.CALLERS) as port,
+        open_channel(
+            f"127.0.0.1:{port}", identity(own_keys, "gateway"), identities.PRICING, transport=transport
+        ) as channel,
     ):
-        stream = Stream(
-            channel, f"/{pricing.SERVICE}/Converse", pricing_pb2.Calls, pricing_pb2.Answers.FromString, probe="quote"
-        )
-        price = channel.unary_unary(f"/{pricing.SERVICE}/GetPrice")
+        price = channel.raw(f"/{pricing.SERVICE}/GetPrice")
         for _ in range(2):
-            await price(b"", timeout=TIMEOUT_S, wait_for_ready=True)
-            assert await quoted(stream) is grpc.StatusCode.INVALID_ARGUMENT
-            assert seen[-1] == (own_keys / "gateway.crt").read_bytes()
+            await price(b"", timeout_s=TIMEOUT_S)
+            certificate = x509.load_pem_x509_certificate((own_keys / "gateway.crt").read_bytes())
+            assert int(seen[-1], 16) == certificate.serial_number
             pki.renew(own_keys)
-        assert (len(set(seen)), stream.opened) == (2, 1)
+        assert len(set(seen)) == 2
 
 
 async def test_channel_keeps_at_most_one_older_connection(own_keys: Path) -> None:
@@ -101,14 +100,6 @@ async def test_channel_keeps_at_most_one_older_connection(own_keys: Path) -> Non
         method(b"").cancel()
     assert len(channel._channels) == 2
     await channel.close()
-
-
-async def quoted(stream: Stream) -> grpc.StatusCode:
-    try:
-        await stream.ask("quote", pricing_pb2.QuoteRequest(), asyncio.get_running_loop().time() + TIMEOUT_S)
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    raise AssertionError
 
 
 async def test_http_client_uses_the_renewed_certificate(own_keys: Path) -> None:

@@ -722,7 +722,6 @@ function main([kind, port, protos]) {
     kind === 'inventory' ? 'InventoryService' : 'PricingService'];
   const { file, calls } = kinds[kind]();
   const server = new grpc.Server();
-  // Converse and ConverseRobots are left out: the library answers UNIMPLEMENTED.
   server.addService(Service.service, Object.fromEntries(Object.entries(calls).map(([k, f]) => [k, unary(f)])));
   server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error) => {
     if (error) {

@@ -26,7 +26,7 @@ from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.kit import bus
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers
 from tests.harness.fake_sms import serve_sms
 from tests.harness.gateway_actions import HASH

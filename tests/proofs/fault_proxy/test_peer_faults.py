@@ -19,7 +19,7 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import due
 from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.ids import uuid7
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.lab.fault_proxy import NO_FAULTS, FaultProxy, NetworkFaults, open_proxy
 from tests.harness.fake_peers import serve_peers
 from tests.harness.gateway_actions import GatewayActions, open_gateway_actions

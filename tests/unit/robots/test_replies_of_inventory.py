@@ -11,10 +11,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.errors import InDoubt, Unauthenticated
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve
+from autogrocery.kit.rpc.server_call import ServerMethod
 from autogrocery.robots.core.plan import Outcome
 from autogrocery.robots.peers.inventory import Inventory
+from tests.harness.fake_peers import RawReply, injected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,30 +31,17 @@ CALLS = {
 }
 
 
-class Replying(grpc.GenericRpcHandler):
-    """Answers every unary call with the same bytes, or with a status."""
-
-    def __init__(self, answer: bytes | grpc.StatusCode) -> None:
-        self.answer = answer
-
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        if details.method.removeprefix(SERVICE) not in CALLS:
-            return None
-
-        async def reply(_request: bytes, context: Any) -> bytes:
-            if isinstance(self.answer, grpc.StatusCode):
-                await context.abort(self.answer, "")
-            return bytes(self.answer)
-
-        return grpc.unary_unary_rpc_method_handler(reply)
-
-
 @asynccontextmanager
 async def answering(answer: bytes | grpc.StatusCode) -> AsyncIterator[Inventory]:
-    def add(server: grpc.aio.Server) -> None:
-        server.add_generic_rpc_handlers((Replying(answer),))
+    """Serve an inventory that answers every call with the same bytes, or with a status."""
 
-    async with serve("ADDR", "127.0.0.1", 0, add, ()) as port, open_channel(f"127.0.0.1:{port}") as channel:
+    async def act(_request: bytes, _call: Any) -> RawReply:
+        if isinstance(answer, bytes):
+            return RawReply(answer)
+        raise injected(answer)
+
+    methods = {f"{SERVICE}{call}": ServerMethod(bytes, act) for call in CALLS}
+    async with serve("ADDR", "127.0.0.1", 0, methods) as port, open_channel(f"127.0.0.1:{port}") as channel:
         yield Inventory(channel)
 
 

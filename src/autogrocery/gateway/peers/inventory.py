@@ -10,25 +10,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.gateway.core.order import Cause, Robot, Status
 from autogrocery.gateway.peers import reply_checks
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
-from autogrocery.kit.rpc.stream_client import Stream
-from autogrocery.kit.rpc.stream_method import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
     from uuid import UUID
 
-    import grpc.aio
-
     from autogrocery.gateway.core.order import Line
     from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods, Restock
+    from autogrocery.kit.rpc.client_call import Caller
 
-CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/Converse"
+SERVICE = wire.DESCRIPTOR.services_by_name["InventoryService"]
 RESERVE_TIMEOUT_S = 1.0
 CALL_TIMEOUT_S = 2.0
 
@@ -124,25 +121,11 @@ REASONS = {Status.CANCELLED: wire.CANCEL, Status.EXPIRED: wire.EXPIRE, Status.FA
 
 
 class Inventory:
-    """The calls of docs/PROTOCOL.md#deadlines; every method raises InDoubt if there is no clear answer.
+    """The calls of docs/PROTOCOL.md#deadlines; every method raises InDoubt if there is no clear answer."""
 
-    With `streams`, calls share one stream if inventory supports that; else each is a unary call.
-    """
-
-    def __init__(self, channel: grpc.aio.Channel, *, streams: bool = False) -> None:
+    def __init__(self, channel: Caller) -> None:
         self.peer = Peer("inventory")
-        stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = (
-            Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString, probe="check_availability")
-            if streams
-            else None
-        )
-        self._reserve_items = method_of(stream, "reserve_items", stub.ReserveItems)
-        self._assign_robots = method_of(stream, "assign_robots", stub.AssignRobots)
-        self._release_items = method_of(stream, "release_items", stub.ReleaseItems)
-        self._get_order = method_of(stream, "get_order", stub.GetOrder)
-        self._check_availability = method_of(stream, "check_availability", stub.CheckAvailability)
-        self._restock_items, self._get_restock = stub.RestockItems, stub.GetRestock  # too rare for the stream
+        self._methods = stub_of(channel, SERVICE)
 
     async def reserve(
         self, order_id: UUID, items: Sequence[RequestedItem], *, hold_s: int, allow_partial: bool
@@ -153,7 +136,7 @@ class Inventory:
             order_id=asked, items=_items(items), hold_seconds=hold_s, allow_partial=allow_partial
         )
         reply: wire.ReserveItemsResponse = await self.peer.call(
-            self._reserve_items, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
+            self._methods.ReserveItems, request, timeout_s=RESERVE_TIMEOUT_S, point="inventory.reserve_items"
         )
         reply_checks.check_order_id(self.peer, "reserve_items", asked, reply.order_id)
         wanted = {item.sku: item.quantity for item in items}
@@ -175,7 +158,7 @@ class Inventory:
         asked = str(order_id)
         request = wire.RobotRequest(order_id=asked, items=_items(lines))
         reply: wire.RobotResponse = await self.peer.call(
-            self._assign_robots, request, timeout_s=CALL_TIMEOUT_S, point="inventory.assign_robots"
+            self._methods.AssignRobots, request, timeout_s=CALL_TIMEOUT_S, point="inventory.assign_robots"
         )
         reply_checks.check_order_id(self.peer, "assign_robots", asked, reply.order_id)
         robots = tuple(Robot(share.robot_id, share.robot_class, share.assignment_id) for share in reply.assignments)
@@ -193,7 +176,7 @@ class Inventory:
         asked = str(order_id)
         request = wire.ReleaseItemsRequest(order_id=asked, reason=reason)
         reply: wire.ReleaseItemsResponse = await self.peer.call(
-            self._release_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.release_items"
+            self._methods.ReleaseItems, request, timeout_s=CALL_TIMEOUT_S, point="inventory.release_items"
         )
         reply_checks.check_order_id(self.peer, "release_items", asked, reply.order_id)
         match reply.result:
@@ -207,7 +190,7 @@ class Inventory:
         """Return inventory's state of an order."""
         asked = str(order_id)
         reply: wire.GetOrderResponse = await self.peer.call(
-            self._get_order,
+            self._methods.GetOrder,
             wire.GetOrderRequest(order_id=asked),
             timeout_s=CALL_TIMEOUT_S,
             point="inventory.get_order",
@@ -220,7 +203,7 @@ class Inventory:
     async def check_availability(self, skus: Sequence[str]) -> dict[str, int]:
         """Return what is available now, by SKU; an SKU that inventory does not know is missing."""
         reply: wire.CheckAvailabilityResponse = await self.peer.call(
-            self._check_availability,
+            self._methods.CheckAvailability,
             wire.CheckAvailabilityRequest(skus=skus),
             timeout_s=RESERVE_TIMEOUT_S,
             point="inventory.check_availability",
@@ -234,7 +217,7 @@ class Inventory:
             order_id=asked, supplier_id=restock.supplier_id, items=[_restock_item(line.goods) for line in restock.lines]
         )
         reply: wire.RestockResponse = await self.peer.call(
-            self._restock_items, request, timeout_s=CALL_TIMEOUT_S, point="inventory.restock_items"
+            self._methods.RestockItems, request, timeout_s=CALL_TIMEOUT_S, point="inventory.restock_items"
         )
         reply_checks.check_order_id(self.peer, "restock_items", asked, reply.order_id)
         return None if reply.success else _printable(reply.message) or "no reason given"
@@ -243,7 +226,7 @@ class Inventory:
         """Return inventory's state of a restock."""
         asked = str(order_id)
         reply: wire.GetRestockResponse = await self.peer.call(
-            self._get_restock,
+            self._methods.GetRestock,
             wire.GetRestockRequest(order_id=asked),
             timeout_s=CALL_TIMEOUT_S,
             point="inventory.get_restock",

@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as wire
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.gateway.core.quote import Quote
 from autogrocery.gateway.peers import reply_checks
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
-from autogrocery.kit.rpc.stream_client import Stream
-from autogrocery.kit.rpc.stream_method import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    import grpc.aio
-
     from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.core.restock import Goods
+    from autogrocery.kit.rpc.client_call import Caller
 
-CONVERSE = f"/{wire.DESCRIPTOR.services_by_name['PricingService'].full_name}/Converse"
+SERVICE = wire.DESCRIPTOR.services_by_name["PricingService"]
 TIMEOUT_S = 1.0
 UPDATE_TIMEOUT_S = 2.0  # no device waits for it, only a truck
 
@@ -45,21 +42,12 @@ class ProductPage(Struct, frozen=True):
 
 
 class Pricing:
-    """Quotes and the price list, in one currency; every method raises InDoubt if there is no clear answer.
+    """Quotes and the price list, in one currency; every method raises InDoubt if there is no clear answer."""
 
-    With `streams`, calls share one stream if pricing supports that; else each is a unary call.
-    """
-
-    def __init__(self, channel: grpc.aio.Channel, *, currency: str = "USD", streams: bool = False) -> None:
+    def __init__(self, channel: Caller, *, currency: str = "USD") -> None:
         self.peer = Peer("pricing")
         self._currency = currency
-        stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = (
-            Stream(channel, CONVERSE, wire.Calls, wire.Answers.FromString, probe="list_products") if streams else None
-        )
-        self._quote = method_of(stream, "quote", stub.Quote)
-        self._list_products = method_of(stream, "list_products", stub.ListProducts)
-        self._update_stock_metrics = stub.UpdateStockMetrics  # too rare for the stream
+        self._methods = stub_of(channel, SERVICE)
 
     async def quote(self, order_id: UUID, items: Sequence[RequestedItem]) -> Quote:
         """Price a basket."""
@@ -68,7 +56,7 @@ class Pricing:
             order_id=asked, items=[wire.Item(sku=item.sku, quantity=item.quantity) for item in items]
         )
         reply: wire.QuoteResponse = await self.peer.call(
-            self._quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
+            self._methods.Quote, request, timeout_s=TIMEOUT_S, point="pricing.quote"
         )
         reply_checks.check_order_id(self.peer, "quote", asked, reply.order_id)
         wanted = {item.sku: item.quantity for item in items}
@@ -78,7 +66,7 @@ class Pricing:
     async def list_products(self, query: str, cursor: str, limit: int) -> ProductPage:
         """Return a page of products by name or SKU."""
         reply: wire.ListProductsResponse = await self.peer.call(
-            self._list_products,
+            self._methods.ListProducts,
             wire.ListProductsRequest(query=query, cursor=cursor, limit=limit),
             timeout_s=TIMEOUT_S,
             point="pricing.list_products",
@@ -100,7 +88,7 @@ class Pricing:
             for one in goods
         ]
         reply: wire.UpdateStockMetricsResponse = await self.peer.call(
-            self._update_stock_metrics,
+            self._methods.UpdateStockMetrics,
             wire.UpdateStockMetricsRequest(updates=updates),
             timeout_s=UPDATE_TIMEOUT_S,
             point="pricing.update_stock_metrics",

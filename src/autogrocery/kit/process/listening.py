@@ -7,6 +7,8 @@ import ipaddress
 import socket
 from typing import Final
 
+from autogrocery.kit.process.run import StartError
+
 LOOPBACK: Final = {4: "127.0.0.1", 6: "[::1]"}
 ANY: Final = "0.0.0.0"  # noqa: S104 - what an operator asks for with `*`
 FIRST_FREE_PORT: Final = 1_024  # lower ones need a privilege
@@ -31,6 +33,21 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def listen(setting: str, host: str, port: int, backlog: int) -> socket.socket:
+    """Return a listening socket that does not block; raises StartError naming `setting` if the address can't be used."""
+    try:
+        listener = bind(host, port)
+        try:
+            listener.listen(backlog)  # two listeners may bind one address; only one may listen
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise StartError(cannot_listen(setting, host, port, error)) from None
+    listener.settimeout(0)
+    return listener
 
 
 def why_not(host: str, port: int, error: OSError) -> str:

@@ -1,49 +1,47 @@
-"""gRPC server: health checks, mutual TLS, and the three error families of `kit.errors` as gRPC statuses."""
+"""gRPC server: unary calls, health checks, mutual TLS with the callers of each method, and an orderly stop."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
+from msgspec.structs import replace
 
 from autogrocery.kit.errors import Unauthenticated
-from autogrocery.kit.process.listening import ANY, bind, cannot_listen, joined
-from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.status import DRAIN_S, MAPPED_ERRORS, MAX_MESSAGE_BYTES, status_of
-from autogrocery.kit.rpc.stream_server import Conversations
-from autogrocery.kit.rpc.tls import CallerAllowList, server_credentials
+from autogrocery.kit.process.listening import listen
+from autogrocery.kit.rpc.server_call import ServerCall, ServerMethod
+from autogrocery.kit.rpc.server_connection import HANDSHAKE_S, ServerConnection
+from autogrocery.kit.rpc.status import DRAIN_S, Code, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping
+
+    from google.protobuf.descriptor import ServiceDescriptor
 
     from autogrocery.kit.security.tls import Identity
 
-SERVER_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
+HEALTH: Final = "/grpc.health.v1.Health/Check"
+BACKLOG: Final = 1_024
+CHECK_S: Final = 1.0
+LAST_S: Final = 1.0  # for cancelled calls to end
 
 
-class ErrorStatusInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a call that raises one of MAPPED_ERRORS with its status; gRPC logs any other error and answers UNKNOWN."""
+def server_methods(service: ServiceDescriptor, servicer: object) -> dict[str, ServerMethod]:
+    """Return by path the methods of a contract's service that `servicer` has.
 
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        """Wrap unary methods only: each call on a stream has a status of its own."""
-        method = await continuation(details)
-        if method is None or method.unary_unary is None:
-            return method
-        inner = method.unary_unary
-
-        async def mapped(request: Any, context: Any) -> Any:
-            try:
-                return await inner(request, context)
-            except MAPPED_ERRORS as error:
-                await context.abort(*status_of(error))
-
-        return grpc.unary_unary_rpc_method_handler(mapped, method.request_deserializer, method.response_serializer)
+    They are async functions of a request and its ServerCall. They return the reply, or raise RpcError or one of
+    MAPPED_ERRORS; any other error is logged and ends the call as UNKNOWN.
+    """
+    return {
+        f"/{service.full_name}/{method.name}": ServerMethod(
+            GetMessageClass(method.input_type).FromString, getattr(servicer, method.name)
+        )
+        for method in service.methods
+        if hasattr(servicer, method.name)
+    }
 
 
 @asynccontextmanager
@@ -51,58 +49,82 @@ async def serve(
     setting: str,
     host: str,
     port: int,
-    add: Callable[[grpc.aio.Server], None],
-    names: Sequence[str],
+    methods: Mapping[str, ServerMethod],
     *,
     identity: Identity | None = None,
     callers: Mapping[str, Collection[str]] | None = None,
 ) -> AsyncIterator[int]:
-    """Serve the services that `add` registers, and health checks for `names`; yields the bound port.
+    """Serve methods by their paths, and health checks for their services; yields the bound port.
 
     With `identity` it uses mutual TLS; `callers` then maps a method's name to the certificate names that may call it,
-    and a method without an entry is closed. Raises StartError naming `setting` if the address can't be bound. Leaving
-    the context waits up to DRAIN_S seconds for calls in flight.
+    and a method without an entry is closed: any other call ends with PERMISSION_DENIED before any work. Raises
+    StartError naming `setting` if the address can't be bound. Leaving the context waits up to DRAIN_S seconds for
+    calls in flight.
     """
-    conversations = Conversations()
-    checks = () if identity is None else (CallerAllowList(callers or {}),)
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(*checks, ErrorStatusInterceptor(), conversations))
-    add(server)
-    servicer = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    bound = _add_port(server, setting, host, port, identity)
-    await server.start()
-    for name in ("", *names):
-        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health = _Health({"", *(path.split("/")[1] for path in methods)})
+    table = {HEALTH.encode(): ServerMethod(health_pb2.HealthCheckRequest.FromString, health.check)}
+    for path, method in methods.items():
+        allowed = None if identity is None else frozenset((callers or {}).get(path.rpartition("/")[2], ()))
+        table[path.encode()] = replace(method, allowed=allowed)
+    connections: set[ServerConnection] = set()
+    listener = listen(setting, host, port, BACKLOG)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: ServerConnection(table, connections),
+        sock=listener,
+        backlog=BACKLOG,
+        ssl=identity.current().h2_server if identity is not None else None,
+        ssl_handshake_timeout=HANDSHAKE_S if identity is not None else None,
+    )
+    checking = asyncio.create_task(_check(connections), name=f"grpc:{setting}")
     try:
-        yield bound
+        yield listener.getsockname()[1]
     finally:
-        await servicer.enter_graceful_shutdown()
-        await asyncio.gather(conversations.leave(DRAIN_S), server.stop(DRAIN_S))
+        health.status = health_pb2.HealthCheckResponse.NOT_SERVING
+        server.close()
+        await _stop(connections)
+        checking.cancel()
 
 
-def _add_port(server: grpc.aio.Server, setting: str, host: str, port: int, identity: Identity | None) -> int:
-    """Bind the server and return its port; raises StartError with the reason, which gRPC itself does not tell."""
-    place = joined(ANY if host == "*" else host, port)
-    try:
-        with bind(host, port) as probe:
-            probe.listen()
-    except OSError as error:
-        raise StartError(cannot_listen(setting, host, port, error)) from None
-    try:
-        if identity is None:
-            bound = server.add_insecure_port(place)
-        else:
-            bound = server.add_secure_port(place, server_credentials(identity))
-    except RuntimeError:
-        bound = 0
-    if not bound:
-        raise StartError(f"{setting}: {place} can't be bound: set {setting} to another address")
-    return bound
-
-
-def bearer(context: Any) -> str:
+def bearer(call: ServerCall) -> str:
     """Return the bearer token of a call's metadata; raises Unauthenticated if there is none."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and value.startswith("Bearer "):
-            return str(value[7:])
-    raise Unauthenticated("invalid_token", "no bearer token in authorization metadata")
+    kind, _, token = call.fields.get(b"authorization", b"").partition(b" ")
+    if kind != b"Bearer":
+        raise Unauthenticated("invalid_token", "no bearer token in authorization metadata")
+    return token.decode("latin-1")
+
+
+class _Health:
+    """`Check` of grpc.health.v1, open to every certificate.
+
+    `Watch` is UNIMPLEMENTED: a client then takes the server for healthy (grpc/doc/health-checking.md), and learns of
+    its stop by a GOAWAY.
+    """
+
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = services
+        self.status = health_pb2.HealthCheckResponse.SERVING
+
+    async def check(self, request: Any, _call: ServerCall) -> Any:
+        if request.service not in self._services:
+            raise RpcError(Code.NOT_FOUND, "there is no such service")
+        return health_pb2.HealthCheckResponse(status=self.status)
+
+
+async def _check(connections: set[ServerConnection]) -> None:
+    while True:
+        await asyncio.sleep(CHECK_S)
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(connections):
+            connection.check(now)
+
+
+async def _stop(connections: set[ServerConnection]) -> None:
+    """Drain all connections for up to DRAIN_S seconds, then cancel what is left."""
+    for connection in tuple(connections):
+        connection.drain()
+    if connections:
+        await asyncio.wait([connection.gone for connection in connections], timeout=DRAIN_S)
+    for connection in tuple(connections):
+        connection.cancel()
+    if connections:
+        await asyncio.wait([connection.gone for connection in connections], timeout=LAST_S)

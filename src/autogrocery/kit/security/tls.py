@@ -11,6 +11,7 @@ import ssl
 import stat
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +42,8 @@ FilesVersion = tuple[tuple[int, int, int], ...]  # of the three files, see `file
 class Material(Struct, frozen=True):
     """The content of the three files when they were last valid, and the SSL contexts made of it.
 
-    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it.
+    `names` are the certificate's DNS names, `not_after` its end as `getpeercert` writes it. `h2_server` and `h2_client`
+    are as the other two, and speak HTTP/2 only (ALPN, RFC 9113 §3.2).
     """
 
     ca: bytes
@@ -50,7 +52,9 @@ class Material(Struct, frozen=True):
     names: frozenset[str]
     not_after: str
     server: ssl.SSLContext
+    h2_server: ssl.SSLContext
     client: ssl.SSLContext
+    h2_client: ssl.SSLContext
 
 
 class HalfReplacedError(StartError):
@@ -127,20 +131,25 @@ class Identity:
             )
         if self._name and self._name not in names:
             raise StartError(f"TLS_CERT: it is not for {self._name}, but for {', '.join(sorted(names))}")
-        server, client = _context(ssl.PROTOCOL_TLS_SERVER, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
-        for context in (server, client):
+        server, h2_server = _context(ssl.PROTOCOL_TLS_SERVER, ca), _context(ssl.PROTOCOL_TLS_SERVER, ca)
+        client, h2_client = _context(ssl.PROTOCOL_TLS_CLIENT, ca), _context(ssl.PROTOCOL_TLS_CLIENT, ca)
+        for context in (server, h2_server, client, h2_client):
             _load_chain(context, self._files["TLS_CERT"], self._files["TLS_KEY"])
-        server.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
-        server.num_tickets = 0
-        server.sni_callback = self._use_current
+        for context in (h2_server, h2_client):
+            context.set_alpn_protocols(["h2"])
+        for name, context in (("server", server), ("h2_server", h2_server)):
+            context.options |= ssl.OP_NO_TICKET  # a resumed session would not be checked again
+            context.num_tickets = 0
+            context.sni_callback = partial(self._use_current, name)
         # The content was read above for gRPC and by path for the SSL contexts: both must have seen the same files.
         if self._current_version() != version:
             raise HalfReplacedError("TLS_CERT and TLS_KEY were replaced while they were read")
-        return Material(ca, certificate, key, names, str(verified.get("notAfter", "")), server, client)
+        not_after = str(verified.get("notAfter", ""))
+        return Material(ca, certificate, key, names, not_after, server, h2_server, client, h2_client)
 
-    def _use_current(self, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _use_current(self, context: str, end: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Switch a server handshake to the current certificate and CA; OpenSSL calls this with and without SNI."""
-        latest = self.current().server
+        latest = getattr(self.current(), context)
         if end.context is not latest:
             end.context = latest
 

@@ -6,13 +6,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
 from google.protobuf import text_format
 
+from autogrocery.kit.rpc.status import Code, RpcError, UndecodableError
 from autogrocery.lab.conformance.line import Exchange, Failed, Unimplemented
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from autogrocery.kit.rpc.client_call import Caller
 
 KEPT: Final = 6
 SHOWN_CHARS: Final = 400
@@ -23,21 +25,21 @@ SHORT: Final = frozenset({"ReserveItems", "CheckAvailability", "Quote"})
 # How a peer may refuse nonsense with a status. Any other status says that the peer is broken, not the request.
 REFUSALS: Final = frozenset(
     {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.OUT_OF_RANGE,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Code.INVALID_ARGUMENT,
+        Code.OUT_OF_RANGE,
+        Code.FAILED_PRECONDITION,
+        Code.NOT_FOUND,
+        Code.RESOURCE_EXHAUSTED,
     }
 )
 
 
 class Calls:
-    """The calls on one stub. `late` lists those that took longer than the gateway waits."""
+    """The calls of one service. `late` lists those that took longer than the gateway waits."""
 
-    def __init__(self, channel: grpc.aio.Channel, stub: Any, patience: float) -> None:
+    def __init__(self, channel: Caller, methods: Any, patience: float) -> None:
         self._channel = channel
-        self._stub = stub
+        self._methods = methods
         self._patience = patience
         self.exchanges: deque[Exchange] = deque(maxlen=KEPT)
         self.late: list[str] = []
@@ -48,8 +50,8 @@ class Calls:
         """Return the reply; raises Failed on any non-OK status, since that means "in doubt" and never "no"."""
         try:
             return await self._call(method, request, token)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        except RpcError as error:
+            if error.code is Code.UNIMPLEMENTED:
                 raise Unimplemented(f"{method} is UNIMPLEMENTED") from None
             raise Failed(f"{method} ended with {_status(error)}; a refusal is an answer in the reply") from None
 
@@ -57,49 +59,48 @@ class Calls:
         """Return the reply, or None if a status refused the request; raises Failed on a status that refuses nothing."""
         try:
             return await self._call(method, request, token)
-        except grpc.aio.AioRpcError as error:
-            if error.code() in REFUSALS:
+        except RpcError as error:
+            if error.code in REFUSALS:
                 return None
             raise Failed(
                 f"{method} of nonsense ended with {_status(error)}: refuse it in the reply or with INVALID_ARGUMENT"
             ) from None
 
-    async def status(self, method: str, request: Message, token: str = "") -> grpc.StatusCode:
+    async def status(self, method: str, request: Message, token: str = "") -> Code:
         """Return only the status of a call."""
         try:
             await self._call(method, request, token)
-        except grpc.aio.AioRpcError as error:
-            return error.code()
-        return grpc.StatusCode.OK
+        except RpcError as error:
+            return error.code
+        return Code.OK
 
-    async def send_bytes(self, path: str, payload: bytes) -> grpc.StatusCode:
+    async def send_bytes(self, path: str, payload: bytes) -> Code:
         """Call the method at `path`, as /package.Service/Method, with bytes that are no message; return the status."""
-        call: Any = self._channel.unary_unary(path)
         try:
-            await call(payload, timeout=LIMIT_S * self._patience)
-            code = grpc.StatusCode.OK
-        except grpc.aio.AioRpcError as error:
-            code = error.code()
+            await self._channel.raw(path)(payload, timeout_s=LIMIT_S * self._patience)
+            code = Code.OK
+        except RpcError as error:
+            code = error.code
         self.exchanges.append(Exchange(f"{path} {payload[:KEPT]!r}…, {len(payload)} bytes", code.name))
         return code
 
     async def _call(self, method: str, request: Message, token: str) -> Any:
-        metadata = (("authorization", f"Bearer {token}"),) if token else None
         began, answered = time.monotonic(), "no answer"
         try:
-            reply = await getattr(self._stub, method)(
-                request, timeout=LIMIT_S * self._patience, metadata=metadata, wait_for_ready=False
+            reply = await getattr(self._methods, method)(
+                request, timeout_s=LIMIT_S * self._patience, token=token or None
             )
-            answered = "bytes that are no reply" if reply is None else shown(reply)
-        except grpc.aio.AioRpcError as error:
+            answered = shown(reply)
+        except UndecodableError:
+            answered = "bytes that are no reply"
+            raise Failed(f"the reply of {method} can't be decoded") from None
+        except RpcError as error:
             answered = _status(error)
             raise
         finally:
             took_s = time.monotonic() - began
             self.exchanges.append(Exchange(f"{method} {shown(request)}", f"{answered} after {took_s:.2f} s"))
             self._measure(method, took_s)
-        if reply is None:  # gRPC logs that it can't be decoded, and returns None
-            raise Failed(f"the reply of {method} can't be decoded")
         return reply
 
     def _measure(self, method: str, took_s: float) -> None:
@@ -117,5 +118,5 @@ def shown(message: Message) -> str:
     return "{ " + (text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…") + " }"
 
 
-def _status(error: grpc.aio.AioRpcError) -> str:
-    return f"{error.code().name} ({(error.details() or '')[:SHOWN_CHARS]})"
+def _status(error: RpcError) -> str:
+    return f"{error.code.name} ({error.detail[:SHOWN_CHARS]})"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
+from autogrocery.kit.rpc.status import Code
 from autogrocery.lab.conformance.inventory_peer import InventoryPeer, new_id
 from autogrocery.lab.conformance.line import CALLS, DEADLINES, Line, expect
 from autogrocery.lab.conformance.reserve_lines import UNITS
@@ -29,11 +28,9 @@ UNARY: Final = (
 )
 
 
-async def unary_calls_exist(peer: InventoryPeer) -> None:
-    """Every call of the gateway exists in its unary form; streams are optional and not tried."""
-    missing = [
-        method for method, request in UNARY if await peer.calls.status(method, request) is grpc.StatusCode.UNIMPLEMENTED
-    ]
+async def calls_exist(peer: InventoryPeer) -> None:
+    """Every call of the gateway exists."""
+    missing = [method for method, request in UNARY if await peer.calls.status(method, request) is Code.UNIMPLEMENTED]
     expect(not missing, f"UNIMPLEMENTED: {', '.join(missing)}")
 
 
@@ -122,7 +119,7 @@ async def expect_undecodable(peer: Any, path: str) -> None:
     for payload in (b"\xff" * 16, b"\x0a\xff\xff\xff\xff\x7f", b"\x0a\x02\xc3\x28"):
         code = await peer.calls.send_bytes(path, payload)
         if payload.startswith(b"\xff"):  # a broken tag; some languages accept a string that is no UTF-8
-            expect(code is not grpc.StatusCode.OK, f"{path} answered OK to bytes that are no message")
+            expect(code is not Code.OK, f"{path} answered OK to bytes that are no message")
     await peer.answers()
 
 
@@ -144,7 +141,7 @@ async def answers_in_time(peer: Any) -> None:
 
 
 LINES: Final = (
-    Line("U1", "Every call exists in its unary form", CALLS, unary_calls_exist),
+    Line("U1", "Every call exists", CALLS, calls_exist),
     Line("H1", "Quantities of 0, below 0 and beyond all stock are refused", CALLS, odd_quantities_are_refused),
     Line("H2", "Empty and endless SKUs are refused", CALLS, odd_skus_are_refused),
     Line("H3", "A SKU in two lines is summed or refused", CALLS, duplicates_are_merged_or_refused),

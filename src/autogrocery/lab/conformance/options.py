@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from autogrocery.kit.rpc.channel import Transport
     from autogrocery.kit.security.tls import Identity
 
 ROBOT_SCOPE: Final = "robot:pick:"
@@ -30,7 +31,7 @@ class Options(Struct, frozen=True):
     `restart_command` is a shell command that restarts the peer and returns. `webhook_listen` is the HOST:PORT at which
     the kit takes the peer's webhooks, signed with `webhook_key`. `only` selects lines whose id starts with one of its
     words. `patience` multiplies every deadline, for a peer on a slow machine. `webhook_repeat_s` is how long the kit
-    waits for a webhook to come again.
+    waits for a webhook to come again. `transport` makes the calls: the gateway's own client, or the gRPC library.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Options(Struct, frozen=True):
     webhook_key: bytes = b""
     only: tuple[str, ...] = ()
     patience: float = 1.0
+    transport: Transport = "h2"
     webhook_repeat_s: float = 60.0  # silence, the peer's own deadline, its back-off
 
 

@@ -11,10 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from autogrocery.contracts import identities
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
+from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
 from autogrocery.kit.process.settings import address
-from autogrocery.kit.rpc.client import open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
 from autogrocery.lab.conformance import (
     dispatch_lines,
     hostile_lines,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 REACHED_S: Final = 5.0
 LINE_S: Final = 200.0  # for one line, restart included
+INVENTORY: Final = inv.DESCRIPTOR.services_by_name["InventoryService"]
+PRICING: Final = pri.DESCRIPTOR.services_by_name["PricingService"]
 FIRST: Final = {"inventory": "S1", "pricing": "P1"}  # without it no line has goods to work with
 
 
@@ -67,12 +69,14 @@ async def check_inventory(options: Options, tell: Callable[[Result], None]) -> R
     Raises UnreachableError, and StartError if the listener's address can't be bound.
     """
     async with AsyncExitStack() as opened:
-        channel = await opened.enter_async_context(open_channel(options.target, options.identity, identities.INVENTORY))
+        channel = await opened.enter_async_context(
+            open_channel(options.target, options.identity, identities.INVENTORY, transport=options.transport)
+        )
         listener = None
         if options.webhook_listen:
             host, port = address("--webhook-listen", options.webhook_listen)
             listener = await opened.enter_async_context(open_listener(host, port, options.webhook_key))
-        calls = Calls(channel, InventoryServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
+        calls = Calls(channel, stub_of(channel, INVENTORY), options.patience)
         peer = InventoryPeer(calls, options, None, listener)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         lines = (
@@ -88,8 +92,10 @@ async def check_inventory(options: Options, tell: Callable[[Result], None]) -> R
 
 async def check_pricing(options: Options, tell: Callable[[Result], None]) -> Report:
     """Check a pricing; `tell` is called with each result. Raises UnreachableError."""
-    async with open_channel(options.target, options.identity, identities.PRICING) as channel:
-        calls = Calls(channel, PricingServiceStub(channel), options.patience)  # type: ignore[no-untyped-call]
+    async with open_channel(
+        options.target, options.identity, identities.PRICING, transport=options.transport
+    ) as channel:
+        calls = Calls(channel, stub_of(channel, PRICING), options.patience)
         peer = PricingPeer(calls, options, None)
         peer.restart = Restart(options.restart_command, peer.answers) if options.restart_command else None
         return await _run("pricing", peer, pricing_lines.lines(), options, tell)

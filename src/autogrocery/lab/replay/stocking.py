@@ -15,22 +15,24 @@ from msgspec import Struct
 
 from autogrocery.contracts import identities
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.contracts.pricing.v1 import pricing_pb2 as pri
-from autogrocery.contracts.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.ids import uuid7
 from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.rpc.client import Peer, open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
+from autogrocery.kit.rpc.client import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from autogrocery.kit.rpc.client_call import Method
     from autogrocery.kit.security.tls import Identity
     from autogrocery.lab.demand.demand import StockItem
 
+INVENTORY: Final = inv.DESCRIPTOR.services_by_name["InventoryService"]
+PRICING: Final = pri.DESCRIPTOR.services_by_name["PricingService"]
 BATCH: Final = 500  # products a call; another number makes other ids of the batches of every load
 TIMEOUT_S: Final = 20.0
 TRIES: Final = 3
@@ -60,21 +62,23 @@ class _Batch(Struct, frozen=True):
 async def price_list_is_empty(pricing_target: str, identity: Identity | None = None) -> bool:
     """Return whether the price list has no product."""
     async with open_channel(pricing_target, identity, identities.PRICING) as channel:
-        stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
+        pricing = stub_of(channel, PRICING)
         request = pri.ListProductsRequest(limit=1)
-        reply = await Peer("pricing").call(stub.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products")
+        reply = await Peer("pricing").call(
+            pricing.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products"
+        )
     return not reply.products
 
 
 async def stock_levels(inventory_target: str, skus: Sequence[str], identity: Identity | None = None) -> dict[str, int]:
     """Return the available units by SKU; a SKU unknown to inventory is missing. Raises InDoubt."""
     levels: dict[str, int] = {}
-    async with open_channel(inventory_target, identity, identities.INVENTORY) as inventory:
-        inventory_stub = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
+    async with open_channel(inventory_target, identity, identities.INVENTORY) as channel:
+        inventory = stub_of(channel, INVENTORY)
         for start in range(0, len(skus), BATCH):
             request = inv.CheckAvailabilityRequest(skus=skus[start : start + BATCH])
             reply = await Peer("inventory").call(
-                inventory_stub.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.levels"
+                inventory.CheckAvailability, request, timeout_s=TIMEOUT_S, point="stock.levels"
             )
             levels |= {level.sku: level.available for level in reply.items}
     return levels
@@ -87,12 +91,12 @@ async def find_misplaced(
     wanted = {item.sku: item.aisle_type for item in items}
     misplaced: dict[str, str] = {}
     async with open_channel(pricing_target, identity, identities.PRICING) as channel:
-        stub = PricingServiceStub(channel)  # type: ignore[no-untyped-call]
+        pricing = stub_of(channel, PRICING)
         cursor = ""
         for _ in range(MAX_PAGES):
             request = pri.ListProductsRequest(limit=PAGE, cursor=cursor)
             reply = await Peer("pricing").call(
-                stub.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products"
+                pricing.ListProducts, request, timeout_s=TIMEOUT_S, point="stock.list_products"
             )
             misplaced |= {
                 product.sku: product.aisle_type
@@ -127,32 +131,32 @@ async def load_stock(
     """
     result = progress or LoadResult()
     async with (
-        open_channel(inventory_target, identity, identities.INVENTORY) as inventory,
-        open_channel(pricing_target, identity, identities.PRICING) as pricing,
+        open_channel(inventory_target, identity, identities.INVENTORY) as to_inventory,
+        open_channel(pricing_target, identity, identities.PRICING) as to_pricing,
     ):
-        pricing_stub = PricingServiceStub(pricing)  # type: ignore[no-untyped-call]
-        inventory_stub = InventoryServiceStub(inventory)  # type: ignore[no-untyped-call]
+        pricing = stub_of(to_pricing, PRICING)
+        inventory = stub_of(to_inventory, INVENTORY)
         missing = []
         for batch in _batches(load_id or uuid7().hex, items):
-            if await _is_entered(inventory_stub, batch):
+            if await _is_entered(inventory, batch):
                 result.products_before += len(batch.items)
             else:
                 missing.append(batch)
         for batch in missing:
-            await _call_with_retries(Peer("pricing"), pricing_stub.UpdateStockMetrics, _price_request(batch.items))
-            reply = await _call_with_retries(Peer("inventory"), inventory_stub.RestockItems, _restock_request(batch))
+            await _call_with_retries(Peer("pricing"), pricing.UpdateStockMetrics, _price_request(batch.items))
+            reply = await _call_with_retries(Peer("inventory"), inventory.RestockItems, _restock_request(batch))
             # Another attempt at the same load may have entered it meanwhile, with the dates of another day.
-            if not reply.success and not await _is_entered(inventory_stub, batch):
+            if not reply.success and not await _is_entered(inventory, batch):
                 raise StartError(f"inventory refused the stock: {reply.message}")
             result.products += len(batch.items)
             result.units += sum(item.quantity for item in batch.items)
     return result
 
 
-async def _is_entered(inventory_stub: InventoryServiceStub, batch: _Batch) -> bool:
+async def _is_entered(inventory: Any, batch: _Batch) -> bool:
     """Return whether inventory has the batch. Raises StartError if it has other goods under the batch's id."""
     request = inv.GetRestockRequest(order_id=batch.order_id)
-    reply = await _call_with_retries(Peer("inventory"), inventory_stub.GetRestock, request, point="stock.get_restock")
+    reply = await _call_with_retries(Peer("inventory"), inventory.GetRestock, request, point="stock.get_restock")
     if reply.state == inv.GetRestockResponse.UNKNOWN:
         return False
     if {item.sku: item.received for item in reply.items} != {item.sku: item.quantity for item in batch.items}:
@@ -160,11 +164,11 @@ async def _is_entered(inventory_stub: InventoryServiceStub, batch: _Batch) -> bo
     return True
 
 
-async def _call_with_retries(peer: Peer, method: object, request: object, point: str = "stock.load") -> Any:
+async def _call_with_retries(peer: Peer, method: Method, request: Any, point: str = "stock.load") -> Any:
     """Make an idempotent call, up to TRIES times. Raises StartError if no answer is clear."""
     for last in (False,) * (TRIES - 1) + (True,):
         try:
-            return await peer.call(method, request, timeout_s=TIMEOUT_S, point=point)  # type: ignore[arg-type]
+            return await peer.call(method, request, timeout_s=TIMEOUT_S, point=point)
         except InDoubt as doubt:
             if last:
                 raise StartError(f"{doubt.peer} did not take the stock: {doubt.detail}") from doubt

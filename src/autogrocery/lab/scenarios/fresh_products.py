@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as inv
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.kit.ids import uuid7
-from autogrocery.kit.rpc.client import Peer, open_channel
+from autogrocery.kit.rpc.channel import open_channel, stub_of
+from autogrocery.kit.rpc.client import Peer
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.replay.stocking import load_stock
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     ReadOrder = Callable[[str], Awaitable["InventoryOrder"]]
 
+INVENTORY: Final = inv.DESCRIPTOR.services_by_name["InventoryService"]
 TIMEOUT_S: Final = 5.0
 PRICE_CENTS: Final = 199
 COST_CENTS: Final = 120
@@ -57,20 +58,20 @@ class FreshProducts:
     async def available(self) -> dict[str, int]:
         """Return the units that CheckAvailability reports, by SKU. Raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+            inventory = stub_of(channel, INVENTORY)
             request = inv.CheckAvailabilityRequest(skus=self.skus)
             reply = await Peer("inventory").call(
-                stub.CheckAvailability, request, timeout_s=TIMEOUT_S, point="scenario.check_availability"
+                inventory.CheckAvailability, request, timeout_s=TIMEOUT_S, point="scenario.check_availability"
             )
         return {level.sku: level.available for level in reply.items}
 
     async def dispatch_of(self, order_id: str) -> set[Assignment]:
         """Return the assignments of a dispatched order, by repeating its idempotent AssignRobots. Raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
+            inventory = stub_of(channel, INVENTORY)
             items = [inv.Item(sku=sku, quantity=1) for sku in sorted(self.stocked)]
             reply = await Peer("inventory").call(
-                stub.AssignRobots,
+                inventory.AssignRobots,
                 inv.RobotRequest(order_id=order_id, items=items),
                 timeout_s=TIMEOUT_S,
                 point="scenario.assign_robots",
@@ -81,11 +82,11 @@ class FreshProducts:
     async def open_order_reader(self) -> AsyncIterator[ReadOrder]:
         """Yield a function that reads an order from inventory; it raises InDoubt."""
         async with open_channel(self._environment.inventory_address) as channel:
-            stub, peer = InventoryServiceStub(channel), Peer("inventory")  # type: ignore[no-untyped-call]
+            inventory, peer = stub_of(channel, INVENTORY), Peer("inventory")
 
             async def read_order(order_id: str) -> InventoryOrder:
                 request = inv.GetOrderRequest(order_id=order_id)
-                reply = await peer.call(stub.GetOrder, request, timeout_s=TIMEOUT_S, point="scenario.get_order")
+                reply = await peer.call(inventory.GetOrder, request, timeout_s=TIMEOUT_S, point="scenario.get_order")
                 state = inv.GetOrderResponse.State.Name(reply.state)
                 return InventoryOrder(state, {item.sku: item.picked for item in reply.items})
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
-from autogrocery.contracts.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.process.clock import now
 from autogrocery.kit.process.log import log
+from autogrocery.kit.rpc.channel import stub_of
 from autogrocery.kit.rpc.client import Peer
-from autogrocery.kit.rpc.stream_client import Stream
-from autogrocery.kit.rpc.stream_method import method_of
 from autogrocery.robots.core.plan import Assignment, Lease, Line, Outcome, Placed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    import grpc
+    from autogrocery.kit.rpc.client_call import Caller, Method
 
-Reply = TypeVar("Reply")
-CONVERSE: Final = f"/{wire.DESCRIPTOR.services_by_name['InventoryService'].full_name}/ConverseRobots"
+SERVICE: Final = wire.DESCRIPTOR.services_by_name["InventoryService"]
 TIMEOUT_S: Final = 2.0
 MAX_LEASE_S: Final = 300.0  # a longer lease is cut: a simulated death lasts as long as its lease
 WIRE_STATUS: Final = {
@@ -48,26 +45,20 @@ RESULTS: Final[dict[int, Acknowledgement]] = {
 
 
 class Inventory:
-    """A channel to inventory, shared by the fleet: calls share one stream while that works, else they are unary.
+    """A channel to inventory, shared by the fleet.
 
     Every call raises InDoubt if there is no clear response, and Unauthenticated if the token is not accepted.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        stub = InventoryServiceStub(channel)  # type: ignore[no-untyped-call]
-        stream = Stream(channel, CONVERSE, wire.RobotCalls, wire.RobotAnswers.FromString, probe="heartbeat")
-        self._list_work = method_of(stream, "list_work", stub.ListWork)
-        self._start_pick = method_of(stream, "start_pick", stub.StartPick)
-        self._heartbeat = method_of(stream, "heartbeat", stub.Heartbeat)
-        self._report_pick = method_of(stream, "report_pick", stub.ReportPick)
-        self._report_putaway = method_of(stream, "report_putaway", stub.ReportPutaway)
+    def __init__(self, channel: Caller) -> None:
+        self._methods = stub_of(channel, SERVICE)
         self._peer = Peer("inventory")
         self._reachable = True
 
     async def list_work(self, token: str, robot_id: str, robot_class: str, limit: int) -> list[Assignment]:
         """Return up to `limit` assignments that this robot could start."""
         request = wire.ListWorkRequest(robot_id=robot_id, robot_class=robot_class, limit=limit)
-        reply = await self._call("list_work", self._list_work, request, token)
+        reply = await self._call("list_work", self._methods.ListWork, request, token)
         if any(item.quantity < 0 for one in reply.assignments for item in one.items):
             raise self._peer.rejected("list_work.assignments.items.quantity", "out of range")
         return [
@@ -84,7 +75,7 @@ class Inventory:
     async def start_pick(self, token: str, robot_id: str, assignment_id: str) -> Lease | None:
         """Request the lease of an assignment; None if another robot has it or nothing is left to do."""
         request = wire.StartPickRequest(assignment_id=assignment_id, robot_id=robot_id)
-        reply = await self._call("start_pick", self._start_pick, request, token)
+        reply = await self._call("start_pick", self._methods.StartPick, request, token)
         if not reply.granted:
             return None
         try:
@@ -99,7 +90,7 @@ class Inventory:
     async def heartbeat(self, token: str, robot_id: str, fences: Sequence[int]) -> list[int]:
         """Report that the robot is alive and holds `fences`; return those that it has lost."""
         request = wire.HeartbeatRequest(robot_id=robot_id, fences=fences)
-        return list((await self._call("heartbeat", self._heartbeat, request, token)).lost_fences)
+        return list((await self._call("heartbeat", self._methods.Heartbeat, request, token)).lost_fences)
 
     async def report_pick(
         self,
@@ -120,7 +111,7 @@ class Inventory:
             status=WIRE_STATUS[outcome],
             fence=fence,
         )
-        reply = await self._call("report_pick", self._report_pick, request, token)
+        reply = await self._call("report_pick", self._methods.ReportPick, request, token)
         return self._acknowledgement("report_pick", reply.result)
 
     async def report_putaway(
@@ -143,10 +134,10 @@ class Inventory:
             done=done,
             fence=fence,
         )
-        reply = await self._call("report_putaway", self._report_putaway, request, token)
+        reply = await self._call("report_putaway", self._methods.ReportPutaway, request, token)
         return self._acknowledgement("report_putaway", reply.result)
 
-    async def _call(self, name: str, method: Callable[..., Awaitable[Reply]], request: Any, token: str) -> Reply:
+    async def _call(self, name: str, method: Method, request: Any, token: str) -> Any:
         try:
             reply = await self._peer.call(method, request, timeout_s=TIMEOUT_S, point=f"inventory.{name}", token=token)
         except InDoubt as error:

@@ -23,7 +23,8 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import orders
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
 from autogrocery.kit.pg.db import open_db
-from autogrocery.kit.rpc.client import Peer, open_channel
+from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.kit.rpc.client import Peer
 from tests.contract.peers_under_test import basket
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers
 from tests.harness.gateway_actions import GatewayActions, open_gateway_actions
