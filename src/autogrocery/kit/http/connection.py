@@ -1,52 +1,45 @@
-"""One HTTP connection: uvicorn's protocol with the limits that it lacks.
+"""One HTTP/1.1 connection on httptools: bytes become requests within limits and in time, each gets one response.
 
-uvicorn accepts heads of any size at any pace, queues any number of pipelined requests, waits for ever for a client that
-reads nothing, and answers a request that it cannot parse in plain text. `Connection` adds deadlines and limits, and
-answers with problems. Sources: RFC 9112; llhttp refuses ambiguous requests (obs-fold, two lengths, a bare CR).
+The parser's callbacks only record; what follows from them happens after each packet. So requests that came in one
+packet are answered in their order, and an error of the parser finds every complete request before it recorded.
+Sources: RFC 9112; llhttp refuses ambiguous requests (obs-fold, two lengths, a bare CR).
 
-An offer to upgrade is ignored (RFC 9110 §7.8). llhttp can't ignore it: it ends such a message after the head, whatever
-its framing. So a new parser gets the same head without the offer, and reads the body as that of any request.
+An offer to upgrade is ignored (RFC 9110 §7.8). httptools can't ignore it: it ends such a message after the head. So a
+new parser gets the same head without the offer, and reads the body as that of any request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-import os
-from functools import cache
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from autogrocery.kit.errors import Malformed, Unavailable
-from autogrocery.kit.http.errors import problem_response, retry_after
-from autogrocery.kit.http.reading import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES, REQUEST_ID, REQUEST_ID_BYTES
-from autogrocery.kit.http.response_writer import NO_SNIFF
-from autogrocery.kit.http.route import PEER_NAMES, WHOLE
-from autogrocery.kit.http.transport import CoalescingTransport
+from autogrocery.kit.http.exchange import Exchange
+from autogrocery.kit.http.overload import Bound, shed
+from autogrocery.kit.http.reading import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES, RequestHead, check_head, too_large
+from autogrocery.kit.http.response import CONTINUE
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
+    from autogrocery.kit.http.app import App
     from autogrocery.kit.http.connection_limit import ConnectionLimit
+    from autogrocery.kit.http.forwarded import TrustedProxies
 
 HEAD_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15.0
 SEND_DEADLINE_S = 30.0  # for a client to take what is buffered for it
-MAX_PIPELINED = (
-    16  # requests queued behind the one in flight; later ones are not read, and the connection closes after them
-)
+LINGER_S = 1.0  # for a client that is still sending to read its response
+# Requests queued behind the one in flight; later ones are not read, and the connection closes after them.
+MAX_PIPELINED = 16
 MAX_MESSAGE_BYTES = 8 << 20  # the rest of a refused body is read up to this size, then the connection is closed
 MAX_CHUNKED_BYTES = 1 << 20  # chunks and trailers are buffered while they are parsed
 HEAD_SLACK_BYTES = 2 << 10  # for separators, and for body bytes that arrived with the head
-WHOLE_BODY: dict[str, dict[object, object]] = {WHOLE: {}}
-MAX_FIELD_COUNTS = {b"transfer-encoding": 0, b"expect": 0, b"host": 1, b"content-length": 1}
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 CONNECT = b"CONNECT"  # the only upgrade that the parser reports and that is no offer
 OFFER = frozenset({b"upgrade", b"http2-settings"})
-REQUEST_ID_MARK = "00000000"
 NEVER = math.inf
 
 
@@ -54,265 +47,379 @@ class _StopParsingError(Exception):
     """Raised in a parser callback to stop the parser."""
 
 
-class Connection(HttpToolsProtocol):
-    """One connection whose request heads arrive in time and within limits, or end it.
+class Connection(asyncio.Protocol):
+    """One connection. Its requests are answered in order, one action at a time.
 
-    `refusal_reason(method, target)` returns why a request is refused by its request line alone, or "". Such a refusal
-    costs a quarter of the CPU of one by the application, which under overload is left to the requests in flight.
+    `client` is the address of the other end, `peer_names` the DNS names of its certificate, None without TLS.
     """
 
     def __init__(
         self,
-        *args: Any,
-        head_deadline_s: float,
-        send_deadline_s: float,
+        app: App,
         limit: ConnectionLimit,
-        refusal_reason: Callable[[bytes, bytes], str],
-        **named: Any,
+        proxies: TrustedProxies,
+        *,
+        head_deadline_s: float = HEAD_DEADLINE_S,
+        send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
-        super().__init__(*args, **named)
+        self.client = ""
+        self.peer_names: frozenset[str] | None = None
+        self.proxies = proxies
+        self._app = app
+        self._limit = limit
         self._head_deadline_s = head_deadline_s
         self._send_deadline_s = send_deadline_s
-        self._limit = limit
-        self._refusal_reason = refusal_reason
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._parser = HttpRequestParser(self)
+        self._incoming: Exchange | None = None  # whose message is being read
+        self._head = RequestHead()  # of that message
+        self._current: Exchange | None = None  # the oldest without a response, its head complete
+        self._pipeline: deque[Exchange] = deque()  # those behind it
         self._in_head = True
-        self._in_body = False  # between the end of a head and the end of its message
-        self._bytes = 0
-        self._parse_error: Malformed | None = None  # why the parser was stopped
-        self._stopped_reading = False  # the connection closes when every request is answered
-        self._answered_early = False  # the message being read is answered already
-        self._deadline: float | None = None  # when the next head or request is due; the timer may fire earlier
+        self._has_offer = False  # the message being read offers an upgrade
+        self._bytes = 0  # of the head or body being read
+        self._flaw: Malformed | None = None  # why the parser was stopped
+        self._stopped = False  # nothing more is read; the connection closes when every request is answered
+        self._unread = False  # the client sent more than was read
+        self._closed = False  # nothing more is sent
+        self._deadline = NEVER  # of what is awaited from the client
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
+        self._timer_at = NEVER  # may be earlier than the deadline
         self._send_timer: asyncio.TimerHandle | None = None
-        self._peer: dict[str, Any] = {}
+        self._room: asyncio.Future[None] | None = None  # set while the client does not take what is sent
+        self._gone: asyncio.Future[None] = self._loop.create_future()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    # The transport's calls
+
+    def connection_made(self, transport: Any) -> None:
         """Start the deadline of the first head; refuse the connection if there are too many."""
-        coalescing: Any = CoalescingTransport(transport, self.loop, self._send_deadline_s, self._is_mid_message)
-        super().connection_made(coalescing)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.client = str(peer[0]) if peer else ""
         if transport.get_extra_info("sslcontext") is not None:
-            self._peer = {PEER_NAMES: dns_names_of(transport.get_extra_info("peercert"))}
+            self.peer_names = dns_names_of(transport.get_extra_info("peercert"))
         if self._limit.join(self):
             self._arm(self._head_deadline_s)
         else:
-            self._stopped_reading = True
-            self._end(Unavailable("overloaded", "Too many connections are open."))
+            self._end(shed(Bound.CONNECTIONS))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timers."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+        """Cancel the timers and wake who waits. Actions go on."""
         self._limit.leave(self)
         for timer in (self._timer, self._send_timer):
             if timer is not None:
                 timer.cancel()
-        super().connection_lost(exc)
+        self._stopped = self._closed = True
+        self._pipeline.clear()
+        self._gone.set_result(None)
+        if self._room is not None:
+            self._room.set_result(None)
 
-    def abort(self) -> None:
-        """Close at once to make room for another connection."""
-        self.transport.abort()
-
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Answer a client that closed its side after its request (RFC 9112 §9.6), then close the connection."""
-        is_tls = bool(self._peer)  # TLS has no half-closed connections
-        if is_tls or self.transport.is_closing() or self._is_idle() or self.cycle.response_started:
+        is_tls = self.peer_names is not None  # TLS has no half-closed connections
+        last = self._last()
+        if is_tls or last is None or not last.complete or last.streaming:
             return False
-        self.cycle.keep_alive = False
+        last.keep_alive = False
+        self._stopped = True
         return True
 
     def pause_writing(self) -> None:
         """Close the connection if the client does not read its responses within the send deadline."""
-        super().pause_writing()
-        self._send_timer = self.loop.call_later(self._send_deadline_s, self.transport.abort)
+        self._pause_reading()
+        self._room = self._loop.create_future()
+        self._send_timer = self._loop.call_later(self._send_deadline_s, self._transport.abort)
 
     def resume_writing(self) -> None:
-        """Cancel the send deadline: the client has read."""
-        super().resume_writing()
+        """Go on: the client has read."""
         if self._send_timer is not None:
             self._send_timer.cancel()
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+        self._advance()
+        self._resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a head or a message beyond its limits ends the connection."""
-        if self._stopped_reading or self.transport.is_closing():
+        """Parse, then take the oldest request as far as its bytes allow; what is beyond its limits ends the connection."""
+        if self._stopped:
+            self._unread = True
             return
         self._bytes += len(data)
         self._parse(data)
-        if self._stopped_reading or self.transport.is_closing():
-            return
-        if self._in_head and self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
-            if len(self.url or b"") > MAX_URI_BYTES:
-                self._end(Malformed("uri_too_long", f"At most {MAX_URI_BYTES} bytes.", status=414))
-            else:
-                self._end(Malformed("headers_too_large", f"At most {MAX_HEAD_BYTES} bytes.", status=431))
-        elif self._bytes > (MAX_MESSAGE_BYTES if self._has_length() else MAX_CHUNKED_BYTES):
-            self.transport.close()
+        self._proceed()
+        if self._incoming is not None and not self._stopped:
+            self._check_bounds()
 
     def _parse(self, data: bytes) -> None:
         while data:
             try:
-                self.parser.feed_data(data)
-            except HttpParserUpgrade as offer:
-                if self._stopped_reading:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                incoming = self._incoming
+                if self._stopped or incoming is None:  # CONNECT
+                    self._unread = True
                     return
-                data = _head_without_offer(self.parser, self.url, self.headers) + data[offer.args[0] :]
-                self.parser = HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                if incoming.flaw is not None:
+                    self._end(incoming.flaw)
+                    return
+                data = _head_without_offer(incoming.head) + data[upgrade.args[0] :]
+                self._parser = HttpRequestParser(self)
             except HttpParserError:
-                self.send_400_response("Invalid HTTP request received.")
+                if self._stopped:
+                    self._unread = True
+                else:
+                    self._end(self._flaw or Malformed("bad_request", "Invalid HTTP request received."))
                 return
             else:
                 return
 
+    def _check_bounds(self) -> None:
+        incoming = self._incoming
+        assert incoming is not None
+        if not self._in_head:
+            has_length = b"content-length" in incoming.head.fields
+            if self._bytes > (MAX_MESSAGE_BYTES if has_length else MAX_CHUNKED_BYTES):
+                self._end(too_large())
+        elif self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
+            if len(incoming.head.target) > MAX_URI_BYTES:
+                self._end(Malformed("uri_too_long", f"At most {MAX_URI_BYTES} bytes.", status=414))
+            else:
+                self._end(Malformed("headers_too_large", f"At most {MAX_HEAD_BYTES} bytes.", status=431))
+
+    # The parser's calls
+
     def on_message_begin(self) -> None:
         """Begin a head; its deadline runs from here."""
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self.cycle.keep_alive = False  # the last request that is read
-            self._stopped_reading = True
+        if self._stopped or len(self._pipeline) >= MAX_PIPELINED:
+            if self._pipeline:
+                self._pipeline[-1].keep_alive = False  # the last request that is read
+            self._stopped = self._unread = True
             raise _StopParsingError
-        super().on_message_begin()
+        self._incoming = exchange = Exchange(self)
+        self._head = exchange.head
         self._in_head = True
-        self._arm(self._head_deadline_s)
+        self._has_offer = False
+        if self._current is None:
+            self._arm(self._head_deadline_s)
+
+    def on_url(self, part: bytes) -> None:
+        """Add to the request target."""
+        self._head.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header field; a trailer field is dropped, so that it can't pass for a header field."""
         if self._in_head:
-            if len(self.headers) >= MAX_HEADERS:
-                self._parse_error = Malformed("headers_too_large", f"At most {MAX_HEADERS} headers.", status=431)
+            if self._head.count >= MAX_HEADERS:
+                self._flaw = Malformed("headers_too_large", f"At most {MAX_HEADERS} headers.", status=431)
                 raise _StopParsingError
-            super().on_header(name, value)
+            self._head.add(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the application, unless the request is refused by its head."""
-        upgrades = self.parser.should_upgrade()
-        if upgrades and self.parser.get_method() != CONNECT:
-            return  # the head comes again, without the offer
+        """Check the head. The request is the current one if no other is, and may be refused by its first line."""
+        exchange, parser = self._reading, self._parser
+        head = exchange.head
+        head.method, head.version = parser.get_method(), parser.get_http_version()
+        head.identify()
+        try:
+            check_head(head)
+        except Malformed as flaw:
+            exchange.flaw = flaw
+        upgrades = parser.should_upgrade()
+        if upgrades and head.method != CONNECT:
+            self._has_offer = True  # the head comes again, without the offer
+            return
+        if upgrades and (b"content-length" in head.fields or b"transfer-encoding" in head.fields):
+            self._flaw = Malformed("bad_request", "CONNECT has no body.")
+            raise _StopParsingError  # the parser would take the body for the other protocol
         self._in_head = False
         self._bytes = 0
-        if upgrades and any(name in FRAMING for name, _ in self.headers):
-            self._parse_error = Malformed("bad_request", "CONNECT has no body.")
-            raise _StopParsingError  # the parser would take the body for the other protocol
-        reason = self._refusal_reason(self.parser.get_method(), self.url)
-        if reason and self._is_plain():
-            self._in_body = True
-            self._refuse_early(reason)
+        exchange.keep_alive = not upgrades and head.version != "1.0" and parser.should_keep_alive()
+        if self._current is not None or self._pipeline:
+            self._pipeline.append(exchange)
+            self._pause_reading()
             return
-        self._deadline = None
-        self._limit.work(self)
-        self.scope["extensions"] = self._peer
-        super().on_headers_complete()
-        self._in_body = True
-        if upgrades:  # the bytes after CONNECT may be of another protocol
-            self.cycle.keep_alive = False
+        self._current = exchange
+        if exchange.flaw is None and (bound := self._app.bound_met(head)) is not None:
+            exchange.refuse(shed(bound))
+        else:
+            self._limit.work(self)
 
-    def on_body(self, body: bytes) -> None:
-        """Add a part of the body, unless the request is answered already."""
-        if not self._answered_early:
-            super().on_body(body)
+    def on_body(self, part: bytes) -> None:
+        """Add a part of the body."""
+        self._reading.add_body(part)
 
     def on_message_complete(self) -> None:
-        """End the message; mark its body as complete for an application that has not started yet."""
-        upgrades = self.parser.should_upgrade()
-        if upgrades and self.parser.get_method() != CONNECT:
+        """End the message."""
+        if self._has_offer:
             return
-        self._in_body = False
+        exchange = self._reading
+        exchange.complete = True
+        self._incoming = None
         self._bytes = 0
-        if self._answered_early:
-            self._answered_early = False
-            return
-        self.scope["extensions"] = {**WHOLE_BODY, **self._peer} if self._peer else WHOLE_BODY
-        super().on_message_complete()
-        self._stopped_reading = upgrades
+        if not exchange.keep_alive:
+            self._stopped = True
+        elif exchange.answered:
+            self._arm(KEEP_ALIVE_S)
 
-    def on_response_complete(self) -> None:
-        """Start the next queued request, or wait for one."""
-        if self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
-            if self.transport.is_closing():
-                self._limit.wait(self)
-            return
-        self.server_state.total_requests += 1
-        self.flow.resume_reading()
-        self._wait()
+    @property
+    def _reading(self) -> Exchange:
+        assert self._incoming is not None
+        return self._incoming
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP with a problem."""
-        if not self._stopped_reading:
-            self._end(self._parse_error or Malformed("bad_request", msg))
+    # Requests and responses
+
+    def _proceed(self) -> None:
+        """Take the current request as far as its bytes allow."""
+        exchange = self._current
+        if exchange is None or exchange.begun:
+            return
+        if exchange.flaw is not None:
+            exchange.refuse(exchange.flaw)
+            return
+        try:
+            if exchange.request is None:
+                self._app.admit(exchange)
+                if exchange.reads_body and not exchange.complete:
+                    self._await_body(exchange)
+            if exchange.complete or not exchange.reads_body:
+                exchange.begun = True
+                self._deadline = NEVER
+                self._app.begin(exchange)
+        except Exception as error:  # noqa: BLE001 - every error has its response
+            exchange.refuse(error)
+
+    def _await_body(self, exchange: Exchange) -> None:
+        self._arm(self._app.body_deadline_s)
+        if exchange.head.fields.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(CONTINUE)
+
+    def _advance(self) -> None:
+        """Begin the next queued request, unless a response is awaited or not yet taken; without one, read on."""
+        if self._current is not None or self._room is not None or self._transport.is_closing():
+            return
+        if self._pipeline:
+            self._current = self._pipeline.popleft()
+            self._limit.work(self)
+        self._resume_reading()
+        self._proceed()
+
+    def _pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._pipeline and self._room is None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def write(self, octets: bytes) -> None:
+        """Send, unless the connection is closed."""
+        if not (self._closed or self._transport.is_closing()):
+            self._transport.write(octets)
+
+    def finish(self, exchange: Exchange, octets: bytes) -> None:
+        """Send the last bytes of the current response; go on to the next request, or close."""
+        self._current = None
+        if self._closed or self._transport.is_closing():
+            return
+        self._transport.write(octets)
+        if not exchange.keep_alive:
+            self.close()
+        elif self._pipeline:
+            self._loop.call_soon(self._advance)
+        else:
+            self._limit.wait(self)
+            if self._incoming is None:
+                self._arm(KEEP_ALIVE_S)
+            else:  # the rest of a body, or a head that came in part
+                self._arm(self._head_deadline_s if self._in_head else self._app.body_deadline_s)
 
     def _end(self, refusal: Malformed | Unavailable) -> None:
-        """Send the refusal unless another response is being sent, then close the connection.
+        """Read no more. Refuse the message being read if no other request awaits its response; then close.
 
         A message that breaks off after its response has got its only one.
         """
-        cycle = self.cycle
-        if self._in_body and self._is_idle():
-            self.transport.close()
+        self._stopped = self._unread = True
+        broken, last = self._incoming, self._last()
+        if broken is not None and broken is last:  # in its body
+            broken.keep_alive = False
+            if not broken.begun:
+                broken.flaw = refusal
+                self._proceed()
+        elif last is not None:  # the responses in progress are completed, then the connection closes
+            last.keep_alive = False
+        elif broken is not None and broken.answered:
+            self.close()
+        else:
+            self._current = broken = broken or Exchange(self)
+            broken.keep_alive = False
+            broken.head.identify()
+            broken.refuse(refusal)
+
+    def _last(self) -> Exchange | None:
+        """Return the latest request without a response whose head is complete."""
+        return self._pipeline[-1] if self._pipeline else self._current
+
+    # The end of the connection
+
+    def abort(self) -> None:
+        """Close at once: to make room for another connection, or at the end of the server."""
+        self._transport.abort()
+
+    def drain(self) -> None:
+        """Close after the requests that were read: the server stops."""
+        last = self._last()
+        if last is None:
+            self.close()
+        else:
+            last.keep_alive = False
+            self._stopped = last.complete
+
+    def close(self) -> None:
+        """Close when all is sent; abort if the client does not read it within the send deadline.
+
+        Bytes that reach a closed socket reset the connection, and the reset may discard the response before it is read
+        (RFC 9112 §9.6): so a client that is still sending is read for LINGER_S seconds more.
+        """
+        transport = self._transport
+        if self._closed or transport.is_closing():
             return
-        if self.pipeline or (not self._is_idle() and (cycle.response_started or not cycle.more_body)):
-            if cycle is not None:
-                cycle.keep_alive = False  # the response in progress is completed, then the connection closes
-            if self.pipeline:
-                self.transport.close()
-            return
-        if not self._is_idle():  # the broken request is the one in flight
-            cycle.disconnected = True
-            cycle.message_event.set()
-        request_id = os.urandom(REQUEST_ID_BYTES).hex()
-        problem = problem_response(refusal, request_id)
-        fields = [
-            *self.server_state.default_headers,
-            *problem.headers,
-            (b"x-request-id", request_id.encode()),
-            (b"content-length", b"%d" % len(problem.body)),
-            (b"connection", b"close"),
-        ]
-        lines = b"".join(b"%s: %s\r\n" % field for field in fields)
-        self.transport.write(STATUS_LINE[problem.status] + lines + b"\r\n" + problem.body)
-        self.transport.close()
+        self._stopped = self._closed = True
+        self._deadline = NEVER
+        if (self._unread or self._incoming is not None) and transport.can_write_eof():
+            transport.write_eof()
+            transport.resume_reading()
+            self._loop.call_later(LINGER_S, self._close)
+        else:
+            self._close()
 
-    def _is_plain(self) -> bool:
-        """Return whether a request can be answered by its head alone, with the connection in step after its body."""
-        if self.pipeline or not self._is_idle() or not self.parser.should_keep_alive() or self.parser.should_upgrade():
-            return False
-        names = [name for name, _ in self.headers]
-        return names.count(b"host") == 1 and all(names.count(name) <= most for name, most in MAX_FIELD_COUNTS.items())
+    def _close(self) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        self._transport.close()
+        if waiting:
+            self._loop.call_later(self._send_deadline_s, self._transport.abort)
 
-    def _refuse_early(self, reason: str) -> None:
-        """Answer 503 at once; the body is read and discarded."""
-        self._answered_early = True
-        given = next((value for name, value in self.headers if name == b"x-request-id"), b"")
-        request_id = given if REQUEST_ID.fullmatch(given) else os.urandom(REQUEST_ID_BYTES).hex().encode("ascii")
-        fixed, front, back = _overloaded(reason)
-        lines = b"".join(b"%s: %s\r\n" % field for field in (*self.server_state.default_headers, retry_after(1.0)))
-        size = len(front) + len(request_id) + len(back)
-        self.transport.write(
-            b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b%b%b"
-            % (fixed, lines, request_id, size, front, request_id, back)
-        )
-        self._wait()
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._closed
 
-    def _is_mid_message(self) -> bool:
-        """Return whether a message has been read in part."""
-        if self._in_head:
-            return self._bytes > 0
-        return self._in_body or self._parse_error is not None
+    async def drained(self) -> None:
+        """Wait until there is room for more to send."""
+        if self._room is not None:
+            await asyncio.shield(self._room)
 
-    def _is_idle(self) -> bool:
-        """Return whether no request is in flight."""
-        return self.cycle is None or self.cycle.response_complete
+    async def gone(self) -> None:
+        """Wait until the connection is closed."""
+        await asyncio.shield(self._gone)
 
-    def _has_length(self) -> bool:
-        return any(name == b"content-length" for name, _ in self.headers or ())
-
-    def _wait(self) -> None:
-        self._limit.wait(self)
-        self._arm(self._head_deadline_s if self._in_head else KEEP_ALIVE_S)
+    # Deadlines
 
     def _arm(self, within_s: float) -> None:
-        """Set the deadline of the next head or request.
-
-        An earlier timer is kept and checks again: requests come more often than it fires.
-        """
-        self._deadline = due = self.loop.time() + within_s
+        """Set the deadline. An earlier timer is kept and checks again: requests come more often than it fires."""
+        self._deadline = due = self._loop.time() + within_s
         if due < self._timer_at:
             self._set_timer(due)
 
@@ -320,40 +427,32 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = self.loop.call_at(at, self._expire)
+        self._timer = self._loop.call_at(at, self._expire)
 
     def _expire(self) -> None:
         self._timer_at = NEVER
-        if self._deadline is None or self.transport.is_closing():
-            return
-        now = self.loop.time()
-        if now < self._deadline:
-            self._set_timer(self._deadline)
-        elif not self._is_idle():
-            self._set_timer(now + self._head_deadline_s)
-        elif self._bytes and self._in_head:
+        if self._loop.time() < self._deadline:
+            if self._deadline < NEVER:
+                self._set_timer(self._deadline)
+        elif self._current is not None:
+            self._end(
+                Malformed(
+                    "request_timeout", f"The body did not arrive within {self._app.body_deadline_s:g} s.", status=408
+                )
+            )
+        elif self._incoming is not None and self._in_head:
             self._end(Malformed("request_timeout", f"A head is sent within {self._head_deadline_s:g} s.", status=408))
         else:
-            self.transport.close()
+            self.close()
 
 
-def _head_without_offer(parser: Any, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the head that was parsed, without the fields and connection options of an offer to upgrade."""
-    lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode("ascii"))]
-    for name, value in headers:
+def _head_without_offer(head: RequestHead) -> bytes:
+    """Return a head as it was parsed, without the fields and connection options of an offer to upgrade."""
+    lines = [b"%b %b HTTP/%b" % (head.method, head.target, head.version.encode("ascii"))]
+    for name, value in head.fields.items():
         if name == b"connection":
             options = [option.strip() for option in value.split(b",")]
             lines.append(b"connection: " + b", ".join(option for option in options if option.lower() not in OFFER))
         elif name not in OFFER:
             lines.append(b"%b: %b" % (name, value))
     return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-@cache
-def _overloaded(reason: str) -> tuple[bytes, bytes, bytes]:
-    """Return the head of the response, and its body before and after the request id."""
-    problem = problem_response(Unavailable("overloaded", reason), REQUEST_ID_MARK)
-    fields = [field for field in problem.headers if field[0] != b"retry-after"]
-    lines = b"".join(b"%s: %s\r\n" % field for field in [*fields, NO_SNIFF])
-    front, _, back = problem.body.partition(REQUEST_ID_MARK.encode("ascii"))
-    return STATUS_LINE[problem.status] + lines, front, back

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from autogrocery.kit.http.app import BEHIND_FROM, App
+from autogrocery.kit.http.app import App
 from autogrocery.kit.http.route import Route
 from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process.run import StartError

@@ -1,0 +1,102 @@
+"""Overload: which requests begin, wait or are refused, by the time that they would wait.
+
+Requests that start work which others continue (`Route.sheddable`) take one of a number of places; without a free one
+they wait, first come, first served. A new one is refused if it would wait longer than a share of its deadline. Time is
+measured, not length, because the same queue is short for a quick machine and long for a slow one: that is the idea of
+CoDel (RFC 8289 §3). CoDel itself drops what has waited too long; here the refusal comes at once, because a client that
+is refused late has lost that time. The expected wait is that of Little's law, requests that wait over requests that
+begin each second. Requests that continue work never wait here, so what was begun is ended first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from prometheus_client import Counter
+
+from autogrocery.kit.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLACES = 128  # enough for full batches of statements; more only make an iteration of the event loop longer
+QUEUE_SHARE = 0.25  # of the deadline of a request
+WINDOW_S = 0.25  # over which beginnings are counted
+
+SHED = Counter("http_requests_shed", "Requests refused under overload, by the bound that they met", ["bound"])
+T = TypeVar("T")
+
+
+class Bound(Enum):
+    """The bounds of overload: the label in the counter, and the detail of the refusal."""
+
+    CONNECTIONS = "connections", "Too many connections are open."
+    IN_FLIGHT = "in_flight", "Too many requests are in flight."
+    RESERVE = "reserve", "Requests in flight need the remaining capacity."
+    QUEUE_TIME = "queue_time", "The queue is longer than this request may wait."
+    STREAMS = "streams", "Too many streams are open."
+
+
+_counters = {bound: SHED.labels(bound.value[0]) for bound in Bound}
+
+
+def shed(bound: Bound, *, retry_after_s: float = 1.0) -> Unavailable:
+    """Count a refusal and return it."""
+    _counters[bound].inc()
+    return Unavailable("overloaded", bound.value[1], retry_after_s=retry_after_s)
+
+
+class AdmissionQueue(Generic[T]):
+    """A number of places and a queue before them, first come, first served.
+
+    The rate at which requests begin is measured only while some wait: then each free place is taken at once, and the
+    rate is what the machine can do. A new queue has no rate until the first window is over.
+    """
+
+    def __init__(self, places: int, max_wait_s: float, clock: Callable[[], float]) -> None:
+        """`max_wait_s` is how long a request may wait for its place; `clock` returns seconds."""
+        self._free = places
+        self._max_wait_s = max_wait_s
+        self._clock = clock
+        self._waiting: deque[tuple[float, T]] = deque()
+        self._rate_per_s: float | None = None
+        self._window_began = 0.0
+        self._begun = 0  # in this window
+
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return len(self._waiting)
+
+    def is_full(self) -> bool:
+        """Return whether a new request would wait too long, or the oldest one has."""
+        if not self._waiting:
+            return False
+        if self._rate_per_s is not None and len(self._waiting) > self._max_wait_s * self._rate_per_s:
+            return True
+        return self._clock() - self._waiting[0][0] > self._max_wait_s
+
+    def enter(self, item: T) -> bool:
+        """Return True if the item has a place; otherwise it waits until `leave` returns it."""
+        if self._free and not self._waiting:
+            self._free -= 1
+            return True
+        now = self._clock()
+        if not self._waiting:
+            self._rate_per_s, self._window_began, self._begun = None, now, 0
+        self._waiting.append((now, item))
+        return False
+
+    def leave(self) -> T | None:
+        """Give a place back; returns the item that takes it, if one waits."""
+        if not self._waiting:
+            self._free += 1
+            return None
+        self._begun += 1
+        elapsed_s = self._clock() - self._window_began
+        if elapsed_s >= WINDOW_S:
+            self._rate_per_s = self._begun / elapsed_s
+            self._window_began += elapsed_s
+            self._begun = 0
+        return self._waiting.popleft()[1]
