@@ -8,15 +8,17 @@ streams and waits, for a bounded time, until no request is in flight.
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from autogrocery.kit.errors import Denied, Unauthenticated, Unavailable
 from autogrocery.kit.http import reading
 from autogrocery.kit.http.overload import PLACES, QUEUE_SHARE, AdmissionQueue, Bound, shed
 from autogrocery.kit.http.route import NO_TOKEN, Answer, Guard, Request, Route
-from autogrocery.kit.http.stream import send_stream, send_stream_head
+from autogrocery.kit.http.stream import send_stream
 from autogrocery.kit.http.table import RouteTable
+from autogrocery.kit.process.deadlines import Deadlines
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -32,9 +34,8 @@ MAX_IN_FLIGHT = 2_048  # a bound of memory; that of time is the queue's
 MAX_STREAMS = 256
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
-RECHECK_S = 1.0  # how long a stream may outlive its token
+RECHECK_S = 1.0  # how long a stream may outlive its token, its client or the server
 DRAIN_S = 5.0
-CANCEL_S = 1.0  # for actions that are cancelled after that
 BAD_SCOPE = "The token lacks the scope that this route requires."
 
 
@@ -67,15 +68,14 @@ class App:
         self._max_streams = max_streams
         self._action_deadline_s = action_deadline_s
         self._recheck_s = recheck_s
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._in_time: dict[Exchange, float] = {}  # requests in flight with their deadlines, which are in order
-        self._late: set[Exchange] = set()  # in flight, their deadline past
-        self._timer: asyncio.TimerHandle | None = None  # of the oldest one's deadline
+        self._running: dict[int, Exchange] = {}  # or waiting for a place
+        self._deadlines = Deadlines(self._running, self._answer_late)
+        self._numbers = count(1)
         self._sheddable = 0  # requests in flight, with those that wait
-        self._queue: AdmissionQueue[Exchange] = AdmissionQueue(places, action_deadline_s * QUEUE_SHARE, monotonic)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._queue: AdmissionQueue = AdmissionQueue(places, action_deadline_s * QUEUE_SHARE, monotonic)
         self._by_first_line = {
             (route.method.encode("ascii"), route.path.encode("ascii")): route
             for route in self.routes
@@ -88,22 +88,22 @@ class App:
     @property
     def in_flight(self) -> int:
         """The number of requests whose action runs or waits for a place."""
-        return len(self._in_time) + len(self._late)
+        return len(self._running)
 
     async def stop(self) -> bool:
         """End streams and wait until no request is in flight.
 
         Returns False if some still are after DRAIN_S seconds; those are cancelled.
         """
-        self._stopping.set()
+        self._stopping = True
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self._idle.wait()
         except TimeoutError:
             log.warning("drain_timed_out", in_flight=self.in_flight)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.wait(self._tasks, timeout=CANCEL_S)
+            for exchange in self._running.values():
+                if exchange.task is not None:
+                    exchange.task.cancel()
             return False
         return True
 
@@ -151,27 +151,28 @@ class App:
             if entry.decoder is not None:
                 request.body = reading.decode_body(entry.decoder, request.raw, takes_nul=route.takes_nul)
         self._require_capacity(route)  # again: reading the body took time
+        number = next(self._numbers)
         self._idle.clear()
-        self._in_time[exchange] = monotonic() + self._action_deadline_s
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._action_deadline_s, self._answer_late)
+        self._running[number] = exchange
+        self._deadlines.add(number, asyncio.get_running_loop().time() + self._action_deadline_s)
         if route.sheddable:
             self._sheddable += 1
-            if not self._queue.enter(exchange):
+            if not self._queue.enter(number):
                 return
-        self._start(exchange, request)
+        self._start(number)
 
-    def _start(self, exchange: Exchange, request: Request) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(exchange, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, number: int) -> None:
+        exchange = self._running[number]
+        exchange.task = asyncio.get_running_loop().create_task(self._run(number, exchange))
 
-    async def _run(self, exchange: Exchange, request: Request) -> None:
+    async def _run(self, number: int, exchange: Exchange) -> None:
+        request = exchange.request
+        assert request is not None
         try:
             try:
                 answer = await request.route.action(request)
             finally:
-                self._end(exchange, request.route)
+                self._end(number, request.route)
             if exchange.answered:
                 log.warning("response_came_late", request_id=request.request_id, path=request.route.path)
             elif isinstance(answer, Answer) and answer.stream is not None:
@@ -181,45 +182,24 @@ class App:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every error has its response
             exchange.refuse(error)
 
-    def _end(self, exchange: Exchange, route: Route) -> None:
-        """End a request in flight; its place goes to the next that waits and whose client still does."""
-        self._forget(exchange)
-        if not route.sheddable:
-            return
-        self._sheddable -= 1
-        following = self._queue.leave()
-        while following is not None:
-            request = following.request
-            assert request is not None
-            if not (following.answered or following.connection.is_closed):
-                self._start(following, request)
-                return
-            self._forget(following)
+    def _end(self, number: int, route: Route) -> None:
+        """End a request in flight; its place goes to the next that waits and whose client does."""
+        del self._running[number]
+        if route.sheddable:
             self._sheddable -= 1
-            following = self._queue.leave()
-
-    def _forget(self, exchange: Exchange) -> None:
-        if self._in_time.pop(exchange, None) is None:
-            self._late.discard(exchange)
-        if not self._in_time and not self._late:
+            while (following := self._queue.leave()) is not None:
+                exchange = self._running[following]
+                if not (exchange.answered or exchange.connection.is_closed):
+                    self._start(following)
+                    break
+                del self._running[following]
+                self._sheddable -= 1
+        if not self._running:
             self._idle.set()
 
-    def _answer_late(self) -> None:
-        """Answer the requests whose deadline has passed; their actions go on."""
-        self._timer = None
-        now = monotonic()
-        late = []
-        for exchange, deadline in self._in_time.items():
-            if deadline > now:
-                self._timer = asyncio.get_running_loop().call_later(deadline - now, self._answer_late)
-                break
-            late.append(exchange)
-        for exchange in late:
-            del self._in_time[exchange]
-            self._late.add(exchange)
-            exchange.refuse(
-                Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
-            )
+    def _answer_late(self, number: int) -> None:
+        late = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
+        self._running[number].refuse(late)
 
     def _identify(self, head: RequestHead) -> Claims:
         token = reading.bearer(head)
@@ -249,25 +229,17 @@ class App:
             raise shed(bound)
 
     async def _stream(self, request: Request, answer: Answer, exchange: Exchange) -> None:
-        if request.head.method == b"HEAD":
-            await send_stream_head(exchange, answer)
-            return
-        if self.streams >= self._max_streams:
+        if self.streams >= self._max_streams and request.head.method != b"HEAD":
             raise shed(Bound.STREAMS, retry_after_s=5.0)
         self.streams += 1
-        reasons = [self._stopping.wait()]
-        if request.claims is not None:
-            reasons.append(self._until_token_refused(request.head))
         try:
-            await send_stream(exchange, answer, reasons)
+            await send_stream(exchange, answer, lambda: self._may_stream(request), self._recheck_s)
         finally:
             self.streams -= 1
 
-    async def _until_token_refused(self, head: RequestHead) -> Literal[True]:
-        """Return when the caller's token is no longer accepted: it has expired, or its account is disabled."""
-        while True:
-            await asyncio.sleep(self._recheck_s)
-            try:
-                self._identify(head)
-            except Unauthenticated:
-                return True
+    def _may_stream(self, request: Request) -> bool:
+        """Return whether the server goes on and the caller's token, if it needed one, is still accepted."""
+        try:
+            return not self._stopping and (request.claims is None or bool(self._identify(request.head)))
+        except Unauthenticated:
+            return False

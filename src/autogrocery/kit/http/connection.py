@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from autogrocery.kit.errors import Malformed, Unavailable
+from autogrocery.kit.http import reading
 from autogrocery.kit.http.exchange import Exchange
 from autogrocery.kit.http.overload import Bound, shed
-from autogrocery.kit.http.reading import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES, RequestHead, check_head, too_large
 from autogrocery.kit.http.response import CONTINUE
 from autogrocery.kit.security.tls import dns_names_of
 
@@ -35,16 +35,11 @@ SEND_DEADLINE_S = 30.0  # for a client to take what is buffered for it
 LINGER_S = 1.0  # for a client that is still sending to read its response
 # Requests queued behind the one in flight; later ones are not read, and the connection closes after them.
 MAX_PIPELINED = 16
-MAX_MESSAGE_BYTES = 8 << 20  # the rest of a refused body is read up to this size, then the connection is closed
-MAX_CHUNKED_BYTES = 1 << 20  # chunks and trailers are buffered while they are parsed
+MAX_MESSAGE_BYTES = 1 << 20  # of a body with its chunks; the rest of a refused one is read up to this size
 HEAD_SLACK_BYTES = 2 << 10  # for separators, and for body bytes that arrived with the head
 CONNECT = b"CONNECT"  # the only upgrade that the parser reports and that is no offer
 OFFER = frozenset({b"upgrade", b"http2-settings"})
 NEVER = math.inf
-
-
-class _StopParsingError(Exception):
-    """Raised in a parser callback to stop the parser."""
 
 
 class Connection(asyncio.Protocol):
@@ -72,25 +67,19 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._parser = HttpRequestParser(self)
-        self._incoming: Exchange | None = None  # whose message is being read
-        self._head = RequestHead()  # of that message
-        self._current: Exchange | None = None  # the oldest without a response, its head complete
-        self._pipeline: deque[Exchange] = deque()  # those behind it
+        self._incoming = Exchange(self, complete=True)  # whose message is being read, or was read last
+        self._requests: deque[Exchange] = deque()  # without a response, their heads complete; the first has its turn
         self._in_head = True
         self._has_offer = False  # the message being read offers an upgrade
         self._bytes = 0  # of the head or body being read
-        self._flaw: Malformed | None = None  # why the parser was stopped
         self._stopped = False  # nothing more is read; the connection closes when every request is answered
-        self._unread = False  # the client sent more than was read
+        self._unread = False  # the client sends more than is read
         self._closed = False  # nothing more is sent
-        self._deadline = NEVER  # of what is awaited from the client
+        self._deadline = NEVER  # of what the client is to send
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER  # may be earlier than the deadline
         self._send_timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None  # set while the client does not take what is sent
-        self._gone: asyncio.Future[None] = self._loop.create_future()
-
-    # The transport's calls
 
     def connection_made(self, transport: Any) -> None:
         """Start the deadline of the first head; refuse the connection if there are too many."""
@@ -105,277 +94,215 @@ class Connection(asyncio.Protocol):
             self._end(shed(Bound.CONNECTIONS))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
-        """Cancel the timers and wake who waits. Actions go on."""
+        """Cancel the timers. Actions go on."""
         self._limit.leave(self)
         for timer in (self._timer, self._send_timer):
             if timer is not None:
                 timer.cancel()
         self._stopped = self._closed = True
-        self._pipeline.clear()
-        self._gone.set_result(None)
         if self._room is not None:
             self._room.set_result(None)
 
     def eof_received(self) -> bool:
         """Answer a client that closed its side after its request (RFC 9112 §9.6), then close the connection."""
         is_tls = self.peer_names is not None  # TLS has no half-closed connections
-        last = self._last()
-        if is_tls or last is None or not last.complete or last.streaming:
+        if is_tls or not self._requests or not self._requests[-1].complete or self._requests[-1].streaming:
             return False
-        last.keep_alive = False
+        self._requests[-1].keep_alive = False
         self._stopped = True
         return True
 
     def pause_writing(self) -> None:
-        """Close the connection if the client does not read its responses within the send deadline."""
-        self._pause_reading()
+        """Begin no request, and close the connection if the client does not read within the send deadline."""
         self._room = self._loop.create_future()
         self._send_timer = self._loop.call_later(self._send_deadline_s, self._transport.abort)
+        if not self.is_closed:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on: the client has read."""
-        if self._send_timer is not None:
+        if self._send_timer is not None and self._room is not None:
             self._send_timer.cancel()
-        if self._room is not None:
             self._room.set_result(None)
             self._room = None
         self._advance()
-        self._resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, then take the oldest request as far as its bytes allow; what is beyond its limits ends the connection."""
+        """Parse, then take the first request as far as its bytes allow. What is beyond limits ends the connection."""
         if self._stopped:
             self._unread = True
             return
         self._bytes += len(data)
         self._parse(data)
         self._proceed()
-        if self._incoming is not None and not self._stopped:
-            self._check_bounds()
+        if self._bytes > MAX_MESSAGE_BYTES:
+            self._end(reading.body_too_large())
+        elif self._in_head and self._bytes > reading.MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
+            self._end(self._incoming.head.too_large())
 
     def _parse(self, data: bytes) -> None:
         while data:
             try:
                 self._parser.feed_data(data)
             except HttpParserUpgrade as upgrade:
-                incoming = self._incoming
-                if self._stopped or incoming is None:  # CONNECT
+                if not self._has_offer:  # CONNECT
                     self._unread = True
                     return
-                if incoming.flaw is not None:
-                    self._end(incoming.flaw)
-                    return
-                data = _head_without_offer(incoming.head) + data[upgrade.args[0] :]
+                data = _head_without_offer(self._incoming.head) + data[upgrade.args[0] :]
                 self._parser = HttpRequestParser(self)
-            except HttpParserError:
-                if self._stopped:
-                    self._unread = True
-                else:
-                    self._end(self._flaw or Malformed("bad_request", "Invalid HTTP request received."))
+            except HttpParserError as error:
+                refusal = error.__context__  # raised by a callback
+                if not isinstance(refusal, Malformed):
+                    refusal = Malformed("bad_request", "Invalid HTTP request received.")
+                self._end(refusal)
                 return
             else:
                 return
-
-    def _check_bounds(self) -> None:
-        incoming = self._incoming
-        assert incoming is not None
-        if not self._in_head:
-            has_length = b"content-length" in incoming.head.fields
-            if self._bytes > (MAX_MESSAGE_BYTES if has_length else MAX_CHUNKED_BYTES):
-                self._end(too_large())
-        elif self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
-            if len(incoming.head.target) > MAX_URI_BYTES:
-                self._end(Malformed("uri_too_long", f"At most {MAX_URI_BYTES} bytes.", status=414))
-            else:
-                self._end(Malformed("headers_too_large", f"At most {MAX_HEAD_BYTES} bytes.", status=431))
-
-    # The parser's calls
 
     def on_message_begin(self) -> None:
         """Begin a head; its deadline runs from here."""
-        if self._stopped or len(self._pipeline) >= MAX_PIPELINED:
-            if self._pipeline:
-                self._pipeline[-1].keep_alive = False  # the last request that is read
-            self._stopped = self._unread = True
-            raise _StopParsingError
-        self._incoming = exchange = Exchange(self)
-        self._head = exchange.head
+        if self._stopped or len(self._requests) > MAX_PIPELINED:
+            raise Malformed("bad_request", "No more requests are read.")  # ends the connection
+        self._incoming = Exchange(self)
         self._in_head = True
         self._has_offer = False
-        if self._current is None:
+        if not self._requests:
             self._arm(self._head_deadline_s)
 
     def on_url(self, part: bytes) -> None:
         """Add to the request target."""
-        self._head.target += part
+        self._incoming.head.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header field; a trailer field is dropped, so that it can't pass for a header field."""
         if self._in_head:
-            if self._head.count >= MAX_HEADERS:
-                self._flaw = Malformed("headers_too_large", f"At most {MAX_HEADERS} headers.", status=431)
-                raise _StopParsingError
-            self._head.add(name, value)
+            self._incoming.head.add(name, value)
 
     def on_headers_complete(self) -> None:
-        """Check the head. The request is the current one if no other is, and may be refused by its first line."""
-        exchange, parser = self._reading, self._parser
+        """Queue the request after a check of its head; the first may be refused by its request line."""
+        exchange, parser = self._incoming, self._parser
         head = exchange.head
-        head.method, head.version = parser.get_method(), parser.get_http_version()
-        head.identify()
-        try:
-            check_head(head)
-        except Malformed as flaw:
-            exchange.flaw = flaw
+        head.complete(parser.get_method(), parser.get_http_version())
         upgrades = parser.should_upgrade()
-        if upgrades and head.method != CONNECT:
-            self._has_offer = True  # the head comes again, without the offer
-            return
+        self._has_offer = upgrades and head.method != CONNECT
+        try:
+            reading.check_head(head)
+        except Malformed as flaw:
+            if upgrades:
+                raise
+            exchange.flaw = flaw
+        if self._has_offer:
+            return  # the head comes again, without the offer
         if upgrades and (b"content-length" in head.fields or b"transfer-encoding" in head.fields):
-            self._flaw = Malformed("bad_request", "CONNECT has no body.")
-            raise _StopParsingError  # the parser would take the body for the other protocol
+            raise Malformed("bad_request", "CONNECT has no body.")  # it would be taken for the other protocol
         self._in_head = False
         self._bytes = 0
         exchange.keep_alive = not upgrades and head.version != "1.0" and parser.should_keep_alive()
-        if self._current is not None or self._pipeline:
-            self._pipeline.append(exchange)
-            self._pause_reading()
-            return
-        self._current = exchange
-        if exchange.flaw is None and (bound := self._app.bound_met(head)) is not None:
+        self._requests.append(exchange)
+        if len(self._requests) > 1:
+            self._transport.pause_reading()
+        elif exchange.flaw is None and (bound := self._app.bound_met(head)) is not None:
             exchange.refuse(shed(bound))
         else:
             self._limit.work(self)
 
     def on_body(self, part: bytes) -> None:
         """Add a part of the body."""
-        self._reading.add_body(part)
+        self._incoming.add_body(part)
 
     def on_message_complete(self) -> None:
         """End the message."""
         if self._has_offer:
             return
-        exchange = self._reading
+        exchange = self._incoming
         exchange.complete = True
-        self._incoming = None
         self._bytes = 0
         if not exchange.keep_alive:
             self._stopped = True
         elif exchange.answered:
             self._arm(KEEP_ALIVE_S)
 
-    @property
-    def _reading(self) -> Exchange:
-        assert self._incoming is not None
-        return self._incoming
-
-    # Requests and responses
-
     def _proceed(self) -> None:
-        """Take the current request as far as its bytes allow."""
-        exchange = self._current
-        if exchange is None or exchange.begun:
+        """Take the first request as far as its bytes allow, if the client takes its responses."""
+        if not self._requests or self._requests[0].begun or self._room is not None:
             return
+        exchange = self._requests[0]
         if exchange.flaw is not None:
             exchange.refuse(exchange.flaw)
             return
         try:
             if exchange.request is None:
                 self._app.admit(exchange)
-                if exchange.reads_body and not exchange.complete:
-                    self._await_body(exchange)
-            if exchange.complete or not exchange.reads_body:
+                if exchange.awaits_body:
+                    self._arm(self._app.body_deadline_s)
+                    if exchange.head.fields.get(b"expect", b"").lower() == b"100-continue":
+                        self._transport.write(CONTINUE)
+            if not exchange.awaits_body:
                 exchange.begun = True
-                self._deadline = NEVER
                 self._app.begin(exchange)
         except Exception as error:  # noqa: BLE001 - every error has its response
             exchange.refuse(error)
 
-    def _await_body(self, exchange: Exchange) -> None:
-        self._arm(self._app.body_deadline_s)
-        if exchange.head.fields.get(b"expect", b"").lower() == b"100-continue":
-            self._transport.write(CONTINUE)
-
     def _advance(self) -> None:
-        """Begin the next queued request, unless a response is awaited or not yet taken; without one, read on."""
-        if self._current is not None or self._room is not None or self._transport.is_closing():
-            return
-        if self._pipeline:
-            self._current = self._pipeline.popleft()
-            self._limit.work(self)
-        self._resume_reading()
-        self._proceed()
-
-    def _pause_reading(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if not self._pipeline and self._room is None and not self._transport.is_closing():
+        """Go on with the request that has its turn now; read on if it is the last."""
+        if len(self._requests) <= 1 and self._room is None and not self.is_closed:
             self._transport.resume_reading()
+        self._proceed()
 
     def write(self, octets: bytes) -> None:
         """Send, unless the connection is closed."""
-        if not (self._closed or self._transport.is_closing()):
+        if not self.is_closed:
             self._transport.write(octets)
 
     def finish(self, exchange: Exchange, octets: bytes) -> None:
-        """Send the last bytes of the current response; go on to the next request, or close."""
-        self._current = None
-        if self._closed or self._transport.is_closing():
+        """Send the last bytes of the first request's response; go on to the next one, or close."""
+        self._requests.popleft()
+        if self.is_closed:
             return
         self._transport.write(octets)
         if not exchange.keep_alive:
             self.close()
-        elif self._pipeline:
+        elif self._requests:
             self._loop.call_soon(self._advance)
         else:
             self._limit.wait(self)
-            if self._incoming is None:
-                self._arm(KEEP_ALIVE_S)
-            else:  # the rest of a body, or a head that came in part
-                self._arm(self._head_deadline_s if self._in_head else self._app.body_deadline_s)
+            self._arm(KEEP_ALIVE_S if self._incoming.complete else self._within_s)
 
     def _end(self, refusal: Malformed | Unavailable) -> None:
         """Read no more. Refuse the message being read if no other request awaits its response; then close.
 
         A message that breaks off after its response has got its only one.
         """
-        self._stopped = self._unread = True
-        broken, last = self._incoming, self._last()
-        if broken is not None and broken is last:  # in its body
-            broken.keep_alive = False
-            if not broken.begun:
+        self._unread = True
+        if self._stopped:
+            return
+        self._stopped = True
+        broken = Exchange(self) if self._incoming.complete else self._incoming
+        broken.keep_alive = False
+        if broken.answered:
+            self.close()
+        elif not self._requests:
+            self._requests.append(broken)
+            broken.head.complete(b"", "1.1")
+            broken.refuse(refusal)
+        else:
+            last = self._requests[-1]
+            last.keep_alive = False  # after its response the connection closes
+            if last is broken and not broken.begun:
                 broken.flaw = refusal
                 self._proceed()
-        elif last is not None:  # the responses in progress are completed, then the connection closes
-            last.keep_alive = False
-        elif broken is not None and broken.answered:
-            self.close()
-        else:
-            self._current = broken = broken or Exchange(self)
-            broken.keep_alive = False
-            broken.head.identify()
-            broken.refuse(refusal)
-
-    def _last(self) -> Exchange | None:
-        """Return the latest request without a response whose head is complete."""
-        return self._pipeline[-1] if self._pipeline else self._current
-
-    # The end of the connection
 
     def abort(self) -> None:
-        """Close at once: to make room for another connection, or at the end of the server."""
+        """Close at once."""
         self._transport.abort()
 
     def drain(self) -> None:
-        """Close after the requests that were read: the server stops."""
-        last = self._last()
-        if last is None:
-            self.close()
+        """Close after the requests that were read."""
+        if self._requests:
+            self._requests[-1].keep_alive = False
+            self._stopped = self._requests[-1].complete
         else:
-            last.keep_alive = False
-            self._stopped = last.complete
+            self.close()
 
     def close(self) -> None:
         """Close when all is sent; abort if the client does not read it within the send deadline.
@@ -383,14 +310,12 @@ class Connection(asyncio.Protocol):
         Bytes that reach a closed socket reset the connection, and the reset may discard the response before it is read
         (RFC 9112 §9.6): so a client that is still sending is read for LINGER_S seconds more.
         """
-        transport = self._transport
-        if self._closed or transport.is_closing():
+        if self.is_closed:
             return
         self._stopped = self._closed = True
-        self._deadline = NEVER
-        if (self._unread or self._incoming is not None) and transport.can_write_eof():
-            transport.write_eof()
-            transport.resume_reading()
+        if (self._unread or not self._incoming.complete) and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
             self._loop.call_later(LINGER_S, self._close)
         else:
             self._close()
@@ -404,18 +329,12 @@ class Connection(asyncio.Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether nothing more is sent."""
-        return self._closed
+        return self._closed or bool(self._transport.is_closing())
 
     async def drained(self) -> None:
         """Wait until there is room for more to send."""
         if self._room is not None:
             await asyncio.shield(self._room)
-
-    async def gone(self) -> None:
-        """Wait until the connection is closed."""
-        await asyncio.shield(self._gone)
-
-    # Deadlines
 
     def _arm(self, within_s: float) -> None:
         """Set the deadline. An earlier timer is kept and checks again: requests come more often than it fires."""
@@ -429,24 +348,25 @@ class Connection(asyncio.Protocol):
         self._timer_at = at
         self._timer = self._loop.call_at(at, self._expire)
 
+    @property
+    def _within_s(self) -> float:
+        return self._head_deadline_s if self._in_head else self._app.body_deadline_s
+
     def _expire(self) -> None:
         self._timer_at = NEVER
         if self._loop.time() < self._deadline:
-            if self._deadline < NEVER:
-                self._set_timer(self._deadline)
-        elif self._current is not None:
-            self._end(
-                Malformed(
-                    "request_timeout", f"The body did not arrive within {self._app.body_deadline_s:g} s.", status=408
-                )
-            )
-        elif self._incoming is not None and self._in_head:
-            self._end(Malformed("request_timeout", f"A head is sent within {self._head_deadline_s:g} s.", status=408))
-        else:
+            self._set_timer(self._deadline)
+        elif self._requests and not self._requests[0].awaits_body:
+            return  # it is the server's turn, and the response sets the next deadline
+        elif self._incoming.complete or self._incoming.answered:
             self.close()
+        else:
+            what = "head" if self._in_head else "body"
+            detail = f"The {what} did not arrive within {self._within_s:g} s."
+            self._end(Malformed("request_timeout", detail, status=408))
 
 
-def _head_without_offer(head: RequestHead) -> bytes:
+def _head_without_offer(head: reading.RequestHead) -> bytes:
     """Return a head as it was parsed, without the fields and connection options of an offer to upgrade."""
     lines = [b"%b %b HTTP/%b" % (head.method, head.target, head.version.encode("ascii"))]
     for name, value in head.fields.items():

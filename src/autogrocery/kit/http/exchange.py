@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autogrocery.kit.http import response
 from autogrocery.kit.http.errors import MEDIA, problem_response
-from autogrocery.kit.http.reading import MAX_BODY_BYTES, RequestHead, too_large
+from autogrocery.kit.http.reading import MAX_BODY_BYTES, RequestHead, body_too_large
 from autogrocery.kit.http.route import Answer
 from autogrocery.kit.process.log import log
 
@@ -28,17 +28,13 @@ class Exchange:
     `rate_limit` is the RateLimit header field of its caller.
     """
 
-    __slots__ = (
-        "_parts", "_size_bytes", "answered", "begun", "complete", "connection", "entry", "flaw", "head", "keep_alive",
-        "rate_limit", "request", "streaming", "task",
-    )  # fmt: skip
-
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, complete: bool = False) -> None:
         self.connection = connection
         self.head = RequestHead()
         self.flaw: Malformed | None = None
         self.keep_alive = False
-        self.complete = self.begun = self.answered = self.streaming = False
+        self.complete = complete
+        self.begun = self.answered = self.streaming = False
         self.entry: RouteEntry | None = None
         self.request: Request | None = None
         self.rate_limit: tuple[bytes, bytes] | None = None
@@ -53,13 +49,13 @@ class Exchange:
         self._size_bytes += len(part)
         self._parts.append(part)
         if self._size_bytes > MAX_BODY_BYTES:
-            self.flaw = too_large()
+            self.flaw = body_too_large()
             self._parts.clear()
 
     @property
-    def reads_body(self) -> bool:
-        """Whether the route reads the body."""
-        return self.entry is not None and self.entry.reads
+    def awaits_body(self) -> bool:
+        """Whether the route reads the body and more of it is to come."""
+        return not self.complete and self.entry is not None and self.entry.reads
 
     @property
     def body(self) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
@@ -26,7 +26,6 @@ QUEUE_SHARE = 0.25  # of the deadline of a request
 WINDOW_S = 0.25  # over which beginnings are counted
 
 SHED = Counter("http_requests_shed", "Requests refused under overload, by the bound that they met", ["bound"])
-T = TypeVar("T")
 
 
 class Bound(Enum):
@@ -48,7 +47,7 @@ def shed(bound: Bound, *, retry_after_s: float = 1.0) -> Unavailable:
     return Unavailable("overloaded", bound.value[1], retry_after_s=retry_after_s)
 
 
-class AdmissionQueue(Generic[T]):
+class AdmissionQueue:
     """A number of places and a queue before them, first come, first served.
 
     The rate at which requests begin is measured only while some wait: then each free place is taken at once, and the
@@ -60,7 +59,7 @@ class AdmissionQueue(Generic[T]):
         self._free = places
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._waiting: deque[tuple[float, T]] = deque()
+        self._waiting: deque[tuple[float, int]] = deque()
         self._rate_per_s: float | None = None
         self._window_began = 0.0
         self._begun = 0  # in this window
@@ -77,19 +76,19 @@ class AdmissionQueue(Generic[T]):
             return True
         return self._clock() - self._waiting[0][0] > self._max_wait_s
 
-    def enter(self, item: T) -> bool:
-        """Return True if the item has a place; otherwise it waits until `leave` returns it."""
+    def enter(self, number: int) -> bool:
+        """Return True if the request of this number has a place; otherwise it waits until `leave` returns it."""
         if self._free and not self._waiting:
             self._free -= 1
             return True
         now = self._clock()
         if not self._waiting:
             self._rate_per_s, self._window_began, self._begun = None, now, 0
-        self._waiting.append((now, item))
+        self._waiting.append((now, number))
         return False
 
-    def leave(self) -> T | None:
-        """Give a place back; returns the item that takes it, if one waits."""
+    def leave(self) -> int | None:
+        """Give a place back; returns the number of the request that takes it, if one waits."""
         if not self._waiting:
             self._free += 1
             return None

@@ -38,17 +38,8 @@ STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 FLOAT = "got `float`"  # in msgspec's message, where an integer is wanted
 ONCE = frozenset(
-    {
-        b"authorization",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"host",
-        b"idempotency-key",
-        b"x-request-id",
-    }
+    b"authorization content-type content-length content-encoding transfer-encoding expect host idempotency-key"
+    b" x-request-id".split()
 )
 
 
@@ -57,8 +48,6 @@ class RequestHead:
 
     The values of a field that is `repeated` are joined to one list (RFC 9110 §5.3).
     """
-
-    __slots__ = ("count", "fields", "method", "repeated", "request_id", "size_bytes", "target", "version")
 
     def __init__(self) -> None:
         self.method = b""
@@ -71,8 +60,10 @@ class RequestHead:
         self.request_id = ""
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Add a header field."""
+        """Add a header field; raises Malformed beyond MAX_HEADERS."""
         self.count += 1
+        if self.count > MAX_HEADERS:
+            raise self.too_large()
         self.size_bytes += len(name) + len(value)
         name = name.lower()
         if name in self.fields:
@@ -80,13 +71,17 @@ class RequestHead:
             value = self.fields[name] + b"," + value
         self.fields[name] = value
 
-    def identify(self) -> None:
-        """Set the request id: the client's if it is well-formed, otherwise a random one."""
+    def complete(self, method: bytes, version: str) -> None:
+        """Set what the parser tells at the end, and the request id: the client's if well-formed, or a random one."""
+        self.method, self.version = method, version
         given = self.fields.get(b"x-request-id")
-        if given is not None and REQUEST_ID.fullmatch(given):
-            self.request_id = given.decode("ascii")
-        else:
-            self.request_id = _random_id()
+        self.request_id = given.decode("ascii") if given and REQUEST_ID.fullmatch(given) else _random_id()
+
+    def too_large(self) -> Malformed:
+        """Return the refusal of a head beyond its limits: 414 if it is the target that is too long, otherwise 431."""
+        if len(self.target) > MAX_URI_BYTES:
+            return Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
+        return Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
 
 
 _random = bytearray()
@@ -102,10 +97,8 @@ def _random_id() -> str:
 
 def check_head(head: RequestHead) -> None:
     """Raise Malformed for a head that is too large or ambiguous."""
-    if len(head.target) > MAX_URI_BYTES:
-        raise Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
-    if head.size_bytes > MAX_HEAD_BYTES:
-        raise Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
+    if len(head.target) > MAX_URI_BYTES or head.size_bytes > MAX_HEAD_BYTES:
+        raise head.too_large()
     fields, version = head.fields, head.version
     if head.repeated and (repeated := ONCE.intersection(head.repeated)):
         raise Malformed("bad_request", f"The header {min(repeated).decode('ascii')} is repeated.")
@@ -164,10 +157,10 @@ def check_length(head: RequestHead) -> None:
     """Raise Malformed if the body is declared to be larger than MAX_BODY_BYTES."""
     length = head.fields.get(b"content-length", b"0")
     if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        raise too_large()
+        raise body_too_large()
 
 
-def too_large() -> Malformed:
+def body_too_large() -> Malformed:
     """Return the refusal of a body beyond MAX_BODY_BYTES."""
     return Malformed("payload_too_large", f"A body has at most {MAX_BODY_BYTES} bytes.", status=413)
 

@@ -13,7 +13,7 @@ from autogrocery.kit.http.media import preferred
 from autogrocery.kit.security.rate_limit import rate_limit_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from autogrocery.kit.http.reading import RequestHead
     from autogrocery.kit.security.rate_limit import RateLimit
@@ -79,7 +79,7 @@ class Answer(Struct, frozen=True):
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
     media: str = ""
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class Route(Struct, frozen=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
 from autogrocery.kit.http.exchange import EVENT_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable
 
     from autogrocery.kit.http.exchange import Exchange
     from autogrocery.kit.http.route import Answer
@@ -18,51 +18,36 @@ HEARTBEAT_S = 15.0
 HEARTBEAT = b":\n\n"  # a comment, which every reader of event streams skips
 
 
-async def send_stream(exchange: Exchange, answer: Answer, reasons: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Send the stream of `answer` until it ends, the client hangs up, or one of the coroutines `reasons` returns.
+async def send_stream(exchange: Exchange, answer: Answer, may_go_on: Callable[[], bool], recheck_s: float) -> None:
+    """Send the stream of `answer` until it ends, the client hangs up or `may_go_on()` returns False.
 
-    A client that does not read is disconnected by its connection.
+    Both are asked after each part, and every `recheck_s` seconds. HEAD gets the header fields only.
     """
     source = answer.stream
     assert source is not None
-    is_event_stream = (answer.media or EVENT_STREAM) == EVENT_STREAM
-    exchange.begin_stream(answer)
-    ends: set[asyncio.Future[Any]] = {asyncio.ensure_future(end) for end in (exchange.connection.gone(), *reasons)}
-    following: asyncio.Future[Any] = asyncio.ensure_future(anext(source))
-    try:
-        while True:
-            done, _ = await asyncio.wait({following, *ends}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
-            if done & ends:
-                break
-            part = HEARTBEAT if is_event_stream else b""
-            if following in done:
-                part = following.result()
-                following = asyncio.ensure_future(anext(source))
-            if part:
-                await exchange.send_part(part)
-    except StopAsyncIteration:
-        pass
-    finally:
-        await _close(source, {following, *ends})
+    async with aclosing(source):
+        if not exchange.begin_stream(answer):
+            return
+        following = asyncio.ensure_future(anext(source))
+        is_event_stream = (answer.media or EVENT_STREAM) == EVENT_STREAM
+        silent_s = 0.0
+        try:
+            while may_go_on() and not exchange.connection.is_closed:
+                done, _ = await asyncio.wait({following}, timeout=recheck_s)
+                if done:
+                    part = following.result()
+                    following = asyncio.ensure_future(anext(source))
+                else:
+                    silent_s += recheck_s
+                    part = HEARTBEAT if silent_s > HEARTBEAT_S and is_event_stream else b""
+                if part:
+                    silent_s = 0.0
+                    await exchange.send_part(part)
+        except StopAsyncIteration:
+            pass
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+            with suppress(asyncio.CancelledError):
+                following.exception()  # retrieved, so that asyncio does not warn about it
     exchange.end_stream()
-
-
-async def send_stream_head(exchange: Exchange, answer: Answer) -> None:
-    """Answer HEAD: send the header fields of a stream and close its source, which has not begun."""
-    exchange.begin_stream(answer)
-    await _close_source(answer.stream)
-
-
-async def _close(source: Any, futures: set[asyncio.Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
-    await asyncio.wait(futures)
-    for future in futures:
-        with suppress(asyncio.CancelledError):
-            future.exception()  # retrieved, so that asyncio does not warn about it
-    await _close_source(source)
-
-
-async def _close_source(source: Any) -> None:
-    if (close := getattr(source, "aclose", None)) is not None:
-        await close()
