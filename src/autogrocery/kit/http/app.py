@@ -102,7 +102,7 @@ class App:
         except TimeoutError:
             log.warning("drain_timed_out", in_flight=self.in_flight)
             for exchange in self._running.values():
-                if exchange.task is not None:
+                if exchange.task is not None:  # otherwise it waits for its place
                     exchange.task.cancel()
             return False
         return True
@@ -198,8 +198,12 @@ class App:
             self._idle.set()
 
     def _answer_late(self, number: int) -> None:
-        late = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
-        self._running[number].refuse(late)
+        exchange = self._running[number]
+        if exchange.task is None:
+            exchange.refuse(shed(Bound.QUEUE_TIME))
+        else:
+            late = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
+            exchange.refuse(late)
 
     def _identify(self, head: RequestHead) -> Claims:
         token = reading.bearer(head)

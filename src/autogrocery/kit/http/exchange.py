@@ -11,7 +11,7 @@ from autogrocery.kit.http.route import Answer
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.kit.errors import Malformed
+    from autogrocery.kit.errors import Malformed, Unavailable
     from autogrocery.kit.http.connection import Connection
     from autogrocery.kit.http.route import Request, Route
     from autogrocery.kit.http.table import RouteEntry
@@ -31,7 +31,7 @@ class Exchange:
     def __init__(self, connection: Connection, *, complete: bool = False) -> None:
         self.connection = connection
         self.head = RequestHead()
-        self.flaw: Malformed | None = None
+        self.flaw: Malformed | Unavailable | None = None
         self.keep_alive = False
         self.complete = complete
         self.begun = self.answered = self.streaming = False
