@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "App", "Guard", "Request", "Route"]
 
-MAX_IN_FLIGHT = 2_048  # a bound of memory; that of time is the queue's
+MAX_IN_FLIGHT = 512
 MAX_STREAMS = 256
 ACTION_DEADLINE_S = 5.0
 BODY_DEADLINE_S = 10.0
@@ -42,8 +42,7 @@ BAD_SCOPE = "The token lacks the scope that this route requires."
 class App:
     """The application of a route table. It owns the requests in flight: call `stop` before the sockets close.
 
-    Sheddable requests take one of `places`, or wait at most QUEUE_SHARE of the action's deadline for one. At most half
-    of `max_in_flight` requests are sheddable ones.
+    Sheddable requests take one of `places`, at most half of `max_in_flight`, or wait for one without being in flight.
     """
 
     def __init__(
@@ -74,8 +73,8 @@ class App:
         self._running: dict[int, Exchange] = {}  # or waiting for a place
         self._deadlines = Deadlines(self._running, self._answer_late)
         self._numbers = count(1)
-        self._sheddable = 0  # requests in flight, with those that wait
-        self._queue: AdmissionQueue = AdmissionQueue(places, action_deadline_s * QUEUE_SHARE, monotonic)
+        places = min(places, max(1, max_in_flight // 2))
+        self._queue = AdmissionQueue(places, action_deadline_s * QUEUE_SHARE, monotonic)
         self._by_first_line = {
             (route.method.encode("ascii"), route.path.encode("ascii")): route
             for route in self.routes
@@ -87,8 +86,13 @@ class App:
 
     @property
     def in_flight(self) -> int:
-        """The number of requests whose action runs or waits for a place."""
-        return len(self._running)
+        """The number of requests whose action runs."""
+        return len(self._running) - len(self._queue)
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a place."""
+        return len(self._queue)
 
     async def stop(self) -> bool:
         """End streams and wait until no request is in flight.
@@ -155,11 +159,8 @@ class App:
         self._idle.clear()
         self._running[number] = exchange
         self._deadlines.add(number, asyncio.get_running_loop().time() + self._action_deadline_s)
-        if route.sheddable:
-            self._sheddable += 1
-            if not self._queue.enter(number):
-                return
-        self._start(number)
+        if not route.sheddable or self._queue.enter(number):
+            self._start(number)
 
     def _start(self, number: int) -> None:
         exchange = self._running[number]
@@ -186,21 +187,19 @@ class App:
         """End a request in flight; its place goes to the next that waits and whose client does."""
         del self._running[number]
         if route.sheddable:
-            self._sheddable -= 1
             while (following := self._queue.leave()) is not None:
                 exchange = self._running[following]
                 if not (exchange.answered or exchange.connection.is_closed):
                     self._start(following)
                     break
                 del self._running[following]
-                self._sheddable -= 1
         if not self._running:
             self._idle.set()
 
     def _answer_late(self, number: int) -> None:
         exchange = self._running[number]
         if exchange.task is None:
-            exchange.refuse(shed(Bound.QUEUE_TIME))
+            exchange.refuse(shed(Bound.QUEUE))
         else:
             late = Unavailable("deadline_exceeded", "The work goes on; its outcome is not known yet. Ask again.")
             exchange.refuse(late)
@@ -213,7 +212,7 @@ class App:
 
     def bound_met(self, head: RequestHead) -> Bound | None:
         """Return the bound that refuses a request by its request line alone; None if the rest of it must be read."""
-        if self.in_flight < self._max_in_flight and self._sheddable < self._max_in_flight // 2 and not self._queue:
+        if self.in_flight < self._max_in_flight and not self._queue:
             return None
         route = self._by_first_line.get((head.method, head.target))
         return self._bound_met(route) if route is not None else None
@@ -221,12 +220,7 @@ class App:
     def _bound_met(self, route: Route) -> Bound | None:
         if self.in_flight >= self._max_in_flight and not route.urgent:
             return Bound.IN_FLIGHT
-        if route.sheddable:
-            if self._sheddable > self._max_in_flight // 2:
-                return Bound.RESERVE
-            if self._queue.is_full():
-                return Bound.QUEUE_TIME
-        return None
+        return Bound.QUEUE if route.sheddable and self._queue.is_full() else None
 
     def _require_capacity(self, route: Route) -> None:
         if (bound := self._bound_met(route)) is not None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLACES = 128  # enough for full batches of statements; more only make an iteration of the event loop longer
-QUEUE_SHARE = 0.25  # of the deadline of a request
+QUEUE_SHARE = 0.25  # of the deadline of a request, which it may wait
+MAX_WAITING = 4_096  # a bound of memory; the bound that is met is that of time
 WINDOW_S = 0.25  # over which beginnings are counted
 
 SHED = Counter("http_requests_shed", "Requests refused under overload, by the bound that they met", ["bound"])
@@ -33,8 +34,7 @@ class Bound(Enum):
 
     CONNECTIONS = "connections", "Too many connections are open."
     IN_FLIGHT = "in_flight", "Too many requests are in flight."
-    RESERVE = "reserve", "Requests in flight need the remaining capacity."
-    QUEUE_TIME = "queue_time", "The queue is longer than this request may wait."
+    QUEUE = "queue", "The queue is longer than this request may wait."
     STREAMS = "streams", "Too many streams are open."
 
 
@@ -72,6 +72,8 @@ class AdmissionQueue:
         """Return whether a new request would wait too long, or the oldest one has."""
         if not self._waiting:
             return False
+        if len(self._waiting) >= MAX_WAITING:
+            return True
         if self._rate_per_s is not None and len(self._waiting) > self._max_wait_s * self._rate_per_s:
             return True
         return self._clock() - self._waiting[0][0] > self._max_wait_s
