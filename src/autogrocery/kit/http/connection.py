@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
                 self._app.admit(exchange)
                 if exchange.awaits_body:
                     self._arm(self._app.body_deadline_s)
-                    if exchange.head.fields.get(b"expect", b"").lower() == b"100-continue":
+                    if exchange.expects_continue:
                         self._transport.write(CONTINUE)
             if not exchange.awaits_body:
                 exchange.begun = True
@@ -245,7 +245,9 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Go on with the request that has its turn now; read on if it is the last."""
-        if len(self._requests) <= 1 and self._room is None and not self.is_closed:
+        if self.is_closed:
+            return
+        if len(self._requests) <= 1 and self._room is None:
             self._transport.resume_reading()
         self._proceed()
 
@@ -294,6 +296,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+        self._stopped = self._closed = True
         self._transport.abort()
 
     def drain(self) -> None:

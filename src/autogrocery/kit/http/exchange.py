@@ -43,8 +43,8 @@ class Exchange:
         self._size_bytes = 0
 
     def add_body(self, part: bytes) -> None:
-        """Keep a part of the body; beyond MAX_BODY_BYTES, or after the response, it is dropped."""
-        if self.answered or self.flaw is not None:
+        """Keep a part of the body; beyond MAX_BODY_BYTES, or when nobody reads it any more, it is dropped."""
+        if self.begun or self.answered or self.flaw is not None:
             return
         self._size_bytes += len(part)
         self._parts.append(part)
@@ -56,6 +56,11 @@ class Exchange:
     def awaits_body(self) -> bool:
         """Whether the route reads the body and more of it is to come."""
         return not self.complete and self.entry is not None and self.entry.reads
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client may wait for 100 Continue before it sends the body (RFC 9110 §10.1.1)."""
+        return self.head.fields.get(b"expect", b"").lower() == b"100-continue" and self.head.version == "1.1"
 
     @property
     def body(self) -> bytes:
@@ -94,13 +99,14 @@ class Exchange:
 
     def _start(self, status: int, media: str, lines: bytes) -> bytes:
         """Return the first lines of the response. A client that awaited 100 Continue may not send its body now."""
-        self.answered = True
-        self._parts.clear()
-        if not self.complete and b"expect" in self.head.fields:
-            self.keep_alive = False
         if self.rate_limit is not None:
             lines += response.field_lines((self.rate_limit,))
-        return response.head(status, media, lines, self.head.request_id)
+        start = response.head(status, media, lines, self.head.request_id)
+        self.answered = True
+        self._parts.clear()
+        if self.expects_continue and not self.complete:
+            self.keep_alive = False
+        return start
 
     def begin_stream(self, answer: Answer) -> bool:
         """Send the head of a stream; returns False if the method is HEAD, so that nothing follows.
