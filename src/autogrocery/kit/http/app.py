@@ -123,11 +123,9 @@ class App:
         if route.scope is not None and (claims is None or route.scope not in claims.scopes):
             raise Denied("insufficient_scope", BAD_SCOPE)
         self._require_capacity(route)
-        connection = exchange.connection
-        client = connection.proxies.client(connection.client, head.fields.get(b"x-forwarded-for"))
-        request = Request(route, head.request_id, client, head, params)
+        request = Request(route, head.request_id, exchange.connection.client_of(head), head, params)
         request.claims = claims
-        request.peer_names = connection.peer_names
+        request.peer_names = exchange.connection.peer_names
         if route.limit is not None:
             caller = claims.principal if route.limit.per_principal and claims else request.source
             exchange.rate_limit = route.limit.spend(caller)

@@ -25,7 +25,8 @@ from autogrocery.kit.http.response import CONTINUE
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
-    from autogrocery.kit.http.app import App
+    from collections.abc import Callable
+
     from autogrocery.kit.http.connection_limit import ConnectionLimit
     from autogrocery.kit.http.forwarded import TrustedProxies
 
@@ -45,27 +46,35 @@ NEVER = math.inf
 class Connection(asyncio.Protocol):
     """One connection. Its requests are answered in order, one action at a time.
 
-    `client` is the address of the other end, `peer_names` the DNS names of its certificate, None without TLS.
+    `peer_names` are the DNS names of the client's certificate, None without TLS. The application is three functions and
+    a deadline: `bound_met(head)` refuses a request by its first line, `admit(exchange)` by its head, both before the
+    body, which has to come within `body_deadline_s`; `begin(exchange)` takes it over with its body.
     """
 
     def __init__(
         self,
-        app: App,
         limit: ConnectionLimit,
         proxies: TrustedProxies,
         *,
+        bound_met: Callable[[reading.RequestHead], Bound | None],
+        admit: Callable[[Exchange], None],
+        begin: Callable[[Exchange], None],
+        body_deadline_s: float,
         head_deadline_s: float = HEAD_DEADLINE_S,
         send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
-        self.client = ""
         self.peer_names: frozenset[str] | None = None
-        self.proxies = proxies
-        self._app = app
         self._limit = limit
+        self._proxies = proxies
+        self._bound_met = bound_met
+        self._admit = admit
+        self._begin = begin
+        self._body_deadline_s = body_deadline_s
         self._head_deadline_s = head_deadline_s
         self._send_deadline_s = send_deadline_s
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
+        self._peer = ""
         self._parser = HttpRequestParser(self)
         self._incoming = Exchange(self, complete=True)  # whose message is being read, or was read last
         self._requests: deque[Exchange] = deque()  # without a response, their heads complete; the first has its turn
@@ -85,7 +94,7 @@ class Connection(asyncio.Protocol):
         """Start the deadline of the first head; refuse the connection if there are too many."""
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self.client = str(peer[0]) if peer else ""
+        self._peer = str(peer[0]) if peer else ""
         if transport.get_extra_info("sslcontext") is not None:
             self.peer_names = dns_names_of(transport.get_extra_info("peercert"))
         if self._limit.join(self):
@@ -201,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._requests.append(exchange)
         if len(self._requests) > 1:
             self._transport.pause_reading()
-        elif exchange.flaw is None and (bound := self._app.bound_met(head)) is not None:
+        elif exchange.flaw is None and (bound := self._bound_met(head)) is not None:
             exchange.refuse(shed(bound))
         else:
             self._limit.work(self)
@@ -232,14 +241,14 @@ class Connection(asyncio.Protocol):
             return
         try:
             if exchange.request is None:
-                self._app.admit(exchange)
+                self._admit(exchange)
                 if exchange.awaits_body:
-                    self._arm(self._app.body_deadline_s)
+                    self._arm(self._body_deadline_s)
                     if exchange.expects_continue:
                         self._transport.write(CONTINUE)
             if not exchange.awaits_body:
                 exchange.begun = True
-                self._app.begin(exchange)
+                self._begin(exchange)
         except Exception as error:  # noqa: BLE001 - every error has its response
             exchange.refuse(error)
 
@@ -250,6 +259,10 @@ class Connection(asyncio.Protocol):
         if len(self._requests) <= 1 and self._room is None:
             self._transport.resume_reading()
         self._proceed()
+
+    def client_of(self, head: reading.RequestHead) -> str:
+        """Return the address of the client of a request: the other end, or whom a trusted proxy names."""
+        return self._proxies.client(self._peer, head.fields.get(b"x-forwarded-for"))
 
     def write(self, octets: bytes) -> None:
         """Send, unless the connection is closed."""
@@ -353,7 +366,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _within_s(self) -> float:
-        return self._head_deadline_s if self._in_head else self._app.body_deadline_s
+        return self._head_deadline_s if self._in_head else self._body_deadline_s
 
     def _expire(self) -> None:
         self._timer_at = NEVER

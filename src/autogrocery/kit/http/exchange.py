@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autogrocery.kit.http import response
 from autogrocery.kit.http.errors import MEDIA, problem_response
@@ -12,12 +12,36 @@ from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
     from autogrocery.kit.errors import Malformed, Unavailable
-    from autogrocery.kit.http.connection import Connection
     from autogrocery.kit.http.route import Request, Route
     from autogrocery.kit.http.table import RouteEntry
 
 ENDING = frozenset({"request_timeout", "bad_request"})  # after these it is unknown where the next request begins
 EVENT_STREAM = "text/event-stream"
+
+
+class Link(Protocol):
+    """The connection of an exchange."""
+
+    peer_names: frozenset[str] | None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is sent."""
+
+    def client_of(self, head: RequestHead) -> str:
+        """Return the address of the client of a request."""
+
+    def write(self, octets: bytes) -> None:
+        """Send a part of a response."""
+
+    def finish(self, exchange: Exchange, octets: bytes) -> None:
+        """Send the last part of a response."""
+
+    def close(self) -> None:
+        """Close when all is sent."""
+
+    async def drained(self) -> None:
+        """Wait until there is room for more to send."""
 
 
 class Exchange:
@@ -28,7 +52,7 @@ class Exchange:
     `rate_limit` is the RateLimit header field of its caller.
     """
 
-    def __init__(self, connection: Connection, *, complete: bool = False) -> None:
+    def __init__(self, connection: Link, *, complete: bool = False) -> None:
         self.connection = connection
         self.head = RequestHead()
         self.flaw: Malformed | Unavailable | None = None

@@ -49,9 +49,12 @@ async def serve_http(
     limit = ConnectionLimit(max_connections)
     connection = partial(
         Connection,
-        app,
         limit,
         TrustedProxies(trusted_proxies),
+        bound_met=app.bound_met,
+        admit=app.admit,
+        begin=app.begin,
+        body_deadline_s=app.body_deadline_s,
         head_deadline_s=head_deadline_s,
         send_deadline_s=send_deadline_s,
     )
