@@ -18,25 +18,21 @@ class TrustedProxies:
         That is the last address which is no trusted proxy's, or the first if all are. A field that is malformed there
         is ignored.
         """
-        if not forwarded or not self._networks or not self._trusts(peer):
+        if not (forwarded and peer and self._networks and self._trusts(peer)):
             return peer
         host = ""
         for entry in reversed(forwarded.decode("latin-1").split(",")):
             host = _host(entry.strip())
-            if not self._trusts(host):
-                break
-        return host if _address(host) else peer
+            try:
+                if not self._trusts(host):
+                    break
+            except ValueError:
+                return peer
+        return host
 
     def _trusts(self, host: str) -> bool:
-        address = _address(host)
-        return address is not None and any(address in network for network in self._networks)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+        address = ipaddress.ip_address(host)
+        return any(address in network for network in self._networks)
 
 
 def _host(entry: str) -> str:

@@ -38,13 +38,11 @@ class Bound(Enum):
     STREAMS = "streams", "Too many streams are open."
 
 
-_counters = {bound: SHED.labels(bound.value[0]) for bound in Bound}
-
-
 def shed(bound: Bound, *, retry_after_s: float = 1.0) -> Unavailable:
     """Count a refusal and return it."""
-    _counters[bound].inc()
-    return Unavailable("overloaded", bound.value[1], retry_after_s=retry_after_s)
+    label, detail = bound.value
+    SHED.labels(label).inc()
+    return Unavailable("overloaded", detail, retry_after_s=retry_after_s)
 
 
 class AdmissionQueue:

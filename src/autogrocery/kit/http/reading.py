@@ -55,14 +55,12 @@ class RequestHead:
         self.version = ""
         self.fields: dict[bytes, bytes] = {}
         self.repeated: tuple[bytes, ...] = ()
-        self.count = 0
         self.size_bytes = 0
         self.request_id = ""
 
     def add(self, name: bytes, value: bytes) -> None:
         """Add a header field; raises Malformed beyond MAX_HEADERS."""
-        self.count += 1
-        if self.count > MAX_HEADERS:
+        if len(self.fields) + len(self.repeated) >= MAX_HEADERS:
             raise self.too_large()
         self.size_bytes += len(name) + len(value)
         name = name.lower()

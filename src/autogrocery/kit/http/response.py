@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from email.utils import formatdate
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,12 @@ def field_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def head(status: int, media: str, lines: bytes, request_id: str) -> bytes:
     """Return the head of a response, up to the lines of its framing. Without `media` it has no Content-Type."""
-    return b"%b%b%bx-request-id: %b\r\n" % (_start(status, media), _date.line(), lines, request_id.encode("ascii"))
+    return b"%b%b%bx-request-id: %b\r\n" % (
+        _start(status, media),
+        _date(int(time.time())),
+        lines,
+        request_id.encode("ascii"),
+    )
 
 
 def chunk(part: bytes) -> bytes:
@@ -53,19 +58,6 @@ def _start(status: int, media: str) -> bytes:
     return fixed.encode("ascii") + b"x-content-type-options: nosniff\r\n"
 
 
-class _Date:
-    """The Date field, made anew each second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._line = b""
-
-    def line(self) -> bytes:
-        second = int(time.time())
-        if second != self._second:
-            self._second = second
-            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
-        return self._line
-
-
-_date = _Date()
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return f"date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
