@@ -49,7 +49,8 @@ class AdmissionQueue:
     """A number of places and a queue before them, first come, first served.
 
     The rate at which requests begin is measured only while some wait: then each free place is taken at once, and the
-    rate is what the machine can do. A new queue has no rate until the first window is over.
+    rate is what the machine can do. A new queue has no rate until the first window is over; a window counts for at
+    least half of the one before, because a short stall is no slow machine.
     """
 
     def __init__(self, places: int, max_wait_s: float, clock: Callable[[], float]) -> None:
@@ -57,9 +58,9 @@ class AdmissionQueue:
         self._free = places
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._waiting: deque[tuple[float, int]] = deque()
-        self._rate_per_s: float | None = None
-        self._window_began = 0.0
+        self._waiting: deque[int] = deque()
+        self._rate_per_s = 0.0  # not known
+        self._window_at = self._begun_at = 0.0
         self._begun = 0  # in this window
 
     def __len__(self) -> int:
@@ -67,24 +68,23 @@ class AdmissionQueue:
         return len(self._waiting)
 
     def is_full(self) -> bool:
-        """Return whether a new request would wait too long, or the oldest one has."""
-        if not self._waiting:
+        """Return whether a new request would wait too long, or none has begun for so long."""
+        waiting = len(self._waiting)
+        if not waiting:
             return False
-        if len(self._waiting) >= MAX_WAITING:
+        if waiting >= MAX_WAITING or self._clock() - self._begun_at > self._max_wait_s:
             return True
-        if self._rate_per_s is not None and len(self._waiting) > self._max_wait_s * self._rate_per_s:
-            return True
-        return self._clock() - self._waiting[0][0] > self._max_wait_s
+        return self._rate_per_s > 0 and waiting > self._max_wait_s * self._rate_per_s
 
     def enter(self, number: int) -> bool:
         """Return True if the request of this number has a place; otherwise it waits until `leave` returns it."""
         if self._free and not self._waiting:
             self._free -= 1
             return True
-        now = self._clock()
         if not self._waiting:
-            self._rate_per_s, self._window_began, self._begun = None, now, 0
-        self._waiting.append((now, number))
+            self._window_at = self._begun_at = self._clock()
+            self._rate_per_s, self._begun = 0.0, 0
+        self._waiting.append(number)
         return False
 
     def leave(self) -> int | None:
@@ -93,9 +93,8 @@ class AdmissionQueue:
             self._free += 1
             return None
         self._begun += 1
-        elapsed_s = self._clock() - self._window_began
-        if elapsed_s >= WINDOW_S:
-            self._rate_per_s = self._begun / elapsed_s
-            self._window_began += elapsed_s
-            self._begun = 0
-        return self._waiting.popleft()[1]
+        self._begun_at = now = self._clock()
+        if now - self._window_at >= WINDOW_S:
+            self._rate_per_s = max(self._begun / (now - self._window_at), self._rate_per_s / 2)
+            self._window_at, self._begun = now, 0
+        return self._waiting.popleft()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RESET = struct.pack("ii", 1, 0)  # a socket that lingers for no time is reset when it is closed
 MAX_WAIT_S = 5.0 * QUEUE_SHARE
+STALL_S = 1.0
 
 
 class Outcome(Struct):
@@ -71,10 +72,16 @@ class Machine:
         return ended
 
 
-def closed_loop(machine: Machine, clients: int, for_s: float) -> Outcome:
-    """Let each client send its next request when the one before has ended, or a second after it was refused."""
+def closed_loop(machine: Machine, clients: int, for_s: float, stall_at_s: float = 0.0) -> Outcome:
+    """Let each client send its next request when the one before has ended, or a second after it was refused.
+
+    From `stall_at_s` the machine does nothing for STALL_S seconds.
+    """
     due: list[tuple[float, int]] = [(0.0, client) for client in range(clients)]
     while machine.now_s < for_s:
+        if stall_at_s and machine.now_s > stall_at_s:
+            machine.now_s += STALL_S
+            stall_at_s = 0.0
         while due and due[0][0] <= machine.now_s:
             _, client = heappop(due)
             if not machine.arrive(client):
@@ -102,6 +109,10 @@ def test_connections_that_wait_for_their_answers_are_not_refused(clients: int, r
     outcome = closed_loop(Machine(rate_per_s), clients, for_s=10.0)
     assert outcome.refused == 0
     assert outcome.ended >= 0.95 * 10.0 * rate_per_s
+
+
+def test_stall_of_a_second_is_no_reason_to_refuse() -> None:
+    assert closed_loop(Machine(700.0), 512, for_s=6.0, stall_at_s=3.0).refused == 0
 
 
 def test_burst_onto_an_idle_server_is_not_refused() -> None:
