@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from autogrocery.kit.errors import Malformed, Unavailable
+from autogrocery.kit.errors import Malformed
 from autogrocery.kit.http import reading
 from autogrocery.kit.http.exchange import Exchange
 from autogrocery.kit.http.overload import Bound, shed
@@ -100,15 +100,19 @@ class Connection(asyncio.Protocol):
         if self._limit.join(self):
             self._arm(self._head_deadline_s)
         else:
-            self._end(shed(Bound.CONNECTIONS))
+            self._incoming.head.complete(b"", "1.1")
+            self._requests.append(self._incoming)
+            self._incoming.refuse(shed(Bound.CONNECTIONS))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
-        """Cancel the timers. Actions go on."""
+        """Cancel the timers, and drop what refers back to the connection. Actions go on."""
         self._limit.leave(self)
         for timer in (self._timer, self._send_timer):
             if timer is not None:
                 timer.cancel()
         self._stopped = self._closed = True
+        self._requests.clear()
+        del self._parser, self._incoming
         if self._room is not None:
             self._room.set_result(None)
 
@@ -171,7 +175,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a head; its deadline runs from here."""
         if self._stopped or len(self._requests) > MAX_PIPELINED:
-            raise Malformed("bad_request", "No more requests are read.")  # ends the connection
+            raise ConnectionAbortedError("no more requests are read")
         self._incoming = Exchange(self)
         self._in_head = True
         self._has_offer = False
@@ -271,9 +275,9 @@ class Connection(asyncio.Protocol):
 
     def finish(self, exchange: Exchange, octets: bytes) -> None:
         """Send the last bytes of the first request's response; go on to the next one, or close."""
-        self._requests.popleft()
         if self.is_closed:
             return
+        self._requests.popleft()
         self._transport.write(octets)
         if not exchange.keep_alive:
             self.close()
@@ -283,7 +287,7 @@ class Connection(asyncio.Protocol):
             self._limit.wait(self)
             self._arm(KEEP_ALIVE_S if self._incoming.complete else self._within_s)
 
-    def _end(self, refusal: Malformed | Unavailable) -> None:
+    def _end(self, refusal: Malformed) -> None:
         """Read no more. Refuse the message being read if no other request awaits its response; then close.
 
         A message that breaks off after its response has got its only one.

@@ -11,7 +11,7 @@ from autogrocery.kit.http.route import Answer
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.kit.errors import Malformed, Unavailable
+    from autogrocery.kit.errors import Malformed
     from autogrocery.kit.http.route import Request, Route
     from autogrocery.kit.http.table import RouteEntry
 
@@ -55,7 +55,7 @@ class Exchange:
     def __init__(self, connection: Link, *, complete: bool = False) -> None:
         self.connection = connection
         self.head = RequestHead()
-        self.flaw: Malformed | Unavailable | None = None
+        self.flaw: Malformed | None = None
         self.keep_alive = False
         self.complete = complete
         self.begun = self.answered = self.streaming = False
@@ -128,7 +128,7 @@ class Exchange:
         start = response.head(status, media, lines, self.head.request_id)
         self.answered = True
         self._parts.clear()
-        if self.expects_continue and not self.complete:
+        if not self.complete and self.expects_continue:
             self.keep_alive = False
         return start
 
