@@ -21,8 +21,8 @@ from autogrocery.kit.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PLACES = 128  # enough for full batches of statements; more only make an iteration of the event loop longer
-QUEUE_SHARE = 0.25  # of the deadline of a request, which it may wait
+PLACES = 64  # enough to keep a core busy; more make an iteration of the event loop, and so each refusal, longer
+QUEUE_SHARE = 1 / 3  # of the deadline of a request, which it may wait
 MAX_WAITING = 4_096  # a bound of memory; the bound that is met is that of time
 WINDOW_S = 0.25  # over which beginnings are counted
 
