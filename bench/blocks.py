@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import socket
 import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import uvicorn
 import uvloop
 from msgspec import Struct
 
@@ -58,7 +56,6 @@ CURRENCY, PRICE_CENTS = "USD", 129
 KEY = b"k" * 32
 ISSUER, AUDIENCE, SCOPE = "bench", "bench", "orders:write"
 SHA256 = bytes(32)
-BODY = b'{"data":"' + b"x" * 600 + b'"}'  # about the size of a preview's response
 ROBOTS = (Robot("robot-dairy-1", "dairy", "01890000-0000-7000-8000-000000000000-1"),)
 
 
@@ -81,26 +78,6 @@ class BlockInput(Struct, frozen=True):
     times: int
     concurrency: int
     items: list[RequestedItem]
-
-
-async def bare(_scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer with the least that ASGI needs: no route, no token, no JSON."""
-    await receive()
-    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
-    await send({"type": "http.response.start", "status": 200, "headers": fields})
-    await send({"type": "http.response.body", "body": BODY})
-
-
-async def serve_bare_uvicorn() -> None:
-    """Serve `bare` with uvicorn's default settings until standard input ends; prints the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(bare, loop="none", ws="none", lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    print(listener.getsockname()[1], flush=True)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server.should_exit = True
-    await serving
 
 
 async def serve_http_layer() -> None:
@@ -190,11 +167,10 @@ async def log_lines(_inputs: BlockInput) -> AsyncIterator[Work]:
     yield work
 
 
-SERVERS: Final = {"uvicorn alone": serve_bare_uvicorn, "HTTP": serve_http_layer}
+SERVERS: Final = {"HTTP": serve_http_layer}
 WORKS: Final = {"calls": calls, "statements": statements, "metrics": metrics, "log": log_lines}
 # By argument of the process: the block's label in the tables, and how many of it an order needs.
 BLOCKS: Final = {
-    "uvicorn alone": ("a request to uvicorn with a bare application", 0),
     "HTTP": ("a request to the gateway's HTTP layer: route, token, scope, JSON in and out", 3),
     "calls": ("a call to a peer", 3),
     "statements": ("a write of an order, in a batched statement", 3),

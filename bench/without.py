@@ -1,7 +1,6 @@
 """The gateway without one of its optimizations: `python -m bench.without NAME` runs it as `autogrocery gateway` does.
 
-This measures what each optimization is worth in the gateway itself. The HTTP layer can't be switched off, so FastAPI is
-put in front of it: the run shows the cost of both (docs/decisions/0002-bare-asgi.md compares each alone).
+This measures what each optimization is worth in the gateway itself.
 """
 
 from __future__ import annotations
@@ -38,18 +37,10 @@ def encode_with_builder(metric: OrderMetric) -> bytes:
     return bytes(builder.Output())
 
 
-def fastapi_tuning() -> Tuning:
-    """Return the tuning with FastAPI and pydantic in front of the HTTP layer."""
-    from bench.framework import FastApiApp  # noqa: PLC0415 - FastAPI is a development dependency
-
-    return Tuning(app=FastApiApp)
-
-
 COLLECTOR: Final = "a calm collector"
 TUNINGS: Final[dict[str, Callable[[], Tuning]]] = {
     "group commit": lambda: Tuning(batch_writes=False),
     "one statement a request": lambda: Tuning(max_cached_orders=0),
-    "a thin HTTP layer": fastapi_tuning,
     "token cache": lambda: Tuning(max_cached_tokens=0),
     "FlatBuffers template": lambda: Tuning(encode_metric=encode_with_builder),
     COLLECTOR: Tuning,  # switched off by an argument of `run`

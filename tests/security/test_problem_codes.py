@@ -69,7 +69,7 @@ def check(status: int, media: str, body: bytes) -> None:
     if status < 400 or not body:
         return
     problem = json.loads(body)
-    assert media == MEDIA.decode()
+    assert media == MEDIA
     assert problem.keys() <= MEMBERS
     assert status in KNOWN[problem["code"]], problem
     assert problem["status"] == status

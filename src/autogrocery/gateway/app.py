@@ -37,6 +37,7 @@ from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.store.order_store import OrderCache, OrderStore
 from autogrocery.gateway.tuning import Tuning
 from autogrocery.kit import bus
+from autogrocery.kit.http.app import App
 from autogrocery.kit.http.openapi import document, document_routes
 from autogrocery.kit.http.route import Guard, Route
 from autogrocery.kit.http.server import serve_http
@@ -123,12 +124,12 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
         await stack.enter_async_context(
             loops.running([*order_loops(deps), *restock_loops(deps), alerts, *account_loops(accounts)])
         )
-        internal_app = tuning.app(
+        internal_app = App(
             internal_routes(deps, accounts, WebhookVerifier(keys.webhooks), make_rate_limits(settings)),
             Guard(accounts.operator_verifier.verify, ("/internal/ops",)),
             max_in_flight=settings.max_in_flight,
         )
-        public_app = tuning.app(
+        public_app = App(
             public_routes(deps, accounts, make_rate_limits(settings)),
             guard(accounts),
             max_in_flight=settings.max_in_flight,

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from autogrocery.contracts.analytics.metric import encode
 from autogrocery.gateway.store.order_store import MAX_ENTRIES
-from autogrocery.kit.http.app import App
 from autogrocery.kit.security.tokens import MAX_CACHED_TOKENS
 
 if TYPE_CHECKING:
@@ -24,4 +23,3 @@ class Tuning(Struct, frozen=True):
     max_cached_orders: int = MAX_ENTRIES
     max_cached_tokens: int = MAX_CACHED_TOKENS
     encode_metric: Callable[[OrderMetric], bytes] = encode
-    app: type[App] = App

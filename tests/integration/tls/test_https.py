@@ -219,3 +219,13 @@ async def test_client_that_disconnects_early_logs_no_warning(keys: Path, caplog:
         await writer.wait_closed()
         go.set()
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+async def test_client_that_begins_no_handshake_is_disconnected(keys: Path) -> None:
+    async with serve_http(
+        App([]), "127.0.0.1", 0, "ADDR", identity=identity(keys, "gateway"), head_deadline_s=0.3
+    ) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()

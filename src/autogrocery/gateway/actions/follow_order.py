@@ -11,7 +11,7 @@ from autogrocery.gateway.actions.view_orders import view_events
 from autogrocery.kit.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from uuid import UUID
 
     from autogrocery.kit.pg.db import Db
@@ -21,7 +21,7 @@ HEARTBEAT_POLLS = 20  # polls without an event, after which a comment keeps the 
 MAX_STREAM_S = 900.0  # then the stream ends, and the client reconnects with Last-Event-ID
 
 
-async def follow_order(db: Db, user_id: int, order_id: UUID, after: int = 0) -> AsyncIterator[bytes]:
+async def follow_order(db: Db, user_id: int, order_id: UUID, after: int = 0) -> AsyncGenerator[bytes, None]:
     """Yield one server-sent event for each status change, with its version as id, until the order has ended.
 
     Raises NotFound(order_not_found) before the first. While the database is unavailable the stream waits.

@@ -26,8 +26,8 @@ from autogrocery.gateway.wire.orders import (
     order_out,
 )
 from autogrocery.kit.errors import Unavailable
+from autogrocery.kit.http.exchange import EVENT_STREAM
 from autogrocery.kit.http.route import Answer, Request, Route
-from autogrocery.kit.http.stream import EVENT_STREAM
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:

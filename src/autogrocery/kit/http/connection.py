@@ -1,318 +1,364 @@
-"""One HTTP connection: uvicorn's protocol with the limits that it lacks.
+"""One HTTP/1.1 connection on httptools: bytes become requests within limits and in time, each gets one response.
 
-uvicorn accepts heads of any size at any pace, queues any number of pipelined requests, waits for ever for a client that
-reads nothing, and answers a request that it cannot parse in plain text. `Connection` adds deadlines and limits, and
-answers with problems. Sources: RFC 9112; llhttp refuses ambiguous requests (obs-fold, two lengths, a bare CR).
+The parser's callbacks only record; what follows from them happens after each packet. So requests that came in one
+packet are answered in their order, and an error of the parser finds every complete request before it recorded.
+Sources: RFC 9112; llhttp refuses ambiguous requests (obs-fold, two lengths, a bare CR).
 
-An offer to upgrade is ignored (RFC 9110 §7.8). llhttp can't ignore it: it ends such a message after the head, whatever
-its framing. So a new parser gets the same head without the offer, and reads the body as that of any request.
+An offer to upgrade is ignored (RFC 9110 §7.8). httptools can't ignore it: it ends such a message after the head. So a
+new parser gets the same head without the offer, and reads the body as that of any request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-import os
-from functools import cache
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from autogrocery.kit.errors import Malformed, Unavailable
-from autogrocery.kit.http.errors import problem_response, retry_after
-from autogrocery.kit.http.reading import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES, REQUEST_ID, REQUEST_ID_BYTES
-from autogrocery.kit.http.response_writer import NO_SNIFF
-from autogrocery.kit.http.route import PEER_NAMES, WHOLE
-from autogrocery.kit.http.transport import CoalescingTransport
+from autogrocery.kit.errors import Malformed
+from autogrocery.kit.http import reading
+from autogrocery.kit.http.exchange import Exchange
+from autogrocery.kit.http.overload import Bound, shed
+from autogrocery.kit.http.response import CONTINUE
 from autogrocery.kit.security.tls import dns_names_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from autogrocery.kit.http.connection_limit import ConnectionLimit
+    from autogrocery.kit.http.forwarded import TrustedProxies
 
 HEAD_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15.0
 SEND_DEADLINE_S = 30.0  # for a client to take what is buffered for it
-MAX_PIPELINED = (
-    16  # requests queued behind the one in flight; later ones are not read, and the connection closes after them
-)
-MAX_MESSAGE_BYTES = 8 << 20  # the rest of a refused body is read up to this size, then the connection is closed
-MAX_CHUNKED_BYTES = 1 << 20  # chunks and trailers are buffered while they are parsed
+LINGER_S = 1.0  # for a client that is still sending to read its response
+# Requests queued behind the one in flight; later ones are not read, and the connection closes after them.
+MAX_PIPELINED = 16
+MAX_MESSAGE_BYTES = 1 << 20  # of a body with its chunks; the rest of a refused one is read up to this size
 HEAD_SLACK_BYTES = 2 << 10  # for separators, and for body bytes that arrived with the head
-WHOLE_BODY: dict[str, dict[object, object]] = {WHOLE: {}}
-MAX_FIELD_COUNTS = {b"transfer-encoding": 0, b"expect": 0, b"host": 1, b"content-length": 1}
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 CONNECT = b"CONNECT"  # the only upgrade that the parser reports and that is no offer
 OFFER = frozenset({b"upgrade", b"http2-settings"})
-REQUEST_ID_MARK = "00000000"
 NEVER = math.inf
 
 
-class _StopParsingError(Exception):
-    """Raised in a parser callback to stop the parser."""
+class Connection(asyncio.Protocol):
+    """One connection. Its requests are answered in order, one action at a time.
 
-
-class Connection(HttpToolsProtocol):
-    """One connection whose request heads arrive in time and within limits, or end it.
-
-    `refusal_reason(method, target)` returns why a request is refused by its request line alone, or "". Such a refusal
-    costs a quarter of the CPU of one by the application, which under overload is left to the requests in flight.
+    `peer_names` are the DNS names of the client's certificate, None without TLS. The application is three functions and
+    a deadline: `bound_met(head)` refuses a request by its first line, `admit(exchange)` by its head, both before the
+    body, which has to come within `body_deadline_s`; `begin(exchange)` takes it over with its body.
     """
 
     def __init__(
         self,
-        *args: Any,
-        head_deadline_s: float,
-        send_deadline_s: float,
         limit: ConnectionLimit,
-        refusal_reason: Callable[[bytes, bytes], str],
-        **named: Any,
+        proxies: TrustedProxies,
+        *,
+        bound_met: Callable[[reading.RequestHead], Bound | None],
+        admit: Callable[[Exchange], None],
+        begin: Callable[[Exchange], None],
+        body_deadline_s: float,
+        head_deadline_s: float = HEAD_DEADLINE_S,
+        send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
-        super().__init__(*args, **named)
+        self.peer_names: frozenset[str] | None = None
+        self._limit = limit
+        self._proxies = proxies
+        self._bound_met = bound_met
+        self._admit = admit
+        self._begin = begin
+        self._body_deadline_s = body_deadline_s
         self._head_deadline_s = head_deadline_s
         self._send_deadline_s = send_deadline_s
-        self._limit = limit
-        self._refusal_reason = refusal_reason
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._peer = ""
+        self._parser = HttpRequestParser(self)
+        self._incoming = Exchange(self, complete=True)  # whose message is being read, or was read last
+        self._requests: deque[Exchange] = deque()  # without a response, their heads complete; the first has its turn
         self._in_head = True
-        self._in_body = False  # between the end of a head and the end of its message
-        self._bytes = 0
-        self._parse_error: Malformed | None = None  # why the parser was stopped
-        self._stopped_reading = False  # the connection closes when every request is answered
-        self._answered_early = False  # the message being read is answered already
-        self._deadline: float | None = None  # when the next head or request is due; the timer may fire earlier
+        self._has_offer = False  # the message being read offers an upgrade
+        self._bytes = 0  # of the head or body being read
+        self._stopped = False  # nothing more is read; the connection closes when every request is answered
+        self._unread = False  # the client sends more than is read
+        self._closed = False  # nothing more is sent
+        self._deadline = NEVER  # of what the client is to send
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
+        self._timer_at = NEVER  # may be earlier than the deadline
         self._send_timer: asyncio.TimerHandle | None = None
-        self._peer: dict[str, Any] = {}
+        self._room: asyncio.Future[None] | None = None  # set while the client does not take what is sent
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """Start the deadline of the first head; refuse the connection if there are too many."""
-        coalescing: Any = CoalescingTransport(transport, self.loop, self._send_deadline_s, self._is_mid_message)
-        super().connection_made(coalescing)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""
         if transport.get_extra_info("sslcontext") is not None:
-            self._peer = {PEER_NAMES: dns_names_of(transport.get_extra_info("peercert"))}
+            self.peer_names = dns_names_of(transport.get_extra_info("peercert"))
         if self._limit.join(self):
             self._arm(self._head_deadline_s)
         else:
-            self._stopped_reading = True
-            self._end(Unavailable("overloaded", "Too many connections are open."))
+            self._incoming.head.complete(b"", "1.1")
+            self._requests.append(self._incoming)
+            self._incoming.refuse(shed(Bound.CONNECTIONS))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timers."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+        """Cancel the timers, and drop what refers back to the connection. Actions go on."""
         self._limit.leave(self)
         for timer in (self._timer, self._send_timer):
             if timer is not None:
                 timer.cancel()
-        super().connection_lost(exc)
+        self._stopped = self._closed = True
+        self._requests.clear()
+        del self._parser, self._incoming
+        if self._room is not None:
+            self._room.set_result(None)
 
-    def abort(self) -> None:
-        """Close at once to make room for another connection."""
-        self.transport.abort()
-
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """Answer a client that closed its side after its request (RFC 9112 §9.6), then close the connection."""
-        is_tls = bool(self._peer)  # TLS has no half-closed connections
-        if is_tls or self.transport.is_closing() or self._is_idle() or self.cycle.response_started:
+        is_tls = self.peer_names is not None  # TLS has no half-closed connections
+        if is_tls or not self._requests or not self._requests[-1].complete or self._requests[-1].streaming:
             return False
-        self.cycle.keep_alive = False
+        self._requests[-1].keep_alive = False
+        self._stopped = True
         return True
 
     def pause_writing(self) -> None:
-        """Close the connection if the client does not read its responses within the send deadline."""
-        super().pause_writing()
-        self._send_timer = self.loop.call_later(self._send_deadline_s, self.transport.abort)
+        """Begin no request, and close the connection if the client does not read within the send deadline."""
+        self._room = self._loop.create_future()
+        self._send_timer = self._loop.call_later(self._send_deadline_s, self._transport.abort)
+        if not self.is_closed:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Cancel the send deadline: the client has read."""
-        super().resume_writing()
-        if self._send_timer is not None:
+        """Go on: the client has read."""
+        if self._send_timer is not None and self._room is not None:
             self._send_timer.cancel()
+            self._room.set_result(None)
+            self._room = None
+        self._advance()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a head or a message beyond its limits ends the connection."""
-        if self._stopped_reading or self.transport.is_closing():
+        """Parse, then take the first request as far as its bytes allow. What is beyond limits ends the connection."""
+        if self._stopped:
+            self._unread = True
             return
         self._bytes += len(data)
         self._parse(data)
-        if self._stopped_reading or self.transport.is_closing():
-            return
-        if self._in_head and self._bytes > MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
-            if len(self.url or b"") > MAX_URI_BYTES:
-                self._end(Malformed("uri_too_long", f"At most {MAX_URI_BYTES} bytes.", status=414))
-            else:
-                self._end(Malformed("headers_too_large", f"At most {MAX_HEAD_BYTES} bytes.", status=431))
-        elif self._bytes > (MAX_MESSAGE_BYTES if self._has_length() else MAX_CHUNKED_BYTES):
-            self.transport.close()
+        self._proceed()
+        if self._bytes > MAX_MESSAGE_BYTES:
+            self._end(reading.body_too_large())
+        elif self._in_head and self._bytes > reading.MAX_HEAD_BYTES + HEAD_SLACK_BYTES:
+            self._end(self._incoming.head.too_large())
 
     def _parse(self, data: bytes) -> None:
         while data:
             try:
-                self.parser.feed_data(data)
-            except HttpParserUpgrade as offer:
-                if self._stopped_reading:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if not self._has_offer:  # CONNECT
+                    self._unread = True
                     return
-                data = _head_without_offer(self.parser, self.url, self.headers) + data[offer.args[0] :]
-                self.parser = HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-            except HttpParserError:
-                self.send_400_response("Invalid HTTP request received.")
+                data = _head_without_offer(self._incoming.head) + data[upgrade.args[0] :]
+                self._parser = HttpRequestParser(self)
+            except HttpParserError as error:
+                refusal = error.__context__  # raised by a callback
+                if not isinstance(refusal, Malformed):
+                    refusal = Malformed("bad_request", "Invalid HTTP request received.")
+                self._end(refusal)
                 return
             else:
                 return
 
     def on_message_begin(self) -> None:
         """Begin a head; its deadline runs from here."""
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self.cycle.keep_alive = False  # the last request that is read
-            self._stopped_reading = True
-            raise _StopParsingError
-        super().on_message_begin()
+        if self._stopped or len(self._requests) > MAX_PIPELINED:
+            raise ConnectionAbortedError("no more requests are read")
+        self._incoming = Exchange(self)
         self._in_head = True
-        self._arm(self._head_deadline_s)
+        self._has_offer = False
+        if not self._requests:
+            self._arm(self._head_deadline_s)
+
+    def on_url(self, part: bytes) -> None:
+        """Add to the request target."""
+        self._incoming.head.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header field; a trailer field is dropped, so that it can't pass for a header field."""
         if self._in_head:
-            if len(self.headers) >= MAX_HEADERS:
-                self._parse_error = Malformed("headers_too_large", f"At most {MAX_HEADERS} headers.", status=431)
-                raise _StopParsingError
-            super().on_header(name, value)
+            self._incoming.head.add(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the application, unless the request is refused by its head."""
-        upgrades = self.parser.should_upgrade()
-        if upgrades and self.parser.get_method() != CONNECT:
+        """Queue the request after a check of its head; the first may be refused by its request line."""
+        exchange, parser = self._incoming, self._parser
+        head = exchange.head
+        head.complete(parser.get_method(), parser.get_http_version())
+        upgrades = parser.should_upgrade()
+        self._has_offer = upgrades and head.method != CONNECT
+        try:
+            reading.check_head(head)
+        except Malformed as flaw:
+            if upgrades:
+                raise
+            exchange.flaw = flaw
+        if self._has_offer:
             return  # the head comes again, without the offer
+        if upgrades and (b"content-length" in head.fields or b"transfer-encoding" in head.fields):
+            raise Malformed("bad_request", "CONNECT has no body.")  # it would be taken for the other protocol
         self._in_head = False
         self._bytes = 0
-        if upgrades and any(name in FRAMING for name, _ in self.headers):
-            self._parse_error = Malformed("bad_request", "CONNECT has no body.")
-            raise _StopParsingError  # the parser would take the body for the other protocol
-        reason = self._refusal_reason(self.parser.get_method(), self.url)
-        if reason and self._is_plain():
-            self._in_body = True
-            self._refuse_early(reason)
-            return
-        self._deadline = None
-        self._limit.work(self)
-        self.scope["extensions"] = self._peer
-        super().on_headers_complete()
-        self._in_body = True
-        if upgrades:  # the bytes after CONNECT may be of another protocol
-            self.cycle.keep_alive = False
+        exchange.keep_alive = not upgrades and head.version != "1.0" and parser.should_keep_alive()
+        self._requests.append(exchange)
+        if len(self._requests) > 1:
+            self._transport.pause_reading()
+        elif exchange.flaw is None and (bound := self._bound_met(head)) is not None:
+            exchange.refuse(shed(bound))
+        else:
+            self._limit.work(self)
 
-    def on_body(self, body: bytes) -> None:
-        """Add a part of the body, unless the request is answered already."""
-        if not self._answered_early:
-            super().on_body(body)
+    def on_body(self, part: bytes) -> None:
+        """Add a part of the body."""
+        self._incoming.add_body(part)
 
     def on_message_complete(self) -> None:
-        """End the message; mark its body as complete for an application that has not started yet."""
-        upgrades = self.parser.should_upgrade()
-        if upgrades and self.parser.get_method() != CONNECT:
+        """End the message."""
+        if self._has_offer:
             return
-        self._in_body = False
+        exchange = self._incoming
+        exchange.complete = True
         self._bytes = 0
-        if self._answered_early:
-            self._answered_early = False
+        if not exchange.keep_alive:
+            self._stopped = True
+        elif exchange.answered:
+            self._arm(KEEP_ALIVE_S)
+
+    def _proceed(self) -> None:
+        """Take the first request as far as its bytes allow, if the client takes its responses."""
+        if not self._requests or self._requests[0].begun or self._room is not None:
             return
-        self.scope["extensions"] = {**WHOLE_BODY, **self._peer} if self._peer else WHOLE_BODY
-        super().on_message_complete()
-        self._stopped_reading = upgrades
-
-    def on_response_complete(self) -> None:
-        """Start the next queued request, or wait for one."""
-        if self.pipeline or self.transport.is_closing():
-            super().on_response_complete()
-            if self.transport.is_closing():
-                self._limit.wait(self)
+        exchange = self._requests[0]
+        if exchange.flaw is not None:
+            exchange.refuse(exchange.flaw)
             return
-        self.server_state.total_requests += 1
-        self.flow.resume_reading()
-        self._wait()
+        try:
+            if exchange.request is None:
+                self._admit(exchange)
+                if exchange.awaits_body:
+                    self._arm(self._body_deadline_s)
+                    if exchange.expects_continue:
+                        self._transport.write(CONTINUE)
+            if not exchange.awaits_body:
+                exchange.begun = True
+                self._begin(exchange)
+        except Exception as error:  # noqa: BLE001 - every error has its response
+            exchange.refuse(error)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are not HTTP with a problem."""
-        if not self._stopped_reading:
-            self._end(self._parse_error or Malformed("bad_request", msg))
+    def _advance(self) -> None:
+        """Go on with the request that has its turn now; read on if it is the last."""
+        if self.is_closed:
+            return
+        if len(self._requests) <= 1 and self._room is None:
+            self._transport.resume_reading()
+        self._proceed()
 
-    def _end(self, refusal: Malformed | Unavailable) -> None:
-        """Send the refusal unless another response is being sent, then close the connection.
+    def client_of(self, head: reading.RequestHead) -> str:
+        """Return the address of the client of a request: the other end, or whom a trusted proxy names."""
+        return self._proxies.client(self._peer, head.fields.get(b"x-forwarded-for"))
+
+    def write(self, octets: bytes) -> None:
+        """Send, unless the connection is closed."""
+        if not self.is_closed:
+            self._transport.write(octets)
+
+    def finish(self, exchange: Exchange, octets: bytes) -> None:
+        """Send the last bytes of the first request's response; go on to the next one, or close."""
+        if self.is_closed:
+            return
+        self._requests.popleft()
+        self._transport.write(octets)
+        if not exchange.keep_alive:
+            self.close()
+        elif self._requests:
+            self._loop.call_soon(self._advance)
+        else:
+            self._limit.wait(self)
+            self._arm(KEEP_ALIVE_S if self._incoming.complete else self._within_s)
+
+    def _end(self, refusal: Malformed) -> None:
+        """Read no more. Refuse the message being read if no other request awaits its response; then close.
 
         A message that breaks off after its response has got its only one.
         """
-        cycle = self.cycle
-        if self._in_body and self._is_idle():
-            self.transport.close()
+        self._unread = True
+        if self._stopped:
             return
-        if self.pipeline or (not self._is_idle() and (cycle.response_started or not cycle.more_body)):
-            if cycle is not None:
-                cycle.keep_alive = False  # the response in progress is completed, then the connection closes
-            if self.pipeline:
-                self.transport.close()
+        self._stopped = True
+        broken = Exchange(self) if self._incoming.complete else self._incoming
+        broken.keep_alive = False
+        if broken.answered:
+            self.close()
+        elif not self._requests:
+            self._requests.append(broken)
+            broken.head.complete(b"", "1.1")
+            broken.refuse(refusal)
+        else:
+            last = self._requests[-1]
+            last.keep_alive = False  # after its response the connection closes
+            if last is broken and not broken.begun:
+                broken.flaw = refusal
+                self._proceed()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._stopped = self._closed = True
+        self._transport.abort()
+
+    def drain(self) -> None:
+        """Close after the requests that were read."""
+        if self._requests:
+            self._requests[-1].keep_alive = False
+            self._stopped = self._requests[-1].complete
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close when all is sent; abort if the client does not read it within the send deadline.
+
+        Bytes that reach a closed socket reset the connection, and the reset may discard the response before it is read
+        (RFC 9112 §9.6): so a client that is still sending is read for LINGER_S seconds more.
+        """
+        if self.is_closed:
             return
-        if not self._is_idle():  # the broken request is the one in flight
-            cycle.disconnected = True
-            cycle.message_event.set()
-        request_id = os.urandom(REQUEST_ID_BYTES).hex()
-        problem = problem_response(refusal, request_id)
-        fields = [
-            *self.server_state.default_headers,
-            *problem.headers,
-            (b"x-request-id", request_id.encode()),
-            (b"content-length", b"%d" % len(problem.body)),
-            (b"connection", b"close"),
-        ]
-        lines = b"".join(b"%s: %s\r\n" % field for field in fields)
-        self.transport.write(STATUS_LINE[problem.status] + lines + b"\r\n" + problem.body)
-        self.transport.close()
+        self._stopped = self._closed = True
+        if (self._unread or not self._incoming.complete) and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            self._loop.call_later(LINGER_S, self._close)
+        else:
+            self._close()
 
-    def _is_plain(self) -> bool:
-        """Return whether a request can be answered by its head alone, with the connection in step after its body."""
-        if self.pipeline or not self._is_idle() or not self.parser.should_keep_alive() or self.parser.should_upgrade():
-            return False
-        names = [name for name, _ in self.headers]
-        return names.count(b"host") == 1 and all(names.count(name) <= most for name, most in MAX_FIELD_COUNTS.items())
+    def _close(self) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        self._transport.close()
+        if waiting:
+            self._loop.call_later(self._send_deadline_s, self._transport.abort)
 
-    def _refuse_early(self, reason: str) -> None:
-        """Answer 503 at once; the body is read and discarded."""
-        self._answered_early = True
-        given = next((value for name, value in self.headers if name == b"x-request-id"), b"")
-        request_id = given if REQUEST_ID.fullmatch(given) else os.urandom(REQUEST_ID_BYTES).hex().encode("ascii")
-        fixed, front, back = _overloaded(reason)
-        lines = b"".join(b"%s: %s\r\n" % field for field in (*self.server_state.default_headers, retry_after(1.0)))
-        size = len(front) + len(request_id) + len(back)
-        self.transport.write(
-            b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b%b%b"
-            % (fixed, lines, request_id, size, front, request_id, back)
-        )
-        self._wait()
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._closed or bool(self._transport.is_closing())
 
-    def _is_mid_message(self) -> bool:
-        """Return whether a message has been read in part."""
-        if self._in_head:
-            return self._bytes > 0
-        return self._in_body or self._parse_error is not None
-
-    def _is_idle(self) -> bool:
-        """Return whether no request is in flight."""
-        return self.cycle is None or self.cycle.response_complete
-
-    def _has_length(self) -> bool:
-        return any(name == b"content-length" for name, _ in self.headers or ())
-
-    def _wait(self) -> None:
-        self._limit.wait(self)
-        self._arm(self._head_deadline_s if self._in_head else KEEP_ALIVE_S)
+    async def drained(self) -> None:
+        """Wait until there is room for more to send."""
+        if self._room is not None:
+            await asyncio.shield(self._room)
 
     def _arm(self, within_s: float) -> None:
-        """Set the deadline of the next head or request.
-
-        An earlier timer is kept and checks again: requests come more often than it fires.
-        """
-        self._deadline = due = self.loop.time() + within_s
+        """Set the deadline. An earlier timer is kept and checks again: requests come more often than it fires."""
+        self._deadline = due = self._loop.time() + within_s
         if due < self._timer_at:
             self._set_timer(due)
 
@@ -320,40 +366,33 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = self.loop.call_at(at, self._expire)
+        self._timer = self._loop.call_at(at, self._expire)
+
+    @property
+    def _within_s(self) -> float:
+        return self._head_deadline_s if self._in_head else self._body_deadline_s
 
     def _expire(self) -> None:
         self._timer_at = NEVER
-        if self._deadline is None or self.transport.is_closing():
-            return
-        now = self.loop.time()
-        if now < self._deadline:
+        if self._loop.time() < self._deadline:
             self._set_timer(self._deadline)
-        elif not self._is_idle():
-            self._set_timer(now + self._head_deadline_s)
-        elif self._bytes and self._in_head:
-            self._end(Malformed("request_timeout", f"A head is sent within {self._head_deadline_s:g} s.", status=408))
+        elif self._requests and not self._requests[0].awaits_body:
+            return  # it is the server's turn, and the response sets the next deadline
+        elif self._incoming.complete or self._incoming.answered:
+            self.close()
         else:
-            self.transport.close()
+            what = "head" if self._in_head else "body"
+            detail = f"The {what} did not arrive within {self._within_s:g} s."
+            self._end(Malformed("request_timeout", detail, status=408))
 
 
-def _head_without_offer(parser: Any, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the head that was parsed, without the fields and connection options of an offer to upgrade."""
-    lines = [b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode("ascii"))]
-    for name, value in headers:
+def _head_without_offer(head: reading.RequestHead) -> bytes:
+    """Return a head as it was parsed, without the fields and connection options of an offer to upgrade."""
+    lines = [b"%b %b HTTP/%b" % (head.method, head.target, head.version.encode("ascii"))]
+    for name, value in head.fields.items():
         if name == b"connection":
             options = [option.strip() for option in value.split(b",")]
             lines.append(b"connection: " + b", ".join(option for option in options if option.lower() not in OFFER))
         elif name not in OFFER:
             lines.append(b"%b: %b" % (name, value))
     return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-@cache
-def _overloaded(reason: str) -> tuple[bytes, bytes, bytes]:
-    """Return the head of the response, and its body before and after the request id."""
-    problem = problem_response(Unavailable("overloaded", reason), REQUEST_ID_MARK)
-    fields = [field for field in problem.headers if field[0] != b"retry-after"]
-    lines = b"".join(b"%s: %s\r\n" % field for field in [*fields, NO_SNIFF])
-    front, _, back = problem.body.partition(REQUEST_ID_MARK.encode("ascii"))
-    return STATUS_LINE[problem.status] + lines, front, back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 
@@ -9,7 +10,10 @@ class LimitedConnection(Protocol):
     """A connection that can be closed to make room."""
 
     def abort(self) -> None:
-        """Close at once; no request is in flight here."""
+        """Close at once."""
+
+    def drain(self) -> None:
+        """Close after the requests that were read."""
 
 
 class ConnectionLimit:
@@ -22,6 +26,7 @@ class ConnectionLimit:
         self._max_connections = max_connections
         self._connections: set[LimitedConnection] = set()
         self._idle: dict[LimitedConnection, None] = {}  # the longest idle first
+        self._closed = asyncio.Event()  # every connection
 
     def join(self, connection: LimitedConnection) -> bool:
         """Add a connection, if need be in place of the longest idle one; returns False if all are busy."""
@@ -49,3 +54,19 @@ class ConnectionLimit:
         """Remove a connection."""
         self._connections.discard(connection)
         self._idle.pop(connection, None)
+        if not self._connections:
+            self._closed.set()
+
+    async def drain(self, within_s: float) -> None:
+        """Close all connections after their requests, at once those that are still open after `within_s` seconds."""
+        self._closed.clear()
+        if not self._connections:
+            return
+        for connection in list(self._connections):
+            connection.drain()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._closed.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()

@@ -16,7 +16,7 @@ from autogrocery.kit.process.log import log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MEDIA = b"application/problem+json"
+MEDIA = "application/problem+json"
 RETRY_JITTER = 0.5
 MAX_RETRY_AFTER_S = 3_600
 IN_DOUBT_RETRY_S = 1.0
@@ -56,7 +56,7 @@ class Problem(Struct, frozen=True):
 
 
 class ProblemResponse(Struct, frozen=True):
-    """A problem as status, header fields and encoded body."""
+    """A problem as status, further header fields and encoded body."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -75,7 +75,7 @@ def problem_response(
 
     `scope` is the scope that the route requires; `presented` means that the caller sent credentials.
     """
-    headers = [(b"content-type", MEDIA), (b"cache-control", b"no-store")]
+    headers: list[tuple[bytes, bytes]] = []
     errors: Sequence[FieldError] = ()
     match error:
         case Refused():

@@ -1,28 +1,22 @@
-"""Reading requests: the header fields that matter, a body within its limits, and unambiguous JSON.
+"""Reading requests: the request line and header fields, body and query within their limits, and unambiguous JSON.
 
-Sources: RFC 9110, RFC 8259, RFC 6750 §2.1, and the Idempotency-Key draft of the IETF httpapi group.
+Sources: RFC 9110, RFC 9112, RFC 8259, RFC 6750 §2.1, and the Idempotency-Key draft of the IETF httpapi group.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
+import httptools
 import msgspec
-from msgspec import Struct
 
 from autogrocery.kit.errors import FieldError, Invalid, Malformed
 from autogrocery.kit.http.media import parse_media_type
 from autogrocery.kit.http.numbers import convert_texts, decode_with_integers
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 MAX_BODY_BYTES = 64 << 10
 MAX_URI_BYTES = 2 << 10
@@ -31,78 +25,81 @@ MAX_HEAD_BYTES = 16 << 10
 MAX_QUERY_FIELDS = 32
 MAX_DETAIL = 200
 REQUEST_ID_BYTES = 12
+RANDOM_BYTES = 256 * REQUEST_ID_BYTES  # read at once, because a system call costs more than the rest of an id
 
 VERSIONS = frozenset({"1.1", "1.0"})
 HOST = re.compile(rb"[A-Za-z0-9\[\]:._~%!$&'()*+,;=-]*")  # RFC 3986 §3.2.2, with a port
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9/._~-]*")  # a path that needs no decoding
 AT = re.compile(r"(.*?) - at `(\$.*)`$", re.DOTALL)
 FIELD = re.compile(r"(?:required|unknown) field `([^`]*)`")
 STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 FLOAT = "got `float`"  # in msgspec's message, where an integer is wanted
-READ = frozenset(
-    {
-        b"authorization",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"host",
-        b"idempotency-key",
-        b"accept",
-        b"x-request-id",
-    }
+ONCE = frozenset(
+    b"authorization content-type content-length content-encoding transfer-encoding expect host idempotency-key"
+    b" x-request-id".split()
 )
-ONCE = READ - {b"accept"}
 
 
-class ClientGoneError(Exception):
-    """The client hung up before its request was complete: no response can be sent."""
+class RequestHead:
+    """A request line and its header fields, names in lower case.
+
+    The values of a field that is `repeated` are joined to one list (RFC 9110 §5.3).
+    """
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.version = ""
+        self.fields: dict[bytes, bytes] = {}
+        self.repeated: tuple[bytes, ...] = ()
+        self.size_bytes = 0
+        self.request_id = ""
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Add a header field; raises Malformed beyond MAX_HEADERS."""
+        if len(self.fields) + len(self.repeated) >= MAX_HEADERS:
+            raise self.too_large()
+        self.size_bytes += len(name) + len(value)
+        name = name.lower()
+        if name in self.fields:
+            self.repeated += (name,)
+            value = self.fields[name] + b"," + value
+        self.fields[name] = value
+
+    def complete(self, method: bytes, version: str) -> None:
+        """Set what the parser tells at the end, and the request id: the client's if well-formed, or a random one."""
+        self.method, self.version = method, version
+        given = self.fields.get(b"x-request-id")
+        self.request_id = given.decode("ascii") if given and REQUEST_ID.fullmatch(given) else _random_id()
+
+    def too_large(self) -> Malformed:
+        """Return the refusal of a head beyond its limits: 414 if it is the target that is too long, otherwise 431."""
+        if len(self.target) > MAX_URI_BYTES:
+            return Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
+        return Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
 
 
-class RequestHead(Struct):
-    """The header fields that matter here. `repeated` is one that occurs twice and must not."""
-
-    request_id: str
-    fields: dict[bytes, bytes]
-    size_bytes: int
-    count: int
-    repeated: bytes | None
+_random = bytearray()
 
 
-def read_head(headers: list[tuple[bytes, bytes]]) -> RequestHead:
-    """Read the head; never raises, so that every response has a request id."""
-    fields: dict[bytes, bytes] = {}
-    repeated = None
-    size_bytes = 0
-    for name, value in headers:
-        size_bytes += len(name) + len(value)
-        if name in READ:
-            if name in fields:
-                if name in ONCE:
-                    repeated = name
-                else:
-                    value = fields[name] + b"," + value  # noqa: PLW2901 - one list in several lines, RFC 9110 §5.3
-            fields[name] = value
-    given = fields.get(b"x-request-id")
-    if given is not None and REQUEST_ID.fullmatch(given):
-        request_id = given.decode("ascii")
-    else:
-        request_id = os.urandom(REQUEST_ID_BYTES).hex()
-    return RequestHead(request_id, fields, size_bytes, len(headers), repeated)
+def _random_id() -> str:
+    if not _random:
+        _random.extend(os.urandom(RANDOM_BYTES))
+    taken = _random[-REQUEST_ID_BYTES:].hex()
+    del _random[-REQUEST_ID_BYTES:]
+    return taken
 
 
-def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
+def check_head(head: RequestHead) -> None:
     """Raise Malformed for a head that is too large or ambiguous."""
-    if uri_bytes > MAX_URI_BYTES:
-        raise Malformed("uri_too_long", f"The path and query have at most {MAX_URI_BYTES} bytes.", status=414)
-    if head.size_bytes > MAX_HEAD_BYTES or head.count > MAX_HEADERS:
-        raise Malformed("headers_too_large", f"At most {MAX_HEADERS} headers, {MAX_HEAD_BYTES} bytes.", status=431)
-    if head.repeated:
-        raise Malformed("bad_request", f"The header {head.repeated.decode('ascii')} is repeated.")
-    fields = head.fields
+    if len(head.target) > MAX_URI_BYTES or head.size_bytes > MAX_HEAD_BYTES:
+        raise head.too_large()
+    fields, version = head.fields, head.version
+    if head.repeated and (repeated := ONCE.intersection(head.repeated)):
+        raise Malformed("bad_request", f"The header {min(repeated).decode('ascii')} is repeated.")
     if version not in VERSIONS:
         raise Malformed("bad_request", "This listener speaks HTTP/1.1.")
     if not HOST.fullmatch(fields.get(b"host", b"" if version == "1.0" else b" ")):
@@ -112,6 +109,18 @@ def check_head(head: RequestHead, uri_bytes: int, version: str) -> None:
             raise Malformed("bad_request", "Content-Length and Transfer-Encoding exclude each other.")
         if fields[b"transfer-encoding"].lower() != b"chunked" or version != "1.1":
             raise Malformed("bad_request", "The only transfer coding here is chunked, in HTTP/1.1.")
+
+
+def split_target(target: bytes) -> tuple[str, bytes]:
+    """Return the decoded path of a request target and its query as sent; raises Malformed."""
+    if PLAIN_TARGET.fullmatch(target):
+        return target.decode("ascii"), b""
+    try:
+        url = httptools.parse_url(target)
+        path = url.path.decode("ascii")
+    except (httptools.HttpParserInvalidURLError, AttributeError, UnicodeDecodeError):  # no path: None
+        raise Malformed("bad_request", "The request target is no path of this server.") from None
+    return unquote(path), url.query or b""
 
 
 def bearer(head: RequestHead) -> str | None:
@@ -142,40 +151,15 @@ def check_media(head: RequestHead) -> None:
         raise Malformed("unsupported_media_type", "The body is sent without a content coding.", status=415)
 
 
-async def read_body(receive: Receive, head: RequestHead, deadline_s: float | None) -> bytes:
-    """Read the body; raises Malformed beyond MAX_BODY_BYTES or `deadline_s`, ClientGoneError if the client hangs up.
-
-    `deadline_s` is None if the server has received the whole body.
-    """
+def check_length(head: RequestHead) -> None:
+    """Raise Malformed if the body is declared to be larger than MAX_BODY_BYTES."""
     length = head.fields.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
-        raise _too_large()
-    if deadline_s is None:
-        return await _read(receive)
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await _read(receive)
-    except TimeoutError:
-        raise Malformed("request_timeout", f"The body did not arrive within {deadline_s:g} s.", status=408) from None
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+        raise body_too_large()
 
 
-async def _read(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size_bytes = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ClientGoneError
-        part = message.get("body", b"")
-        size_bytes += len(part)
-        if size_bytes > MAX_BODY_BYTES:
-            raise _too_large()
-        parts.append(part)
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _too_large() -> Malformed:
+def body_too_large() -> Malformed:
+    """Return the refusal of a body beyond MAX_BODY_BYTES."""
     return Malformed("payload_too_large", f"A body has at most {MAX_BODY_BYTES} bytes.", status=413)
 
 

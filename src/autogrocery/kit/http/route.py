@@ -13,14 +13,12 @@ from autogrocery.kit.http.media import preferred
 from autogrocery.kit.security.rate_limit import rate_limit_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from autogrocery.kit.http.reading import RequestHead
     from autogrocery.kit.security.rate_limit import RateLimit
     from autogrocery.kit.security.tokens import Claims
 
-# Two ASGI extensions of our server: the whole body has been received; the DNS names of the client's certificate.
-WHOLE, PEER_NAMES = "body_is_here", "peer_names"
 NO_TOKEN = "A bearer token is missing."  # noqa: S105 - a sentence
 
 
@@ -34,7 +32,6 @@ class Request(Struct):
     request_id: str
     client: str
     head: RequestHead
-    headers: list[tuple[bytes, bytes]]
     params: dict[str, str]
     query: Any = None
     claims: Claims | None = None
@@ -66,9 +63,9 @@ class Request(Struct):
 
     def header(self, name: str) -> str | None:
         """Return a header field by its lower-case name; None if it is missing or repeated."""
-        wanted = name.encode("ascii")
-        found = [value for key, value in self.headers if key == wanted]
-        return found[0].decode("latin-1") if len(found) == 1 else None
+        key = name.encode("ascii")
+        value = self.head.fields.get(key)
+        return value.decode("latin-1") if value is not None and key not in self.head.repeated else None
 
 
 class Answer(Struct, frozen=True):
@@ -82,7 +79,7 @@ class Answer(Struct, frozen=True):
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
     media: str = ""
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class Route(Struct, frozen=True):

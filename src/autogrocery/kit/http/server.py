@@ -1,4 +1,4 @@
-"""HTTP listeners: uvicorn without signal handlers, access log and server header, with the limits of `Connection`."""
+"""HTTP listeners: sockets that accept connections, and their end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import uvicorn
-
+from autogrocery.kit.http.app import DRAIN_S
 from autogrocery.kit.http.connection import HEAD_DEADLINE_S, SEND_DEADLINE_S, Connection
 from autogrocery.kit.http.connection_limit import ConnectionLimit
+from autogrocery.kit.http.forwarded import TrustedProxies
 from autogrocery.kit.process.listening import bind, cannot_listen
 from autogrocery.kit.process.run import StartError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from autogrocery.kit.security.tls import Identity
 
 MAX_CONNECTIONS = 1_024
-DRAIN_S = 5
 BACKLOG = 1_024
 
 
@@ -47,41 +46,31 @@ async def serve_http(
     mutual TLS: each client shows a certificate of the CA, whose names are in `Request.peer_names`. Raises StartError
     naming `setting` if the address can't be used.
     """
+    limit = ConnectionLimit(max_connections)
     connection = partial(
         Connection,
+        limit,
+        TrustedProxies(trusted_proxies),
+        bound_met=app.bound_met,
+        admit=app.admit,
+        begin=app.begin,
+        body_deadline_s=app.body_deadline_s,
         head_deadline_s=head_deadline_s,
         send_deadline_s=send_deadline_s,
-        limit=ConnectionLimit(max_connections),
-        refusal_reason=app.refusal_reason,
     )
     listener = _bind(host, port, setting)
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http=connection,  # type: ignore[arg-type]  # uvicorn only calls it
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=trusted_proxies,
-        timeout_graceful_shutdown=DRAIN_S,
+    server = await asyncio.get_running_loop().create_server(
+        connection,
+        sock=listener,
         backlog=BACKLOG,
+        ssl=None if identity is None else identity.current().server,
+        ssl_handshake_timeout=None if identity is None else head_deadline_s,
     )
-    config.load()
-    if identity is not None:
-        config.ssl = identity.current().server
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup(sockets=[listener])
-    ticking = asyncio.create_task(server.main_loop(), name=f"http:{setting}")
     try:
         yield listener.getsockname()[1]
     finally:
-        server.should_exit = True
-        await asyncio.gather(ticking, app.stop(), server.shutdown(sockets=[listener]))
+        server.close()
+        await asyncio.gather(app.stop(), limit.drain(DRAIN_S))
 
 
 def _bind(host: str, port: int, setting: str) -> socket.socket:

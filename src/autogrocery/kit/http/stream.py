@@ -3,79 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
 
-from autogrocery.kit.http.response_writer import fields_of
+from autogrocery.kit.http.exchange import EVENT_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable
 
-    from autogrocery.kit.http.reading import Receive
-    from autogrocery.kit.http.response_writer import ResponseWriter
+    from autogrocery.kit.http.exchange import Exchange
     from autogrocery.kit.http.route import Answer
 
 HEARTBEAT_S = 15.0
-SEND_TIMEOUT_S = 30.0
-EVENT_STREAM = "text/event-stream"
 HEARTBEAT = b":\n\n"  # a comment, which every reader of event streams skips
 
 
-async def send_stream(
-    answer: Answer, response: ResponseWriter, receive: Receive, reasons: Sequence[Coroutine[Any, Any, object]]
-) -> None:
-    """Send the stream of `answer` until it ends, the client hangs up, or one of the coroutines `reasons` returns.
+async def send_stream(exchange: Exchange, answer: Answer, may_go_on: Callable[[], bool], recheck_s: float) -> None:
+    """Send the stream of `answer` until it ends, the client hangs up or `may_go_on()` returns False.
 
-    Raises TimeoutError if the client reads nothing for SEND_TIMEOUT_S seconds.
+    Both are asked after each part, and every `recheck_s` seconds. HEAD gets the header fields only.
     """
     source = answer.stream
     assert source is not None
-    media = answer.media or EVENT_STREAM
-    await response.send(answer.status or 200, fields_of(answer, media), None)
-    ends: set[asyncio.Future[Any]] = {asyncio.ensure_future(end) for end in (_until_gone(receive), *reasons)}
-    following: asyncio.Future[Any] = asyncio.ensure_future(anext(source))
-    try:
-        while True:
-            done, _ = await asyncio.wait({following, *ends}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
-            if done & ends:
-                break
-            part = HEARTBEAT if media == EVENT_STREAM else b""
-            if following in done:
-                part = following.result()
-                following = asyncio.ensure_future(anext(source))
-            if part:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await response.more(part)
-    except StopAsyncIteration:
-        pass
-    finally:
-        await _close(source, {following, *ends})
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        await response.more(b"", end=True)
-
-
-async def send_stream_head(answer: Answer, response: ResponseWriter) -> None:
-    """Answer HEAD: send the header fields of a stream and close its source, which has not begun."""
-    await response.send(answer.status or 200, fields_of(answer, answer.media or EVENT_STREAM), None)
-    await response.more(b"", end=True)
-    await _close_source(answer.stream)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _close(source: Any, futures: set[asyncio.Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
-    await asyncio.wait(futures)
-    for future in futures:
-        with suppress(asyncio.CancelledError):
-            future.exception()  # retrieved, so that asyncio does not warn about it
-    await _close_source(source)
-
-
-async def _close_source(source: Any) -> None:
-    if (close := getattr(source, "aclose", None)) is not None:
-        await close()
+    async with aclosing(source):
+        if not exchange.begin_stream(answer):
+            return
+        following = asyncio.ensure_future(anext(source))
+        is_event_stream = (answer.media or EVENT_STREAM) == EVENT_STREAM
+        silent_s = 0.0
+        try:
+            while may_go_on() and not exchange.connection.is_closed:
+                done, _ = await asyncio.wait({following}, timeout=recheck_s)
+                if done:
+                    part = following.result()
+                    following = asyncio.ensure_future(anext(source))
+                else:
+                    silent_s += recheck_s
+                    part = HEARTBEAT if silent_s > HEARTBEAT_S and is_event_stream else b""
+                if part:
+                    silent_s = 0.0
+                    await exchange.send_part(part)
+        except StopAsyncIteration:
+            pass
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+            with suppress(asyncio.CancelledError):
+                following.exception()  # retrieved, so that asyncio does not warn about it
+    exchange.end_stream()

@@ -1,7 +1,8 @@
-"""Route lookup: a dictionary for fixed paths, a comparison of segments for paths with parameters."""
+"""Route lookup: a dictionary for fixed paths, a regular expression for each path with parameters."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,20 +16,15 @@ if TYPE_CHECKING:
     from autogrocery.kit.http.route import Route
 
 
+PARAMETER = re.compile(r"\{(\w+)\}")
+
+
 class RouteEntry(Struct, frozen=True):
     """A route and its decoder; `reads` is whether its body is read."""
 
     route: Any
     decoder: Any
     reads: bool
-
-
-class PathPattern(Struct, frozen=True):
-    """A path with parameters: each segment is a fixed text, or None for a parameter."""
-
-    segments: tuple[str | None, ...]
-    names: tuple[str, ...]
-    methods: dict[str, RouteEntry]
 
 
 class MethodNotAllowed(Malformed):
@@ -45,7 +41,7 @@ class RouteTable:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Compile `routes`; raises ValueError if one is repeated."""
         self._fixed: dict[str, dict[str, RouteEntry]] = {}
-        self._patterns: dict[int, list[PathPattern]] = {}
+        self._patterns: dict[re.Pattern[str], dict[str, RouteEntry]] = {}
         for route in routes:
             methods = self._methods(route.path)
             if route.method in methods:
@@ -54,6 +50,11 @@ class RouteTable:
             methods[route.method] = RouteEntry(route, decoder, decoder is not None or route.check is not None)
             if route.method == "GET":
                 methods.setdefault("HEAD", methods["GET"])
+
+    def _methods(self, path: str) -> dict[str, RouteEntry]:
+        if "{" not in path:
+            return self._fixed.setdefault(path, {})
+        return self._patterns.setdefault(re.compile(PARAMETER.sub(r"(?P<\1>[^/]+)", path.replace(".", r"\."))), {})
 
     def find(self, method: str, path: str) -> tuple[RouteEntry, dict[str, str]]:
         """Return the entry and the path's parameters; raises NotFound, or Malformed (405) with Allow."""
@@ -66,24 +67,8 @@ class RouteTable:
             raise MethodNotAllowed(tuple(methods))
         return entry, params
 
-    def _methods(self, path: str) -> dict[str, RouteEntry]:
-        if "{" not in path:
-            return self._fixed.setdefault(path, {})
-        parts = path.split("/")
-        segments = tuple(None if part.startswith("{") else part for part in parts)
-        patterns = self._patterns.setdefault(len(parts), [])
-        for pattern in patterns:
-            if pattern.segments == segments:
-                return pattern.methods
-        names = tuple(part.strip("{}") for part in parts if part.startswith("{"))
-        patterns.append(PathPattern(segments, names, {}))
-        return patterns[-1].methods
-
     def _match(self, path: str) -> tuple[dict[str, RouteEntry], dict[str, str]]:
-        parts = path.split("/")
-        for pattern in self._patterns.get(len(parts), ()):
-            if all(segment in (None, part) for segment, part in zip(pattern.segments, parts, strict=True)):
-                found = [part for segment, part in zip(pattern.segments, parts, strict=True) if segment is None]
-                if all(found):
-                    return pattern.methods, dict(zip(pattern.names, found, strict=True))
+        for pattern, methods in self._patterns.items():
+            if (match := pattern.fullmatch(path)) is not None:
+                return methods, match.groupdict()
         raise NotFound("not_found", "There is no such path.")

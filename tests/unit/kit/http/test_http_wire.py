@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 
 import pytest
 
-from autogrocery.kit.http.app import BEHIND_FROM, App
-from autogrocery.kit.http.route import Route
+from autogrocery.kit.http.app import App
 from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process.run import StartError
 from tests.harness.http_probe import Stage, ask, guard, request, routes, served, token, until, wire
 
-TIMEOUT_S = 5.0
 BASKET = b'{"items":[{"sku":"milk","quantity":2}]}'
 HOST = b"Host: localhost\r\n"
 POST = b"POST /open HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
@@ -201,28 +198,6 @@ async def test_request_beyond_max_in_flight_is_503_at_once(stage: Stage) -> None
         stage.go_on.set()
         assert (await line.reply()).status == 200
     assert stage.finished.is_set()
-
-
-async def test_process_behind_refuses_sheddable_routes_only(stage: Stage) -> None:
-    table = [
-        Route("GET", "/begin", stage.hold, auth=False, sheddable=True),
-        Route("POST", "/open", stage.basket, auth=False, body=dict),
-    ]
-    app = App(table, guard(), behind_s=0.0)
-    async with serve_http(app, "127.0.0.1", 0, "TEST_ADDR") as port, AsyncExitStack() as lines:
-        for _ in range(BEHIND_FROM):
-            line = await lines.enter_async_context(wire(port))
-            await line.send(request("GET", "/begin"))
-        async with asyncio.timeout(TIMEOUT_S):
-            while app.in_flight < BEHIND_FROM:  # noqa: ASYNC110 - a count, not an event
-                await asyncio.sleep(0)
-        refused = await ask(port, "GET", "/begin")
-        assert (refused.status, refused.code) == (503, "overloaded")
-        assert (await ask(port, "POST", "/open", BASKET)).status == 200
-        stage.go_on.set()
-        assert (await line.reply()).status == 200
-        assert (await ask(port, "GET", "/begin")).status == 200
-        await app.stop()
 
 
 async def test_overload_is_503_before_authentication(stage: Stage) -> None:
