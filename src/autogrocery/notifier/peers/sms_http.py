@@ -1,4 +1,4 @@
-"""The HTTP client of an SMS provider. Imported only if one is set: aiohttp takes a quarter of a gateway's start."""
+"""The HTTP client of an SMS provider. Imported only if one is set: aiohttp takes long to load."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from email.headerregistry import Address
 from typing import Final
 
-import idna
 from msgspec import Struct
+
+from autogrocery.kit.process.settings import SettingsError
 
 MAX_BYTES: Final = 254  # RFC 5321 §4.5.3.1.3 allows a path of 256 bytes, its angle brackets included
 MAX_LOCAL_BYTES: Final = 64  # RFC 5321 §4.5.3.1.1
@@ -35,10 +35,6 @@ class MailAddress(Struct, frozen=True):
         """Whether only a server with the extension SMTPUTF8 (RFC 6531) takes mail for it."""
         return not self.local.isascii()
 
-    def header(self) -> Address:
-        """Return the address as a header field takes it."""
-        return Address(username=self.local, domain=self.domain)
-
 
 def parse_mail_address(text: str) -> MailAddress:
     """Parse one address, without display name and angle brackets; labels beyond ASCII become A-labels (RFC 5891).
@@ -61,13 +57,31 @@ def parse_mail_address(text: str) -> MailAddress:
     return address
 
 
+def parse_sender(name: str, text: str) -> MailAddress:
+    """Parse the setting `name`, a From address, which every server must take; raises SettingsError."""
+    try:
+        sender = parse_mail_address(text)
+    except ValueError:
+        sender = None
+    if sender is None or sender.needs_smtputf8:
+        raise SettingsError(f"{name} is malformed: expected name@domain")
+    return sender
+
+
 def _ascii_domain(domain: str) -> str:
     """Return the domain in ASCII; raises ValueError unless it is a host name."""
-    try:
-        if not domain.isascii() or "xn--" in domain.lower():
-            domain = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
-    except idna.IDNAError:
-        domain = ""
+    if not domain.isascii() or "xn--" in domain.lower():
+        domain = _a_labels(domain)
     if not DOMAIN.fullmatch(domain) or len(domain) > MAX_DOMAIN_BYTES:
         raise ValueError("after the @ is a host name, as example.com")
     return domain
+
+
+def _a_labels(domain: str) -> str:
+    """Return the domain with its labels as A-labels, or an empty text if it is no name."""
+    import idna  # noqa: PLC0415 - its tables are large, and few addresses need them
+
+    try:
+        return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+    except idna.IDNAError:
+        return ""

@@ -3,69 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
-
-from msgspec import Struct
 
 from autogrocery.kit.errors import Invalid, Unavailable
+from autogrocery.kit.messages.sms_url import parse_sms_url
 from autogrocery.kit.pg.outbox import NotBefore
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.log import log
-from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.security.transport import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from autogrocery.gateway.peers.sms_http import FormClient
+    from autogrocery.kit.messages.sms_url import SmsProvider
+    from autogrocery.notifier.peers.sms_http import FormClient
 
-TIMEOUT_S = 10.0  # well below an outbox row's lease, so that no other gateway sends it too
+TIMEOUT_S = 10.0  # well below an outbox row's lease, so that no other notifier sends it too
 MAX_RETRY_AFTER_S = 3_600.0
 ACCEPTED = range(200, 300)
 REFUSED = range(400, 500)
-# These are about this gateway or this moment, not about this alert.
+# These are about this mart or this moment, not about this alert.
 RETRYABLE = frozenset({401, 403, 407, 408, 409, 423, 425, 429})
-SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11}")  # E.164, a short code, a name (3GPP TS 23.040)
-EXPECTED = (
-    "SMS_URL is malformed: expected twilio://ACCOUNT_SID:TOKEN@HOST?from=+… or https://USER:PASSWORD@HOST/PATH?from=+…"
-)
 KEY_HEADER = "Idempotency-Key"
-
-
-class SmsProvider(Struct, frozen=True):
-    """The URL to post to, the Authorization header, and the sender that recipients see."""
-
-    url: str
-    authorization: str | None
-    sender: str
-
-
-def parse_sms_url(url: str) -> SmsProvider:
-    """Parse SMS_URL.
-
-    Raises SettingsError if it is malformed, or would send its password to another machine without TLS.
-    """
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise SettingsError(EXPECTED) from None
-    host, user = parts.hostname or "", unquote(parts.username or "")
-    parameter, _, encoded = parts.query.partition("=")
-    sender = unquote(encoded)
-    allowed = {"twilio": bool(user and parts.password), "https": True, "http": host in LOOPBACK_HOSTS}
-    if not (host and allowed.get(parts.scheme) and parameter == "from" and SENDER.fullmatch(sender)):
-        raise SettingsError(EXPECTED)
-    netloc = (f"[{host}]" if ":" in host else host) + port
-    target = f"{parts.scheme}://{netloc}{parts.path}"
-    if parts.scheme == "twilio":
-        target = f"https://{netloc}/2010-04-01/Accounts/{quote(user, safe='')}/Messages.json"
-    credentials = f"{user}:{unquote(parts.password or '')}"
-    return SmsProvider(target, f"Basic {base64.b64encode(credentials.encode()).decode()}" if user else None, sender)
 
 
 class Sms:
@@ -130,7 +90,7 @@ async def open_sms(url: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[S
         log.info("sms_provider_not_set")
         yield Sms()
         return
-    from autogrocery.gateway.peers.sms_http import open_http  # noqa: PLC0415 - imports aiohttp, which is slow to load
+    from autogrocery.notifier.peers.sms_http import open_http  # noqa: PLC0415 - imports aiohttp, which is slow to load
 
     provider = parse_sms_url(url)
     async with open_http() as http:

@@ -8,7 +8,6 @@ import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
-from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,24 +17,25 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
+from autogrocery.contracts.alerts import AlertPreference
 from autogrocery.gateway.actions.change_contact import change_contact
-from autogrocery.gateway.actions.send_receipt import send_receipt
-from autogrocery.gateway.core.alert import AlertPreference
-from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.kit.messages.mail_address import parse_mail_address
 from autogrocery.kit.process.clock import uuid7
+from autogrocery.notifier.core.receipt_mail import ReceiptMail
 from tests.harness.gateway_actions import add_device
 from tests.harness.mail_server import serve_smtp
+from tests.harness.notifier import SENDER, mail_into, mail_to, receipts_of
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from autogrocery.kit.pg.db import Row
-    from tests.integration.gateway.orders.conftest import GatewayActions
+    from autogrocery.kit.pg.outbox import Outbox
+    from autogrocery.notifier.peers.mail import Mail
+    from tests.integration.notifier.conftest import GatewayActions
 
 ELSEWHERE = "127.0.0.2"  # this machine too, but not in LOOPBACK_HOSTS
 DEADLINE_S = 1.5
@@ -129,11 +129,9 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server_side, ssl.create_default_context(cadata=pem.decode())
 
 
-def make_mail() -> EmailMessage:
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Message-ID"] = "m@mart.example", "kitchen@home.example", "<1@mart.example>"
-    mail.set_content("hello")
-    return mail
+def make_mail(to: str = "kitchen@home.example", name: str = "1") -> ReceiptMail:
+    content = f"From: {SENDER}\r\nTo: {to}\r\nMessage-ID: <{name}@mart.example>\r\n\r\nhello\r\n"
+    return ReceiptMail(name, SENDER, parse_mail_address(to), content.encode())
 
 
 @pytest.mark.parametrize(("scheme", "how"), [("smtp", "tls_context"), ("smtps", "ssl_context")])
@@ -142,14 +140,14 @@ async def test_mail_is_sent_over_tls_if_the_server_offers_it(tmp_path: Path, sch
     box = Postbox()
     controller: dict[str, Any] = {how: server_side}
     with serve_smtp(box, **controller) as place:
-        await Mail(f"{scheme}://{place}", tmp_path, tls=client_side).send(make_mail(), "1")
+        await mail_to(f"{scheme}://{place}", tls=client_side).send(make_mail())
         with pytest.raises(Unavailable, match="mail_unavailable"):  # the certificate is not of a known CA
-            await Mail(f"{scheme}://{place}", tmp_path).send(make_mail(), "2")
+            await mail_to(f"{scheme}://{place}").send(make_mail())
     assert box.under_tls == [True]
 
 
 @pytest.mark.parametrize(("host", "taken"), [("127.0.0.1", 1), (ELSEWHERE, 0)])
-async def test_password_is_sent_to_other_machines_over_tls_only(tmp_path: Path, host: str, taken: int) -> None:
+async def test_password_is_sent_to_other_machines_over_tls_only(host: str, taken: int) -> None:
     box = Postbox()
 
     def login(*_arguments: Any) -> Any:
@@ -157,22 +155,22 @@ async def test_password_is_sent_to_other_machines_over_tls_only(tmp_path: Path, 
         return True
 
     with serve_smtp(box, host, auth_callback=login, auth_require_tls=False) as place:
-        mail = Mail(f"smtp://mart:secret@{place}", tmp_path)
+        mail = mail_to(f"smtp://mart:secret@{place}")
         if taken:
-            await mail.send(make_mail(), "1")
+            await mail.send(make_mail())
         else:
             with pytest.raises(Unavailable, match="mail_unavailable"):
-                await mail.send(make_mail(), "1")
+                await mail.send(make_mail())
     assert (len(box.taken), box.logins) == (taken, taken)
 
 
-async def test_rejected_smtp_login_is_retried(tmp_path: Path) -> None:
+async def test_rejected_smtp_login_is_retried() -> None:
     box = Postbox()
     with (
         serve_smtp(box, auth_callback=lambda *_arguments: False, auth_require_tls=False) as place,
         pytest.raises(Unavailable, match="mail_unavailable"),
     ):
-        await Mail(f"smtp://mart:old@{place}", tmp_path).send(make_mail(), "1")
+        await mail_to(f"smtp://mart:old@{place}").send(make_mail())
     assert box.taken == []
 
 
@@ -187,10 +185,7 @@ async def completed(gateway: GatewayActions, address: str) -> UUID:
 
 
 def relay(gateway: GatewayActions, mail: Mail) -> Outbox:
-    async def deliver(row: Row) -> str | None:
-        return await send_receipt(gateway.db, mail, row["order_id"], "mart-test")
-
-    return Outbox(gateway.db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=60)
+    return receipts_of(gateway.db, mail)
 
 
 OUTCOMES = {
@@ -205,12 +200,12 @@ OUTCOMES = {
 }
 
 
-async def test_failed_receipt_affects_no_order_and_no_other_receipt(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_failed_receipt_affects_no_order_and_no_other_receipt(gateway: GatewayActions) -> None:
     made = {name: await completed(gateway, f"{name}@home.example") for name in OUTCOMES}
     before = {name: await orders.get(gateway.db, order_id) for name, order_id in made.items()}
     box = Postbox()
     with serve_smtp(box) as place:
-        await relay(gateway, Mail(f"smtp://{place}", tmp_path, deadline_s=DEADLINE_S)).relay()
+        await relay(gateway, mail_to(f"smtp://{place}", deadline_s=DEADLINE_S)).relay()
     found = {
         one.order_id: (one.state, one.reason)
         for one in await receipts.list_receipts(gateway.db, dead_only=False, limit=99)
@@ -223,11 +218,11 @@ async def test_failed_receipt_affects_no_order_and_no_other_receipt(gateway: Gat
     assert sorted(box.taken) == sorted(f"<{made[name]}@autogrocery.invalid>" for name in ("kitchen", "cellar"))
 
 
-async def test_dead_receipt_is_listed_and_replayed_once(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_dead_receipt_is_listed_and_replayed_once(gateway: GatewayActions) -> None:
     order_id, other = await completed(gateway, "554@home.example"), await completed(gateway, "rcpt550@home.example")
     box = Postbox()
     with serve_smtp(box) as place:
-        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        outbox = relay(gateway, mail_to(f"smtp://{place}"))
         await outbox.relay()
         assert {one.order_id for one in await receipts.list_receipts(gateway.db, dead_only=True, limit=9)} == {
             order_id,
@@ -246,11 +241,11 @@ async def test_dead_receipt_is_listed_and_replayed_once(gateway: GatewayActions,
     assert await receipts.count_dead(gateway.db) == {"receipts": 0, "alerts": 0}
 
 
-async def test_replayed_receipt_is_retried_for_24_hours_again(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_replayed_receipt_is_retried_for_24_hours_again(gateway: GatewayActions) -> None:
     await completed(gateway, "554@home.example")
     box = Postbox()
     with serve_smtp(box) as place:
-        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        outbox = relay(gateway, mail_to(f"smtp://{place}"))
         await outbox.relay()
         await gateway.db.run("UPDATE receipt_outbox SET created_at = now() - interval '2 days'")
         await gateway.db.run("UPDATE smart_devices SET email = '451@home.example'")
@@ -260,13 +255,13 @@ async def test_replayed_receipt_is_retried_for_24_hours_again(gateway: GatewayAc
     assert (one.state, one.reason) == ("due", "mail_deferred")
 
 
-async def test_receipt_sent_twice_is_the_same_bytes(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_receipt_sent_twice_is_the_same_bytes(gateway: GatewayActions) -> None:
     await completed(gateway, "kitchen@home.example")
     box = Postbox()
     with serve_smtp(box) as place:
         for _ in range(2):
             await gateway.db.run("UPDATE receipt_outbox SET done_at = NULL, next_attempt_at = now()")
-            await relay(gateway, Mail(f"smtp://{place}", tmp_path)).relay()
+            await relay(gateway, mail_to(f"smtp://{place}")).relay()
     first, second = box.raw
     assert first == second
 
@@ -282,13 +277,11 @@ async def owner(gateway: GatewayActions, order_id: UUID) -> int:
 
 
 @pytest.mark.parametrize("takes_utf8", [True, False])
-async def test_name_beyond_ascii_is_sent_or_dead_at_once(
-    gateway: GatewayActions, tmp_path: Path, takes_utf8: bool
-) -> None:
+async def test_name_beyond_ascii_is_sent_or_dead_at_once(gateway: GatewayActions, takes_utf8: bool) -> None:
     utf8, labels = await completed(gateway, "jörg@home.example"), await completed(gateway, "anna@bücher.example")
     box = AddressBook()
     with serve_smtp(box, enable_SMTPUTF8=takes_utf8) as place:
-        await relay(gateway, Mail(f"smtp://{place}", tmp_path)).relay()
+        await relay(gateway, mail_to(f"smtp://{place}")).relay()
     outcome = ("done", None) if takes_utf8 else ("dead", "smtputf8_unsupported")
     assert await states(gateway) == {utf8: outcome, labels: ("done", None)}
     sent = ["anna@xn--bcher-kva.example", *(["jörg@home.example"] if takes_utf8 else [])]
@@ -298,19 +291,19 @@ async def test_name_beyond_ascii_is_sent_or_dead_at_once(
 
 async def test_name_beyond_ascii_is_written_into_a_file(gateway: GatewayActions, tmp_path: Path) -> None:
     order_id = await completed(gateway, "jörg@bücher.example")
-    await relay(gateway, Mail("", tmp_path)).relay()
+    await relay(gateway, mail_into(tmp_path)).relay()
     assert "To: jörg@xn--bcher-kva.example\r\n".encode() in (tmp_path / f"{order_id}.eml").read_bytes()
 
 
 OLD_ROWS = ("anna@example.com,", "<anna@example.com>", "anna.@example.com", "", "\U0001f95b" * 200)
 
 
-async def test_receipts_of_a_mended_address_are_sent_and_no_others(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_receipts_of_a_mended_address_are_sent_and_no_others(gateway: GatewayActions) -> None:
     made = [await completed(gateway, email) for email in OLD_ROWS]
     other = await completed(gateway, "554@home.example")
     box = Postbox()
     with serve_smtp(box) as place:
-        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        outbox = relay(gateway, mail_to(f"smtp://{place}"))
         await outbox.relay()
         dead = dict.fromkeys(made, ("dead", "bad_address")) | {other: ("dead", "mail_refused")}
         assert await states(gateway) == dead
@@ -329,13 +322,13 @@ async def test_receipts_of_a_mended_address_are_sent_and_no_others(gateway: Gate
 
 
 async def test_receipt_on_its_way_to_the_old_address_is_not_buried_after_the_address_was_mended(
-    gateway: GatewayActions, tmp_path: Path
+    gateway: GatewayActions,
 ) -> None:
     order_id = await completed(gateway, "slow550@home.example")
     user_id = await owner(gateway, order_id)
     box = SlowRefusal()
     with serve_smtp(box) as place:
-        outbox = relay(gateway, Mail(f"smtp://{place}", tmp_path))
+        outbox = relay(gateway, mail_to(f"smtp://{place}"))
         sending = asyncio.create_task(outbox.relay())
         await until(box.asked.is_set)
         assert (await change_contact(gateway.db, user_id, email="kitchen@home.example")).receipts == 1

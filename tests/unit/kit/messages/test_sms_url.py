@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from autogrocery.gateway.peers.sms import parse_sms_url
+from autogrocery.kit.messages.sms_url import parse_sms_url
 from autogrocery.kit.process.settings import SettingsError
 
 

@@ -10,26 +10,27 @@ from zoneinfo import ZoneInfo
 import grpc
 import pytest
 
+from autogrocery.contracts.alerts import AlertPreference
 from autogrocery.gateway.actions.audit import audit
 from autogrocery.gateway.actions.change_contact import change_contact
-from autogrocery.gateway.actions.send_alert import AlertLimits
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.core.alert import AlertPreference, QuietHours
 from autogrocery.gateway.core.order import Due, Fact, Status
-from autogrocery.gateway.loops import alert_loop
-from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.store import devices
 from autogrocery.kit.errors import Conflict
+from autogrocery.kit.messages.quiet_hours import QuietHours
 from autogrocery.kit.pg.outbox import DELIVERIES
 from autogrocery.lab.ports import free_ports
+from autogrocery.notifier.actions.send_alert import AlertLimits
+from autogrocery.notifier.peers.sms import open_sms
 from tests.harness.fake_sms import SmsProvider, serve_sms
+from tests.harness.notifier import alerts_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from autogrocery.gateway.peers.sms import Sms
-    from tests.integration.gateway.orders.conftest import GatewayActions
+    from autogrocery.notifier.peers.sms import Sms
+    from tests.integration.notifier.conftest import GatewayActions
 
 PHONE = "+15550177"
 FULL, SHORT, NOTHING = {"milk": 2, "bread": 3}, {"milk": 2, "bread": 1}, None
@@ -69,7 +70,7 @@ async def choose(gateway: GatewayActions, alerts: AlertPreference) -> None:
 
 
 async def relay(gateway: GatewayActions, sms: Sms, limits: AlertLimits | None = None) -> None:
-    await alert_loop(gateway.db, sms, "mart-test", limits or AlertLimits())._action()
+    await alerts_of(gateway.db, sms, limits).relay()
 
 
 async def retry(gateway: GatewayActions, sms: Sms, limits: AlertLimits | None = None) -> None:

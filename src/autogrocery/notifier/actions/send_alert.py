@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autogrocery.gateway.core.account import PHONE_PATTERN
-from autogrocery.gateway.core.alert import EVENTS_BY_PREFERENCE, AlertEvent, QuietHours, alert_text
-from autogrocery.gateway.store import alerts, orders
+from autogrocery.contracts.alerts import PHONE_PATTERN
 from autogrocery.kit.errors import Invalid
 from autogrocery.kit.pg.outbox import NotBefore
+from autogrocery.notifier.core.alert import EVENTS_BY_PREFERENCE, alert_text
+from autogrocery.notifier.store import alerts
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
-    from autogrocery.gateway.peers.sms import Sms
+    from autogrocery.kit.messages.quiet_hours import QuietHours
     from autogrocery.kit.pg.db import Db
+    from autogrocery.notifier.core.alert import Alert
+    from autogrocery.notifier.peers.sms import Sms
 
 
 class AlertLimits(Struct, frozen=True):
@@ -28,9 +29,7 @@ class AlertLimits(Struct, frozen=True):
     cap_per_day: int = 5
 
 
-async def send_alert(
-    db: Db, sms: Sms, order_id: UUID, event: AlertEvent, *, store_id: str, limits: AlertLimits, at: datetime
-) -> str | None:
+async def send_alert(db: Db, sms: Sms, alert: Alert, *, store_id: str, limits: AlertLimits, at: datetime) -> str | None:
     """Send the alert to the order's device; `at` is the current time. Sent twice, both have the same idempotency key.
 
     Returns None, or why nothing was sent. Raises NotBefore in quiet hours, Invalid if it can never be sent, Unavailable
@@ -38,13 +37,12 @@ async def send_alert(
     """
     if limits.quiet and (remaining_s := limits.quiet.remaining_s(at)):
         raise NotBefore("quiet_hours", "no alerts are sent in quiet hours", retry_after_s=remaining_s)
-    recipient, order = await alerts.get_recipient(db, order_id, event), await orders.get(db, order_id)
-    if recipient is None or order is None or recipient.phone is None:
+    if alert.phone is None:
         return "no_phone"
-    if event not in EVENTS_BY_PREFERENCE[recipient.alerts]:
+    if alert.event not in EVENTS_BY_PREFERENCE[alert.preference]:
         return "opted_out"
-    if not re.search(PHONE_PATTERN, recipient.phone):
+    if not re.search(PHONE_PATTERN, alert.phone):
         raise Invalid("bad_phone", "the registry's telephone number is malformed")
-    if not await alerts.admit(db, order_id, event, limits.cap_per_day):
+    if not await alerts.admit(db, alert.order_id, alert.event, limits.cap_per_day):
         return "capped"
-    return await sms.send(recipient.phone, alert_text(order, event, store_id), key=f"{order_id}-{event.lower()}")
+    return await sms.send(alert.phone, alert_text(alert, store_id), key=alert.key)

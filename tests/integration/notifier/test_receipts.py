@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autogrocery.gateway.actions.send_receipt import send_receipt
-from autogrocery.gateway.peers.mail import Mail
-from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.kit.messages.smtp_url import parse_smtp_url
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.ports import free_ports
 from tests.harness.mail_server import serve_smtp
+from tests.harness.notifier import mail_into, mail_to, receipts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from uuid import UUID
 
-    from autogrocery.kit.pg.db import Row
-    from tests.integration.gateway.orders.conftest import GatewayActions
+    from autogrocery.kit.pg.outbox import Outbox
+    from autogrocery.notifier.peers.mail import Mail
+    from tests.integration.notifier.conftest import GatewayActions
 
 
 class Postbox:
@@ -54,13 +54,8 @@ async def completed(gateway: GatewayActions, email: str | None) -> UUID:
     return order.order_id
 
 
-def relay(gateway: GatewayActions, mail: Mail, **bounds: float) -> Outbox:
-    async def deliver(row: Row) -> str | None:
-        return await send_receipt(gateway.db, mail, row["order_id"], "mart-test")
-
-    return Outbox(
-        gateway.db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=bounds.get("give_up_after_s", 60)
-    )
+def relay(gateway: GatewayActions, mail: Mail) -> Outbox:
+    return receipts_of(gateway.db, mail)
 
 
 async def rows(gateway: GatewayActions) -> list[tuple[bool, bool, int, str | None]]:
@@ -71,11 +66,12 @@ async def rows(gateway: GatewayActions) -> list[tuple[bool, bool, int, str | Non
 
 
 async def test_partial_receipt_shows_ordered_units_and_charged_total(
-    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path
+    gateway: GatewayActions,
+    postbox: tuple[Postbox, str],
 ) -> None:
     box, url = postbox
     order_id = await completed(gateway, "kitchen@home.example")
-    outbox = relay(gateway, Mail(url, tmp_path))
+    outbox = relay(gateway, mail_to(url))
     await outbox.relay()
     await outbox.relay()
     (mail,) = box.mails
@@ -87,11 +83,12 @@ async def test_partial_receipt_shows_ordered_units_and_charged_total(
 
 
 async def test_4yz_reply_is_retried_and_5yz_makes_the_receipt_dead(
-    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path
+    gateway: GatewayActions,
+    postbox: tuple[Postbox, str],
 ) -> None:
     box, url = postbox
     await completed(gateway, "kitchen@home.example")
-    outbox = relay(gateway, Mail(url, tmp_path))
+    outbox = relay(gateway, mail_to(url))
     box.refuse = "451 try later"
     await outbox.relay()
     assert (await rows(gateway))[0][:3] == (False, False, 1)
@@ -101,20 +98,20 @@ async def test_4yz_reply_is_retried_and_5yz_makes_the_receipt_dead(
     assert await rows(gateway) == [(False, True, 2, "mail_refused")]
 
 
-async def test_unreachable_server_is_retried_until_given_up(gateway: GatewayActions, tmp_path: Path) -> None:
+async def test_unreachable_server_is_retried_until_given_up(gateway: GatewayActions) -> None:
     await completed(gateway, "kitchen@home.example")
     (port,) = free_ports(1)
-    mail = Mail(f"smtp://127.0.0.1:{port}", tmp_path)
+    mail = mail_to(f"smtp://127.0.0.1:{port}")
     await relay(gateway, mail).relay()
     assert (await rows(gateway))[0][:3] == (False, False, 1)
-    await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now()")
-    await relay(gateway, mail, give_up_after_s=0).relay()
+    await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now(), created_at = now() - interval '25 hours'")
+    await relay(gateway, mail).relay()
     assert await rows(gateway) == [(False, True, 2, "gave_up")]
 
 
 async def test_receipt_without_server_is_a_private_file(gateway: GatewayActions, tmp_path: Path) -> None:
     order_id = await completed(gateway, "kitchen@home.example")
-    await relay(gateway, Mail("", tmp_path / "receipts")).relay()
+    await relay(gateway, mail_into(tmp_path / "receipts")).relay()
     (file,) = (tmp_path / "receipts").iterdir()
     assert (file.name, file.stat().st_mode & 0o777) == (f"{order_id}.eml", 0o600)
     mail: Any = message_from_bytes(file.read_bytes(), policy=default)
@@ -123,16 +120,16 @@ async def test_receipt_without_server_is_a_private_file(gateway: GatewayActions,
 
 @pytest.mark.parametrize("email", [None, "x@y\nBcc: all@example.org"])
 async def test_missing_or_malformed_address_sends_no_mail(
-    gateway: GatewayActions, postbox: tuple[Postbox, str], tmp_path: Path, email: str | None
+    gateway: GatewayActions, postbox: tuple[Postbox, str], email: str | None
 ) -> None:
     box, url = postbox
     await completed(gateway, email)
-    await relay(gateway, Mail(url, tmp_path)).relay()
+    await relay(gateway, mail_to(url)).relay()
     assert box.mails == []
     assert (await rows(gateway))[0][0] is (email is None)
 
 
 @pytest.mark.parametrize("url", ["http://x", "smtp://", "smtp://x:port", "mail.example"])
-def test_malformed_smtp_url_raises_naming_the_variable(url: str, tmp_path: Path) -> None:
+def test_malformed_smtp_url_raises_naming_the_variable(url: str) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL"):
-        Mail(url, tmp_path)
+        parse_smtp_url(url)
