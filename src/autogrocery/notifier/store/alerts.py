@@ -17,7 +17,7 @@ KEY: Final = ("order_id", "event")
 KEY_TYPES: Final = ("uuid", "text")
 
 READ: Final = """
-SELECT c.order_id, c.event, c.attempts, c.age_s, d.phone, d.alerts, o.currency, o.total_cents, l.units, l.picked
+SELECT c.*, d.phone, d.alerts, o.currency, o.total_cents, l.units, l.picked
   FROM claimed c
   JOIN grocery_orders o ON o.order_id = c.order_id
   JOIN smart_devices d ON d.id = c.user_id

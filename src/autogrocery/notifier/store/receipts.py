@@ -15,7 +15,7 @@ KEY_TYPES: Final = ("uuid",)
 
 # One row for each claimed one: the kit's claim stands above it, and its planner settings choose the primary keys.
 READ: Final = """
-SELECT c.order_id, c.attempts, c.age_s, d.email, o.currency, o.quoted_total_cents, o.total_cents, o.outcome,
+SELECT c.*, d.email, o.currency, o.quoted_total_cents, o.total_cents, o.outcome,
        coalesce(o.confirmed_at, o.created_at) AS ordered_at, o.finished_at,
        l.skus, l.names, l.quantities, l.picked, l.prices
   FROM claimed c
