@@ -178,6 +178,9 @@ class Counted:
         self._memory = memory
         self._ran = ran
 
+    async def rows_by_key(self, sql: str, *args: Any) -> Any:
+        return await self.rows(sql, *args)
+
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         found = await self._memory.rows(sql, *args)
         self._ran[name_of(sql), bool(found)] += 1

@@ -21,6 +21,7 @@ MAX_REPLIES: Final = 16  # more than there are commands on their way: the server
 CODE_DIGITS: Final = 3
 READY, START_DATA, CLOSING = 220, 354, 421
 OK: Final = range(200, 300)
+REFUSAL: Final = 400  # RFC 5321 §4.2.1: 4yz is temporary, 5yz permanent
 CHALLENGE: Final = 334  # RFC 4954 §4: the server asks for the next line of the login
 
 
@@ -193,8 +194,11 @@ class SmtpConnection(asyncio.Protocol):
         self._write(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")  # RFC 5321 §4.5.2; it begins with "From:"
         reply = await self._reply()
         self.in_use = reply.code == CLOSING
-        if reply.code not in OK:
+        if reply.code >= REFUSAL:
             raise MailRefusedError(reply.code)
+        if reply.code not in OK:
+            self.in_use = True
+            raise SmtpError("the server answered neither yes nor no")
 
     async def _begin(self, commands: tuple[bytes, ...]) -> list[Reply]:
         """Send the commands, all at once if the server takes that; return their replies, up to the first refusal."""
@@ -205,13 +209,15 @@ class SmtpConnection(asyncio.Protocol):
         for command in commands:
             self._write(command)
             replies.append(await self._reply())
-            if replies[-1].code >= 400:  # noqa: PLR2004 - RFC 5321 §4.2.1
+            if replies[-1].code >= REFUSAL:
                 break
         return replies
 
     async def _forget(self, replies: list[Reply]) -> None:
         """Raise the refusal of a recipient or of DATA. The connection goes on if the server forgets the transaction."""
-        refused = next(reply for reply in replies[1:] if reply.code not in OK and reply.code != START_DATA)
+        refused = next((reply for reply in replies[1:] if reply.code >= REFUSAL), None)
+        if refused is None:
+            raise SmtpError("the server answered neither yes nor no")
         took_data = replies[-1].code == START_DATA  # without a recipient: the server waits for a mail that is none
         if refused.code != CLOSING and not took_data:
             self.in_use = (await self.command("RSET")).code not in OK
