@@ -48,5 +48,5 @@ class MessageSettings(Struct, frozen=True, kw_only=True):
         str, Meta(description="time zone of ALERT_QUIET_HOURS, an IANA name such as Europe/Berlin")
     ] = "UTC"
     notifier_http_addr: Annotated[
-        str, Meta(description="listen address of a notifier's /healthz and /metrics; unset: none")
+        str, Meta(description="address of this machine for a notifier's /healthz and /metrics; unset: none")
     ] = ""

@@ -16,7 +16,8 @@ from autogrocery.kit.process import loops
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import address, load
+from autogrocery.kit.process.settings import load
+from autogrocery.kit.security.transport import local_address
 from autogrocery.notifier.actions.send_alert import AlertLimits
 from autogrocery.notifier.loops import notifier_loops
 from autogrocery.notifier.peers.mail import open_mail
@@ -41,6 +42,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     limits = AlertLimits(
         parse_quiet_hours(settings.alert_quiet_hours, settings.store_timezone), settings.alert_cap_per_day
     )
+    listens = local_address(HTTP_SETTING, settings.notifier_http_addr) if settings.notifier_http_addr else None
     async with AsyncExitStack() as stack:
         mail = await stack.enter_async_context(
             open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
@@ -48,8 +50,8 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         sms = await stack.enter_async_context(open_sms(settings.sms_url))
         db = await stack.enter_async_context(_open_gateway_db(settings.database_url))
         await stack.enter_async_context(loops.running(notifier_loops(db, mail, sms, settings.store_id, limits)))
-        if settings.notifier_http_addr:
-            await stack.enter_async_context(_serve(settings.notifier_http_addr))
+        if listens is not None:
+            await stack.enter_async_context(_serve(*listens))
         log.info("notifier_started")
         notify()
         await stop.wait()
@@ -73,12 +75,12 @@ async def _open_gateway_db(dsn: str) -> AsyncIterator[Db]:
 
 
 @asynccontextmanager
-async def _serve(where: str) -> AsyncIterator[int]:
-    """Serve /healthz and /metrics on the address `where`; yields the port."""
+async def _serve(host: str, port: int) -> AsyncIterator[None]:
+    """Serve /healthz and /metrics on `host:port`."""
     from autogrocery.kit.http.app import App  # noqa: PLC0415 - slow to load, and most notifiers do not listen
     from autogrocery.kit.http.server import serve_http  # noqa: PLC0415
     from autogrocery.notifier.routes import probe_routes  # noqa: PLC0415
 
-    async with serve_http(App(probe_routes()), *address(HTTP_SETTING, where), HTTP_SETTING) as port:
-        log.info("notifier_listening", port=port)
-        yield port
+    async with serve_http(App(probe_routes()), host, port, HTTP_SETTING) as bound:
+        log.info("notifier_listening", port=bound)
+        yield

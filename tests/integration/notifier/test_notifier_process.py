@@ -36,6 +36,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no mail server": ({"SMTP_URL": f"https://{CANARY}"}, "SMTP_URL"),
     "no sender": ({"RECEIPT_FROM": f"{CANARY}@"}, "RECEIPT_FROM"),
     "no provider": ({"SMS_URL": f"https://{CANARY}:{CANARY}@host"}, "SMS_URL"),
+    "listener for all": ({"NOTIFIER_HTTP_ADDR": "0.0.0.0:9"}, "NOTIFIER_HTTP_ADDR"),
     "quiet all day": ({"ALERT_QUIET_HOURS": "7-07"}, "ALERT_QUIET_HOURS"),
     "no such zone": ({"STORE_TIMEZONE": f"../{CANARY}"}, "STORE_TIMEZONE"),
 }

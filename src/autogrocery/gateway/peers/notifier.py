@@ -11,7 +11,7 @@ from autogrocery.kit.messages.sms_url import parse_sms_url
 from autogrocery.kit.messages.smtp_url import parse_smtp_url
 from autogrocery.kit.process.child import running_child
 from autogrocery.kit.process.interpreter import module_command
-from autogrocery.kit.process.settings import address
+from autogrocery.kit.security.transport import local_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def check_message_settings(settings: MessageSettings) -> None:
     if settings.sms_url:
         parse_sms_url(settings.sms_url)
     if settings.notifier_http_addr:
-        address("NOTIFIER_HTTP_ADDR", settings.notifier_http_addr)
+        local_address("NOTIFIER_HTTP_ADDR", settings.notifier_http_addr)
 
 
 def running_notifier(environ: Mapping[str, str]) -> AbstractAsyncContextManager[None]:
