@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NICE: Final = 10
 NOTIFIER_PREFIX: Final = "NOTIFIER_"  # an unknown variable with it stops the start
-# What it has no use for: the secrets of tokens and webhooks, and the socket on which this process reports its own state.
+# What it has no use for: the secrets of tokens and webhooks, and the socket where this process reports its own state.
 WITHHELD: Final = frozenset({"JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET", "NOTIFY_SOCKET"})
 INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # without them it may not start
 

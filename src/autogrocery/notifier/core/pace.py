@@ -1,4 +1,4 @@
-"""How long a relay waits between two batches: so short that mail is prompt, so long that orders do not feel it. Pure."""
+"""How long a relay waits between two batches: mail stays prompt, and orders do not feel it. Pure."""
 
 from __future__ import annotations
 
