@@ -15,6 +15,7 @@ from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.inventory.settings import Settings as InventorySettings
 from autogrocery.kit.security.transport import PublisherSettings, SubscriberSettings, TlsSettings
 from autogrocery.lab.network.roles import ADDRESSES
+from autogrocery.notifier.settings import NotifierSettings
 from autogrocery.pricing.settings import Settings as PricingSettings
 from autogrocery.robots.settings import Settings as RobotsSettings
 from tools.gen_security import problems_page, scopes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ROLES: Final[dict[str, type[Struct]]] = {
     "gateway": GatewaySettings,
+    "notifier": NotifierSettings,
     "inventory": InventorySettings,
     "pricing": PricingSettings,
     "robots": RobotsSettings,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROLES = {
     "gateway": "the ordering gateway: public and internal REST, loops, metrics",
+    "notifier": "receipts by mail and alerts by SMS; a gateway starts one",
     "inventory": "reference peer: stock, holds, robots' assignments, webhooks",
     "pricing": "reference peer: price list and quotes",
     "robots": "reference peer: a simulated fleet",

@@ -37,13 +37,11 @@ class GatewayProcess(Struct):
         return [json.loads(line) for line in self.stderr.read_text().splitlines()]
 
 
-def command(variables: dict[str, str], out: Any, err: Any) -> Any:
-    """Start `autogrocery gateway` with these environment variables only; returns the awaitable process."""
+def command(variables: dict[str, str], out: Any, err: Any, program: str = "") -> Any:
+    """Start `autogrocery gateway`, or a program of Python, with these environment variables only."""
     return asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "autogrocery",
-        "gateway",
+        *(("-c", program) if program else ("-m", "autogrocery", "gateway")),
         env=OURS | variables,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=out,
@@ -52,14 +50,16 @@ def command(variables: dict[str, str], out: Any, err: Any) -> Any:
 
 
 @asynccontextmanager
-async def start_gateway_process(dsn: str, directory: Path, **settings: str) -> AsyncIterator[GatewayProcess]:
+async def start_gateway_process(
+    dsn: str, directory: Path, *, program: str = "", **settings: str
+) -> AsyncIterator[GatewayProcess]:
     """Start a gateway whose home and output are in `directory`; yields it when it is ready, kills it at the end."""
     ports = free_ports(2)
     out, err = directory / "out", directory / "err"
     async with serve_peers() as (inventory, pricing, target), connect(dsn, ports, inventory, pricing) as gateway:
         variables = environ(dsn, target, *ports, AUTOGROCERY_HOME=str(directory), **settings)
         with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = await command(variables, stdout, stderr)
+            process = await command(variables, stdout, stderr, program)
         started = GatewayProcess(gateway, process, out, err)
         try:
             await until(lambda: is_up(started), START_S, POLL_S)

@@ -42,6 +42,24 @@ class Mailbox:
         return self.reply
 
 
+class ClosingController(Controller):
+    """A server that, when it stops, also closes the connections that its clients keep open."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._opened: list[Any] = []
+
+    def factory(self) -> Any:
+        self._opened.append(super().factory())
+        return self._opened[-1]
+
+    def cancel_tasks(self, stop_loop: bool = True) -> None:  # noqa: FBT002 - as Controller declares it
+        for one in self._opened:
+            if one.transport is not None:
+                one.transport.abort()
+        self.loop.call_soon(super().cancel_tasks, stop_loop)
+
+
 @contextmanager
 def serve_smtp(handler: object, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
     """Serve SMTP with the hooks of `handler` (`handle_DATA` and its like), in a thread; yields `host:port`.
@@ -49,7 +67,7 @@ def serve_smtp(handler: object, host: str = "127.0.0.1", port: int = 0, **option
     `port` 0 is any free one; `options` go to `aiosmtpd.controller.Controller`.
     """
     port = port or free_ports(1)[0]
-    server = Controller(handler, hostname=host, port=port, ready_timeout=START_TIMEOUT_S, **options)
+    server = ClosingController(handler, hostname=host, port=port, ready_timeout=START_TIMEOUT_S, **options)
     server.start()
     try:
         yield f"{host}:{port}"

@@ -18,6 +18,7 @@ from autogrocery.kit.rpc.server import serve
 from autogrocery.lab.demand.demand import StockItem
 from autogrocery.lab.ports import free_ports
 from autogrocery.lab.replay.stocking import load_stock
+from autogrocery.notifier import app as notifier
 from autogrocery.pricing import rpc as pricing
 from tests.harness import running_inventory
 from tests.harness.fake_peers import FakeInventory, FakePricing
@@ -148,12 +149,14 @@ async def open_mart(dsns: tuple[str, str, str], home: Path, **settings: str) -> 
             inventory_target,
             *ports,
             PRICING_GRPC_TARGET=pricing_target,
-            AUTOGROCERY_HOME=str(home),
             ROBOT_JWT_SECRET=running_inventory.ROBOT_SECRET,
             WEBHOOK_SECRET=WEBHOOK_KEYS[0],
             **settings,
         )
         running = asyncio.create_task(app.main(variables, stop))
+        notified = asyncio.create_task(
+            notifier.main({"DATABASE_URL": gateway_dsn, "AUTOGROCERY_HOME": str(home)}, stop)
+        )
         gateway = await stack.enter_async_context(
             connect(gateway_dsn, ports, FakeInventory(), FakePricing())
         )  # unused fakes
@@ -174,5 +177,5 @@ async def open_mart(dsns: tuple[str, str, str], home: Path, **settings: str) -> 
         violated = await mart.violated()
         stop.set()
         async with asyncio.timeout(TIMEOUT_S):
-            await running
+            await asyncio.gather(running, notified)
     assert violated == {}

@@ -61,6 +61,7 @@ def environ(dsn: str, target: str, public: int, internal: int, **more: str) -> d
         "PRICING_GRPC_TARGET": target,
         "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
         "BCRYPT_COST": "10",
+        "NOTIFIER": "off",
     } | more
 
 

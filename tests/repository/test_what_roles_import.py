@@ -8,7 +8,7 @@ import sys
 import pytest
 
 MODULES = [
-    *(f"autogrocery.{role}.app" for role in ("gateway", "inventory", "pricing", "robots", "analytics")),
+    *(f"autogrocery.{role}.app" for role in ("gateway", "notifier", "inventory", "pricing", "robots", "analytics")),
     "autogrocery.cli.roles",
 ]
 LOADED = "import sys, {module}; print(*(name for name in sys.modules if (name + '.').startswith('{unwanted}.')))"

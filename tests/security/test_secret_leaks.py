@@ -29,6 +29,7 @@ MARK: Final = "cAnArY"
 SECRETS: Final = {
     "JWT_SECRET": f"{MARK}-of-the-tokens-of-devices-",
     "ROBOT_JWT_SECRET": f"{MARK}-of-the-tokens-of-robots--",
+    "NOTIFIER": "child",
     "SMTP_URL": f"smtp://{MARK}-user:{MARK}-password@127.0.0.1:1",
 }
 PASSWORD: Final = f"{MARK} password"

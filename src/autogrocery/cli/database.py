@@ -14,7 +14,7 @@ from rich.table import Table
 from autogrocery.cli.console import console
 from autogrocery.cli.migrations import PARTS, migrate_all
 from autogrocery.cli.network_audit import STATEMENT_TIMEOUT_MS, audit_all
-from autogrocery.gateway.core.money import format_amount
+from autogrocery.contracts.money import format_amount
 from autogrocery.gateway.store import orders, receipts
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.db import open_db

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from autogrocery.cli.console import console
 from autogrocery.cli.database import dsn_of, run_with_database
+from autogrocery.contracts.alerts import AlertPreference
 from autogrocery.gateway.actions.change_contact import change_contact
 from autogrocery.gateway.actions.register import register
 from autogrocery.gateway.core.account import DeviceId, Kind
-from autogrocery.gateway.core.alert import AlertPreference
 from autogrocery.gateway.store import devices
 from autogrocery.kit.errors import Refused
 from autogrocery.kit.pg.db import open_db

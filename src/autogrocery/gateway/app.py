@@ -6,27 +6,23 @@ The environment is read only here.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
 from autogrocery.contracts import identities
+from autogrocery.contracts.notifier_settings import MessageSettings
 from autogrocery.gateway.actions.issue_tokens import ISSUER, TokenSettings
-from autogrocery.gateway.actions.send_alert import AlertLimits
 from autogrocery.gateway.core.account import Audience
-from autogrocery.gateway.core.alert import QuietHours
 from autogrocery.gateway.core.alert_policy import AlertPolicy
 from autogrocery.gateway.core.quote import LineError
 from autogrocery.gateway.deps import AccountDeps, Deps
-from autogrocery.gateway.loops import account_loops, alert_loop, order_loops, restock_loops
+from autogrocery.gateway.loops import account_loops, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
-from autogrocery.gateway.peers.mail import open_mail
 from autogrocery.gateway.peers.metrics import Metrics
+from autogrocery.gateway.peers.notifier import NOTIFIER_PREFIX, check_message_settings, running_notifier
 from autogrocery.gateway.peers.pricing import Pricing
-from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
 from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
 from autogrocery.gateway.routes.limits import RateLimits, make_rate_limits
@@ -46,7 +42,7 @@ from autogrocery.kit.process import loops
 from autogrocery.kit.process.background import background_tasks
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
-from autogrocery.kit.process.settings import SettingsError, address, all_different, grpc_target, load, networks, secrets
+from autogrocery.kit.process.settings import address, all_different, grpc_target, load, networks, secrets
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.curve import publisher_keys
 from autogrocery.kit.security.login_backoff import LoginBackoff
@@ -89,27 +85,12 @@ def read_keys(settings: GatewaySettings) -> Keys:
     return keys
 
 
-def read_alert_limits(settings: GatewaySettings) -> AlertLimits:
-    """Return the quiet hours and daily cap of alerts.
-
-    Raises SettingsError if this machine does not know the time zone, or if it would be quiet all day.
-    """
-    try:
-        zone = UTC if settings.store_timezone == "UTC" else ZoneInfo(settings.store_timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError("STORE_TIMEZONE names no zone that this machine knows") from None
-    if not settings.alert_quiet_hours:
-        return AlertLimits(None, settings.alert_cap_per_day)
-    start, end = map(int, settings.alert_quiet_hours.split("-"))
-    if start == end:
-        raise SettingsError("ALERT_QUIET_HOURS is malformed: it ends when it begins")
-    return AlertLimits(QuietHours(start, end, zone), settings.alert_cap_per_day)
-
-
 async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning = DEFAULT_TUNING) -> None:
     """Serve until `stop` is set. Raises SettingsError and StartError with one line for the operator."""
     settings = load(GatewaySettings, environ, prefix=PREFIX)
-    keys, alert_limits = read_keys(settings), read_alert_limits(settings)
+    keys = read_keys(settings)
+    if settings.notifier == "child":
+        check_message_settings(load(MessageSettings, environ, prefix=NOTIFIER_PREFIX))
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
     proxies = networks("TRUSTED_PROXIES", settings.trusted_proxies)
@@ -119,11 +100,11 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
         accounts = await stack.enter_async_context(
             open_accounts(deps.db, settings, keys.devices, keys.robots, tuning.max_cached_tokens)
         )
-        sms = await stack.enter_async_context(open_sms(settings.sms_url))
-        alerts = alert_loop(deps.db, sms, settings.store_id, alert_limits)
         await stack.enter_async_context(
-            loops.running([*order_loops(deps), *restock_loops(deps), alerts, *account_loops(accounts)])
+            loops.running([*order_loops(deps), *restock_loops(deps), *account_loops(accounts)])
         )
+        if settings.notifier == "child":
+            await stack.enter_async_context(running_notifier(environ))
         internal_app = App(
             internal_routes(deps, accounts, WebhookVerifier(keys.webhooks), make_rate_limits(settings)),
             Guard(accounts.operator_verifier.verify, ("/internal/ops",)),
@@ -249,12 +230,9 @@ async def _open_deps(
     pricing = await stack.enter_async_context(
         open_peer(settings.pricing_grpc_target or settings.pricing_grpc_addr, name=identities.PRICING)
     )
-    mail = await stack.enter_async_context(
-        open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
-    )
     peers = (Inventory(inventory), Pricing(pricing, currency=settings.currency))
     orders = OrderStore(
         db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
     )
     background = await stack.enter_async_context(background_tasks())  # last, so that it is drained first
-    return Deps(settings, db, *peers, metrics, mail, orders, background)
+    return Deps(settings, db, *peers, metrics, orders, background)

@@ -14,7 +14,6 @@ from autogrocery.kit.process.background import BackgroundTasks
 if TYPE_CHECKING:
     from autogrocery.gateway.actions.issue_tokens import TokenSettings
     from autogrocery.gateway.peers.inventory import Inventory
-    from autogrocery.gateway.peers.mail import Mail
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.settings import GatewaySettings
@@ -33,7 +32,6 @@ class Deps(Struct, frozen=True):
     inventory: Inventory
     pricing: Pricing
     metrics: Metrics
-    mail: Mail
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0

@@ -9,38 +9,26 @@ from autogrocery.gateway.actions.expire import expire
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
 from autogrocery.gateway.actions.refresh_disabled import refresh_disabled
-from autogrocery.gateway.actions.send_alert import send_alert
-from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.actions.submit_restock import submit_restock
 from autogrocery.gateway.actions.sweep import sweep
-from autogrocery.gateway.core.alert import AlertEvent
 from autogrocery.gateway.store import due, due_restocks, refresh_tokens
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
-from autogrocery.kit.pg.outbox import Outbox
-from autogrocery.kit.process import clock
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.loops import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from autogrocery.gateway.actions.send_alert import AlertLimits
     from autogrocery.gateway.core.order import Due
     from autogrocery.gateway.deps import AccountDeps, Deps
-    from autogrocery.gateway.peers.sms import Sms
-    from autogrocery.kit.pg.db import Db, Row
     from autogrocery.kit.process.background import BackgroundTasks
     from autogrocery.kit.rpc.client import Peer
 
 MAX_CONCURRENT = 16
-GIVE_UP_S = 24 * 3600.0
-MESSAGES_AT_ONCE = (
-    8  # receipts or alerts of one batch, all sent concurrently: the slowest ends before the batch's lease
-)
 
 
 def order_loops(deps: Deps) -> list[Loop]:
-    """Return sweeper, expirer, reconciler and receipt relay."""
+    """Return sweeper, expirer and reconciler."""
     db, orders, inventory, metrics = deps.db, deps.orders, deps.inventory, deps.metrics
     give_up_after_s = deps.settings.dispatch_patience_s
 
@@ -56,17 +44,12 @@ def order_loops(deps: Deps) -> list[Loop]:
         found = await due.claim_silent(db, deps.reconcile_again_s)
         return await _each(found, lambda one: reconcile(orders, inventory, metrics, one.order_id))
 
-    async def deliver(row: Row) -> str | None:
-        return await send_receipt(db, deps.mail, row["order_id"], deps.settings.store_id)
-
-    receipts = Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=GIVE_UP_S, batch=MESSAGES_AT_ONCE)
     sweeper = Loop("sweeper", 0.25, sweep_due)
     _hasten_on_recovery(deps.inventory.peer, sweeper, lambda: due.hasten(db), deps.background)
     return [
         sweeper,
         Loop("expirer", 1.0, expire_due),
         Loop("reconciler", 5.0, reconcile_due),
-        Loop("receipts", 1.0, receipts.relay),
     ]
 
 
@@ -86,25 +69,6 @@ def restock_loops(deps: Deps) -> list[Loop]:
     for peer in (inventory.peer, pricing.peer):
         _hasten_on_recovery(peer, sweeper, lambda: due_restocks.hasten(db), deps.background)
     return [sweeper, Loop("restock_reconciler", 5.0, reconcile_due)]
-
-
-def alert_loop(db: Db, sms: Sms, store_id: str, limits: AlertLimits) -> Loop:
-    """Return the relay of alerts; one that is a day late, quiet hours included, is given up."""
-
-    async def deliver(row: Row) -> str | None:
-        event = AlertEvent(row["event"])
-        return await send_alert(db, sms, row["order_id"], event, store_id=store_id, limits=limits, at=clock.now())
-
-    outbox = Outbox(
-        db,
-        "alert_outbox",
-        ("order_id", "event"),
-        deliver,
-        give_up_after_s=GIVE_UP_S,
-        batch=MESSAGES_AT_ONCE,
-        types=("uuid", "text"),
-    )
-    return Loop("alerts", 1.0, outbox.relay)
 
 
 def account_loops(accounts: AccountDeps) -> list[Loop]:

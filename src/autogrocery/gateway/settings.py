@@ -73,47 +73,17 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
     analytics_zmq_addr: Annotated[
         str, Meta(description="endpoints of published metrics; comma list: tcp://… binds, >tcp://… connects")
     ] = "tcp://127.0.0.1:5557"
-    autogrocery_home: Annotated[
-        str, Meta(description="directory of receipts/, where receipts are written if SMTP_URL is unset")
-    ] = ""
-    smtp_url: Annotated[
-        str,
+    notifier: Annotated[
+        Literal["child", "off"],
         Meta(
-            description=(
-                "smtp://user:password@host:port (STARTTLS if offered, required before a password) or smtps://…;"
-                " unset: receipts are written as .eml files"
-            )
+            description="child: start a notifier, which sends receipts and alerts, as a child process;"
+            " off: others are running"
         ),
-    ] = ""
-    receipt_from: Annotated[
-        str, Meta(description="From address of receipts; its domain is also that of the Message-IDs")
-    ] = "receipts@autogrocery.invalid"
-    sms_url: Annotated[
-        str,
-        Meta(
-            description=(
-                "twilio://ACCOUNT_SID:TOKEN@api.twilio.com?from=+… or https://user:password@host/path?from=+…;"
-                " unset: alerts are logged only"
-            )
-        ),
-    ] = ""
+    ] = "child"
     alert_completed: Annotated[
         Literal["on", "off"],
         Meta(description="on: also alert of completed orders, if the device chose `all`; off: of partial and failed"),
     ] = "off"
-    alert_quiet_hours: Annotated[
-        str,
-        Meta(
-            description="hours without alerts: 22-7 defers them from 22:00 until 7:00; unset: none",
-            pattern=r"^(|([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-3]))$",
-        ),
-    ] = ""
-    alert_cap_per_day: Annotated[
-        int, Meta(description="maximum number of alerts to a device in 24 hours", ge=0, le=1_000)
-    ] = 5
-    store_timezone: Annotated[
-        str, Meta(description="time zone of ALERT_QUIET_HOURS, an IANA name such as Europe/Berlin")
-    ] = "UTC"
     store_id: Annotated[
         str, Meta(description="name of this mart in metrics and receipts", min_length=1, max_length=64)
     ] = "mart-1"

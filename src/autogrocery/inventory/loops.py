@@ -83,4 +83,8 @@ def _relay_loop(name: str, db: Db, table: str, at_once: int, deliver: Callable[[
         types=webhooks.KEY_TYPES,
         lease_s=WEBHOOK_LEASE_S,
     )
-    return Loop(name, WEBHOOKS_EVERY_S, outbox.relay)
+
+    async def relay() -> bool:
+        return await outbox.relay() == at_once
+
+    return Loop(name, WEBHOOKS_EVERY_S, relay)

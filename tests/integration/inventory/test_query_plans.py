@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg.batch import BatchStatement
 
-MARK_DONE = Outbox(None, webhooks.TABLE, webhooks.KEY, None, types=webhooks.KEY_TYPES)._settle  # type: ignore[arg-type]
+SETTLE = Outbox(None, webhooks.TABLE, webhooks.KEY, None, types=webhooks.KEY_TYPES).settle  # type: ignore[arg-type]
 STATEMENTS = {
     "hold": holds.HOLD,
     "allocate": dispatches.ALLOCATE,
@@ -28,7 +28,7 @@ STATEMENTS = {
     "report": picks.CLOSE,
     "finished": webhooks.FINISHED,
     "freeze": webhooks.KEEP_BODY,
-    "mark_done": MARK_DONE,
+    "settle": SETTLE,
 }
 LEASES = {
     "leases_by_class",

@@ -14,19 +14,17 @@ from msgspec.structs import replace
 from autogrocery.gateway.actions.audit import audit
 from autogrocery.gateway.actions.expire import expire
 from autogrocery.gateway.actions.reconcile import reconcile
-from autogrocery.gateway.actions.send_receipt import send_receipt
 from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.core.order import Due
 from autogrocery.gateway.peers.inventory import Inventory
-from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.store import due, orders
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
 from autogrocery.kit.ids import uuid7
-from autogrocery.kit.pg.outbox import Outbox
 from tests.harness.expected_orders import contradictions, expected_status, unaccounted_stock
 from tests.harness.fake_peers import PRICES
 from tests.harness.gateway_actions import add_device
+from tests.harness.notifier import mail_into, receipts_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -34,12 +32,11 @@ if TYPE_CHECKING:
     import grpc
 
     from autogrocery.gateway.core.order import Order
-    from autogrocery.kit.pg.db import Row
     from tests.harness.fake_peers import FakeInventory
     from tests.harness.gateway_actions import GatewayActions
 
 FULL_SHELF = 1_000_000
-NO_MAIL = Mail("", Path("/nonexistent"))  # the devices have no e-mail address
+NO_MAIL = mail_into(Path("/nonexistent"))  # the devices have no e-mail address
 
 
 async def with_new_device(gateway: GatewayActions) -> GatewayActions:
@@ -129,10 +126,7 @@ async def check_final_state(gateway: GatewayActions, order_id: UUID) -> None:
 
 
 async def relay_receipts(gateway: GatewayActions) -> None:
-    async def deliver(row: Row) -> None:
-        await send_receipt(gateway.db, NO_MAIL, row["order_id"], "mart-test")
-
-    await Outbox(gateway.db, "receipt_outbox", ("order_id",), deliver).relay()
+    await receipts_of(gateway.db, NO_MAIL).relay()
 
 
 async def _run_loops_and_compare(gateway: GatewayActions, order_id: UUID) -> bool:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from autogrocery.gateway.actions.send_alert import AlertLimits
-from autogrocery.gateway.loops import alert_loop
-from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.kit.process.faults import Fault, Mode, arm
+from autogrocery.notifier.peers.sms import open_sms
 from tests.harness.fake_sms import serve_sms
+from tests.harness.notifier import alerts_of
 from tests.proofs.battery.environment import snapshot
 from tests.proofs.battery.states import STATES
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from autogrocery.gateway.peers.sms import Sms
+    from autogrocery.notifier.peers.sms import Sms
     from tests.harness.gateway_actions import GatewayActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,7 +30,7 @@ async def finished_with_contact(gateway: GatewayActions, state: str) -> UUID:
 
 
 async def relay(gateway: GatewayActions, sms: Sms) -> None:
-    await alert_loop(gateway.db, sms, "mart-test", AlertLimits())._action()
+    await alerts_of(gateway.db, sms).relay()
 
 
 async def later(gateway: GatewayActions, sms: Sms) -> None:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from autogrocery.gateway.actions.send_receipt import send_receipt
-from autogrocery.gateway.peers.mail import Mail
-from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process.faults import Fault, Mode, arm
 from autogrocery.lab.ports import free_ports
 from tests.harness.mail_server import Mailbox, serve_smtp
+from tests.harness.notifier import mail_into, mail_to, receipts_of
 from tests.proofs.battery.environment import snapshot
 from tests.proofs.battery.states import STATES
 
@@ -21,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from autogrocery.kit.pg.db import Row
+    from autogrocery.kit.pg.outbox import Outbox
+    from autogrocery.notifier.peers.mail import Mail
     from tests.harness.gateway_actions import GatewayActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,14 +31,11 @@ COMPLETED: Final = ("completed", "completed_short")
 def mailbox() -> Iterator[tuple[Mailbox, Mail]]:
     box = Mailbox()
     with serve_smtp(box) as address:
-        yield box, Mail(f"smtp://{address}", None)  # type: ignore[arg-type]
+        yield box, mail_to(f"smtp://{address}")
 
 
 def relay(gateway: GatewayActions, mail: Mail) -> Outbox:
-    async def deliver(row: Row) -> None:
-        await send_receipt(gateway.db, mail, row["order_id"], "mart-test")
-
-    return Outbox(gateway.db, "receipt_outbox", ("order_id",), deliver)
+    return receipts_of(gateway.db, mail)
 
 
 async def finished_with_contact(gateway: GatewayActions, state: str) -> UUID:
@@ -118,9 +114,9 @@ async def _later(gateway: GatewayActions, order_id: UUID, outbox: Outbox) -> Non
 async def test_an_unreachable_mail_server_is_retried(gateway: GatewayActions, tmp_path: Path) -> None:
     order_id = await finished_with_contact(gateway, "completed")
     (port,) = free_ports(1)
-    await relay(gateway, Mail(f"smtp://127.0.0.1:{port}", tmp_path)).relay()
+    await relay(gateway, mail_to(f"smtp://127.0.0.1:{port}")).relay()
     assert await outbox_state(gateway, order_id) == "due"
     for _ in range(2):
-        await _later(gateway, order_id, relay(gateway, Mail("", tmp_path)))
+        await _later(gateway, order_id, relay(gateway, mail_into(tmp_path)))
         assert names(tmp_path) == [f"{order_id}.eml"]
     assert await outbox_state(gateway, order_id) == "done"

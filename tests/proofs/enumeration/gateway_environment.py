@@ -13,34 +13,35 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from autogrocery.gateway.actions.audit import audit
-from autogrocery.gateway.actions.send_alert import AlertLimits
 from autogrocery.gateway.app import open_accounts
 from autogrocery.gateway.deps import AccountDeps, Deps
-from autogrocery.gateway.loops import alert_loop, order_loops, restock_loops
+from autogrocery.gateway.loops import order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
-from autogrocery.gateway.peers.mail import Mail
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.pricing import Pricing
-from autogrocery.gateway.peers.sms import open_sms
 from autogrocery.gateway.settings import GatewaySettings
 from autogrocery.gateway.store import metrics_log, orders
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.kit import bus
 from autogrocery.kit.rpc.channel import open_channel
+from autogrocery.notifier.actions.send_alert import AlertLimits
+from autogrocery.notifier.loops import notifier_loops
+from autogrocery.notifier.peers.sms import open_sms
 from tests.harness.fake_peers import FakeInventory, FakePricing, serve_peers
 from tests.harness.fake_sms import serve_sms
 from tests.harness.gateway_actions import HASH
 from tests.harness.mail_server import Mailbox, serve_smtp
+from tests.harness.notifier import mail_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
     from uuid import UUID
 
     from autogrocery.gateway.core.order import Order
-    from autogrocery.gateway.peers.sms import Sms
     from autogrocery.kit.pg.db import Db
     from autogrocery.kit.process.loops import Loop
+    from autogrocery.notifier.peers.mail import SmtpMail
+    from autogrocery.notifier.peers.sms import Sms
     from tests.harness.fake_sms import SmsProvider
     from tests.proofs.enumeration.scenario import Subject
 
@@ -49,7 +50,7 @@ DEVICE_KEY, ROBOT_KEY = b"devices-and-operators-of-a-test-", b"robots-of-a-test-
 
 
 class GatewayEnvironment(Struct):
-    """One gateway process, and what outlives it: database, fake peers, mail server and SMS provider."""
+    """One gateway and its notifier, and what outlives it: database, fake peers, mail server and SMS provider."""
 
     db: Db
     fake_inventory: FakeInventory
@@ -63,11 +64,12 @@ class GatewayEnvironment(Struct):
     process: AsyncExitStack
     provider: SmsProvider
     sms: Sms
+    mail: SmtpMail
 
     def loops(self) -> list[Loop]:
-        """Return the loops of a gateway."""
-        alerts = alert_loop(self.db, self.sms, "mart-test", AlertLimits(cap_per_day=1_000))
-        return [*order_loops(self.deps), *restock_loops(self.deps), alerts]
+        """Return the loops of a gateway and of its notifier."""
+        sending = notifier_loops(self.db, self.mail, self.sms, "mart-test", AlertLimits(cap_per_day=1_000))
+        return [*order_loops(self.deps), *restock_loops(self.deps), *sending]
 
     async def restart(self) -> None:
         """Replace what a new process has of its own: channel, breakers and metrics epoch."""
@@ -140,7 +142,7 @@ class GatewayEnvironment(Struct):
 
 
 @asynccontextmanager
-async def open_gateway_environment(db: Db, folder: Path) -> AsyncIterator[GatewayEnvironment]:
+async def open_gateway_environment(db: Db) -> AsyncIterator[GatewayEnvironment]:
     async with AsyncExitStack() as stack:
         fake_inventory, fake_pricing, target = await stack.enter_async_context(serve_peers())
         fake_inventory.stock.update(dict.fromkeys(STOCKED, 1_000_000))
@@ -153,8 +155,7 @@ async def open_gateway_environment(db: Db, folder: Path) -> AsyncIterator[Gatewa
             database_url="", jwt_secret="", robot_jwt_secret="", webhook_secret="", bcrypt_cost=5, max_live_previews=1
         )
         accounts = await stack.enter_async_context(open_accounts(db, settings, (DEVICE_KEY,), (ROBOT_KEY,)))
-        mail = Mail(smtp_url, folder, deadline_s=1.0)
-        no_preparation: Deps = Deps(settings, db, None, None, None, mail, OrderStore(db))  # type: ignore[arg-type]
+        no_preparation: Deps = Deps(settings, db, None, None, None, OrderStore(db))  # type: ignore[arg-type]
         provider = await stack.enter_async_context(serve_sms())
         sms = await stack.enter_async_context(open_sms(provider.url, timeout_s=1.0))
         process = AsyncExitStack()
@@ -171,6 +172,7 @@ async def open_gateway_environment(db: Db, folder: Path) -> AsyncIterator[Gatewa
             process,
             provider,
             sms,
+            mail_to(smtp_url, deadline_s=1.0),
         )
         stack.push_async_callback(process.aclose)
         await made.restart()

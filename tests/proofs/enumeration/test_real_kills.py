@@ -148,7 +148,7 @@ async def open_killable_gateway(dsn: str, folder: Path) -> AsyncIterator[Killabl
     try:
         async with (
             open_db(dsn, application="tests") as db,
-            open_gateway_environment(db, folder) as env,
+            open_gateway_environment(db) as env,
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)) as session,
         ):
             gateway = RunningGateway(
@@ -159,8 +159,7 @@ async def open_killable_gateway(dsn: str, folder: Path) -> AsyncIterator[Killabl
                 env.fake_pricing,
                 session,
             )
-            outside = {"SMTP_URL": env.smtp_url, "SMS_URL": env.provider.url}
-            yield KillableGateway(env, fork_server, gateway, environ(dsn, env.target, public, internal, **outside))
+            yield KillableGateway(env, fork_server, gateway, environ(dsn, env.target, public, internal))
     finally:
         await fork_server.close()
 

@@ -125,7 +125,7 @@ BUGS = (
     Bug("repeats known in memory only", IN_MEMORY_ONLY, f"{KILLS} -k preview"),
     Bug("a terminal status before inventory's acknowledgement", TERMINAL_FIRST, f"{EVERY_POINT} -k 'expire and have'"),
     Bug("stock locked in no order", UNSORTED, "tests/integration/inventory/test_two_processes.py -k crossing"),
-    Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/integration/gateway/orders/test_receipts.py"),
+    Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/integration/notifier/test_receipts.py"),
     Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k 'beyond and quota'"),
     Bug("work that ends when the client hangs up", UNSHIELDED, "tests/unit/kit/http/test_http_wire.py -k hangs_up"),
 )

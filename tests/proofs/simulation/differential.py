@@ -77,6 +77,9 @@ class Edited:
         self._old = old
         self._new = new
 
+    async def rows_by_key(self, sql: str, *args: Any) -> Any:
+        return await self.rows(sql, *args)
+
     async def rows(self, sql: str, *args: Any) -> Any:
         return await self._inner.rows(self._edited(sql), *args)
 
@@ -112,7 +115,7 @@ class Comparison:
     async def differ(self, connection: DbConnection, seed: int, length: int = LENGTH) -> str | None:
         """Run the list of a seed on both; returns the list up to the first difference, or None."""
         memory = self._memory()
-        real: Any = Edited(connection, *self.edit) if self.edit else connection
+        real = Edited(connection, *(self.edit or ("", "")))
         draw, log = OperationSource(seed, BEGINNING), []
         await connection.rows("SET search_path = sim, pg_catalog, public")
         await connection.rows("BEGIN")
@@ -174,6 +177,9 @@ class Counted:
     def __init__(self, memory: MemoryDb, ran: Counter[tuple[str, bool]]) -> None:
         self._memory = memory
         self._ran = ran
+
+    async def rows_by_key(self, sql: str, *args: Any) -> Any:
+        return await self.rows(sql, *args)
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         found = await self._memory.rows(sql, *args)

@@ -15,6 +15,9 @@ from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process.faults import SimulatedDeath
+from autogrocery.notifier.actions.send_alert import AlertLimits
+from autogrocery.notifier.loops import notifier_loops
+from autogrocery.notifier.peers.sms import Sms
 from tests.proofs.simulation.network import Process
 from tests.proofs.simulation.omitted_rules import LOOPS
 from tests.proofs.simulation.ports import DbPort, InventoryPort, MailPort, PricingPort, PublisherPort
@@ -57,7 +60,11 @@ class Gateway:
             break
         self.process, self.deps = process, deps
         self.world.trace.note(process.name, "gateway started")
-        self.loops = [loop for loop in order_loops(deps) if (self.world.omitted, loop.name) not in LOOPS]
+        self.loops = [
+            loop
+            for loop in (*order_loops(deps), self._receipts(process))
+            if (self.world.omitted, loop.name) not in LOOPS
+        ]
         for loop in self.loops:
             loop.every_s = LOOPS_EVERY_S[loop.name]
             self.world.spawn(loop.run())
@@ -99,6 +106,17 @@ class Gateway:
 
         self.world.spawn(quota())
 
+    def _receipts(self, process: Process) -> Loop:
+        """Return the loop of its notifier that sends receipts; a child dies with its parent."""
+        world: Any = self.world
+        mail = MailPort(world.mail, process, world.network)
+        relays = notifier_loops(self._db(process), mail, Sms(), "mart-sim", AlertLimits())
+        return next(loop for loop in relays if loop.name == "receipts")
+
+    def _db(self, process: Process) -> Any:
+        world = self.world
+        return DbPort(world.memory, process, world.network, world.now, world.unconfirmed_metrics)
+
     def _deps(self, process: Process) -> Deps:
         world, plan = self.world, self.world.plan
         settings = GatewaySettings(
@@ -114,12 +132,11 @@ class Gateway:
         metrics = Metrics(PublisherPort(world.memory, process, world.sent), "mart-sim")  # type: ignore[arg-type]
         metrics.epoch = world.next_epoch()
         world.processes[metrics.epoch] = process
-        db: Any = DbPort(world.memory, process, network, world.now, world.unconfirmed_metrics)
+        db = self._db(process)
         ports: dict[str, Any] = {
             "db": db,
             "orders": OrderStore(db),
             "inventory": InventoryPort(world.inventory, process, network),
             "pricing": PricingPort(world.prices, process, network),
-            "mail": MailPort(world.mail, process, network),
         }
         return Deps(settings, metrics=metrics, reconcile_again_s=plan.reconcile_again_s, **ports)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from autogrocery.kit.pg.db import point_of
-from tests.proofs.simulation.statements import ORDERS
+from tests.proofs.simulation.statements import ORDERS, shown
 from tests.proofs.simulation.tables import BEGINNING, Statement, Tables
 
 if TYPE_CHECKING:
@@ -107,39 +107,43 @@ def remember(s: Statement, order_id: UUID, webhook_id: str, sha256: bytes) -> li
     return [{"body_sha256": known["body_sha256"] if known else sha256}]
 
 
-def get_address(s: Statement, order_id: UUID) -> list[Row]:
-    order = s.tables.orders.get(order_id)
-    return [{"email": s.tables.devices[order["user_id"]]}] if order else []
-
-
 def claim_receipts(s: Statement, limit: int, lease_s: float) -> list[Row]:
     open_ = [row for row in s.tables.receipts.values() if row["done_at"] is None and row["dead_at"] is None]
     due = sorted((row for row in open_ if row["next_attempt_at"] <= s.now), key=lambda row: row["next_attempt_at"])
     return [
-        s.change_receipt(row, next_attempt_at=s.later(lease_s), attempts=row["attempts"] + 1) for row in due[:limit]
+        _read(s, s.change_receipt(row, next_attempt_at=s.later(lease_s), attempts=row["attempts"] + 1))
+        for row in due[:limit]
     ]
 
 
-def settle(s: Statement, settled: tuple[UUID, str | None]) -> list[Row]:
-    order_id, note = settled
-    row = s.tables.receipts.get(order_id)
-    return [s.change_receipt(row, done_at=s.now, last_error=note)] if row else []
+def _read(s: Statement, receipt: Row) -> Row:
+    """Return a claimed receipt with its order, lines and address."""
+    order = s.tables.orders[receipt["order_id"]]
+    return {
+        **shown(s, order),
+        **receipt,
+        "age_s": (s.now - receipt["created_at"]).total_seconds(),
+        "email": s.tables.devices[order["user_id"]],
+        "ordered_at": order["confirmed_at"] or order["created_at"],
+    }
 
 
-def bury(s: Statement, order_id: UUID, why: str, attempts: int) -> list[Row]:
-    row = s.tables.receipts.get(order_id)
-    return [s.change_receipt(row, dead_at=s.now, last_error=why)] if row and row["attempts"] == attempts else []
-
-
-def defer(s: Statement, order_id: UUID, why: str, wait_s: float) -> list[Row]:
-    row = s.tables.receipts.get(order_id)
-    if row is None or row["done_at"] is not None:
-        return []
-    return [s.change_receipt(row, next_attempt_at=s.later(wait_s), last_error=why)]
-
-
-def age(s: Statement, created_at: datetime) -> list[Row]:
-    return [{"age_s": (s.now - created_at).total_seconds()}]
+def settle(s: Statement, *columns: list[Any]) -> list[Row]:
+    written = []
+    for order_id, result, note, wait_s, attempts in zip(*columns, strict=True):
+        row = s.tables.receipts.get(order_id)
+        if row is None or not (
+            result in {"delivered", "needless"} or (row["attempts"] == attempts and row["done_at"] is None)
+        ):
+            continue
+        changes = {
+            "delivered": {"done_at": s.now},
+            "needless": {"done_at": s.now},
+            "buried": {"dead_at": s.now},
+            "deferred": {"next_attempt_at": s.later(wait_s)},
+        }[result]
+        written.append(s.change_receipt(row, last_error=note, **changes))
+    return written
 
 
 def add_epoch(s: Statement, epoch: int) -> list[Row]:
@@ -159,12 +163,8 @@ STATEMENTS: dict[str, Callable[..., list[Row]]] = {
     "due.note_answer": note_answer,
     "due.count": count,
     "inbox.remember": remember,
-    "receipts.get_address": get_address,
     "receipt_outbox.claim": claim_receipts,
     "receipt_outbox.settle": settle,
-    "receipt_outbox.bury": bury,
-    "receipt_outbox.defer": defer,
-    "outbox.age": age,
     "metrics_log.add_epoch": add_epoch,
 }
 
@@ -194,6 +194,9 @@ class MemoryDb:
 
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         return self.execute(name_of(sql), args, self.now)[0]
+
+    async def rows_by_key(self, sql: str, *args: Any) -> list[Row]:
+        return await self.rows(sql, *args)
 
     async def run_batched(self, _many: BatchStatement, point: str, row: Any, *lists: Any) -> list[Row]:
         return self.execute(point, (row, *lists), self.now)[0]

@@ -118,8 +118,10 @@ MUTANTS = (
         (
             Edit(
                 "kit/pg/outbox.py",
-                "await self._deliver(row)",
-                "await self._db.run_batched(self._settle, self._settled_at, key)\n            await self._deliver(row)",
+                "return await self._try(row)\n",
+                "self._ended.append(self._attempt(row, 'delivered', None))\n"
+                "                await self._settle_ended()\n"
+                "                return await self._try(row)\n",
             ),
         ),
         "receipts were never sent",

@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Due, Line, Order, OrderResult, Outcome, Robot, Status, WebhookDelivery
 from autogrocery.gateway.core.status_change import MetricNumber
-from autogrocery.gateway.store import due, inbox, metrics_log, orders, receipts, transitions
+from autogrocery.gateway.store import due, inbox, metrics_log, orders, transitions
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.kit.errors import Invalid, Unavailable
 from autogrocery.kit.pg.outbox import Outbox
+from autogrocery.notifier.store.receipts import READ, completed_order
 from tests.proofs.simulation.tables import BEGINNING
 
 if TYPE_CHECKING:
@@ -203,12 +204,13 @@ class OperationSource:
             tried: list[str] = []
 
             async def deliver(row: Row) -> None:
-                tried.append(f"{row['order_id']} {row['attempts']} {await receipts.get_address(db, row['order_id'])}")
+                tried.append(f"{row['attempts']} {row['email']} {completed_order(row)}")
                 if error:
                     raise error
 
             random.seed(seed)  # the back-off's jitter
-            await Outbox(db, "receipt_outbox", ("order_id",), deliver, give_up_after_s=give_up_s, batch=1).relay()
+            outbox = Outbox(db, "receipt_outbox", ("order_id",), deliver, read=READ, give_up_after_s=give_up_s, batch=1)
+            await outbox.relay()
             return tried
 
         return f"relay {error}", call
@@ -219,7 +221,6 @@ class OperationSource:
             lambda db: orders.get(db, order_id),
             lambda db: orders.get_of_device(db, order_id, user_id),
             lambda db: orders.list_events(db, order_id, 1),
-            lambda db: receipts.get_address(db, order_id),
         )
         return f"read {order_id}", self.rng.choice(verbs)
 

@@ -9,18 +9,18 @@ from msgspec import Struct
 
 from autogrocery.contracts.analytics.metric import OrderMetric, decode
 from autogrocery.gateway.core.quote import Price, Quote
-from autogrocery.gateway.peers.mail import SENDER
 from autogrocery.kit.errors import InDoubt, Unavailable
+from tests.harness.notifier import SENDER
 from tests.proofs.simulation.memory_db import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from email.message import EmailMessage
 
     from autogrocery.gateway.core.order import Cause, Line, Robot, Status
     from autogrocery.gateway.core.quote import RequestedItem
     from autogrocery.gateway.peers.inventory import Hold, OrderReport
     from autogrocery.kit.pg.batch import BatchStatement
+    from autogrocery.notifier.core.receipt_mail import ReceiptMail
     from tests.proofs.simulation.memory_db import MemoryDb
     from tests.proofs.simulation.memory_inventory import MemoryInventory
     from tests.proofs.simulation.network import Network, Process
@@ -42,7 +42,8 @@ def _in_doubt(peer: str) -> Callable[[str], Exception]:
 
 
 def _order_in(args: Sequence[Any]) -> UUID | None:
-    return args[0] if args and isinstance(args[0], UUID) else None
+    first = args[0][0] if args and isinstance(args[0], list) and args[0] else args[0] if args else None
+    return first if isinstance(first, UUID) else None
 
 
 class DbPort:
@@ -65,6 +66,10 @@ class DbPort:
     async def rows(self, sql: str, *args: Any) -> list[Row]:
         """Run one statement, which is one commit."""
         return await self._statement(name_of(sql), args, _order_in(args))
+
+    async def rows_by_key(self, sql: str, *args: Any) -> list[Row]:
+        """Run one statement for many rows, which is one commit."""
+        return await self.rows(sql, *args)
 
     async def run_batched(self, _many: BatchStatement, point: str, row: Any, *lists: Any) -> list[Row]:
         """Run one item of a batched statement as a statement of its own."""
@@ -206,7 +211,7 @@ class PublisherPort:
 
 
 class MailPort:
-    """Stands for peers.mail.Mail: `delivered` keeps the Message-ID of each delivery."""
+    """Stands for the notifier's peers.mail.Mail: `delivered` keeps the Message-ID of each delivery."""
 
     def __init__(self, delivered: list[str], process: Process, network: Network) -> None:
         self.sender = SENDER
@@ -214,13 +219,13 @@ class MailPort:
         self._life = process
         self._network = network
 
-    async def send(self, mail: EmailMessage, name: str) -> None:
+    async def send(self, mail: ReceiptMail) -> None:
         def effect() -> None:
-            self._delivered.append(str(mail["Message-ID"]))
+            self._delivered.append(f"<{mail.name}@{mail.sender.domain}>")
 
         def make_error(call_outcome: str) -> Exception:
             return Unavailable("mail_unavailable", call_outcome)
 
         await self._network.carry(
-            self._life, "mail.send", UUID(name), effect, deadline_s=PEER_DEADLINE_S, make_error=make_error
+            self._life, "mail.send", UUID(mail.name), effect, deadline_s=PEER_DEADLINE_S, make_error=make_error
         )

@@ -164,7 +164,7 @@ PROBES: dict[str, Callable[[Sequence[Event]], bool]] = {
     "a promised dispatch outlived its hold": _outlived,
     "a receipt was sent again": lambda e: _in_order(e, ("mail.send", "None"), ("mail.send", "None")),
     "a receipt waited for its mail": lambda e: _in_order(
-        e, ("receipt_outbox.defer", "1"), ("receipt_outbox.settle", "1")
+        e, ("receipt_outbox.settle", "1"), ("mail.send", "None"), ("receipt_outbox.settle", "1")
     ),
 }
 

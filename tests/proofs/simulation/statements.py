@@ -30,14 +30,15 @@ def moved(s: Statement, row: Row, *more: str) -> list[Row]:
 def get(s: Statement, asked: tuple[UUID, int | None]) -> list[Row]:
     order_id, user_id = asked
     order = s.tables.orders.get(order_id)
-    return [] if order is None or user_id not in {None, order["user_id"]} else [_shown(s, order)]
+    return [] if order is None or user_id not in {None, order["user_id"]} else [shown(s, order)]
 
 
 def get_of_device(s: Statement, asked: tuple[UUID, int | None]) -> list[Row]:
     return get(s, asked)
 
 
-def _shown(s: Statement, order: Row) -> Row:
+def shown(s: Statement, order: Row) -> Row:
+    """Return an order with its lines, as a read returns it."""
     lines = s.tables.lines[order["order_id"]]
     picked: list[int | None] = [None] * len(lines)
     if order["status"] == "FAILED":
@@ -69,7 +70,7 @@ def list_of_device(
         and (at is None or (order["created_at"], order["order_id"]) < (at, before))
     ]
     found.sort(key=lambda order: (order["created_at"], order["order_id"]), reverse=True)
-    return [_shown(s, order) for order in found[:limit]]
+    return [shown(s, order) for order in found[:limit]]
 
 
 def list_holding(s: Statement, user_id: int, other_than: UUID, skus: list[str]) -> list[Row]:

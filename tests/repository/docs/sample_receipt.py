@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from msgspec.structs import replace
-
-from autogrocery.gateway.core.order import Fact, Line, Order, Status, compute_result
-from autogrocery.gateway.core.receipt import render_receipt
+from autogrocery.gateway.core.order import Fact, Line, Order, Outcome, Status, compute_result
+from autogrocery.notifier.core.receipt import CompletedOrder, ReceiptLine, render_receipt
 
 AT = datetime(2026, 11, 27, 17, 0, 12, tzinfo=UTC)
 LINES = (
@@ -26,18 +24,19 @@ def sample() -> str:
         UUID("019ac5b2-7d10-7c3a-9b58-0f1d2c3b4a59"), 1, Status.PROCESSING, 2, "USD", quoted, quoted, LINES, AT, AT
     )
     end = compute_result(order, Fact.PICKED, PICKED)
-    lines = tuple(replace(line, picked=PICKED[line.sku]) for line in LINES)
-    finished = replace(
-        order,
-        status=end.status,
-        version=3,
-        total_cents=end.total_cents,
-        lines=lines,
-        outcome=end.outcome,
-        confirmed_at=AT.replace(minute=1),
-        finished_at=AT.replace(minute=4),
+    completed = CompletedOrder(
+        order.order_id,
+        order.currency,
+        quoted,
+        end.total_cents,
+        end.outcome is Outcome.PARTIAL,
+        AT.replace(minute=1),
+        AT.replace(minute=4),
+        tuple(
+            ReceiptLine(line.sku, line.name, line.quantity, PICKED[line.sku], line.unit_price_cents) for line in LINES
+        ),
     )
-    return render_receipt(finished, "mart-1").text
+    return render_receipt(completed, "mart-1").text
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from autogrocery.kit.errors import Unauthenticated
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.core.alert import AlertPreference
+    from autogrocery.contracts.alerts import AlertPreference
     from autogrocery.gateway.store.devices import ContactChange
     from autogrocery.kit.pg.db import Db
 

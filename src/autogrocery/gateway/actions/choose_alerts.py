@@ -8,7 +8,7 @@ from autogrocery.gateway.actions.view_account import view_account
 from autogrocery.gateway.store import devices
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.core.alert import AlertPreference
+    from autogrocery.contracts.alerts import AlertPreference
     from autogrocery.gateway.wire.accounts import MeOut
     from autogrocery.kit.pg.db import Db
 

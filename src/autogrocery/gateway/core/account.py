@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from autogrocery.gateway.core.alert import AlertPreference
-from autogrocery.gateway.core.mail_address import parse_mail_address
+from autogrocery.contracts.alerts import PHONE_PATTERN, AlertPreference
 from autogrocery.kit.errors import Conflict, FieldError, Invalid
+from autogrocery.kit.messages.mail_address import parse_mail_address
 
 MIN_PASSWORD_BYTES: Final = 12
 MAX_PASSWORD_BYTES: Final = 72  # bcrypt reads no further; a longer password is refused, not truncated
@@ -19,7 +19,6 @@ REUSE_GRACE_S: Final = 10.0  # how long a replaced refresh token is accepted aga
 DEVICE_ID_PATTERN: Final = (
     r"^[\x21-\x7e]+(?!\n)$"  # the end of the text in Python as in ECMAScript, where OpenAPI's readers run it
 )
-PHONE_PATTERN: Final = r"^\+[1-9][0-9]{6,14}(?!\n)$"  # E.164
 
 
 class Kind(StrEnum):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
 
+from autogrocery.contracts.alerts import AlertPreference
 from autogrocery.gateway.core.account import Account, Kind
-from autogrocery.gateway.core.alert import AlertPreference
 
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db, Row

@@ -1,4 +1,4 @@
-"""The outbox of receipts: addresses, delivery states, and the replay of dead letters."""
+"""The outbox of receipts: delivery states, and the replay of dead letters. The notifier delivers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.kit.pg.db import Db
-
-GET_ADDRESS = """
--- receipts.get_address
-SELECT d.email FROM grocery_orders o JOIN smart_devices d ON d.id = o.user_id WHERE o.order_id = $1
-"""
-
-
-async def get_address(db: Db, order_id: UUID) -> str | None:
-    """Return the e-mail address of the device that ordered, None if it has none."""
-    row = await db.row(GET_ADDRESS, order_id)
-    return row["email"] if row else None
 
 
 class ReceiptState(Struct, frozen=True):

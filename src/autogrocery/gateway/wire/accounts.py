@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from autogrocery.gateway.core.account import PHONE_PATTERN, DeviceId, Kind
-from autogrocery.gateway.core.alert import AlertPreference  # noqa: TC001 - msgspec reads the annotations
+from autogrocery.contracts.alerts import PHONE_PATTERN, AlertPreference
+from autogrocery.gateway.core.account import DeviceId, Kind  # noqa: TC001 - msgspec reads the annotations
 from autogrocery.gateway.core.enrolment import MAX_CODE
-from autogrocery.gateway.core.mail_address import MAX_BYTES
+from autogrocery.kit.messages.mail_address import MAX_BYTES
 
 Email = Annotated[str, Meta(min_length=3, max_length=MAX_BYTES)]
 Phone = Annotated[str, Meta(pattern=PHONE_PATTERN)]

@@ -150,6 +150,11 @@ class Db:
         except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
 
+    async def rows_by_key(self, sql: str, *args: Any) -> Sequence[Row]:
+        """Run one statement for many rows and return its rows, with the plan of batch statements: by primary keys."""
+        async with self._acquired(self._batch_pool, OPEN_TIMEOUT_S) as connection:
+            return await connection.rows(sql, *args)
+
     def _open_batcher(self, statement: BatchStatement) -> Batcher[Item, Sequence[Row]]:
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
             try:

@@ -18,9 +18,12 @@ STOP_TIMEOUT_S = 3.0
 
 
 class Loop:
-    """Runs `action` every `every_s` seconds ± 20 %; immediately again while it returns True (there is more work)."""
+    """Runs `action` every `every_s` seconds ± 20 %; immediately again while it returns True (there is more work).
 
-    def __init__(self, name: str, every_s: float, action: Callable[[], Awaitable[bool]]) -> None:
+    `every_s` may be a function: it is called after each run.
+    """
+
+    def __init__(self, name: str, every_s: float | Callable[[], float], action: Callable[[], Awaitable[bool]]) -> None:
         self.name = name
         self.every_s = every_s
         self.last_ended_at = time.monotonic()
@@ -39,7 +42,8 @@ class Loop:
             if more:
                 continue
             try:
-                async with asyncio.timeout(spread_s(self.every_s)):
+                wait_s = self.every_s() if callable(self.every_s) else self.every_s
+                async with asyncio.timeout(spread_s(wait_s)):
                     await self._woken.wait()
             except TimeoutError:
                 pass

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import os
 import sys
-from contextlib import suppress
-from pathlib import Path
 
 import bcrypt
 import msgspec
 from msgspec import Struct
 
 from autogrocery.kit.process.core_dumps import forbid_core_dumps
+from autogrocery.kit.process.priority import lower_priority
 
+NICE = 19
 MAX_BCRYPT_BYTES = 72  # bcrypt reads no further; older libraries truncate silently, so hashes of longer passwords exist
 
 
@@ -50,16 +49,9 @@ def run_job(job: HashJob) -> HashResult:
     return HashResult(matched=matched)
 
 
-def lower_priority() -> None:
-    """Run at nice 19, so that requests get the CPU first; also as a session, where the kernel schedules by sessions."""
-    os.nice(19)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
-
-
 def main() -> None:
     """Run jobs from stdin until the parent process closes the pipe."""
-    lower_priority()
+    lower_priority(NICE)
     forbid_core_dumps()  # last, because it gives /proc/self to root
     decode, encode = msgspec.json.Decoder(HashJob).decode, msgspec.json.encode
     for line in sys.stdin.buffer:

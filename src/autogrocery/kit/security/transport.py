@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import SettingsError, address
 
 # Hosts of URLs to which a password may be sent without TLS.
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -58,11 +59,19 @@ def refuse_plaintext(settings: TlsSettings, setting: str, address: str, *, secur
     )
 
 
-def is_local(address: str) -> bool:
-    """Return whether `address` stays on this machine: loopback, a unix socket, or within the process."""
-    if address.startswith(LOCAL_SCHEMES):
+def local_address(name: str, value: str) -> tuple[str, int]:
+    """Split `host:port` of a listener without TLS; raises SettingsError naming the variable unless it is loopback."""
+    host, port = address(name, value)
+    if not is_local(value):
+        raise SettingsError(f"{name} is not an address of this machine alone: the listener speaks plain text")
+    return host, port
+
+
+def is_local(place: str) -> bool:
+    """Return whether `place` stays on this machine: loopback, a unix socket, or within the process."""
+    if place.startswith(LOCAL_SCHEMES):
         return True
-    authority = address.rpartition("//")[2].lstrip("/").partition("/")[0]
+    authority = place.rpartition("//")[2].lstrip("/").partition("/")[0]
     host = authority.rpartition(":")[0] or authority
     for scheme in ("ipv4:", "ipv6:", "dns:"):
         host = host.removeprefix(scheme)

@@ -59,12 +59,19 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no such zone": ({"STORE_TIMEZONE": f"Europe/{CANARY}"}, "STORE_TIMEZONE"),
     "zone of a path": ({"STORE_TIMEZONE": f"../{CANARY}"}, "STORE_TIMEZONE"),
     "cap below 0": ({"ALERT_CAP_PER_DAY": "-1"}, "ALERT_CAP_PER_DAY"),
+    "notifier a word": ({"NOTIFIER": CANARY}, "NOTIFIER"),
+    "unknown NOTIFIER_": ({"NOTIFIER_ADDR": CANARY}, "NOTIFIER_ADDR"),
+    "notifier without port": ({"NOTIFIER_HTTP_ADDR": CANARY}, "NOTIFIER_HTTP_ADDR"),
+    "no mail server": ({"SMTP_URL": f"https://{CANARY}"}, "SMTP_URL"),
+    "mail server without host": ({"SMTP_URL": f"smtp://:{CANARY}@"}, "SMTP_URL"),
+    "no sender": ({"RECEIPT_FROM": f"{CANARY}@"}, "RECEIPT_FROM"),
+    "no provider": ({"SMS_URL": f"https://{CANARY}:{CANARY}@host"}, "SMS_URL"),
 }
 
 
 @pytest.mark.parametrize(("changes", "named"), REFUSED.values(), ids=REFUSED.keys())
 async def test_an_invalid_setting_is_refused_in_one_line_that_names_it(changes: dict[str, str], named: str) -> None:
-    variables = environ(NOWHERE, "127.0.0.1:1", *free_ports(2)) | changes
+    variables = environ(NOWHERE, "127.0.0.1:1", *free_ports(2), NOTIFIER="child") | changes
     with pytest.raises((SettingsError, StartError)) as refused:
         await asyncio.wait_for(app.main(variables, asyncio.Event()), TIMEOUT_S)
     line = str(refused.value)

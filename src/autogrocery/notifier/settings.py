@@ -1,0 +1,20 @@
+"""The notifier's settings. docs/SETTINGS.md is generated from the descriptions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from autogrocery.contracts.notifier_settings import MessageSettings
+
+PREFIX: Final = "NOTIFIER_"  # an unknown variable with it stops the start
+
+
+class NotifierSettings(MessageSettings, frozen=True, kw_only=True):
+    """The notifier's environment variables; a field's variable is its name in capitals."""
+
+    database_url: Annotated[str, Meta(description="DSN of the gateway's database")]
+    store_id: Annotated[
+        str, Meta(description="name of this mart in receipts and alerts", min_length=1, max_length=64)
+    ] = "mart-1"
