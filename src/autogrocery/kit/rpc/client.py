@@ -45,6 +45,16 @@ CHANNEL_OPTIONS = (
 )
 # Of a call with a token these statuses are answers about that token; of any other call they are no answer.
 TOKEN_STATUSES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+# What is wrong with one request is no sign of a peer that is down: whoever makes the requests must not open the breaker.
+REQUEST_STATUSES = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+    }
+)
 REJECTED_REPLIES = Counter(
     "peer_replies_rejected",
     "Replies that are no clear answer, by peer, by what of the reply is wrong, and by what is wrong with it",
@@ -84,8 +94,9 @@ class Peer:
     The limit is BULKHEAD for unary methods, and that of its stream for a StreamMethod.
 
     The breaker opens when at least BREAKER_SHARE of the calls of the last BREAKER_WINDOW_S seconds failed, of which
-    there are at least BREAKER_MIN_CALLS. While it is open, one call every PROBE_EVERY_S seconds ± 20 % passes as a
-    probe; the first that succeeds closes it and calls `on_recovery`.
+    there are at least BREAKER_MIN_CALLS. A call that ends with one of REQUEST_STATUSES has not failed. While the breaker
+    is open, one call every PROBE_EVERY_S seconds ± 20 % passes as a probe; the first that succeeds closes it and calls
+    `on_recovery`.
     """
 
     def __init__(self, name: str) -> None:
@@ -125,7 +136,8 @@ class Peer:
                 point, lambda: bounded(request, timeout=timeout_s, metadata=metadata), timeout_s
             )
         except grpc.aio.AioRpcError as error:
-            self._note(ok=token is not None and error.code() in TOKEN_STATUSES)
+            is_up = error.code() in REQUEST_STATUSES or (token is not None and error.code() in TOKEN_STATUSES)
+            self._note(ok=is_up)
             if token is not None and error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise Unauthenticated("invalid_token", f"{self.name} did not accept the token") from error
             raise InDoubt(self.name, error.code().name.lower()) from error
