@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.harness.homes import temporary_home
 from tests.proofs.surroundings.table import SURROUNDINGS, Surrounding
 
-ORDERS = 20
+ORDERS = os.environ.get("ORDERS", "20")
 TIMEOUT_S = 300
 COMMAND = Path(sys.executable).with_name("autogrocery")
 PREAMBLE = 'set -euo pipefail\ndemo() { "$COMMAND" demo --orders "$ORDERS" "$@"; }\n'
@@ -32,7 +32,7 @@ def run(one: Surrounding) -> str:
             "AUTOGROCERY_HOME": str(place / "home"),
             "COMMAND": str(COMMAND),
             "PYTHON": sys.executable,
-            "ORDERS": str(ORDERS),
+            "ORDERS": ORDERS,
         }
         shell = ("bash", "-c", PREAMBLE + one.script)
         ended = subprocess.run(
