@@ -1,4 +1,4 @@
-"""Asks why an address of a database is refused: by the functions that open one, and by commands as an operator runs them."""
+"""Asks why an address of a database is refused: by the functions that open one, and by commands."""
 
 from __future__ import annotations
 

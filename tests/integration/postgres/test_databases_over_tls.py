@@ -46,7 +46,10 @@ GOOD = (
     "postgresql://{user}@{at}/postgres?sslmode=verify-full&sslrootcert={files}/ca.pem",
     "postgresql://{user}@{at}/with_certificate?sslmode=require&sslcert={files}/client.pem&sslkey={files}/client.key",
 )
-WANTS_CERTIFICATE = "asks for the client's certificate (connection requires a valid client certificate): name it with sslcert and sslkey"
+WANTS_CERTIFICATE = (
+    "asks for the client's certificate (connection requires a valid client certificate):"
+    " name it with sslcert and sslkey in the address"
+)
 # {at} is host and port, {files} the directory of the certificates.
 WRONG = {
     "postgresql://weak:hunter2weak@{at}/postgres?sslmode=disable": (
@@ -72,7 +75,7 @@ WRONG = {
         " name its CA with sslrootcert"
     ),
     "postgresql://weak:hunter2weak@{by_number}/postgres?sslmode=verify-full&sslrootcert={files}/ca.pem": (
-        "is refused (IP address mismatch, certificate is not valid for '127.0.0.1'): name its CA with sslrootcert,"
+        "is refused (IP address mismatch, certificate is not valid for '127.0.0.1'): name its CA with sslrootcert"
         " and the host as it does"
     ),
     "postgresql://weak:hunter2weak@{at}/with_certificate": WANTS_CERTIFICATE,

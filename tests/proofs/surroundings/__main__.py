@@ -1,7 +1,8 @@
 """Run the demo in each of the surroundings, one after the other: `python -m tests.proofs.surroundings [WORD]`.
 
-A surrounding holds if the demo ends with its exit code: 0 means that every order kept its promises and that the audit is
-clean. A refusal is one line on standard error. With a WORD only those run whose name contains it.
+A surrounding holds if the demo ends with its exit code: 0 means that every order kept its promises and that the audit
+is clean. A refusal is one line on standard error. With a WORD only those run whose name contains it. ORDERS in the
+environment is the number of orders.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ SURROUNDINGS: Final = (
         """
         export PGHOST=nowhere.invalid PGPORT=1 PGUSER=nobody PGPASSWORD=wrong PGDATABASE=none PGSSLMODE=verify-full
         export PGOPTIONS='-c search_path=none' PGSERVICE=none PGPASSFILE=/nonexistent PGTZ=Asia/Kathmandu
-        export PGCLIENTENCODING=LATIN1 PGTARGETSESSIONATTRS=standby PGDATA=/nonexistent PGAPPNAME=none PGGSSENCMODE=require
+        export PGCLIENTENCODING=LATIN1 PGTARGETSESSIONATTRS=standby PGDATA=/none PGAPPNAME=none PGGSSENCMODE=require
         demo
         """,
     ),
@@ -58,7 +58,7 @@ SURROUNDINGS: Final = (
     Surrounding(
         "all interfaces",
         """
-        export ORDERING_HTTP_ADDR='*:0' ORDERING_INTERNAL_ADDR=0.0.0.0:0 INVENTORY_GRPC_ADDR='*:0'
+        export PLAINTEXT_PEERS=allow ORDERING_HTTP_ADDR='*:0' ORDERING_INTERNAL_ADDR=0.0.0.0:0 INVENTORY_GRPC_ADDR='*:0'
         export PRICING_GRPC_ADDR=0.0.0.0:0 ROBOTS_ZMQ_ADDR='tcp://*:0' ANALYTICS_ZMQ_ADDR=tcp://0.0.0.0:0
         demo
         """,
@@ -66,7 +66,7 @@ SURROUNDINGS: Final = (
     Surrounding(
         "default ports taken",
         """
-        "$PYTHON" -c '
+        "$PYTHON" -c 'if True:
         import socket, time
         taken = [socket.create_server(("127.0.0.1", port)) for port in (5050, 5051, 50051, 50052, 5556, 5557)]
         time.sleep(600)' & holder=$!
@@ -119,7 +119,7 @@ SURROUNDINGS: Final = (
     Surrounding("no shared memory", "mount -t tmpfs -o ro,size=64k none /dev/shm; demo", needs_root=True),
     Surrounding(
         "disk of 64 MB",
-        "mkdir disk; mount -t tmpfs -o size=64m none disk; chmod 755 disk; export AUTOGROCERY_HOME=$PWD/disk/home; demo",
+        "mkdir disk; mount -t tmpfs -o size=64m,mode=755 none disk; export AUTOGROCERY_HOME=$PWD/disk/home; demo",
         2,
         "autogrocery demo: the disk is full: .* MB free, PostgreSQL needs .* MB; make room.*",
         needs_root=True,

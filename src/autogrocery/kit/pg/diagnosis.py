@@ -54,7 +54,10 @@ FAILURES: Final = (
     ),
     (
         ssl.SSLCertVerificationError,
-        "the certificate of {place} is refused ({reason}): name its CA with sslrootcert, and the host as it does; or renew it",
+        (
+            "the certificate of {place} is refused ({reason}):"
+            " name its CA with sslrootcert and the host as it does, or renew it"
+        ),
     ),
     (ssl.SSLError, "TLS with {place} fails ({reason}): correct the ssl… parameters of the address, or its certificate"),
     ((ValueError, KeyError, asyncpg.exceptions.ClientConfigurationError), MALFORMED),

@@ -45,7 +45,7 @@ CHANNEL_OPTIONS = (
 )
 # Of a call with a token these statuses are answers about that token; of any other call they are no answer.
 TOKEN_STATUSES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-# What is wrong with one request is no sign of a peer that is down: whoever makes the requests must not open the breaker.
+# What is wrong with one request is no sign of a peer that is down: a device's odd value must not open the breaker.
 REQUEST_STATUSES = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -94,8 +94,8 @@ class Peer:
     The limit is BULKHEAD for unary methods, and that of its stream for a StreamMethod.
 
     The breaker opens when at least BREAKER_SHARE of the calls of the last BREAKER_WINDOW_S seconds failed, of which
-    there are at least BREAKER_MIN_CALLS. A call that ends with one of REQUEST_STATUSES has not failed. While the breaker
-    is open, one call every PROBE_EVERY_S seconds ± 20 % passes as a probe; the first that succeeds closes it and calls
+    there are at least BREAKER_MIN_CALLS. A call that ends with one of REQUEST_STATUSES has not failed. While it is
+    open, one call every PROBE_EVERY_S seconds ± 20 % passes as a probe; the first that succeeds closes it and calls
     `on_recovery`.
     """
 
