@@ -14,7 +14,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-surroundings prove-planted schemathesis interop proto-baseline sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis interop proto-baseline sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,7 @@ prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded samp
 prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python -m tests.proofs.prove_all --only "$(ONLY)"
 
+.PHONY: prove-surroundings
 prove-surroundings: $(VENV)/.dev ## a short demo in every odd surrounding, some 10 minutes (ONLY=word for some)
 	$(BIN)/python -m tests.proofs.surroundings $(ONLY)
 
