@@ -87,6 +87,10 @@ prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded samp
 prove-all: $(VENV)/.dev ## every proof in its long form, some 45 minutes; figures go into docs/RELIABILITY.md (ONLY=word for some)
 	$(BIN)/python -m tests.proofs.prove_all --only "$(ONLY)"
 
+.PHONY: prove-surroundings
+prove-surroundings: $(VENV)/.dev ## a short demo in every odd surrounding, some 10 minutes (ONLY=word for some)
+	$(BIN)/python -m tests.proofs.surroundings $(ONLY)
+
 prove-planted: $(VENV)/.dev ## every suite against every planted bug, some 45 minutes: which catches which
 	$(BIN)/python -m tests.proofs.prove_all --only "planted bugs"
 

@@ -8,6 +8,9 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import aiohttp
 
 from autogrocery.cli.keys import operator_identity
 from autogrocery.cli.network_audit import audit_all
@@ -17,6 +20,7 @@ from autogrocery.gateway.store import receipts
 from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.settings import web_url
 from autogrocery.lab.demand.demand import load_demand, stock_for
 from autogrocery.lab.demand.stock_file import read_stock, refuse_lines
 from autogrocery.lab.network import home_directory, pki, read_run
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 STATUS_FILE = "analytics.json"
 STOCKING_FILE = "stocking.begun"
 LOAD_ID: Final = re.compile(r"[\x21-\x7e]{1,100}")
+FIRST_ANSWER_S: Final = 5.0
 DEMO_ORDERS = 1_000  # `up` stocks what so many baskets need
 
 
@@ -80,8 +85,12 @@ async def run_demo_replay(stack: Stack, arguments: argparse.Namespace, environ: 
 
 def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Replay baskets against a running gateway; its stock must suffice (`stock load --demo`)."""
+    url = web_url("--url", arguments.url).rstrip("/")
+    if arguments.internal_url:
+        web_url("--internal-url", arguments.internal_url)
 
     async def work() -> int:
+        await _require_gateway(url)
         home = home_directory(environ)
         home.mkdir(parents=True, exist_ok=True)
         demand = await asyncio.to_thread(load_demand, arguments.orders, arguments.seed, home)
@@ -91,11 +100,26 @@ def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
             if internal
             else None
         )
-        target = ReplayTarget(arguments.url.rstrip("/"), internal, None, home, audit)
+        target = ReplayTarget(url, internal, None, home, audit)
         figures = await replay_and_check(target, demand, rate=arguments.rate, seed=arguments.seed)
         return finish(figures, Path(arguments.json) if arguments.json else None)
 
     return run_until_signal("replay", work())
+
+
+async def _require_gateway(url: str) -> None:
+    """Raise StartError unless something answers HTTP at `url`: devices would try for a minute, and then give up."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FIRST_ANSWER_S)) as session,
+            session.get(f"{url}/healthz", allow_redirects=False),
+        ):
+            return
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        place = urlsplit(url).netloc.rpartition("@")[2]
+        raise StartError(
+            f"no gateway answers at {place} ({type(error).__name__}): start it, or correct --url"
+        ) from None
 
 
 def run_stock_load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -36,6 +36,10 @@ def run_until_signal(name: str, work: Coroutine[Any, Any, int]) -> int:
         return 130
     except BrokenPipeError:
         raise  # the reader of the output has gone
+    except BaseExceptionGroup as group:
+        if group.subgroup(BrokenPipeError) is None:
+            raise
+        raise BrokenPipeError from None  # in one of several tasks
     except (SettingsError, StartError, Unavailable, OSError, ValueError, msgspec.MsgspecError) as error:
         print(f"autogrocery {name}: {describe(error)}", file=sys.stderr)
         return 2

@@ -291,3 +291,27 @@ def test_unreachable_database_prints_one_line_without_password() -> None:
     assert "the database" in ended.stderr
     assert "hunter2secret" not in ended.stderr + ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x",
+        "http://",
+        "ftp://x",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://h\n",
+        "http://u:hunter2@127.0.0.1:1",
+    ],
+)
+def test_replay_at_a_url_where_no_gateway_is_ends_at_once_with_one_line(url: str, tmp_path: os.PathLike[str]) -> None:
+    began = time.monotonic()
+    ended = run("replay", "--url", url, "--orders", "1", AUTOGROCERY_HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert ended.stderr.startswith(
+        ("autogrocery replay: --url is malformed", "autogrocery replay: no gateway answers at")
+    )
+    assert "hunter2" not in ended.stderr
+    assert time.monotonic() - began < 10

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.diagnosis import UnsuitableServerError, require_suitable
-from autogrocery.kit.pg.migrate import MigrationError, migrate, status
+from autogrocery.kit.pg.migrate import MigrationError, migrate
+from tests.harness.refused_databases import PACKAGE, execute, reasons, run_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
-PACKAGE = "autogrocery.pricing.store.migrations"
 MALFORMED = "the address is malformed: expected postgresql://"
-SECRETS = {
-    "JWT_SECRET": "signs-what-devices-show-the-gateway",
-    "ROBOT_JWT_SECRET": "signs-what-robots-show-to-inventory",
-    "WEBHOOK_SECRET": "signs-what-inventory-says-to-gateway",
-}
 # {at} is host and port of a real server, {weak} a user without privileges.
 WRONG = {
     "": MALFORMED,
@@ -73,32 +65,12 @@ PREPARE = (
 REMOVE = ("DROP DATABASE ascii", "DROP DATABASE latin", "DROP DATABASE closed", "DROP ROLE weak", "DROP ROLE asleep")
 
 
-async def execute(dsn: str, *statements: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
 @pytest.fixture(scope="module")
 def at(postgres: EmbeddedPostgres) -> Iterator[str]:
     """Host and port of a server with databases and users that are each wrong in one way."""
     asyncio.run(execute(postgres.dsn(), *PREPARE))
     yield f"127.0.0.1:{postgres.port}"
     asyncio.run(execute(postgres.dsn(), *REMOVE))
-
-
-async def reasons(dsn: str) -> list[str]:
-    """Return why migrate, status and a pool refuse an address."""
-    found = []
-    for ask in (migrate, status):
-        with pytest.raises(MigrationError) as refused:
-            await ask(dsn, PACKAGE, "pricing")
-        found.append(str(refused.value))
-    with pytest.raises(Unavailable) as unavailable:
-        async with open_db(dsn, application="tests"):
-            pass
-    return [*found, unavailable.value.detail]
 
 
 @pytest.mark.parametrize("dsn", WRONG)
@@ -174,17 +146,6 @@ async def test_password_with_special_characters_works_percent_encoded(postgres: 
         await execute(postgres.dsn(), "DROP ROLE odd")
 
 
-def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "autogrocery", *words],
-        env={"PATH": os.environ["PATH"], "AUTOGROCERY_HOME": "/nonexistent/home", **SECRETS, **environ},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
 COMMANDS = (
     ("gateway",),
     ("inventory",),
@@ -210,7 +171,7 @@ def test_every_role_and_command_tells_a_refused_password_and_a_wrong_encoding(wo
         ("postgresql://postgres:hunter2@{at}/postgres", "password refused for user postgres"),
         ("postgresql://weak:hunter2weak@{at}/latin", "encoding LATIN1"),
     ):
-        ended = run(*words, DATABASE_URL=dsn.format(at=at))
+        ended = run_on(*words, DATABASE_URL=dsn.format(at=at))
         said = [line for line in ended.stderr.splitlines() if not line.startswith("{")]  # the rest is the log
         assert (ended.returncode, len(said)) == (2, 1), ended.stderr
         assert reason in said[0]
@@ -218,18 +179,18 @@ def test_every_role_and_command_tells_a_refused_password_and_a_wrong_encoding(wo
         assert "Traceback" not in ended.stderr
 
 
-def test_up_and_doctor_tell_a_wrong_encoding_in_one_line(at: str, tmp_path: os.PathLike[str]) -> None:
+def test_up_and_doctor_tell_a_wrong_encoding_in_one_line(at: str, tmp_path: Path) -> None:
     dsn = f"postgresql://weak:hunter2weak@{at}/latin"
-    started = run("up", "--ports", "auto", DATABASE_URL=dsn, AUTOGROCERY_HOME=f"{tmp_path}/home")
+    started = run_on("up", "--ports", "auto", DATABASE_URL=dsn, AUTOGROCERY_HOME=f"{tmp_path}/home")
     assert started.returncode == 2
     assert started.stderr.startswith("autogrocery up: DATABASE_URL: the database is in encoding LATIN1")
     assert started.stderr.count("\n") == 1
-    examined = run("doctor", DATABASE_URL=dsn, AUTOGROCERY_HOME=f"{tmp_path}/home")
+    examined = run_on("doctor", DATABASE_URL=dsn, AUTOGROCERY_HOME=f"{tmp_path}/home")
     assert (examined.returncode, "encoding LATIN1" in examined.stdout) == (1, True)
 
 
 def test_variable_of_a_peers_database_is_named(at: str) -> None:
     wrong = f"postgresql://postgres:hunter2@{at}/postgres"
     for role, variable in (("inventory", "INVENTORY_DATABASE_URL"), ("pricing", "PRICING_DATABASE_URL")):
-        ended = run(role, **{variable: wrong, "DATABASE_URL": "postgresql://u@127.0.0.1:1/x"})
+        ended = run_on(role, **{variable: wrong, "DATABASE_URL": "postgresql://u@127.0.0.1:1/x"})
         assert f"autogrocery {role}: {variable}: password refused for user postgres" in ended.stderr

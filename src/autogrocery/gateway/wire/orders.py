@@ -11,7 +11,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from autogrocery.gateway.core.order import Cause, Dispatch, Order, Outcome, Robot, Status
 from autogrocery.gateway.core.quote import MAX_QUANTITY
 
-Sku = Annotated[str, Meta(min_length=1, max_length=64)]
+# No control character: peers refuse such a SKU with a status, which would be no clear answer (docs/CONTRACT.md#grpc).
+Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+(?!\n)$")]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Cursor = Annotated[str, Meta(max_length=200)]
 

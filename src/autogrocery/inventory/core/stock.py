@@ -5,6 +5,7 @@ K1 to K5 are the promises in docs/PROTOCOL.md#what-a-peer-promises.
 
 from __future__ import annotations
 
+import re
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 from uuid import uuid5
@@ -23,6 +24,7 @@ MAX_QUANTITY = 999
 MAX_SKU_CHARACTERS = 64
 MIN_HOLD_S = 1
 MAX_HOLD_S = 86_400
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 AISLES = ("bread", "dairy", "meat", "produce", "party")
 
 
@@ -133,8 +135,8 @@ def merge_lines(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 
 def is_sku(text: str) -> bool:
-    """Return whether `text` can be a SKU: 1..64 printable characters."""
-    return 1 <= len(text) <= MAX_SKU_CHARACTERS and text.isprintable()
+    """Return whether `text` can be a SKU: 1..64 characters, none a control character (docs/CONTRACT.md#grpc)."""
+    return 1 <= len(text) <= MAX_SKU_CHARACTERS and CONTROL.search(text) is None
 
 
 def refuse(lines: Iterable[LineAvailability]) -> ReserveResult:

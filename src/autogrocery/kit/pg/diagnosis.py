@@ -20,6 +20,11 @@ MALFORMED: Final = (
     "the address is malformed: expected postgresql://user:password@host:port/name,"
     " with characters such as @ : / # ? % in the password as %40 %3A %2F %23 %3F %25"
 )
+CLOSED: Final = (
+    "{place} closes the connection: is it PostgreSQL, are host and port right,"
+    " and does it accept the client's certificate if there is one?"
+)
+OPENSSL_DETAIL: Final = re.compile(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$")
 QUOTED: Final = re.compile(r'["«„“]([^"»“”]{1,63})["»“”]')
 # SQLSTATE, or its class, to reason. {said} is the server's message, {name} the first quoted name in it: a user, a
 # database or a parameter.
@@ -38,7 +43,7 @@ REASONS: Final[Mapping[str, str]] = {
     "42P01": "the database lacks tables ({said}): run autogrocery migrate",
     "42703": "the database lacks columns ({said}): run autogrocery migrate",
     "3F000": "the database lacks a schema ({said}): run autogrocery migrate",
-    "08": "{place} closes the connection: is it PostgreSQL, and are host and port right?",
+    "08": CLOSED,
     "53100": "the disk of {place} is full: make room",
 }
 # The first kind that fits, for errors that are no answer of a server.
@@ -46,6 +51,13 @@ FAILURES: Final = (
     (
         asyncpg.exceptions.TargetServerAttributeNotMatched,
         "{place} is not what target_session_attrs asks for: name the primary in the address",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        (
+            "the certificate of {place} is refused ({reason}):"
+            " name its CA with sslrootcert and the host as it does, or renew it"
+        ),
     ),
     (ssl.SSLError, "TLS with {place} fails ({reason}): correct the ssl… parameters of the address, or its certificate"),
     ((ValueError, KeyError, asyncpg.exceptions.ClientConfigurationError), MALFORMED),
@@ -61,10 +73,14 @@ FAILURES: Final = (
         "{place}, or a file that the address names, does not exist: start the server, or correct the address",
     ),
     (
+        (IsADirectoryError, NotADirectoryError),
+        "a file that the address names is a directory, or is in none: correct the ssl… parameters of the address",
+    ),
+    (
         PermissionError,
         "{place}, or a file that the address names, is closed to this account: run as one that may use it",
     ),
-    (ConnectionError, "{place} closes the connection: is it PostgreSQL, and are host and port right?"),
+    (ConnectionError, CLOSED),
     (OSError, "{place} can't be reached ({reason}): correct host and port in the address"),
 )
 
@@ -111,24 +127,32 @@ def explain(error: BaseException, dsn: str = "") -> str:
     if isinstance(error, UnsuitableServerError):
         return str(error)
     if isinstance(error, asyncpg.PostgresError):
-        return _explain_answer(error, place)
+        tried_with_tls = error.__cause__ if _wants_tls(error) else None  # by sslmode=prefer, asyncpg's default
+        return explain(tried_with_tls, dsn) if tried_with_tls else _explain_answer(error, place)
     if isinstance(error, ConnectionError) and "SSL upgrade" in str(error):
         return f"{place} offers no TLS, or is no PostgreSQL: turn TLS on there, or correct sslmode, host and port"
     if isinstance(error, asyncpg.exceptions.ClientConfigurationError) and "root certificate" in str(error):
         return "sslrootcert can't be read: correct it, or put the CA's certificate into ~/.postgresql/root.crt"
     sentence = next((text for kind, text in FAILURES if isinstance(error, kind)), "{place} can't be used ({reason})")
     reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or type(error).__name__
-    return sentence.format(place=place, reason=reason)
+    return sentence.format(place=place, reason=OPENSSL_DETAIL.sub("", reason).rstrip("."))
 
 
 def _explain_answer(error: asyncpg.PostgresError, place: str) -> str:
     """Explain an error that the server sent: by its code, because the text may be in any language."""
     code, said = error.sqlstate or "", (error.args[0] if error.args else "").partition("\n")[0]
     quoted = QUOTED.search(said)
-    if code == "28000" and ("no encryption" in said or "SSL off" in said):
-        return f"{place} wants TLS ({said}): add sslmode=require to the address"
+    if _wants_tls(error):
+        return f"{place} wants TLS ({said}): set sslmode=require, or verify-full with sslrootcert, in the address"
+    if code == "28000" and "client certificate" in said:
+        return f"{place} asks for the client's certificate ({said}): name it with sslcert and sslkey in the address"
     sentence = REASONS.get(code) or REASONS.get(code[:2]) or "{place} answers with an error ({said}): see its log"
     return sentence.format(name=quoted[1] if quoted else "(unnamed)", place=place, said=said)
+
+
+def _wants_tls(error: asyncpg.PostgresError) -> bool:
+    """Return whether the server has refused a connection for being without TLS."""
+    return error.sqlstate == "28000" and any(words in str(error) for words in ("no encryption", "SSL off"))
 
 
 def _place_of(dsn: str) -> str:

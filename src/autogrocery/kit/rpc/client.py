@@ -25,6 +25,10 @@ BREAKER_SHARE = 0.5
 PROBE_EVERY_S = 1.0
 # Of a call with a token these statuses are answers about that token; of any other call they are no answer.
 TOKEN_STATUSES = frozenset({Code.UNAUTHENTICATED, Code.PERMISSION_DENIED})
+# What is wrong with one request is no sign of a peer that is down: a device's odd value must not open the breaker.
+REQUEST_STATUSES = frozenset(
+    {Code.INVALID_ARGUMENT, Code.OUT_OF_RANGE, Code.FAILED_PRECONDITION, Code.NOT_FOUND, Code.ALREADY_EXISTS}
+)
 REJECTED_REPLIES = Counter(
     "peer_replies_rejected",
     "Replies that are no clear answer, by peer, by what of the reply is wrong, and by what is wrong with it",
@@ -38,8 +42,9 @@ class Peer:
     How many are made at once is bounded by the channel, and in flight by the peer.
 
     The breaker opens when at least BREAKER_SHARE of the calls of the last BREAKER_WINDOW_S seconds failed, of which
-    there are at least BREAKER_MIN_CALLS. While it is open, one call every PROBE_EVERY_S seconds ± 20 % passes as a
-    probe; the first that succeeds closes it and calls `on_recovery`.
+    there are at least BREAKER_MIN_CALLS. A call that ends with one of REQUEST_STATUSES has not failed. While it is
+    open, one call every PROBE_EVERY_S seconds ± 20 % passes as a probe; the first that succeeds closes it and calls
+    `on_recovery`.
     """
 
     def __init__(self, name: str) -> None:
@@ -70,7 +75,8 @@ class Peer:
             self._note(ok=False)
             raise self.rejected(point.rpartition(".")[2], "undecodable") from None
         except RpcError as error:
-            self._note(ok=token is not None and error.code in TOKEN_STATUSES)
+            is_up = error.code in REQUEST_STATUSES or (token is not None and error.code in TOKEN_STATUSES)
+            self._note(ok=is_up)
             if token is not None and error.code is Code.UNAUTHENTICATED:
                 raise Unauthenticated("invalid_token", f"{self.name} did not accept the token") from error
             raise InDoubt(self.name, error.code.name.lower()) from error

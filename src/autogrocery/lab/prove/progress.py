@@ -7,14 +7,16 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.live import Live as RichLive
 from rich.text import Text
 
+from autogrocery.lab.console import PipeConsole
 from autogrocery.lab.prove.measurements import availability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
     from autogrocery.lab.prove.record import Record
 
@@ -72,7 +74,7 @@ class LiveStatus:
 @contextmanager
 def live_status(console: Console | None = None) -> Iterator[LiveStatus]:
     """Yield a LiveStatus that writes to `console`."""
-    console = console or Console(highlight=False, emoji=False)
+    console = console or PipeConsole(highlight=False, emoji=False)
     if not console.is_terminal:
         yield LiveStatus(console, None)
         return

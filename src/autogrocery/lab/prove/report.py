@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from autogrocery.lab.console import PipeConsole
 from autogrocery.lab.prove.formatting import (
     PROVEN_CLAIM,
     format_availability,
@@ -21,6 +21,8 @@ from autogrocery.lab.replay.report import BAD, GOOD
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.console import Console
 
     from autogrocery.lab.prove.figures import Figures
 
@@ -39,7 +41,7 @@ def finish(figures: Figures, json_path: Path | None, html_path: Path | None, con
 
 def print_report(figures: Figures, console: Console | None = None) -> None:
     """Print the figures as tables, the violations and how to inspect them, and finally the verdict."""
-    console = console or Console()
+    console = console or PipeConsole()
     console.print(_orders(figures), _recovery(figures), _checks(figures))
     if figures.scenarios:
         console.print(_scenarios(figures))

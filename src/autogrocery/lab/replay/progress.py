@@ -6,12 +6,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from autogrocery.lab.console import PipeConsole
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
+
+    from rich.console import Console
 
 LINE_EVERY_S: Final = 5.0
 
@@ -19,7 +22,7 @@ LINE_EVERY_S: Final = 5.0
 @contextmanager
 def show_progress(total: int, console: Console | None = None) -> Iterator[Callable[[Counter[str]], None]]:
     """Yield a function that shows the outcomes so far; orders per second count from the start of this block."""
-    console = console or Console()
+    console = console or PipeConsole()
     if console.is_terminal:
         with _bar(total, console) as show:
             yield show

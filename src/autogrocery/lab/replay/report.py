@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
+
+from autogrocery.lab.console import PipeConsole
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.console import Console
 
     from autogrocery.lab.replay.figures import Figures, OtherFigures
     from autogrocery.lab.replay.restock_figures import RestockFigures
@@ -22,7 +25,7 @@ BAD: Final = "[bold red]{}[/bold red]"
 
 def print_report(figures: Figures, console: Console | None = None) -> None:
     """Print the figures as tables, the violations, and finally one line that says whether all checks passed."""
-    console = console or Console()
+    console = console or PipeConsole()
     console.print(_orders(figures), _steps(figures), _robots(figures))
     if figures.other.restocks is not None:
         console.print(_trucks(figures.other, figures.other.restocks))

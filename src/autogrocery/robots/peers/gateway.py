@@ -45,7 +45,8 @@ class Gateway:
     async def _post(self, name: str, **request: Any) -> Tokens:
         async def call() -> Tokens:
             tls = tls_arguments(identities.GATEWAY, self._identity)
-            async with self._session.post(f"{self._url}/internal/{name}", **request, **tls) as response:
+            url = f"{self._url}/internal/{name}"
+            async with self._session.post(url, allow_redirects=False, **request, **tls) as response:
                 return _read(
                     response.status,
                     response.headers.get("Retry-After", ""),
@@ -81,7 +82,7 @@ def _read(status: int, retry_after: str, body: bytes) -> Tokens:
 
 @asynccontextmanager
 async def open_gateway(url: str, identity: Identity | None = None) -> AsyncIterator[Gateway]:
-    """Open a connection pool to the gateway's internal listener."""
+    """Open a connection pool to the gateway's internal listener. Redirects would leak passwords: none is followed."""
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=32)
     ) as session:
