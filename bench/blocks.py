@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import socket
 import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import uvicorn
 import uvloop
 from msgspec import Struct
 
@@ -36,10 +34,10 @@ from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
 from autogrocery.kit.rpc.client import open_channel
 from autogrocery.kit.security.tokens import Verifier, issue
-from bench.environment import ROOT, open_environment
+from bench.environment import open_environment
 from bench.http_connection import connect, post
-from bench.measure import reap
 from bench.proc import cpu_s
+from bench.processes import open_module, read_line, write_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -57,7 +55,6 @@ CURRENCY, PRICE_CENTS = "USD", 129
 KEY = b"k" * 32
 ISSUER, AUDIENCE, SCOPE = "bench", "bench", "orders:write"
 SHA256 = bytes(32)
-BODY = b'{"data":"' + b"x" * 600 + b'"}'  # about the size of a preview's response
 ROBOTS = (Robot("robot-dairy-1", "dairy", "01890000-0000-7000-8000-000000000000-1"),)
 
 
@@ -82,26 +79,6 @@ class BlockInput(Struct, frozen=True):
     items: list[RequestedItem]
 
 
-async def bare(_scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer with the least that ASGI needs: no route, no token, no JSON."""
-    await receive()
-    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
-    await send({"type": "http.response.start", "status": 200, "headers": fields})
-    await send({"type": "http.response.body", "body": BODY})
-
-
-async def serve_bare_uvicorn() -> None:
-    """Serve `bare` with uvicorn's default settings until standard input ends; prints the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(bare, loop="none", ws="none", lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    print(listener.getsockname()[1], flush=True)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server.should_exit = True
-    await serving
-
-
 async def serve_http_layer() -> None:
     """Serve one route with the gateway's HTTP layer, which checks token, scope and body; prints the port."""
 
@@ -123,7 +100,7 @@ async def calls(inputs: BlockInput) -> AsyncIterator[Work]:
         open_channel(inputs.targets["inventory"]) as to_inventory,
         open_channel(inputs.targets["pricing"]) as to_pricing,
     ):
-        inventory, pricing = Inventory(to_inventory, streams=True), Pricing(to_pricing, streams=True)
+        inventory, pricing = Inventory(to_inventory), Pricing(to_pricing)
         lines = _lines(inputs.items)
 
         async def work() -> None:
@@ -189,13 +166,12 @@ async def log_lines(_inputs: BlockInput) -> AsyncIterator[Work]:
     yield work
 
 
-SERVERS: Final = {"uvicorn alone": serve_bare_uvicorn, "HTTP": serve_http_layer}
+SERVERS: Final = {"HTTP": serve_http_layer}
 WORKS: Final = {"calls": calls, "statements": statements, "metrics": metrics, "log": log_lines}
 # By argument of the process: the block's label in the tables, and how many of it an order needs.
 BLOCKS: Final = {
-    "uvicorn alone": ("a request to uvicorn with a bare application", 0),
     "HTTP": ("a request to the gateway's HTTP layer: route, token, scope, JSON in and out", 3),
-    "calls": ("a call to a peer, on a stream", 3),
+    "calls": ("a call to a peer", 3),
     "statements": ("a write of an order, in a batched statement", 3),
     "metrics": ("a metric: created, encoded, handed to ZeroMQ", 3),
     "log": ("a log line", 2),
@@ -237,9 +213,7 @@ async def measure_blocks(
     """Measure all blocks, one after the other: `times` calls of each, `concurrency` at a time."""
     items = list(merge([RequestedItem(sku, quantity) for sku, quantity in basket]))
     async with open_environment(server, connections=concurrency) as environment:
-        block_input = (
-            msgspec.json.encode(BlockInput(environment.dsn, environment.targets, times, concurrency, items)) + b"\n"
-        )
+        block_input = msgspec.json.encode(BlockInput(environment.dsn, environment.targets, times, concurrency, items))
         measured = []
         for name, (label, count) in BLOCKS.items():
             if name in SERVERS:
@@ -250,34 +224,10 @@ async def measure_blocks(
     return measured
 
 
-@asynccontextmanager
-async def _process(name: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.blocks", name, stdin=pipe, stdout=pipe, stderr=nothing, cwd=ROOT
-    )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await reap(process)
-
-
-async def _read_line(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    async with asyncio.timeout(WITHIN_S):
-        line = await process.stdout.readline()
-    if not line:
-        raise RuntimeError("the process of a block ended without output")
-    return line
-
-
 async def _measure_work(name: str, block_input: bytes) -> float:
-    async with _process(name) as process:
-        assert process.stdin is not None
-        process.stdin.write(block_input)
-        return float(await _read_line(process))
+    async with open_module("bench.blocks", name, quiet=True) as process:
+        await write_line(process, block_input)
+        return float(await read_line(process, WITHIN_S))
 
 
 async def _measure_server(name: str, times: int, concurrency: int, items: Sequence[RequestedItem]) -> float:
@@ -285,8 +235,8 @@ async def _measure_server(name: str, times: int, concurrency: int, items: Sequen
     claims: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "scopes": (SCOPE,), "ttl_s": 3_600}
     token = issue(KEY, user_id=1, principal="bench", **claims)
     request = post("/block", body, ("authorization", f"Bearer {token}"))
-    async with _process(name) as process:
-        port = int(await _read_line(process))
+    async with open_module("bench.blocks", name, quiet=True) as process:
+        port = int(await read_line(process, WITHIN_S))
         connections = [await connect(port) for _ in range(concurrency)]
         await _send_requests(connections, request, max(concurrency, times // WARM_UP_SHARE))
         began = cpu_s(process.pid)

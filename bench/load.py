@@ -135,7 +135,7 @@ async def run(job: Job) -> Tally:
     await asyncio.sleep(job.warm_up_s)
     write_event(LoadEvent(BEGAN))
     began, cpu_began = time.perf_counter(), time.process_time()
-    counters.measuring = True
+    counters.measuring, warm_up_orders = True, counters.all_orders
     if not job.warm_up_s:
         arrivals.start(clients)
     progress = asyncio.create_task(report_progress(counters))
@@ -165,6 +165,7 @@ async def run(job: Job) -> Tally:
         dropped=arrivals.dropped,
         logins=counters.logins,
         cpu_s=cpu_s,
+        warm_up_orders=warm_up_orders,
     )
 
 

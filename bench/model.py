@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.record import Case
 
 RATE = 10_000
-COMPONENTS = ("gateway", "postgresql", "inventory", "pricing")
+COMPONENTS = ("gateway", "notifier", "postgresql", "inventory", "pricing", "mail sink")
 HEAD = ("connections", "gateway busy", "all cores busy", "bottleneck")
 RATE_HEAD = ("component", "µs an order", f"cores at {RATE:,} orders/s")
 SATURATED = 0.8  # share of a core, or of all cores, from which it counts as the bottleneck

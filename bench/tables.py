@@ -16,13 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bench.job import Latency, Tally
-    from bench.record import Case, PgbenchComparison, Record
+    from bench.measure import Run
+    from bench.record import Case, Comparison, MailEffect, Record
     from bench.statement import BatchCost
     from bench.table_growth import TableGrowth
 
 PROFILE_HEAD = ("own share", "own µs", "µs with callees", "calls and resumptions an order", "function")
-CONDITIONS = ("connections", "gateways", "lines", "peers")
-PROCESSES = ("gateway", "password workers", "postgresql", "inventory", "pricing", "robots", "analytics", "load")
+CONDITIONS = ("connections", "gateways", "lines")
+ORDER_PROCESSES = ("gateway", "notifier", "postgresql")  # what an order costs: `all` in the goals
+PROCESSES = (
+    *ORDER_PROCESSES,
+    "password workers",
+    "other children",
+    "inventory",
+    "pricing",
+    "robots",
+    "analytics",
+    "mail sink",
+    "load",
+)
 
 
 class ResultTable(Struct, frozen=True):
@@ -39,21 +51,22 @@ def result_tables(record: Record) -> Iterator[ResultTable]:
 
 
 def _untrimmed_tables(record: Record) -> Iterator[ResultTable]:
-    if record.closed:
+    if record.rows:
+        yield pgbench_table(record.rows)
         yield from closed_tables(record)
     if record.whole:
         yield from by_connections("Closed loop, whole network with reference peers and instant robots", record.whole)
-    if record.comparisons:
-        yield from pgbench_tables(record.comparisons)
     yield from open_loop_tables(record)
     if record.logins:
         yield logins_table(record.logins)
+    if record.mail:
+        yield mail_table(record.mail)
     if record.switched:
         yield switched_table(record.switched)
     if record.table_growth:
         yield from growth_tables(record.table_growth)
     yield from cost_part_tables(record)
-    yield ResultTable(GOALS, GOAL_HEAD, list(goals(record)))
+    yield ResultTable(GOALS, GOAL_HEAD, [goal.row for goal in goals(record)])
 
 
 def cost_part_tables(record: Record) -> Iterator[ResultTable]:
@@ -74,7 +87,9 @@ def cost_part_tables(record: Record) -> Iterator[ResultTable]:
 def closed_tables(record: Record) -> Iterator[ResultTable]:
     """Yield the figures of the closed loops and the cost model."""
     yield from by_connections("Closed loop, minimal peers", record.closed)
-    single = [case for case in record.closed if case.gateways == 1]
+    single = [row.case for row in record.single]
+    if not single:
+        return
     yield ResultTable(
         "Bottleneck of the closed loops with one gateway, by the cost model",
         model.HEAD,
@@ -129,43 +144,47 @@ def trimmed(table: ResultTable) -> ResultTable:
 
 
 def by_connections(title: str, cases: Sequence[Case]) -> Iterator[ResultTable]:
-    """Yield three tables: throughput and cost, CPU by process, latency by kind of request."""
+    """Yield three tables: throughput, CPU by process, latency by kind of request."""
     yield ResultTable(
-        f"{title}: throughput and cost",
+        f"{title}: throughput and receipts",
         (
-            "connections",
-            "gateways",
-            "lines",
-            "peers",
+            *CONDITIONS,
             "orders/s",
+            "refusals",
+            "other failures",
+            "receipts arrived / due",
+            "waiting at the end",
+            "all arrived after, s",
             "commits/order",
             "WAL B/order",
             "gateway RSS MiB",
-            "failures",
             "violations",
         ),
         [
             (
                 *label(case),
                 f"{case.run.orders_per_s:,.0f}",
+                f"{case.run.refusals:,}",
+                other_failures(case.run.tally),
+                *receipt_cells(case.run),
                 f"{case.run.commits:.2f}",
                 f"{case.run.wal_bytes:,.0f}",
                 f"{case.run.rss_before_mib:.0f} → {case.run.rss_after_mib:.0f}",
-                failures(case.run.tally),
                 str(case.run.violations),
             )
             for case in cases
         ],
     )
-    shown = [name for name in PROCESSES if any(name in case.run.cpu_us for case in cases)]
+    shown = [name for name in PROCESSES if any(case.run.cpu_us.get(name) for case in cases)]
     yield ResultTable(
-        f"{title}: CPU, µs an order",
-        ("connections", "gateways", "lines", "peers", *shown, "all except load"),
+        f"{title}: CPU, µs an order (all: gateway, notifier and PostgreSQL)",
+        (*CONDITIONS, "all", *shown, "notifier, a receipt"),
         [
             (
                 *label(case),
+                micros(order_us(case.run)),
                 *(micros(case.run.cpu_us.get(name)) for name in shown),
-                micros(sum(spent for name, spent in case.run.cpu_us.items() if name != "load")),
+                micros(case.run.receipts.notifier_us if case.run.receipts else None),
             )
             for case in cases
         ],
@@ -173,7 +192,20 @@ def by_connections(title: str, cases: Sequence[Case]) -> Iterator[ResultTable]:
     yield ResultTable(f"{title}: latency, ms", LATENCY_HEAD, latency_rows(cases))
 
 
-LATENCY_HEAD = ("connections", "gateways", "lines", "peers", "request", "count", "p50", "p90", "p99", "p99.9", "max")
+def order_us(run: Run) -> float:
+    """Return the CPU µs of an order in gateway, notifier and PostgreSQL together."""
+    return sum(run.cpu_us.get(name, 0.0) for name in ORDER_PROCESSES)
+
+
+def receipt_cells(run: Run) -> tuple[str, str, str]:
+    """Return how many receipts arrived, how many had not at the end of the load, and how long the last one took."""
+    found = run.receipts
+    if found is None:
+        return "-", "-", "-"
+    return f"{found.arrived:,} / {found.due:,}", f"{found.waiting:,}", f"{run.settled_s:.1f}"
+
+
+LATENCY_HEAD = (*CONDITIONS, "request", "count", "p50", "p90", "p99", "p99.9", "max")
 
 
 def latency_rows(cases: Sequence[Case]) -> list[tuple[str, ...]]:
@@ -194,55 +226,72 @@ def spread_cells(latency: Latency) -> tuple[str, ...]:
     )
 
 
-def pgbench_tables(comparisons: Sequence[PgbenchComparison]) -> Iterator[ResultTable]:
-    """Yield orders a second and CPU compared with pgbench; the ratio of CPU is valid on a busy machine too."""
-    conditions = ("connections", "lines", "peers")
-    keys = [(str(comparison.connections), str(comparison.lines), comparison.peers) for comparison in comparisons]
-    head: tuple[str, ...] = (*conditions, "rounds", "pgbench orders/s", "gateway orders/s", "gateway ÷ pgbench")
+def pgbench_table(rows: Sequence[Comparison]) -> ResultTable:
+    """Return orders a second, latency and PostgreSQL's CPU beside pgbench's: medians of the rounds."""
+    head = (
+        *CONDITIONS,
+        "rounds",
+        "pgbench orders/s",
+        "gateway orders/s",
+        "gateway ÷ pgbench",
+        "order p50 / p99, ms: pgbench",
+        "order p50 / p99, ms: gateway",
+        "p50 ÷ pgbench",
+        "refusals",
+        "PostgreSQL µs: pgbench",
+        "PostgreSQL µs: gateway",
+    )
+    cells: list[tuple[str, ...]] = [
+        (
+            *label(row.case),
+            str(len(row.runs)),
+            extent([result.orders_per_s for result in row.pgbench], ",.0f"),
+            extent([run.orders_per_s for run in row.runs], ",.0f"),
+            extent(row.ratios, ".2f"),
+            percentiles([result.latency for result in row.pgbench]),
+            percentiles([run.tally.latency_ms["order"] for run in row.runs]),
+            f"{row.p50_ratio:.2f}",
+            f"{sum(run.refusals for run in row.runs):,}",
+            extent([result.postgresql_us for result in row.pgbench], ",.0f"),
+            extent(cpu_of(row, "postgresql"), ",.0f"),
+        )
+        for row in rows
+    ]
+    return ResultTable("Closed loop beside pgbench: median (minimum … maximum) of the rounds", head, cells)
+
+
+def percentiles(found: Sequence[Latency]) -> str:
+    """Return the medians of the rounds' p50 and p99."""
+    p50, p99 = (statistics.median(figures) for figures in zip(*((one.p50, one.p99) for one in found), strict=True))
+    return f"{p50:.1f} / {p99:.1f}"
+
+
+def cpu_of(row: Comparison, name: str) -> list[float]:
+    """Return the CPU µs of an order in one process, by round of the gateway."""
+    return [run.cpu_us[name] for run in row.runs]
+
+
+def mail_table(mail: MailEffect) -> ResultTable:
+    """Return how an order's latency is moved by a slow mail server and by a burst of receipts."""
+    kinds = {
+        "usual": mail.usual,
+        f"slow: {mail.slow_s:g} s a message": mail.slow,
+        f"usual, {mail.burst:,} more receipts due at once": mail.bursts,
+    }
     rows: list[tuple[str, ...]] = [
         (
-            *key,
-            str(len(comparison.gateway)),
-            extent([result.orders_per_s for result in comparison.pgbench], ",.0f"),
-            extent([run.orders_per_s for run in comparison.gateway], ",.0f"),
-            extent(comparison.ratios, ".2f"),
+            kind,
+            extent([run.orders_per_s for run in runs], ",.0f"),
+            extent([run.tally.latency_ms["order"].p50 for run in runs], ".1f"),
+            extent([run.tally.latency_ms["order"].p99 for run in runs], ".1f"),
+            f"{mail.p99_shift(runs):+.0%}" if runs is not mail.usual else "-",
+            f"{sum(run.receipts.arrived for run in runs if run.receipts):,}",
         )
-        for key, comparison in zip(keys, comparisons, strict=True)
+        for kind, runs in kinds.items()
     ]
-    yield ResultTable("Compared with pgbench: median (minimum … maximum) of the rounds", head, rows)
-    head = (
-        *conditions,
-        "PostgreSQL under pgbench",
-        "PostgreSQL under the gateway",
-        "gateway ÷ pgbench",
-        "gateway process",
-        "all with pgbench",
-        "all with the gateway",
-    )
-    rows = [
-        (
-            *key,
-            extent([result.postgresql_us for result in comparison.pgbench], ",.0f"),
-            extent(cpu_of(comparison, "postgresql"), ",.0f"),
-            extent(postgresql_ratios(comparison), ".2f"),
-            extent(cpu_of(comparison, "gateway"), ",.0f"),
-            extent([result.postgresql_us + result.pgbench_us for result in comparison.pgbench], ",.0f"),
-            extent([sum(run.cpu_us.values()) for run in comparison.gateway], ",.0f"),
-        )
-        for key, comparison in zip(keys, comparisons, strict=True)
-    ]
-    yield ResultTable("Compared with pgbench: CPU, µs an order (all: with load generator and peers)", head, rows)
-
-
-def cpu_of(comparison: PgbenchComparison, name: str) -> list[float]:
-    """Return the CPU µs of an order in one process, by round of the gateway."""
-    return [run.cpu_us[name] for run in comparison.gateway]
-
-
-def postgresql_ratios(comparison: PgbenchComparison) -> list[float]:
-    """Return PostgreSQL's CPU of an order under the gateway ÷ that under pgbench, by round."""
-    rounds = zip(cpu_of(comparison, "postgresql"), comparison.pgbench, strict=True)
-    return [gateway_us / result.postgresql_us for gateway_us, result in rounds]
+    head = ("mail server", "orders/s", "order p50, ms", "order p99, ms", "p99 moved", "receipts arrived")
+    title = f"Open loop at {mail.rate:,.0f} orders/s due, by what happens to the mail"
+    return ResultTable(title, head, rows)
 
 
 def overload_table(case: Case, peak: float) -> ResultTable:
@@ -272,14 +321,23 @@ def switched_table(cases: Mapping[str, Case]) -> ResultTable:
         (
             name,
             f"{case.run.orders_per_s:,.0f}",
-            *(micros(case.run.cpu_us[process]) for process in ("gateway", "postgresql")),
-            micros(sum(case.run.cpu_us.values())),
+            *(micros(case.run.cpu_us.get(process)) for process in ORDER_PROCESSES),
+            micros(order_us(case.run)),
             f"{case.run.commits:.2f}",
             order_latency(case),
         )
         for name, case in cases.items()
     ]
-    head = ("without", "orders/s", "gateway µs", "PostgreSQL µs", "all µs", "commits/order", "order p50 / p99, ms")
+    head = (
+        "without",
+        "orders/s",
+        "gateway µs",
+        "notifier µs",
+        "PostgreSQL µs",
+        "all µs",
+        "commits/order",
+        "order p50 / p99, ms",
+    )
     first = next(iter(cases.values()))
     return ResultTable(f"Without one optimization at a time, {first.connections} connections", head, rows)
 
@@ -324,10 +382,11 @@ def blocks_table(record: Record) -> ResultTable:
     ]
     total_us = sum(block.times * block.us for block in record.blocks)
     rows.append(("all blocks", "", "", f"{total_us:,.0f}"))
-    if record.comparisons:
-        gateway_us = statistics.median(cpu_of(record.comparisons[0], "gateway"))
+    compared = [row for row in record.single if row.connections == record.block_connections]
+    if compared:
+        gateway_us = statistics.median(cpu_of(compared[0], "gateway"))
         rows += [
-            (f"the gateway at {record.comparisons[0].connections} connections", "", "", f"{gateway_us:,.0f}"),
+            (f"the gateway at {compared[0].connections} connections", "", "", f"{gateway_us:,.0f}"),
             ("difference: checks, objects, tasks, smaller batches", "", "", f"{gateway_us - total_us:,.0f}"),
         ]
     head = ("building block", "number an order", "CPU µs each", "CPU µs an order")
@@ -349,6 +408,12 @@ def batch_table(batches: Sequence[BatchCost]) -> ResultTable:
     rows.append(row("all", [batch.total_us for batch in batches]))
     title = "Parts of PostgreSQL's batched statement, µs an order, by EXPLAIN ANALYZE, which adds overhead"
     return ResultTable(title, ("part", *(batch.kind for batch in batches), "an order"), rows)
+
+
+def other_failures(tally: Tally) -> str:
+    """Return the number of responses without success that are no refusals, by kind and status."""
+    others = {kind: count for kind, count in tally.failures.items() if not kind.endswith((" 429", " 503"))}
+    return ", ".join(f"{kind}: {count:,}" for kind, count in sorted(others.items())) or "none"
 
 
 def failures(tally: Tally) -> str:
@@ -381,9 +446,9 @@ def logins_table(cases: Sequence[Case]) -> ResultTable:
     )
 
 
-def label(case: Case) -> tuple[str, str, str, str]:
-    """Return the conditions of a case: connections, gateways, lines, form of the peers' calls."""
-    return str(case.connections), str(case.gateways), f"{case.lines:g}", case.peers
+def label(case: Case) -> tuple[str, str, str]:
+    """Return the conditions of a case: connections, gateways, lines."""
+    return str(case.connections), str(case.gateways), f"{case.lines:g}"
 
 
 def micros(spent: float | None) -> str:
@@ -392,5 +457,7 @@ def micros(spent: float | None) -> str:
 
 
 def extent(figures: Sequence[float], form: str) -> str:
-    """Return the median, with minimum and maximum."""
+    """Return the median, with minimum and maximum if there are several figures."""
+    if len(figures) == 1:
+        return f"{figures[0]:{form}}"
     return f"{statistics.median(figures):{form}} ({min(figures):{form}} … {max(figures):{form}})"

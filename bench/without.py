@@ -1,7 +1,6 @@
 """The gateway without one of its optimizations: `python -m bench.without NAME` runs it as `autogrocery gateway` does.
 
-This measures what each optimization is worth in the gateway itself. The HTTP layer can't be switched off, so FastAPI is
-put in front of it: the run shows the cost of both (docs/decisions/0002-bare-asgi.md compares each alone).
+This measures what each optimization is worth in the gateway itself.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import flatbuffers
 
@@ -19,8 +18,6 @@ from autogrocery.gateway.tuning import Tuning
 from autogrocery.kit.process.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from autogrocery.contracts.analytics.metric import OrderMetric
 
 TEXTS: Final = ("order_id", "status", "store_id")
@@ -38,23 +35,13 @@ def encode_with_builder(metric: OrderMetric) -> bytes:
     return bytes(builder.Output())
 
 
-def fastapi_tuning() -> Tuning:
-    """Return the tuning with FastAPI and pydantic in front of the HTTP layer."""
-    from bench.framework import FastApiApp  # noqa: PLC0415 - FastAPI is a development dependency
-
-    return Tuning(app=FastApiApp)
-
-
-STREAMS: Final = "streams"
 COLLECTOR: Final = "a calm collector"
-TUNINGS: Final[dict[str, Callable[[], Tuning]]] = {
-    "group commit": lambda: Tuning(batch_writes=False),
-    STREAMS: Tuning,  # switched off by an environment variable
-    "one statement a request": lambda: Tuning(max_cached_orders=0),
-    "a thin HTTP layer": fastapi_tuning,
-    "token cache": lambda: Tuning(max_cached_tokens=0),
-    "FlatBuffers template": lambda: Tuning(encode_metric=encode_with_builder),
-    COLLECTOR: Tuning,  # switched off by an argument of `run`
+TUNINGS: Final = {
+    "group commit": Tuning(batch_writes=False),
+    "one statement a request": Tuning(max_cached_orders=0),
+    "token cache": Tuning(max_cached_tokens=0),
+    "FlatBuffers template": Tuning(encode_metric=encode_with_builder),
+    COLLECTOR: Tuning(),  # switched off by an argument of `run`
 }
 OPTIMIZATIONS: Final = tuple(TUNINGS)
 
@@ -62,8 +49,7 @@ OPTIMIZATIONS: Final = tuple(TUNINGS)
 def main() -> int:
     """Run the gateway without the optimization that the command line names."""
     name = sys.argv[1]
-    environ: dict[str, Any] = {**os.environ, **({"PEER_STREAMS": "off"} if name == STREAMS else {})}
-    return run("gateway", partial(run_gateway, tuning=TUNINGS[name]()), environ, freeze=name != COLLECTOR)
+    return run("gateway", partial(run_gateway, tuning=TUNINGS[name]), os.environ, freeze=name != COLLECTOR)
 
 
 if __name__ == "__main__":
