@@ -51,12 +51,10 @@ class Arrivals:
                 self._begin(client, self._due.popleft())
             else:
                 self._idle.append(client)
-        elif not self.stopped:
-            loop = asyncio.get_running_loop()
-            if pause_s:
-                loop.call_later(max(pause_s, MIN_PAUSE_S), self._begin_now, client)
-            else:
-                loop.call_soon(self._begin_now, client)
+        elif pause_s and not self.stopped:
+            asyncio.get_running_loop().call_later(max(pause_s, MIN_PAUSE_S), self._begin_now, client)
+        else:
+            self._begin_now(client)
 
     def _begin_now(self, client: OrderClient) -> None:
         if not self.stopped and not self._order_limit_reached.is_set():
