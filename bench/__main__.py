@@ -28,11 +28,12 @@ from bench.proc import describe
 from bench.profile import functions_of_gateway
 from bench.record import Record
 from bench.statement import measure_batches
-from bench.tables import ResultTable, result_tables
+from bench.tables import result_tables
 from bench.without import OPTIMIZATIONS
 
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
+    from bench.cells import ResultTable
     from bench.job import LoadEvent
     from bench.measure import OnEvent
 

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bench.cells import PROCESSES
 from bench.goals import GOALS, goals
 from bench.job import KINDS
 from bench.pictures import Chart, Group, draw
 from bench.record import Record
-from bench.tables import PROCESSES, ResultTable, result_tables
+from bench.tables import result_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bench.cells import ResultTable
     from bench.goals import Goal
     from bench.record import Case, Comparison
 

@@ -6,11 +6,15 @@ from typing import Any
 
 import msgspec
 
+from bench.blocks import Block
 from bench.job import KINDS, Latency, Tally
 from bench.measure import Receipts, Run
+from bench.order_cost import OrderCost
 from bench.pgbench import PgbenchResult
 from bench.proc import Machine
 from bench.record import Case, Comparison, MailEffect, Record
+from bench.statement import BatchCost
+from bench.table_growth import TableGrowth
 
 CPU_US = {
     "gateway": 300.0,
@@ -82,7 +86,7 @@ def record_with_row(connections: int, *, orders_per_s: float, pgbench_per_s: flo
     return record(rows=[row(connections, run(orders_per_s), pgbench_per_s=pgbench_per_s)])
 
 
-def full_record() -> Record:
+def short_record() -> Record:
     """Return a record of all parts of the short form."""
     refused = latency(2.0, 25.0)
     case = Case(connections=256, gateways=1, lines=3, run=run(), rate=500.0)
@@ -102,4 +106,23 @@ def full_record() -> Record:
             slow=[run(p99=20.2)],
             bursts=[run(p99=22.0)],
         ),
+    )
+
+
+def full_record() -> Record:
+    """Return a record of all parts."""
+    found = short_record()
+    assert found.half is not None
+    return msgspec.structs.replace(
+        found,
+        whole=[found.half],
+        switched={"as it is": found.half, "group commit": found.half},
+        table_growth=[
+            TableGrowth(orders=count, run=run(), read_ms={"last order": latency(1, 2)}) for count in (10, 99)
+        ],
+        cost=OrderCost(2.0, 1.0, {"SELECT 1": 1.0}, 0),
+        profile=[("1.0%", "2.0", "3.0", "1.00", "a_function")],
+        blocks=[Block("a request", 3, 40.0)],
+        block_connections=64,
+        batch_costs=[BatchCost("preview", 30.0, {"INSERT order_lines": 10.0})],
     )

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench import page
+from bench.cells import ResultTable, trimmed
 from bench.pictures import Chart, Group, draw
-from bench.tables import ResultTable, trimmed
+from bench.tables import result_tables
 from tests.harness.bench_figures import full_record, record_with_row
 
 if TYPE_CHECKING:
@@ -54,9 +55,11 @@ def test_missed_goal_is_followed_by_its_reason_and_next_step() -> None:
 def test_every_part_of_a_record_has_its_table_and_every_chart_its_bars() -> None:
     record = full_record()
     rendered = page.render(record, [record])
-    for title in ("beside pgbench", "Overload", "log in without pause", "by what happens to the mail", "Goals"):
-        assert re.search(f"^##+ .*{title}", rendered, re.MULTILINE), title
-    assert rendered.count("### Closed loop beside pgbench") == 2  # the second is of the other Python
+    titles = [table.title for table in result_tables(record)]
+    assert len(titles) == len(set(titles)) == 22
+    for title in titles:
+        assert len(re.findall(rf"^##+ {re.escape(title)}$", rendered, re.MULTILINE)) == 2, title  # one of each Python
+    assert "difference: checks, objects, tasks, smaller batches |  |  | 180 |" in rendered
     assert sorted(page.charts(record)) == ["cpu.svg", "latency.svg", "throughput.svg"]
     assert all("<title>" in svg for svg in page.charts(record).values())
 

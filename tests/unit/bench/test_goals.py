@@ -8,7 +8,7 @@ import pytest
 from bench.goals import goals
 from bench.measure import Receipts
 from bench.record import MailEffect, Record
-from tests.harness.bench_figures import CPU_US, full_record, latency, record, record_with_row, row, run, tally
+from tests.harness.bench_figures import CPU_US, latency, record, record_with_row, row, run, short_record, tally
 
 
 def judged(found: Record) -> dict[str, tuple[str, str, bool]]:
@@ -16,7 +16,7 @@ def judged(found: Record) -> dict[str, tuple[str, str, bool]]:
 
 
 def test_short_form_is_judged_by_these_goals() -> None:
-    assert [(goal.figure, goal.goal) for goal in goals(full_record())] == [
+    assert [(goal.figure, goal.goal) for goal in goals(short_record())] == [
         ("64 connections: orders/s ÷ pgbench", "≥ 1.30"),
         ("64 connections: CPU µs an order, gateway", "≤ 330"),
         ("64 connections: CPU µs an order, postgresql", "≤ 190"),
@@ -51,7 +51,7 @@ def test_ratio_is_the_median_of_rounds_and_more_gateways_or_lines_are_not_judged
 
 
 def test_half_the_peak_is_judged_by_the_whole_order() -> None:
-    case = full_record().half
+    case = short_record().half
     assert case is not None
     requests_quick = tally(latency_ms={"preview": latency(1.0, 2.0), "order": latency(9.0, 25.1)})
     found = judged(record(half=msgspec.structs.replace(case, run=run(tally=requests_quick))))

@@ -17,7 +17,8 @@ ROWS = """
 SELECT (SELECT count(*) FROM grocery_orders) AS orders,
        (SELECT count(*) FROM grocery_orders WHERE status = 'COMPLETED') AS completed,
        (SELECT count(*) FROM order_lines) AS lines, (SELECT count(*) FROM order_history) AS history,
-       (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL) AS receipts, (SELECT count(*) FROM webhook_inbox) AS webhooks
+       (SELECT count(*) FROM receipt_outbox WHERE done_at IS NULL) AS receipts,
+       (SELECT count(*) FROM webhook_inbox) AS webhooks
 """
 
 
