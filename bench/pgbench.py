@@ -179,8 +179,13 @@ async def run_pgbench(
             env={"PATH": os.environ["PATH"], "PGPASSWORD": str(urlsplit(dsn).password)},
             cwd=folder,
         )
-        async with asyncio.timeout(run_s + GRACE_S):
-            output, instants = await _watch(process, server.pid or 0)
+        try:
+            async with asyncio.timeout(run_s + GRACE_S):
+                output, instants = await _watch(process, server.pid or 0)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         orders = read_orders(Path(folder))
     tps, failed = TPS.search(output), FAILED.search(output)
     if process.returncode or not tps or len(instants) < 2 or (failed and int(failed[1])):  # noqa: PLR2004 - begin, end
