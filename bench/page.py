@@ -70,7 +70,7 @@ METHOD: Final = """
   on the same server, in three transactions an order of one statement each (plain statements in BEGIN … END are
   slower, so this is the stricter comparison): `-M prepared`, as many clients as connections, two threads. It sends no
   receipt. pgbench and the gateway run in turn, and a ratio is taken of each round. A test checks pgbench's rows with
-  the gateway's audit. Its CPU is counted between its first and last report of progress, without opening connections.
+  the gateway's audit. A first second, after all its clients are connected, is not measured.
 - **Mail that is slow or late**: an open loop at half the peak, in turn with a usual mail server, with one that takes a
   second to accept a message, and with 1,000 receipts of earlier orders that become due at once when the measured time
   begins.

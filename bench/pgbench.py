@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from array import array
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
 LOG = "orders"  # prefix of pgbench's log, which has a line an order
-MIN_S = 3  # so that there are two reports of progress, one a second
+CONNECT_S = 60.0  # for opening all connections, on a busy machine
+HALF_REPORT_S = 0.5  # half the time between two reports of progress
 THREADS = 2
 GRACE_S = 30.0
 DEVICES = 1_000
 EPOCHS = 1_000  # one for each client, so that its metric numbers rise as a gateway's do
-TPS = re.compile(r"tps = ([0-9.]+) \(without initial connection time\)")
+PROGRESS = re.compile(r"progress: [0-9.]+ s, ([0-9.]+) tps")
 FAILED = re.compile(r"number of failed transactions: (\d+)")
 ORDER_ID_BY_MAJOR = {18: "uuidv7()"}  # the gateway's kind of id, from the version of PostgreSQL that has it
 OLDER_ORDER_ID = "gen_random_uuid()"
@@ -166,13 +168,15 @@ async def open_pgbench_database(server: EmbeddedPostgres) -> str:
 async def run_pgbench(
     server: EmbeddedPostgres, dsn: str, *, clients: int, seconds: float, lines: int, form: str = "single"
 ) -> PgbenchResult:
-    """Run pgbench for `seconds`, at least MIN_S; raises RuntimeError if it or one of its transactions failed."""
-    run_s = max(MIN_S, round(seconds))
+    """Run pgbench and measure `seconds` of it, after a second in which all clients are connected.
+
+    Raises RuntimeError if it or one of its transactions failed.
+    """
     with tempfile.TemporaryDirectory(prefix="agb-") as folder:
         file = Path(folder) / "order.sql"
         file.write_text(script(form, lines, server.binaries.major), encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
-            *_command(server, clients, run_s, file),
+            *_command(server, clients, seconds, file),
             *_connection_options(dsn),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -180,39 +184,46 @@ async def run_pgbench(
             cwd=folder,
         )
         try:
-            async with asyncio.timeout(run_s + GRACE_S):
-                output, instants = await _watch(process, server.pid or 0)
+            async with asyncio.timeout(seconds + CONNECT_S + GRACE_S):
+                output, instants = await _watch(process, server.pid or 0, seconds)
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         orders = read_orders(Path(folder))
-    tps, failed = TPS.search(output), FAILED.search(output)
-    if process.returncode or not tps or len(instants) < 2 or (failed and int(failed[1])):  # noqa: PLR2004 - begin, end
+    failed = FAILED.search(output)
+    if process.returncode or not instants or not failed or int(failed[1]):
         raise RuntimeError(f"pgbench: {output[-2000:]}")
     first, last = instants[0], instants[-1]
-    counted = max(1, sum(first.at <= ended_at < last.at for ended_at, _ in orders))
+    took_s = array("d", [took_s for ended_at, took_s in orders if first.at <= ended_at < last.at])
+    if not took_s:
+        raise RuntimeError("pgbench finished no order in the measured time")
     return PgbenchResult(
-        orders_per_s=round(float(tps[1]), 1),
-        latency=latency_of(array("d", [took_s for _, took_s in orders])),
-        postgresql_us=round((last.postgresql_s - first.postgresql_s) / counted * 1e6, 1),
-        pgbench_us=round((last.pgbench_s - first.pgbench_s) / counted * 1e6, 1),
+        orders_per_s=round(len(took_s) / (last.at - first.at), 1),
+        latency=latency_of(took_s),
+        postgresql_us=round((last.postgresql_s - first.postgresql_s) / len(took_s) * 1e6, 1),
+        pgbench_us=round((last.pgbench_s - first.pgbench_s) / len(took_s) * 1e6, 1),
     )
 
 
-async def _watch(process: asyncio.subprocess.Process, postgresql: int) -> tuple[str, list[Instant]]:
-    """Return pgbench's output, and an instant for each of its reports of progress.
+async def _watch(process: asyncio.subprocess.Process, postgresql: int, seconds: float) -> tuple[str, list[Instant]]:
+    """Return pgbench's output, and an instant for each of its reports of progress, one a second.
 
-    So CPU is counted between the first and the last report, without that of beginning and ending connections.
+    Its own duration includes the time in which it opens its connections. So it gets a long one, and the signal of its
+    own timer when `seconds` have passed since the first report with orders.
     """
     assert process.stdout is not None
     output, instants = [], []
+    ending = False
     async for line in process.stdout:
         output.append(line.decode())
-        if line.startswith(b"progress:"):
+        progress = PROGRESS.match(output[-1])
+        if progress and float(progress[1]) > 0.0 and not ending:
             spent_s = cpu_by_name_s({"postgresql": postgresql})["postgresql"]
-            if own_s := cpu_s(process.pid):  # 0.0 if it has ended since
-                instants.append(Instant(time.time(), spent_s, own_s))
+            instants.append(Instant(time.time(), spent_s, cpu_s(process.pid)))
+            ending = instants[-1].at - instants[0].at > seconds - HALF_REPORT_S
+            if ending:
+                process.send_signal(signal.SIGALRM)
     await process.wait()
     return "".join(output), instants
 
@@ -227,13 +238,13 @@ def read_orders(folder: Path) -> list[tuple[float, float]]:
     return orders
 
 
-def _command(server: EmbeddedPostgres, clients: int, run_s: int, file: Path) -> list[str]:
+def _command(server: EmbeddedPostgres, clients: int, seconds: float, file: Path) -> list[str]:
     start = int.from_bytes(os.urandom(5), "big") * 3  # so that the metric numbers of an earlier run are not used again
     options = {
         "-M": "prepared",
         "-c": clients,
         "-j": min(THREADS, clients),
-        "-T": run_s,
+        "-T": round(seconds + CONNECT_S),
         "-P": 1,
         "-D": f"n={start}",
         "-f": file,

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from bench.environment import count_violations
-from bench.pgbench import FORMS, MIN_S, open_pgbench_database, run_pgbench
+from bench.pgbench import FORMS, open_pgbench_database, run_pgbench
 
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
@@ -25,7 +25,7 @@ SELECT (SELECT count(*) FROM grocery_orders) AS orders,
 @pytest.mark.parametrize("form", FORMS)
 async def test_orders_of_pgbench_have_all_rows_and_pass_the_audit(postgres: EmbeddedPostgres, form: str) -> None:
     dsn = await open_pgbench_database(postgres)
-    result = await run_pgbench(postgres, dsn, clients=2, seconds=MIN_S, lines=3, form=form)
+    result = await run_pgbench(postgres, dsn, clients=2, seconds=1.0, lines=3, form=form)
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetchrow(ROWS)
@@ -34,8 +34,8 @@ async def test_orders_of_pgbench_have_all_rows_and_pass_the_audit(postgres: Embe
     assert rows is not None
     orders = rows["orders"]
     assert orders > 0
-    assert result.orders_per_s * MIN_S == pytest.approx(orders, rel=0.2)
-    assert result.latency.count == orders
+    assert result.latency.count < orders  # those of the first second are not measured
+    assert result.orders_per_s == pytest.approx(result.latency.count, rel=0.3)  # a second between two reports
     assert 0.0 < result.latency.p50 <= result.latency.p99
     assert result.postgresql_us > result.pgbench_us > 0.0
     assert dict(rows) == {
