@@ -63,7 +63,9 @@ def test_children_of_a_gateway_count_by_their_role(tmp_path: Path) -> None:
     ],
 )
 def test_role_is_told_by_a_whole_word_of_the_command_line(arguments: tuple[str, ...], role: str) -> None:
-    with started("-c", "import sys; sys.stdin.read()", *arguments) as process:
+    with started("-c", "import sys; print('ready', flush=True); sys.stdin.read()", *arguments) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"  # the kernel sets the command line while it starts the program
         assert role_of_child(process.pid) == role
 
 
