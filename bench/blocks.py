@@ -35,10 +35,10 @@ from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.process import clock, log
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.tokens import Verifier, issue
-from bench.environment import ROOT, open_environment
+from bench.environment import open_environment
 from bench.http_connection import connect, post
-from bench.measure import reap
 from bench.proc import cpu_s
+from bench.processes import open_module, read_line, write_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -214,9 +214,7 @@ async def measure_blocks(
     """Measure all blocks, one after the other: `times` calls of each, `concurrency` at a time."""
     items = list(merge([RequestedItem(sku, quantity) for sku, quantity in basket]))
     async with open_environment(server, connections=concurrency) as environment:
-        block_input = (
-            msgspec.json.encode(BlockInput(environment.dsn, environment.targets, times, concurrency, items)) + b"\n"
-        )
+        block_input = msgspec.json.encode(BlockInput(environment.dsn, environment.targets, times, concurrency, items))
         measured = []
         for name, (label, count) in BLOCKS.items():
             if name in SERVERS:
@@ -227,34 +225,10 @@ async def measure_blocks(
     return measured
 
 
-@asynccontextmanager
-async def _process(name: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.blocks", name, stdin=pipe, stdout=pipe, stderr=nothing, cwd=ROOT
-    )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await reap(process)
-
-
-async def _read_line(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    async with asyncio.timeout(WITHIN_S):
-        line = await process.stdout.readline()
-    if not line:
-        raise RuntimeError("the process of a block ended without output")
-    return line
-
-
 async def _measure_work(name: str, block_input: bytes) -> float:
-    async with _process(name) as process:
-        assert process.stdin is not None
-        process.stdin.write(block_input)
-        return float(await _read_line(process))
+    async with open_module("bench.blocks", name, quiet=True) as process:
+        await write_line(process, block_input)
+        return float(await read_line(process, WITHIN_S))
 
 
 async def _measure_server(name: str, times: int, concurrency: int, items: Sequence[RequestedItem]) -> float:
@@ -262,8 +236,8 @@ async def _measure_server(name: str, times: int, concurrency: int, items: Sequen
     claims: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "scopes": (SCOPE,), "ttl_s": 3_600}
     token = issue(KEY, user_id=1, principal="bench", **claims)
     request = post("/block", body, ("authorization", f"Bearer {token}"))
-    async with _process(name) as process:
-        port = int(await _read_line(process))
+    async with open_module("bench.blocks", name, quiet=True) as process:
+        port = int(await read_line(process, WITHIN_S))
         connections = [await connect(port) for _ in range(concurrency)]
         await _send_requests(connections, request, max(concurrency, times // WARM_UP_SHARE))
         began = cpu_s(process.pid)

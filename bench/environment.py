@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,20 @@ from autogrocery.lab.ports import free_ports
 from autogrocery.lab.postgres.binaries import find_binaries
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 from bench.job import GatewayPorts
+from bench.mail_sink import NAME as SINK
+from bench.mail_sink import MailSink, open_mail_sink
+from bench.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = "autogrocery.gateway.store.migrations"
 AUDIT_MS = 60_000
 READY_S = 20.0
 STOP_S = 8.0
 POLL_S = 0.02
 MIN_DEVICES = 1_000
+MAX_CONNECTIONS = 600  # pgbench has one for each of up to 512 clients
 GATEWAY = ("-m", "autogrocery", "gateway")
 TOKEN_TTL_S = 86_400
 UNUSABLE_HASH = "$2b$12$" + "x" * 53
@@ -55,7 +58,7 @@ class Keys(Struct, frozen=True):
 
 
 class Environment(Struct, frozen=True):
-    """Running gateways with their database and peers."""
+    """Running gateways with their database, peers and mail server; no `sink` if devices have no e-mail address."""
 
     dsn: str
     ports: list[GatewayPorts]
@@ -63,6 +66,7 @@ class Environment(Struct, frozen=True):
     keys: Keys
     pids: dict[str, int]
     targets: dict[str, str]  # of the peers' gRPC, by role
+    sink: MailSink | None
 
 
 async def count_violations(dsn: str) -> int:
@@ -76,25 +80,14 @@ def open_postgres(preload: str = "") -> Iterator[EmbeddedPostgres]:
     """Run a PostgreSQL server; `preload`: a library that it loads at its start, or empty."""
     home = Path(tempfile.mkdtemp(prefix="agb-"))
     home.chmod(0o755)  # if the server runs as another user, it must reach its directory below
-    server = EmbeddedPostgres(home / "postgres", find_binaries(os.environ))
+    settings = {"max_connections": str(MAX_CONNECTIONS), "shared_preload_libraries": preload}
+    server = EmbeddedPostgres(home / "postgres", find_binaries(os.environ), settings=settings)
     server.start()
     try:
-        if preload:
-            asyncio.run(_load_at_start(server, preload))
-            server.stop()
-            server.start()
         yield server
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
-
-
-async def _load_at_start(server: EmbeddedPostgres, library: str) -> None:
-    connection = await asyncpg.connect(server.dsn())
-    try:
-        await connection.execute(f"ALTER SYSTEM SET shared_preload_libraries = '{library}'")
-    finally:
-        await connection.close()
 
 
 async def fresh_database(server: EmbeddedPostgres) -> str:
@@ -117,15 +110,20 @@ async def check_durable(dsn: str) -> dict[str, str]:
     return found
 
 
-async def add_devices(dsn: str, count: int, key: bytes) -> list[str]:
-    """Insert `count` devices; returns a token for each, signed with `key` by the gateway's own function."""
+async def add_devices(dsn: str, count: int, key: bytes, *, email: bool = True) -> list[str]:
+    """Insert `count` devices; returns a token for each, signed with `key` by the gateway's own function.
+
+    `email`: they have an e-mail address, so that a receipt is sent for each of their orders.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
-            "INSERT INTO smart_devices (device_id, password)"
-            " SELECT 'bench-' || n, $2 FROM generate_series(1, $1::int) n RETURNING id, device_id",
+            "INSERT INTO smart_devices (device_id, password, email)"
+            " SELECT 'bench-' || n, $2, CASE WHEN $3 THEN 'bench-' || n || '@devices.example' END"
+            " FROM generate_series(1, $1::int) n RETURNING id, device_id",
             count,
             UNUSABLE_HASH,
+            email,
         )
     finally:
         await connection.close()
@@ -146,11 +144,13 @@ async def open_environment(
     connections: int = 64,
     program: Sequence[str] = GATEWAY,
     settings: Mapping[str, str] | None = None,
+    email: bool = True,
 ) -> AsyncIterator[Environment]:
     """Run gateways on a new database, each with default settings except `settings`.
 
     `gateways`: their number. `connections`: of the load generator; at least ten devices for each of them are inserted.
-    `program`: the arguments of Python that start a gateway.
+    `program`: the arguments of Python that start a gateway. `email`: devices have an address, and receipts go to a
+    sink over SMTP.
     """
     home = Path(tempfile.mkdtemp(prefix="ags-"))
     dsn = await fresh_database(server)
@@ -158,38 +158,50 @@ async def open_environment(
     keys = Keys(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_bytes(32))
     inventory, pricing, *free = free_ports(2 + 2 * gateways)
     ports = [GatewayPorts(*free[number * 2 : number * 2 + 2]) for number in range(gateways)]
-    peers = [_peer("inventory", inventory), _peer("pricing", pricing)]
-    shared = {
+    targets = {"inventory": f"127.0.0.1:{inventory}", "pricing": f"127.0.0.1:{pricing}"}
+    async with AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        sink = await stack.enter_async_context(open_mail_sink()) if email else None
+        shared = {
+            **gateway_variables(dsn, keys, targets),
+            "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
+            "AUTOGROCERY_HOME": str(home),
+            "SMTP_URL": sink.url if sink else "",
+            "PYTHONPATH": str(ROOT),
+            **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},
+            **(settings or {}),
+        }
+        roles = [(_peer("inventory", inventory), shared), (_peer("pricing", pricing), shared)]
+        roles += [(_gateway(index, program), shared | listen_addresses(one)) for index, one in enumerate(ports)]
+        children = [
+            await stack.enter_async_context(_running(Child(role, environ, home / f"{role.name}.log", home)))
+            for role, environ in roles
+        ]
+        device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), keys.devices.encode(), email=email)
+        pids = {child.name: child.pid for child in children if child.pid} | {"postgresql": server.pid or 0}
+        if sink:
+            pids[SINK] = sink.pid
+        yield Environment(dsn, ports, device_tokens, keys, pids, targets, sink)
+
+
+def gateway_variables(dsn: str, keys: Keys, targets: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that a gateway can't do without: database, secrets and its peers' targets."""
+    return {
         "DATABASE_URL": dsn,
         "JWT_SECRET": keys.devices,
         "ROBOT_JWT_SECRET": keys.robots,
         "WEBHOOK_SECRET": "whsec_" + base64.b64encode(keys.webhooks).decode(),
-        "INVENTORY_GRPC_TARGET": f"127.0.0.1:{inventory}",
-        "PRICING_GRPC_TARGET": f"127.0.0.1:{pricing}",
-        "ANALYTICS_ZMQ_ADDR": "tcp://127.0.0.1:0",
-        "AUTOGROCERY_HOME": str(home),
-        "PYTHONPATH": str(ROOT),
-        **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LD_LIBRARY_PATH"}},
+        "INVENTORY_GRPC_TARGET": targets["inventory"],
+        "PRICING_GRPC_TARGET": targets["pricing"],
     }
-    children: list[Child] = []
-    try:
-        for number, role in enumerate([*peers, *(_gateway(index, program) for index in range(gateways))]):
-            listeners = ports[max(0, number - len(peers))]
-            own = {
-                "ORDERING_HTTP_ADDR": f"127.0.0.1:{listeners.public}",
-                "ORDERING_INTERNAL_ADDR": f"127.0.0.1:{listeners.internal}",
-            }
-            children.append(Child(role, {**shared, **own, **(settings or {})}, home / f"{role.name}.log", home))
-            children[-1].launch()
-            await _wait_until_ready(children[-1])
-        device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), keys.devices.encode())
-        pids = {child.name: child.pid for child in children if child.pid} | {"postgresql": server.pid or 0}
-        targets = {"inventory": shared["INVENTORY_GRPC_TARGET"], "pricing": shared["PRICING_GRPC_TARGET"]}
-        yield Environment(dsn, ports, device_tokens, keys, pids, targets)
-    finally:
-        for child in reversed(children):
-            await child.stop(STOP_S)
-        shutil.rmtree(home, ignore_errors=True)
+
+
+def listen_addresses(ports: GatewayPorts) -> dict[str, str]:
+    """Return the environment variables of a gateway's two listeners."""
+    return {
+        "ORDERING_HTTP_ADDR": f"127.0.0.1:{ports.public}",
+        "ORDERING_INTERNAL_ADDR": f"127.0.0.1:{ports.internal}",
+    }
 
 
 def _peer(name: str, port: int) -> Role:
@@ -198,6 +210,17 @@ def _peer(name: str, port: int) -> Role:
 
 def _gateway(number: int, program: Sequence[str]) -> Role:
     return Role(name=f"gateway-{number}", argv=(sys.executable, *program))
+
+
+@asynccontextmanager
+async def _running(child: Child) -> AsyncIterator[Child]:
+    """Launch a child, yield it when it is ready, and stop it at the end. Raises TimeoutError after READY_S."""
+    child.launch()
+    try:
+        await _wait_until_ready(child)
+        yield child
+    finally:
+        await child.stop(STOP_S)
 
 
 async def _wait_until_ready(child: Child) -> None:

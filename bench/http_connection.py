@@ -17,6 +17,7 @@ LENGTH = b"content-length: "
 RETRY_AFTER = b"retry-after: "
 CONNECTION_LOST = 0  # passed as status when the connection is lost
 NO_BODY = 204
+FIRST_ERROR = 400  # the gateway sends Retry-After with errors only
 RECONNECT_PAUSE_S = 1.0  # passed as Retry-After when the connection is lost, so that a retry does not spin
 
 
@@ -52,7 +53,8 @@ class HttpConnection(asyncio.Protocol):
                 self._buffer = b""
                 status = int(buffer[9:12])
                 assert at >= 0 or status == NO_BODY, "a response without Content-Length"
-                self._complete(status, buffer[end + 4 :], _retry_after_s(buffer, end))
+                retry_after_s = _retry_after_s(buffer, end) if status >= FIRST_ERROR else 0.0
+                self._complete(status, buffer[end + 4 :], retry_after_s)
                 return
         self._buffer = buffer
 

@@ -51,7 +51,7 @@ class Job(Struct, frozen=True, kw_only=True):
     orders: int | None = None
 
 
-class Latency(Struct, frozen=True, rename={"maximum": "most"}):
+class Latency(Struct, frozen=True):
     """The number and the latency percentiles, in milliseconds, of one kind of request."""
 
     count: int
@@ -75,10 +75,11 @@ def percentile_ms(ranked: list[float], percent: float) -> float:
     return round(ranked[max(0, index)] * 1e3, 3)
 
 
-class Tally(Struct, frozen=True, kw_only=True, rename={"latency_ms": "spread_ms", "failures": "other"}):
+class Tally(Struct, frozen=True, kw_only=True):
     """The counts of a run of the load generator.
 
-    `orders`: finished within the measured `took_s`; `all_orders`: with warm-up and drain; `begun`: started.
+    `orders`: finished within the measured `took_s`; `all_orders`: with warm-up and drain; `warm_up_orders`: finished
+    before the measured time; `begun`: started.
     `latency_ms`: by kind of request. `failures`: responses without success, by kind and status.
     `refused_ms`: latency of 429 and 503. `late`: arrivals that found every connection busy; `dropped`: arrivals that
     found the queue full. `cpu_s`: of the load generator itself.
@@ -95,6 +96,7 @@ class Tally(Struct, frozen=True, kw_only=True, rename={"latency_ms": "spread_ms"
     dropped: int
     logins: int
     cpu_s: float
+    warm_up_orders: int = 0
 
 
 class LoadEvent(Struct, frozen=True):

@@ -51,12 +51,10 @@ class Arrivals:
                 self._begin(client, self._due.popleft())
             else:
                 self._idle.append(client)
-        elif not self.stopped:
-            loop = asyncio.get_running_loop()
-            if pause_s:
-                loop.call_later(max(pause_s, MIN_PAUSE_S), self._begin_now, client)
-            else:
-                loop.call_soon(self._begin_now, client)
+        elif pause_s and not self.stopped:
+            asyncio.get_running_loop().call_later(max(pause_s, MIN_PAUSE_S), self._begin_now, client)
+        else:
+            self._begin_now(client)
 
     def _begin_now(self, client: OrderClient) -> None:
         if not self.stopped and not self._order_limit_reached.is_set():
@@ -135,7 +133,7 @@ async def run(job: Job) -> Tally:
     await asyncio.sleep(job.warm_up_s)
     write_event(LoadEvent(BEGAN))
     began, cpu_began = time.perf_counter(), time.process_time()
-    counters.measuring = True
+    counters.measuring, warm_up_orders = True, counters.all_orders
     if not job.warm_up_s:
         arrivals.start(clients)
     progress = asyncio.create_task(report_progress(counters))
@@ -165,6 +163,7 @@ async def run(job: Job) -> Tally:
         dropped=arrivals.dropped,
         logins=counters.logins,
         cpu_s=cpu_s,
+        warm_up_orders=warm_up_orders,
     )
 
 

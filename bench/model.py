@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bench.record import Case
 
 RATE = 10_000
-COMPONENTS = ("gateway", "postgresql", "inventory", "pricing")
+COMPONENTS = ("gateway", "notifier", "postgresql", "inventory", "pricing", "mail sink")
 HEAD = ("connections", "gateway busy", "all cores busy", "bottleneck")
 RATE_HEAD = ("component", "µs an order", f"cores at {RATE:,} orders/s")
 SATURATED = 0.8  # share of a core, or of all cores, from which it counts as the bottleneck
@@ -18,7 +18,7 @@ SATURATED = 0.8  # share of a core, or of all cores, from which it counts as the
 
 def cores_at(case: Case, rate: float) -> dict[str, float]:
     """Return how many cores each component keeps busy at a rate in orders a second."""
-    return {name: case.run.cpu_us[name] * rate / 1e6 for name in (*COMPONENTS, "load") if name in case.run.cpu_us}
+    return {name: us * rate / 1e6 for name in (*COMPONENTS, "load") if (us := case.run.cpu_us.get(name))}
 
 
 def bottlenecks(cases: Sequence[Case], cores: int) -> list[tuple[str, ...]]:

@@ -25,10 +25,15 @@ from autogrocery.lab.network import options_from, running_stack
 from autogrocery.lab.replay.stocking import load_stock
 from bench.environment import MIN_DEVICES, add_devices, check_durable
 from bench.job import GatewayPorts
+from bench.mail_sink import NAME as SINK
+from bench.mail_sink import open_mail_sink
 from bench.measure import LoadTarget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from autogrocery.lab.network import Stack
+    from bench.mail_sink import MailSink
 
 BASKETS = 300
 READY_S = 90.0  # robots' passwords are hashed at the lowest priority, on a machine that may be busy
@@ -73,44 +78,50 @@ async def open_network(
     """Run the network on its own database server, with default settings except instant robots and `environ`.
 
     `connections`: of the load generator. `programs`: by role, the command that runs it instead of the default one.
+    Receipts go to a sink over SMTP.
     """
     home = Path(tempfile.mkdtemp(prefix="agb-"))
     home.chmod(0o755)  # if the server runs as another user, it must reach its directory below
     try:
-        fresh = {
-            **os.environ,
-            **INSTANT,
-            **LONG_QUEUES,
-            **environ,
-            "AUTOGROCERY_HOME": str(home / "home"),
-            "JWT_SECRET": secrets.token_urlsafe(32),
-        }
-        options = options_from(fresh, ports="auto")
-        roles = tuple(
-            msgspec.structs.replace(
-                role, ready_deadline_s=READY_S, argv=tuple((programs or {}).get(role.name, role.argv))
-            )
-            for role in options.roles
-        )
-        options = msgspec.structs.replace(options, roles=roles)
-        async with running_stack(options, migrate_all=migrate_all, provision=provision) as stack:
-            demand = load_demand(BASKETS, 1, None)
-            stock = [msgspec.structs.replace(item, quantity=STOCK_PER_SKU) for item in stock_for(demand)]
-            await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], stock)
-            dsn = stack.env["DATABASE_URL"]
-            await check_durable(dsn)
-            await wait_for_robots(dsn, stack.env["INVENTORY_DATABASE_URL"])
-            (key,) = settings.secrets("JWT_SECRET", stack.env["JWT_SECRET"])
-            device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), key)
-            pids = {name: pid for name, pid in stack.pids.items() if pid}
-
-            async def violations() -> int:
-                return sum(
-                    invariant.violations for _, invariant in await audit_all(dsn, stack.env["INVENTORY_DATABASE_URL"])
+        async with open_mail_sink() as sink:
+            fresh = {
+                **os.environ,
+                **INSTANT,
+                **LONG_QUEUES,
+                **environ,
+                "AUTOGROCERY_HOME": str(home / "home"),
+                "JWT_SECRET": secrets.token_urlsafe(32),
+                "SMTP_URL": sink.url,
+            }
+            options = options_from(fresh, ports="auto")
+            roles = tuple(
+                msgspec.structs.replace(
+                    role, ready_deadline_s=READY_S, argv=tuple((programs or {}).get(role.name, role.argv))
                 )
-
-            baskets = [[(line.sku, line.quantity) for line in basket.lines] for basket in demand.baskets]
-            public, internal = (urlsplit(url).port or 0 for url in (stack.url_public, stack.url_internal))
-            yield Network(LoadTarget(dsn, pids, violations), [GatewayPorts(public, internal)], device_tokens, baskets)
+                for role in options.roles
+            )
+            options = msgspec.structs.replace(options, roles=roles)
+            async with running_stack(options, migrate_all=migrate_all, provision=provision) as stack:
+                yield await _stocked(stack, connections, sink)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+async def _stocked(stack: Stack, connections: int, sink: MailSink) -> Network:
+    """Stock the running network, wait for its robots and add devices."""
+    demand = load_demand(BASKETS, 1, None)
+    stock = [msgspec.structs.replace(item, quantity=STOCK_PER_SKU) for item in stock_for(demand)]
+    await load_stock(stack.env["INVENTORY_GRPC_ADDR"], stack.env["PRICING_GRPC_ADDR"], stock)
+    dsn, inventory_dsn = stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"]
+    await check_durable(dsn)
+    await wait_for_robots(dsn, inventory_dsn)
+    (key,) = settings.secrets("JWT_SECRET", stack.env["JWT_SECRET"])
+    device_tokens = await add_devices(dsn, max(MIN_DEVICES, 10 * connections), key)
+    pids = {name: pid for name, pid in stack.pids.items() if pid} | {SINK: sink.pid}
+
+    async def violations() -> int:
+        return sum(invariant.violations for _, invariant in await audit_all(dsn, inventory_dsn))
+
+    baskets = [[(line.sku, line.quantity) for line in basket.lines] for basket in demand.baskets]
+    public, internal = (urlsplit(url).port or 0 for url in (stack.url_public, stack.url_internal))
+    return Network(LoadTarget(dsn, pids, violations, sink), [GatewayPorts(public, internal)], device_tokens, baskets)

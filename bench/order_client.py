@@ -7,12 +7,11 @@ orders in flight, as N clients of pgbench have, and a webhook never overtakes th
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import hmac
 import random
 import time
 from array import array
+from binascii import b2a_base64
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -108,7 +107,7 @@ class Requests:
             self._occurred_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)).encode()
         body = b'{"order_id":"%s","status":"COMPLETED","occurred_at":"%s"}' % (order_id, self._occurred_at)
         webhook_id, stamp = b"msg_" + order_id, b"%d" % second
-        signed = base64.b64encode(hmac.digest(self._key, b"%s.%s.%s" % (webhook_id, stamp, body), hashlib.sha256))
+        signed = b2a_base64(hmac.digest(self._key, b"%s.%s.%s" % (webhook_id, stamp, body), "sha256"), newline=False)
         return WEBHOOK_REQUEST % (webhook_id, stamp, signed, len(body), body)
 
 

@@ -11,7 +11,10 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import tempfile
+import time
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -20,17 +23,20 @@ import asyncpg
 from msgspec import Struct
 
 from bench.environment import add_devices, check_durable, fresh_database
-from bench.proc import cpu_by_name_s
+from bench.job import Latency, latency_of
+from bench.proc import cpu_by_name_s, cpu_s
 
 if TYPE_CHECKING:
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
+LOG = "orders"  # prefix of pgbench's log, which has a line an order
+CONNECT_S = 60.0  # for opening all connections, on a busy machine
+HALF_REPORT_S = 0.5  # half the time between two reports of progress
 THREADS = 2
 GRACE_S = 30.0
 DEVICES = 1_000
 EPOCHS = 1_000  # one for each client, so that its metric numbers rise as a gateway's do
-TPS = re.compile(r"tps = ([0-9.]+) \(without initial connection time\)")
-LATENCY = re.compile(r"latency average = ([0-9.]+) ms")
+PROGRESS = re.compile(r"progress: [0-9.]+ s, ([0-9.]+) tps")
 FAILED = re.compile(r"number of failed transactions: (\d+)")
 ORDER_ID_BY_MAJOR = {18: "uuidv7()"}  # the gateway's kind of id, from the version of PostgreSQL that has it
 OLDER_ORDER_ID = "gen_random_uuid()"
@@ -43,9 +49,17 @@ class PgbenchResult(Struct, frozen=True):
     """One run of pgbench, in which an order is one execution of the script; CPU in µs of an order."""
 
     orders_per_s: float
-    order_ms: float
+    latency: Latency
     postgresql_us: float
     pgbench_us: float
+
+
+class Instant(Struct, frozen=True):
+    """The CPU seconds of PostgreSQL and of pgbench at an instant, in seconds of the epoch."""
+
+    at: float
+    postgresql_s: float
+    pgbench_s: float
 
 
 SINGLE = """
@@ -84,7 +98,7 @@ noted AS (
   INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
   SELECT order_id, version, 'PROCESSING', 'COMPLETED', 'picked', :client_id + 1, :n::bigint + 2 FROM moved),
 receipt AS (
-  INSERT INTO receipt_outbox (order_id, done_at) SELECT order_id, now() FROM moved)
+  INSERT INTO receipt_outbox (order_id) SELECT order_id FROM moved)
 INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256)
 SELECT order_id, 'msg_' || order_id, '\\x{sha256}'::bytea FROM moved;
 """
@@ -117,7 +131,7 @@ UPDATE grocery_orders
  WHERE order_id = :order_id::uuid AND status = 'PROCESSING';
 INSERT INTO order_history (order_id, version, from_status, to_status, cause, epoch, sequence)
 VALUES (:order_id::uuid, 3, 'PROCESSING', 'COMPLETED', 'picked', :client_id + 1, :n::bigint + 2);
-INSERT INTO receipt_outbox (order_id, done_at) VALUES (:order_id::uuid, now());
+INSERT INTO receipt_outbox (order_id) VALUES (:order_id::uuid);
 INSERT INTO webhook_inbox (order_id, webhook_id, body_sha256)
 VALUES (:order_id::uuid, 'msg_' || :order_id, '\\x{sha256}'::bytea);
 END;
@@ -154,59 +168,95 @@ async def open_pgbench_database(server: EmbeddedPostgres) -> str:
 async def run_pgbench(
     server: EmbeddedPostgres, dsn: str, *, clients: int, seconds: float, lines: int, form: str = "single"
 ) -> PgbenchResult:
-    """Run pgbench for `seconds`; raises RuntimeError if it or one of its transactions failed."""
-    parts = urlsplit(dsn)
-    address = parse_qs(parts.query)
-    start = int.from_bytes(os.urandom(5), "big") * 3  # so that the metric numbers of an earlier run are not used again
-    with tempfile.NamedTemporaryFile("w", suffix=".sql", prefix="agb-") as file:
-        file.write(script(form, lines, server.binaries.major))
-        file.flush()
-        program = [
-            str(_program(server)),
-            "-n",
-            "-M",
-            "prepared",
-            "-c",
-            str(clients),
-            "-j",
-            str(min(THREADS, clients)),
-            "-T",
-            str(max(1, round(seconds))),
-            "-D",
-            f"n={start}",
-            "-f",
-            file.name,
-            "-h",
-            address["host"][0],
-            "-p",
-            address["port"][0],
-            "-U",
-            str(parts.username),
-            parts.path[1:],
-        ]
-        pids = {"postgresql": server.pid or 0}
-        before = cpu_by_name_s(pids)["postgresql"]
-        times_before = os.times()
+    """Run pgbench and measure `seconds` of it, after a second in which all clients are connected.
+
+    Raises RuntimeError if it or one of its transactions failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="agb-") as folder:
+        file = Path(folder) / "order.sql"
+        file.write_text(script(form, lines, server.binaries.major), encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
-            *program,
+            *_command(server, clients, seconds, file),
+            *_connection_options(dsn),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"], "PGPASSWORD": str(parts.password)},
+            env={"PATH": os.environ["PATH"], "PGPASSWORD": str(urlsplit(dsn).password)},
+            cwd=folder,
         )
-        async with asyncio.timeout(seconds + GRACE_S):
-            output = (await process.communicate())[0].decode()
-        postgresql_s, after = cpu_by_name_s(pids)["postgresql"] - before, os.times()
-    tps, latency, failed = TPS.search(output), LATENCY.search(output), FAILED.search(output)
-    if process.returncode or not tps or not latency or (failed and int(failed[1])):
+        try:
+            async with asyncio.timeout(seconds + CONNECT_S + GRACE_S):
+                output, instants = await _watch(process, server.pid or 0, seconds)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        orders = read_orders(Path(folder))
+    failed = FAILED.search(output)
+    if process.returncode or not instants or not failed or int(failed[1]):
         raise RuntimeError(f"pgbench: {output[-2000:]}")
-    orders = float(tps[1]) * max(1, round(seconds))
-    pgbench_s = sum(after[2:4]) - sum(times_before[2:4])  # user and system time of ended children
+    first, last = instants[0], instants[-1]
+    took_s = array("d", [took_s for ended_at, took_s in orders if first.at <= ended_at < last.at])
+    if not took_s:
+        raise RuntimeError("pgbench finished no order in the measured time")
     return PgbenchResult(
-        orders_per_s=round(float(tps[1]), 1),
-        order_ms=float(latency[1]),
-        postgresql_us=round(postgresql_s / orders * 1e6, 1),
-        pgbench_us=round(pgbench_s / orders * 1e6, 1),
+        orders_per_s=round(len(took_s) / (last.at - first.at), 1),
+        latency=latency_of(took_s),
+        postgresql_us=round((last.postgresql_s - first.postgresql_s) / len(took_s) * 1e6, 1),
+        pgbench_us=round((last.pgbench_s - first.pgbench_s) / len(took_s) * 1e6, 1),
     )
+
+
+async def _watch(process: asyncio.subprocess.Process, postgresql: int, seconds: float) -> tuple[str, list[Instant]]:
+    """Return pgbench's output, and an instant for each of its reports of progress, one a second.
+
+    Its own duration includes the time in which it opens its connections. So it gets a long one, and the signal of its
+    own timer when `seconds` have passed since the first report with orders.
+    """
+    assert process.stdout is not None
+    output, instants = [], []
+    ending = False
+    async for line in process.stdout:
+        output.append(line.decode())
+        progress = PROGRESS.match(output[-1])
+        if progress and float(progress[1]) > 0.0 and not ending:
+            spent_s = cpu_by_name_s({"postgresql": postgresql})["postgresql"]
+            instants.append(Instant(time.time(), spent_s, cpu_s(process.pid)))
+            ending = instants[-1].at - instants[0].at > seconds - HALF_REPORT_S
+            if ending:
+                process.send_signal(signal.SIGALRM)
+    await process.wait()
+    return "".join(output), instants
+
+
+def read_orders(folder: Path) -> list[tuple[float, float]]:
+    """Return when each order ended and how long it took, in seconds, from pgbench's logs: a file a thread."""
+    orders = []
+    for file in folder.glob(f"{LOG}.*"):
+        for line in file.read_text(encoding="ascii").splitlines():
+            _client, _number, took_us, _script, second, micros, *_ = line.split(" ")
+            orders.append((int(second) + int(micros) / 1e6, int(took_us) / 1e6))
+    return orders
+
+
+def _command(server: EmbeddedPostgres, clients: int, seconds: float, file: Path) -> list[str]:
+    start = int.from_bytes(os.urandom(5), "big") * 3  # so that the metric numbers of an earlier run are not used again
+    options = {
+        "-M": "prepared",
+        "-c": clients,
+        "-j": min(THREADS, clients),
+        "-T": round(seconds + CONNECT_S),
+        "-P": 1,
+        "-D": f"n={start}",
+        "-f": file,
+    }
+    pairs = [str(word) for option in options.items() for word in option]
+    return [str(_program(server)), "-n", "-l", f"--log-prefix={LOG}", *pairs]
+
+
+def _connection_options(dsn: str) -> list[str]:
+    parts = urlsplit(dsn)
+    address = parse_qs(parts.query)
+    return ["-h", address["host"][0], "-p", address["port"][0], "-U", str(parts.username), parts.path[1:]]
 
 
 def _program(server: EmbeddedPostgres) -> Path:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NAMESPACE = "http://www.w3.org/2000/svg"
 WIDTH, HEIGHT = 720, 340
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 58, 46
-COLOURS = ("#2a6fb0", "#e09f3e", "#3f8f5f", "#9e4a63", "#7a7f87", "#6a51a3", "#b5a642")
+COLOURS = ("#2a6fb0", "#e09f3e", "#3f8f5f", "#9e4a63", "#7a7f87", "#6a51a3", "#b5a642", "#1b9aaa", "#c44900", "#444444")
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 GRID_LINES = 5  # about
 STYLE = "text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}.grid{stroke:#ddd}"

@@ -1,11 +1,13 @@
-"""CPU and memory of processes, and a description of the machine, from /proc."""
+"""CPU and memory of processes, from /proc, and a description of the machine and of the Python that ran."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sysconfig
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -22,8 +24,19 @@ PARENT, USER, SYSTEM, CHILDREN_USER, CHILDREN_SYSTEM = (
 )  # indices of /proc/PID/stat's fields after the name
 
 
+# By a word of its command line, what a child of a gateway is. A child without such a word is one of OTHER_CHILDREN.
+ROLES_OF_CHILDREN: Final = {"password_worker": "password workers", "notifier": "notifier"}
+OTHER_CHILDREN: Final = "other children"
+PACKAGES: Final = ("uvloop", "httptools", "msgspec", "orjson", "asyncpg", "protobuf", "grpcio", "hpack", "pyzmq")
+BUILD_FLAGS: Final = ("--enable-optimizations", "--with-lto")
+
+
 class Machine(Struct, frozen=True):
-    """The machine and software of a measurement."""
+    """The machine and software of a measurement.
+
+    `build`: how that Python was built, as it tells itself. `packages`: versions of the libraries on the path of an
+    order.
+    """
 
     cores: int
     cpu: str
@@ -31,6 +44,8 @@ class Machine(Struct, frozen=True):
     kernel: str
     python: str
     postgresql: str
+    build: str = ""
+    packages: dict[str, str] = {}  # msgspec copies the default
 
 
 def describe(postgresql: str) -> Machine:
@@ -48,7 +63,27 @@ def describe(postgresql: str) -> Machine:
         f"{platform.system()} {kernel}",
         platform.python_version(),
         postgresql,
+        _build(),
+        {name: number for name in PACKAGES if (number := _version(name))},
     )
+
+
+def _build() -> str:
+    """Return compiler, optimization level and whether configure asked for profile-guided and link-time optimization.
+
+    A distribution may apply both without these arguments, as Debian does, so the time of the calibration loop counts.
+    """
+    arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    flags = [f"{flag} {'on' if flag in arguments else 'not given'}" for flag in BUILD_FLAGS]
+    level = [flag for flag in str(sysconfig.get_config_var("OPT") or "").split() if flag.startswith("-O")]
+    return ", ".join([platform.python_compiler(), *level, *flags])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def cpu_s(pid: int) -> float:
@@ -57,11 +92,25 @@ def cpu_s(pid: int) -> float:
     return (int(fields[USER]) + int(fields[SYSTEM])) / TICKS_PER_S if fields else 0.0
 
 
+def cpu_of_ended_children_s(pid: int) -> float:
+    """Return the CPU seconds of the children of a process that have ended."""
+    fields = _stat(pid)
+    return (int(fields[CHILDREN_USER]) + int(fields[CHILDREN_SYSTEM])) / TICKS_PER_S if fields else 0.0
+
+
 def cpu_of_children_s(pid: int) -> float:
     """Return the CPU seconds of a process's children, running and ended."""
-    fields = _stat(pid)
-    ended = (int(fields[CHILDREN_USER]) + int(fields[CHILDREN_SYSTEM])) / TICKS_PER_S if fields else 0.0
-    return ended + sum(cpu_s(child) for child in _children(pid))
+    return cpu_of_ended_children_s(pid) + sum(cpu_s(child) for child in _children(pid))
+
+
+def role_of_child(pid: int) -> str:
+    """Return what a child of a gateway is, by its command line."""
+    try:
+        _, *arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    except (OSError, ValueError):
+        return OTHER_CHILDREN
+    words = [argument.rpartition(".")[2] for argument in arguments]  # the last part of a module's name
+    return next((role for word, role in ROLES_OF_CHILDREN.items() if word in words), OTHER_CHILDREN)
 
 
 def rss_mib(pid: int) -> float:
@@ -74,15 +123,27 @@ def rss_mib(pid: int) -> float:
 
 
 def cpu_by_name_s(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return the CPU seconds so far by name: all gateways together, and their password workers together."""
+    """Return the CPU seconds so far by name: all gateways together, and their children by role.
+
+    A gateway's children do not count as the gateway. Those that have ended count as OTHER_CHILDREN, since nothing tells
+    any more what they were.
+    """
     costs: dict[str, float] = {}
+
+    def add(name: str, spent_s: float) -> None:
+        costs[name] = costs.get(name, 0.0) + spent_s
+
     for name, pid in pids.items():
         kind = name.split("-")[0]
-        costs[kind] = costs.get(kind, 0.0) + cpu_s(pid)
-        if kind == "gateway":
-            costs["password workers"] = costs.get("password workers", 0.0) + cpu_of_children_s(pid)
-        elif kind == "postgresql":
-            costs[kind] += cpu_of_children_s(pid)
+        add(kind, cpu_s(pid))
+        if kind == "postgresql":
+            add(kind, cpu_of_children_s(pid))
+        elif kind == "gateway":
+            for role in (*ROLES_OF_CHILDREN.values(), OTHER_CHILDREN):
+                add(role, 0.0)
+            add(OTHER_CHILDREN, cpu_of_ended_children_s(pid))
+            for child in _children(pid):
+                add(role_of_child(child), cpu_s(child))
     return costs
 
 

@@ -28,11 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from autogrocery.kit.process import log
-from bench.environment import ROOT, open_environment, open_postgres
+from bench.environment import open_environment, open_postgres
 from bench.job import BEGAN, ENDED, Job, LoadEvent
-from bench.measure import make_baskets, run_load
+from bench.measure import cpu_of_order_us, make_baskets, run_load
 from bench.network import open_network
 from bench.proc import threads_s
+from bench.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -147,10 +148,10 @@ async def profile(options: argparse.Namespace, console: Console) -> None:
                     elif event.kind == BEGAN:
                         sampling.append(start_perf(target.pid, options.seconds, file))
 
-            tally, cost_s = await run_load(target.job, target.pids, on_event)
+            load = await run_load(target.job, target.pids, on_event)
             await asyncio.to_thread(_wait_for_file, file, sampling)
-        orders = max(1, tally.orders)
-        by_process = ", ".join(f"{name} {spent / orders * 1e6:.0f}" for name, spent in cost_s.items())
+        tally, orders = load.tally, max(1, load.tally.orders)
+        by_process = ", ".join(f"{name} {us:.0f}" for name, us in cpu_of_order_us(load, load.ended).items())
         console.print(f"{tally.orders / tally.took_s:.0f} orders/s; CPU µs an order: {by_process}")
         spent = {name: s - threads[0].get(name, 0.0) for name, s in threads[1].items()}
         by_thread = ", ".join(f"{name} {s:.2f}" for name, s in sorted(spent.items()) if s)
@@ -172,9 +173,9 @@ async def functions_of_gateway(connections: int, seconds: float, lines: int, top
                 if event.kind in {BEGAN, ENDED}:
                     os.kill(target.pid, signal.SIGUSR1 if event.kind == BEGAN else signal.SIGUSR2)
 
-            tally, _ = await run_load(target.job, target.pids, on_event)
+            load = await run_load(target.job, target.pids, on_event)
             await asyncio.to_thread(_wait_for_file, file, [])
-        return functions(file, max(1, tally.orders), top, OWN)
+        return functions(file, max(1, load.tally.orders), top, OWN)
 
 
 def print_functions(options: argparse.Namespace, file: Path, orders: int, console: Console) -> None:
@@ -206,7 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--lines", type=int, default=2)
+    parser.add_argument("--lines", type=int, default=3)
     parser.add_argument("--top", type=int, default=45)
     parser.add_argument("--perf", action="store_true")
     parser.add_argument(

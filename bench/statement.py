@@ -34,7 +34,7 @@ US_A_MS = 1e3
 MIN_US = 0.1  # of a part that is listed
 
 
-class BatchCost(Struct, frozen=True, rename={"total_us": "all_us", "part_us": "of_it_us"}):
+class BatchCost(Struct, frozen=True):
     """The µs of an order in a batch of one kind of request: in total, and by trigger and write."""
 
     kind: str

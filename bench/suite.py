@@ -1,4 +1,4 @@
-"""The runs of each part: closed loops, comparison with pgbench, whole network, open loops, logins, filled tables."""
+"""The runs of each part: closed loops beside pgbench, whole network, open loops, logins, mail, filled tables."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import bcrypt
 from msgspec import Struct
 
 from bench.environment import GATEWAY, Environment, count_violations, open_environment
-from bench.job import PROGRESS, Job, LoadEvent, Login
+from bench.job import BEGAN, ENDED, PROGRESS, Job, LoadEvent, Login
+from bench.mail_sink import SinkCommand
 from bench.measure import LoadTarget, Run, make_baskets, measure
 from bench.network import open_network
 from bench.pgbench import open_pgbench_database, run_pgbench
-from bench.record import Case, PgbenchComparison
-from bench.table_growth import TableGrowth, fill_tables, measure_reads
+from bench.record import Case, Comparison, MailEffect
+from bench.table_growth import TableGrowth, fill_tables, make_receipts_due, measure_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from autogrocery.lab.postgres.embedded import EmbeddedPostgres
-    from bench.measure import OnEvent
+    from bench.measure import Hooks, OnEvent
 
-HALF_CONNECTIONS = 256
+HALF, HALF_CONNECTIONS = 0.5, 256
 OVERLOAD, OVERLOAD_CONNECTIONS = 3.0, 1_024  # more than a gateway admits at a time
 LOGIN_CONNECTIONS, LOGIN_DEVICES, BCRYPT_COST = 8, 2, 12
+MAIL_ROUNDS, SLOW_S, BURST = 3, 1.0, 1_000
 PASSWORD = "a long enough password"  # noqa: S105 - of devices in a temporary database
 
 
@@ -46,8 +48,10 @@ class Bench(Struct, frozen=True):
         lines: int,
         rate: float | None = None,
         logins: Sequence[Login] = (),
+        hooks: Hooks | None = None,
+        more_receipts: int = 0,
     ) -> Run:
-        """Make one run in an environment."""
+        """Make one run in an environment; for `hooks` and `more_receipts` see `measure`."""
         job = Job(
             ports=environment.ports,
             connections=connections,
@@ -58,35 +62,38 @@ class Bench(Struct, frozen=True):
             webhook_key=environment.keys.webhooks,
             logins=list(logins),
         )
-        target = LoadTarget(environment.dsn, environment.pids, partial(count_violations, environment.dsn))
-        return await measure(target, job, self.announce(title))
+        audit = partial(count_violations, environment.dsn)
+        target = LoadTarget(environment.dsn, environment.pids, audit, environment.sink)
+        return await measure(target, job, self.announce(title), hooks=hooks, more_receipts=more_receipts)
 
 
-async def closed(bench: Bench, connections: int, gateways: int, lines: int, *, without: str = "") -> Case:
-    """Order without pause on every connection; `without`: the optimization that is switched off, or empty."""
-    title = f"closed loop, {connections} connections, {gateways} gateway{'s' * (gateways > 1)}"
-    program = ("-m", "bench.without", without) if without else GATEWAY
-    async with open_environment(
-        bench.server, gateways=gateways, connections=connections, program=program, settings=bench.settings
-    ) as environment:
-        title += f", without {without}" * bool(without)
-        run = await bench.run(environment, title, connections=connections, lines=lines)
-    return Case(connections=connections, gateways=gateways, lines=lines, unary_only=True, run=run)
-
-
-async def compare_with_pgbench(bench: Bench, connections: int, lines: int, rounds: int) -> PgbenchComparison:
-    """Run pgbench and the gateway in turn, on one server, each with its own database."""
+async def compare(bench: Bench, connections: int, gateways: int, lines: int, rounds: int) -> Comparison:
+    """Run pgbench and the gateway in turn, in closed loops, on one server, each with its own database."""
     dsn = await open_pgbench_database(bench.server)
     results, runs = [], []
-    async with open_environment(bench.server, connections=connections, settings=bench.settings) as environment:
+    async with open_environment(
+        bench.server, gateways=gateways, connections=connections, settings=bench.settings
+    ) as environment:
         for turn in range(1, rounds + 1):
-            bench.announce(f"pgbench, {connections} clients, {lines} lines, round {turn}")
+            suffix = f"{lines} lines" + f", round {turn}" * (rounds > 1)
+            bench.announce(f"pgbench, {connections} clients, {suffix}")
             results.append(
                 await run_pgbench(bench.server, dsn, clients=connections, seconds=bench.seconds, lines=lines)
             )
-            title = f"gateway, {connections} connections, {lines} lines, round {turn}"
+            title = f"{gateways} gateway{'s' * (gateways > 1)}, {connections} connections, {suffix}"
             runs.append(await bench.run(environment, title, connections=connections, lines=lines))
-    return PgbenchComparison(connections=connections, lines=lines, unary_only=True, pgbench=results, gateway=runs)
+    return Comparison(connections=connections, gateways=gateways, lines=lines, pgbench=results, runs=runs)
+
+
+async def switched(bench: Bench, connections: int, lines: int, without: str) -> Case:
+    """Order in a closed loop with the optimization `without` switched off, with all of them if it is empty."""
+    program = ("-m", "bench.without", without) if without else GATEWAY
+    async with open_environment(
+        bench.server, connections=connections, program=program, settings=bench.settings
+    ) as environment:
+        title = f"{connections} connections, {f'without {without}' if without else 'as it is'}"
+        run = await bench.run(environment, title, connections=connections, lines=lines)
+    return Case(connections=connections, gateways=1, lines=lines, run=run)
 
 
 async def whole(bench: Bench, connections: int) -> Case:
@@ -101,7 +108,7 @@ async def whole(bench: Bench, connections: int) -> Case:
             sends_webhooks=False,
         )
         run = await measure(network.target, job, bench.announce(f"whole network, {connections} connections"))
-        return Case(connections=connections, gateways=1, lines=round(network.lines, 1), unary_only=True, run=run)
+        return Case(connections=connections, gateways=1, lines=round(network.lines, 1), run=run)
 
 
 async def open_loop(bench: Bench, rate: float, connections: int, lines: int) -> Case:
@@ -109,7 +116,7 @@ async def open_loop(bench: Bench, rate: float, connections: int, lines: int) -> 
     async with open_environment(bench.server, connections=connections, settings=bench.settings) as environment:
         title = f"open loop, {rate:.0f} orders/s due"
         run = await bench.run(environment, title, connections=connections, lines=lines, rate=rate)
-    return Case(connections=connections, gateways=1, lines=lines, rate=round(rate, 1), unary_only=True, run=run)
+    return Case(connections=connections, gateways=1, lines=lines, rate=round(rate, 1), run=run)
 
 
 async def logins(bench: Bench, lines: int) -> list[Case]:
@@ -128,11 +135,45 @@ async def logins(bench: Bench, lines: int) -> list[Case]:
         for accounts in ([], [Login(name, PASSWORD) for name in names]):
             title = f"{LOGIN_CONNECTIONS} connections, {len(accounts)} devices logging in"
             run = await bench.run(environment, title, connections=LOGIN_CONNECTIONS, lines=lines, logins=accounts)
-            logins = len(accounts)
-            cases.append(
-                Case(connections=LOGIN_CONNECTIONS, gateways=1, lines=lines, unary_only=True, run=run, logins=logins)
-            )
+            cases.append(Case(connections=LOGIN_CONNECTIONS, gateways=1, lines=lines, run=run, logins=len(accounts)))
     return cases
+
+
+async def mail(bench: Bench, rate: float, lines: int) -> MailEffect:
+    """Order in an open loop, in turn with a usual mail server, a slow one, and with a burst of receipts due at once."""
+    runs: dict[str, list[Run]] = {"usual": [], "slow": [], "bursts": []}
+    async with open_environment(bench.server, connections=HALF_CONNECTIONS, settings=bench.settings) as environment:
+        sink = environment.sink
+        assert sink is not None
+        on_event = bench.announce(f"inserting {MAIL_ROUNDS * BURST:,} finished orders")
+        await fill_tables(environment.dsn, MAIL_ROUNDS * BURST, lambda count: on_event(LoadEvent(PROGRESS, count)))
+        for turn in range(1, MAIL_ROUNDS + 1):
+            kinds: dict[str, tuple[Hooks, int]] = {
+                "usual": ({}, 0),
+                "slow": (
+                    {
+                        BEGAN: partial(sink.command, SinkCommand(delay_s=SLOW_S)),
+                        ENDED: partial(sink.command, SinkCommand(delay_s=0.0)),  # so that the wait for them is short
+                    },
+                    0,
+                ),
+                "bursts": ({BEGAN: partial(make_receipts_due, environment.dsn, BURST)}, BURST),
+            }
+            for kind, (hooks, more_receipts) in kinds.items():
+                title = f"open loop, {rate:.0f} orders/s due, mail server: {kind}, round {turn}"
+                run = await bench.run(
+                    environment,
+                    title,
+                    connections=HALF_CONNECTIONS,
+                    lines=lines,
+                    rate=rate,
+                    hooks=hooks,
+                    more_receipts=more_receipts,
+                )
+                runs[kind].append(run)
+    return MailEffect(
+        connections=HALF_CONNECTIONS, lines=lines, rate=round(rate, 1), slow_s=SLOW_S, burst=BURST, **runs
+    )
 
 
 async def table_growth(bench: Bench, orders: int, connections: int, lines: int) -> TableGrowth:

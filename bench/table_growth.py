@@ -70,7 +70,15 @@ SELECT order_id, at + interval '1 minute', 1, at + interval '1 minute', at + int
 )
 
 
-class TableGrowth(Struct, frozen=True, kw_only=True, rename={"read_ms": "looks_ms"}):
+# Of the orders that `fill_tables` inserted, those whose receipts were not made due before: they have one attempt.
+MAKE_DUE: Final = """
+UPDATE receipt_outbox SET done_at = NULL, attempts = 0, created_at = now(), next_attempt_at = now()
+ WHERE order_id IN (SELECT order_id FROM receipt_outbox
+                     WHERE done_at IS NOT NULL AND created_at = done_at AND attempts = 1 LIMIT $1)
+"""
+
+
+class TableGrowth(Struct, frozen=True, kw_only=True):
     """A run with `orders` finished orders in the tables; `read_ms`: latency by kind of read."""
 
     orders: int
@@ -99,6 +107,16 @@ async def fill_tables(dsn: str, count: int, on_progress: Callable[[int], None]) 
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
+
+
+async def make_receipts_due(dsn: str, count: int) -> None:
+    """Make the receipts of `count` finished orders due now; raises AssertionError if there are fewer."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        found = await connection.execute(MAKE_DUE, count)
+    finally:
+        await connection.close()
+    assert found == f"UPDATE {count}", found
 
 
 async def measure_reads(port: int, tokens: list[str]) -> dict[str, Latency]:

@@ -36,6 +36,7 @@ from autogrocery.lab.postgres.cluster import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from autogrocery.lab.postgres.binaries import Account, Binaries
@@ -75,8 +76,19 @@ class EmbeddedPostgres:
     Call `launch` in a thread that lives on: the server stops when the thread that forked it ends.
     """
 
-    def __init__(self, directory: Path, binaries: Binaries, *, port: int = 0, need_bytes: int = MIN_FREE_BYTES) -> None:
-        """`port` 0 chooses a free one; the first start is refused with fewer than `need_bytes` of free disk."""
+    def __init__(
+        self,
+        directory: Path,
+        binaries: Binaries,
+        *,
+        port: int = 0,
+        need_bytes: int = MIN_FREE_BYTES,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`port` 0 chooses a free one; the first start is refused with fewer than `need_bytes` of free disk.
+
+        `settings` of the server replace those of SETTINGS.
+        """
         self.name = "postgresql"
         self.directory = directory.absolute()
         self.binaries = binaries
@@ -86,6 +98,7 @@ class EmbeddedPostgres:
         self.log_file = self.directory / "server.log"
         self.sockets = self.directory / "socket"
         self._need_bytes = need_bytes
+        self._settings = SETTINGS | dict(settings or {})
         self._account: Account | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._locks = ExitStack()
@@ -143,7 +156,7 @@ class EmbeddedPostgres:
             "listen_addresses": HOST,
             "unix_socket_directories": str(self.sockets),
         }
-        arguments = [part for item in (SETTINGS | settings).items() for part in ("-c", "=".join(item))]
+        arguments = [part for item in (self._settings | settings).items() for part in ("-c", "=".join(item))]
         program = [str(self.binaries.directory / "postgres"), "-D", str(self.data_directory), *arguments]
         log = log_files.append_to(self.log_file)
         try:
