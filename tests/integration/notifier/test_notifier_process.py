@@ -116,6 +116,24 @@ async def test_a_mail_server_that_comes_back_gets_what_waited(
     assert sorted(box.message_ids) == sorted(made)
 
 
+async def test_lost_database_sessions_lose_no_receipt_and_send_none_twice(
+    gateway: GatewayActions, gateway_dsn: str, tmp_path: Path
+) -> None:
+    made, box = await end_orders(gateway, 150), Mailbox()
+    with serve_smtp(box) as address:
+        async with running_notifier(gateway_dsn, tmp_path / "log", SMTP_URL=f"smtp://{address}"):
+            for _ in range(10):
+                await gateway.db.rows(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'notifier' AND datname = current_database()"
+                )
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(3.0)  # what was under way is settled
+            await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE done_at IS NULL")
+            await until(lambda: all_sent(gateway.db))
+    assert sorted(box.message_ids) == sorted(made)
+
+
 async def all_deferred(db: Db) -> bool:
     rows = await db.rows("SELECT last_error FROM receipt_outbox")
     return {row["last_error"] for row in rows} == {"mail_unavailable"}

@@ -1,8 +1,8 @@
 """The outbox relay: rows written in the transaction of a change are delivered after it, each at least once.
 
 An outbox table has key columns, `created_at timestamptz`, `attempts int`, `next_attempt_at timestamptz`, `done_at
-timestamptz`, `dead_at timestamptz` and `last_error text`. Rows are claimed by a lease (next_attempt_at is moved on) with
-SKIP LOCKED and never by "id > last", which would skip a row for ever if its transaction commits late.
+timestamptz`, `dead_at timestamptz` and `last_error text`. Rows are claimed by a lease (next_attempt_at is moved on)
+with SKIP LOCKED and never by "id > last", which would skip a row for ever if its transaction commits late.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ MIN_SECRET_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the
 FILE_SETTINGS = ("_FILE", "_HOME", "TLS_CA", "TLS_CERT", "TLS_KEY")  # the names of files may be any bytes
 NO_HOST = frozenset("[]/@ \t\n")
 GRPC_SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
+NOT_AMONG = "Invalid enum value"
 LONGEST_WORD = 8  # "changeme", repeated until it is long enough
 KNOWN_SECRETS = frozenset(
     {
@@ -66,6 +67,8 @@ def load(shape: type[S], environ: Mapping[str, str], *, prefix: str = "") -> S:
             values[field.name] = msgspec.convert(raw, hints[field.name], strict=False)
         except msgspec.ValidationError as error:
             reason = str(error).split(" - ")[0]
+            if reason.startswith(NOT_AMONG):
+                reason = NOT_AMONG  # what follows is the value
             raise SettingsError(f"{name} is malformed: {reason}") from None
         except UnicodeEncodeError:
             raise SettingsError(f"{name} is malformed: it is not UTF-8") from None

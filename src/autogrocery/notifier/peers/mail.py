@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autogrocery.notifier.core.receipt_mail import ReceiptMail
     from autogrocery.notifier.peers.smtp import SmtpConnection
 
-DEADLINE_S: Final = 20.0  # for one mail, a new connection included; a batch ends within an outbox row's lease
+DEADLINE_S: Final = 20.0  # for one mail, a new connection included; so what has begun ends within its row's lease
 MAX_MAILS: Final = 100  # on one connection, as many servers allow
 MAX_AGE_S: Final = 60.0  # of a connection, so that a server that was moved is found
 MAX_IDLE_S: Final = 5.0  # below the time after which any server closes it
