@@ -21,6 +21,7 @@ ROLES = {
     "robots": "reference peer: a simulated fleet",
     "analytics": "reference peer: counts metrics and finds gaps",
 }
+STANDARD_STREAMS = 3
 MAX_COUNT = 100_000
 MAX_NUMBER = 1_440  # a day in minutes; more orders a second, or days of shelf life, than there can be
 
@@ -384,10 +385,23 @@ def number(text: str) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_standard_streams()
     arguments = parser().parse_args(argv)
     environ.prepare(os.environ)
     run_command = import_module("autogrocery.cli.command").run_command
     return int(run_command(arguments, os.environ))
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null as each of the descriptors 0, 1 and 2 that is closed, as by `<&-` in a shell.
+
+    Else the next socket or pipe would take its number, and libuv aborts a process that closes such a one.
+    """
+    for number in range(STANDARD_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free, which is this one
 
 
 if __name__ == "__main__":

@@ -215,6 +215,20 @@ def test_home_on_a_read_only_file_system_is_one_line() -> None:
     assert re.fullmatch(r"autogrocery up: .*home can't be used \(Read-only file system\): set .*\n", ended.stderr)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_abort_no_command(closed: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-c", MAIN, "replay", "--url", "http://127.0.0.1:1"]  # its sockets are uvloop's
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        env={"PATH": os.environ["PATH"], "AUTOGROCERY_HOME": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert b"Assertion" not in ended.stderr
+
+
 def test_reader_that_leaves_is_no_failure_of_the_database(gateway_dsn: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
