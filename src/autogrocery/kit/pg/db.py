@@ -75,8 +75,8 @@ class DbConnection:
         self, statement: BatchStatement, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
     ) -> Sequence[Row]:
         """Run a batch statement for one item, alone, and return its rows; `point` is the item's own fault point."""
-        sql, columns = statement.alone or statement.sql, statement.columns([(row, *lists)])
-        return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *columns))
+        sql, parameters = statement.call_alone((row, *lists))
+        return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *parameters))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -141,14 +141,18 @@ class Db:
         """
         item = (row, *lists)
         if not self._batches:
-            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+            return await self._run_alone(statement, item)
         batcher = self._batchers.get(statement.sql) or self._open_batcher(statement)
         try:
             return await faults.through(point, lambda: batcher.submit(item))
         except NotInBatchError:
-            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+            return await self._run_alone(statement, item)
         except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
+
+    async def _run_alone(self, statement: BatchStatement, item: Item) -> Sequence[Row]:
+        sql, parameters = statement.call_alone(item)
+        return await self.rows(sql, *parameters)
 
     def _open_batcher(self, statement: BatchStatement) -> Batcher[Item, Sequence[Row]]:
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
