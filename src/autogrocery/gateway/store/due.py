@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.core.order import Due
-from autogrocery.gateway.store.orders import plain_uuid
 from autogrocery.gateway.store.template import fill
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ async def claim_silent(db: Db, again_after_s: float) -> list[Due]:
 
 def found_due(rows: Sequence[Row]) -> list[Due]:
     """Return the rows of a claim as Due."""
-    return [Due(plain_uuid(row["order_id"]), row["owed_s"]) for row in rows]
+    return [Due(row["order_id"], row["owed_s"]) for row in rows]
 
 
 HASTEN = """

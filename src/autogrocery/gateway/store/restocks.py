@@ -16,7 +16,6 @@ from autogrocery.gateway.core.restock import (
     steps_of,
 )
 from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
-from autogrocery.gateway.store.orders import plain_uuid
 from autogrocery.gateway.store.template import fill
 
 if TYPE_CHECKING:
@@ -276,7 +275,7 @@ def _restock(row: Row) -> Restock:
         Goods, row["skus"], row["names"], row["aisles"], row["quantities"], row["made"], row["expire"], row["costs"]
     )
     return Restock(
-        order_id=plain_uuid(row["order_id"]),
+        order_id=row["order_id"],
         user_id=row["user_id"],
         supplier_id=row["supplier_id"],
         supplier_name=row["supplier_name"],
