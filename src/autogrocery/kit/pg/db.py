@@ -185,7 +185,9 @@ class Db:
     async def _acquired(self, pool: asyncpg.Pool[Row], timeout_s: float) -> AsyncIterator[DbConnection]:
         must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
-            connection = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else timeout_s)
+            # Not asyncpg's own timeout, for which it starts a task.
+            async with asyncio.timeout(OPEN_TIMEOUT_S if must_open else timeout_s):
+                connection = await pool.acquire()
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError) as error:  # such as a password that was changed
             raise _unavailable(error) from error
         try:
@@ -202,7 +204,7 @@ class Db:
 
 async def _release(pool: asyncpg.Pool[Row], connection: Any) -> None:
     with suppress(*TRANSIENT_ERRORS):  # the pool drops a broken connection
-        await asyncio.shield(pool.release(connection, timeout=CONNECT_TIMEOUT_S))
+        await pool.release(connection, timeout=CONNECT_TIMEOUT_S)  # goes on if this task is cancelled
 
 
 @asynccontextmanager
