@@ -13,7 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from autogrocery.gateway.core.order import Cause, Outcome, Status
-from autogrocery.gateway.store.writes import WRITE, WRITE_BATCH, WriteRow
+from autogrocery.gateway.store.writes import WRITE_BATCH, NewOrderRow, OrderChangeRow
 from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.batch import PLANNER
 from bench.environment import add_devices, fresh_database
@@ -53,7 +53,8 @@ async def measure_batches(server: EmbeddedPostgres, batch: int, lines: int) -> l
         for turn in range(BATCHES):
             ids = [uuid7() for _ in range(batch)]
             for kind, items in batches_of(ids, lines, turn):
-                text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {WRITE}", *WRITE_BATCH.columns(items))
+                sql, parameters = WRITE_BATCH.call(items)
+                text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *parameters)
                 plans.setdefault(kind, []).append(json.loads(text)[0])
     finally:
         await connection.close()
@@ -68,20 +69,7 @@ def batches_of(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str
         "preview",
         [
             (
-                WriteRow(
-                    one,
-                    Status.PREVIEWED,
-                    Cause.PREVIEWED,
-                    epoch,
-                    3 * number,
-                    number,
-                    "USD",
-                    total,
-                    lines,
-                    lines,
-                    SHA256,
-                    TTL_S,
-                ),
+                NewOrderRow(one, number, "USD", total, lines, lines, SHA256, TTL_S, epoch, 3 * number),
                 [(one, line, f"sku-{line}", f"sku-{line}", 1, 1, PRICE_CENTS) for line in range(1, lines + 1)],
                 [],
             )
@@ -91,7 +79,7 @@ def batches_of(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str
     yield (
         "confirm",
         [
-            (WriteRow(one, Status.PROCESSING, Cause.DISPATCHED, epoch, 3 * number + 1, robots=ROBOTS), [], [])
+            (OrderChangeRow(one, Status.PROCESSING, Cause.DISPATCHED, epoch, 3 * number + 1, robots=ROBOTS), [], [])
             for number, one in numbered
         ],
     )
@@ -99,7 +87,7 @@ def batches_of(ids: Sequence[UUID], lines: int, turn: int) -> Iterator[tuple[str
         "webhook",
         [
             (
-                WriteRow(
+                OrderChangeRow(
                     one,
                     Status.COMPLETED,
                     Cause.PICKED,

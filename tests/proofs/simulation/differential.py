@@ -90,7 +90,8 @@ class Edited:
         return await self._inner.run(self._edited(sql), *args)
 
     async def run_batched(self, many: BatchStatement, point: str, row: Any, *lists: Any) -> Any:
-        edited = msgspec.structs.replace(many, sql=self._edited(many.sql), alone=self._edited(many.alone))
+        texts = {name: text for name, text in msgspec.structs.asdict(many).items() if isinstance(text, str)}
+        edited = msgspec.structs.replace(many, **{name: self._edited(text) for name, text in texts.items()})
         return await self._inner.run_batched(edited, point, row, *lists)
 
     def _edited(self, sql: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from autogrocery.gateway.store.writes import WriteRow
+    from autogrocery.gateway.store.writes import OrderChangeRow
     from tests.proofs.simulation.tables import Row, Statement
 
 
@@ -37,7 +37,7 @@ class Rule(StrEnum):
     ASSIGN_OVERSELLS = "K4 a lapsed hold's stock is taken again, or the dispatch refused"
 
 
-def _unguarded_dispatch(s: Statement, asked: WriteRow, *_lists: Any) -> list[Row]:
+def _unguarded_dispatch(s: Statement, asked: OrderChangeRow, *_lists: Any) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     return [] if old is None else statements.dispatched(s, old, asked)
 
@@ -64,7 +64,7 @@ def _any_promised(s: Statement, order_id: UUID) -> list[Row]:
     return [statements.promised(s, old)] if old and old["status"] == "PREVIEWED" else []
 
 
-def _any_finished(s: Statement, asked: WriteRow, _lines: list[Any], short: list[Any]) -> list[Row]:
+def _any_finished(s: Statement, asked: OrderChangeRow, _lines: list[Any], short: list[Any]) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     return [] if old is None else statements.finished(s, old, asked, short)
 

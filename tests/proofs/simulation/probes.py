@@ -73,9 +73,11 @@ def _repeated_webhook(events: Sequence[Event]) -> bool:
     return len(taken) > 0
 
 
-def _webhook_before_commit(events: Sequence[Event]) -> bool:
-    finished = _index(events, "orders.finish", "2 rows")
-    return finished is not None
+def _finished_from_previewed(events: Sequence[Event]) -> bool:
+    """Whether a finish moved the order past PROCESSING: no statement before it had dispatched it."""
+    finished = _index(events, "orders.finish", "1 rows")
+    moves = {"orders.mark_dispatched", "orders.mark_unreleasable"}
+    return finished is not None and not any(e.what in moves and e.result.startswith("1") for e in events[:finished])
 
 
 def _outlived(events: Sequence[Event]) -> bool:
@@ -104,9 +106,10 @@ PROBES: dict[str, Callable[[Sequence[Event]], bool]] = {
         ("orders.promise_release", "1 rows"),
         ("orders.mark_released", "1 rows"),
     ),
-    "webhook before the confirm's commit": _webhook_before_commit,
-    "webhook about an idle order, which inventory confirmed": lambda e: _in_order(
-        e, ("orders.finish", "0 rows"), ("inventory.get", ""), ("orders.finish", "2 rows")
+    "webhook before the confirm's commit": _finished_from_previewed,
+    "webhook about an idle order, which inventory confirmed": lambda e: (
+        _finished_from_previewed(e)
+        and _in_order(e, ("orders.finish", "0 rows"), ("inventory.get", ""), ("orders.finish", "1 rows"))
     ),
     "a false webhook was refused": lambda e: _happened(e, "webhook picked", "not_dispatched"),
     "a webhook came twice": _repeated_webhook,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from autogrocery.gateway.store.writes import WriteRow
+    from autogrocery.gateway.store.writes import NewOrderRow, OrderChangeRow
     from tests.proofs.simulation.tables import Row, Statement
 
 MINUTE_S = 60.0
@@ -104,10 +104,10 @@ def list_events(s: Statement, order_id: UUID, after: int) -> list[Row]:
     return [history[version] for version in sorted(history) if version > after]
 
 
-def add(s: Statement, asked: WriteRow, lines: list[Any], _summary: list[Any]) -> list[Row]:
+def add(s: Statement, asked: NewOrderRow, lines: list[Any], _summary: list[Any]) -> list[Row]:
     if asked.order_id in s.tables.orders:
         return []
-    until = s.later(asked.ttl_s or 0)
+    until = s.later(asked.ttl_s)
     order = {
         "order_id": asked.order_id,
         "user_id": asked.user_id,
@@ -135,29 +135,25 @@ def add(s: Statement, asked: WriteRow, lines: list[Any], _summary: list[Any]) ->
         "attention": None,
     }
     s.add_order(order, [dict(zip(LINE, line, strict=True)) for line in lines])
-    s.note(asked.order_id, 1, None, "PREVIEWED", text(asked.cause) or "", (asked.epoch, asked.sequence))
+    s.note(asked.order_id, 1, None, "PREVIEWED", "previewed", (asked.epoch, asked.sequence))
     return [
         {
             "order_id": asked.order_id,
             "version": 1,
-            "to_status": "PREVIEWED",
             "at": s.now,
             "expires_at": until,
-            "total_cents": asked.total_cents,
-            "item_count": asked.item_count,
-            "line_count": asked.line_count,
         }
     ]
 
 
-def mark_dispatched(s: Statement, asked: WriteRow, *_lists: Any) -> list[Row]:
+def mark_dispatched(s: Statement, asked: OrderChangeRow, *_lists: Any) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     if old is None or old["status"] != "PREVIEWED" or old["intent"] not in {None, "DISPATCH"}:
         return []
     return dispatched(s, old, asked)
 
 
-def dispatched(s: Statement, old: Row, asked: WriteRow) -> list[Row]:
+def dispatched(s: Statement, old: Row, asked: OrderChangeRow) -> list[Row]:
     new = s.change(
         old,
         status="PROCESSING",
@@ -169,10 +165,10 @@ def dispatched(s: Statement, old: Row, asked: WriteRow) -> list[Row]:
         dispatched_at=s.now,
         attempts=0,
         attention=None,
-        due_at=s.later(MINUTE_S),
+        due_at=old["due_at"] if s.later(MINUTE_S) <= old["due_at"] <= s.later(2 * MINUTE_S) else s.later(MINUTE_S),
     )
     s.note(new["order_id"], new["version"], "PREVIEWED", "PROCESSING", "dispatched", (asked.epoch, asked.sequence))
-    return [{**moved(s, new)[0], "to_status": "PROCESSING", "sequence": asked.sequence}]
+    return [{**moved(s, new)[0], "from_status": old["status"]}]
 
 
 def promise_dispatch(s: Statement, order_id: UUID) -> list[Row]:
@@ -264,7 +260,7 @@ def mark_unreleasable(s: Statement, order_id: UUID, epoch: int, sequence: int, v
     return [{**moved(s, new)[0], "first": True}]
 
 
-def finish(s: Statement, asked: WriteRow, _lines: list[Any], short: list[Any]) -> list[Row]:
+def finish(s: Statement, asked: OrderChangeRow, _lines: list[Any], short: list[Any]) -> list[Row]:
     old = s.tables.orders.get(asked.order_id)
     if old is None:
         return []
@@ -272,7 +268,7 @@ def finish(s: Statement, asked: WriteRow, _lines: list[Any], short: list[Any]) -
     return finished(s, old, asked, short) if overtaken or old["status"] == "PROCESSING" else []
 
 
-def finished(s: Statement, old: Row, asked: WriteRow, short: list[Any]) -> list[Row]:
+def finished(s: Statement, old: Row, asked: OrderChangeRow, short: list[Any]) -> list[Row]:
     status, total, sequence = text(asked.to_status), asked.total_cents, asked.sequence
     order_id, first = old["order_id"], old["status"] == "PREVIEWED"
     new = s.change(
@@ -290,29 +286,17 @@ def finished(s: Statement, old: Row, asked: WriteRow, short: list[Any]) -> list[
         finished_at=s.now,
         attention=None,
     )
-    answer = []
-    shared = {
-        "order_id": order_id,
-        "confirmed_at": new["confirmed_at"],
-        "item_count": new["item_count"],
-        "line_count": new["line_count"],
-        "at": s.now,
-    }
     if first:
-        step = {"from_status": "PREVIEWED", "to_status": "PROCESSING", "cause": "dispatched", "sequence": sequence - 1}
-        answer.append({**shared, **step, "version": new["version"] - 1, "total_cents": new["quoted_total_cents"]})
-    step = {"from_status": "PROCESSING", "to_status": status, "cause": text(asked.cause), "sequence": sequence}
-    answer.append({**shared, **step, "version": new["version"], "total_cents": total})
-    for row in answer:
-        metric = (asked.epoch, row["sequence"])
-        s.note(order_id, row["version"], row["from_status"], row["to_status"], row["cause"], metric)
+        s.note(order_id, new["version"] - 1, "PREVIEWED", "PROCESSING", "dispatched", (asked.epoch, sequence - 1))
+    cause = text(asked.cause) or ""
+    s.note(order_id, new["version"], "PROCESSING", status or "", cause, (asked.epoch, sequence))
     for _, line_no, count in short:
         s.add_short_pick(order_id, line_no, count)
     if status == "COMPLETED":
         s.add_receipt(order_id, done=s.tables.devices[old["user_id"]] is None)
     if asked.webhook_id is not None:
         s.remember(order_id, asked.webhook_id, asked.sha256 or b"")
-    return answer
+    return [{**moved(s, new, "quoted_total_cents")[0], "from_status": old["status"]}]
 
 
 ORDERS: dict[str, Callable[..., list[dict[str, Any]]]] = {

@@ -1,4 +1,4 @@
-"""The gateway's tables in memory with the constraints of 0002_orders.sql; a statement is checked, then written
+"""The gateway's tables in memory with the constraints of its migrations; a statement is checked, then written
 atomically."""
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 BEGINNING: Final = datetime(2030, 1, 1, tzinfo=UTC)
 STEPS: Final = frozenset((start.value, end.value) for (start, _), end in EDGES.items())
+CHANGES: Final = frozenset(
+    {(1, None, "PREVIEWED"), *((2 if start == "PREVIEWED" else 3, start, end) for start, end in STEPS)}
+)
 ENDS: Final = frozenset(status.value for status in TERMINAL)
 STATUSES: Final = frozenset(status.value for status in Status)
 RELEASE_AS: Final = {"PREVIEWED": {"CANCELLED", "EXPIRED", "FAILED"}, "PROCESSING": {"CANCELLED"}}
@@ -120,10 +123,8 @@ class Statement:
         self, order_id: UUID, version: int, start: str | None, end: str, cause: str, metric: tuple[int, int]
     ) -> None:
         """INSERT a history row; `metric` is its epoch and sequence."""
-        if start is not None and (start, end) not in STEPS:
-            self._orphans.append("order_edges")
-        if (version == 1) != (start is None):
-            raise asyncpg.CheckViolationError("history_begins_with_a_preview")
+        if (version, start, end) not in CHANGES:
+            raise asyncpg.CheckViolationError("history_follows_the_edges")
         if version in self.tables.history.get(order_id, ()):
             raise asyncpg.UniqueViolationError("order_history_pkey")
         epoch, sequence = metric

@@ -33,9 +33,10 @@ Pair = tuple[str, str]
 PAIRS: Final = {(start.value, end.value) for (start, _), end in EDGES.items()}
 FINISHES: Final = {Fact.PICKED, Fact.NOTHING_PICKED}
 RELEASES: Final = {Fact.RELEASED_ON_CANCEL, Fact.RELEASED_ON_EXPIRY, Fact.RELEASED_UNSERVED}
-MIGRATION: Final = (
-    resources.files("autogrocery.gateway.store.migrations").joinpath("0002_orders.sql").read_text(encoding="utf-8")
-)
+MIGRATIONS: Final = resources.files("autogrocery.gateway.store.migrations")
+MIGRATION: Final = MIGRATIONS.joinpath("0002_orders.sql").read_text(encoding="utf-8")
+TRIGGERS: Final = MIGRATIONS.joinpath("0006_order_writes.sql").read_text(encoding="utf-8")
+CHECK: Final = MIGRATIONS.joinpath("0007_history_follows_the_edges.sql").read_text(encoding="utf-8")
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Each statement that changes a status: its SQL, what its parameters may be, and the facts that it commits.
@@ -120,15 +121,27 @@ def test_the_edge_table_of_the_migration_is_edges() -> None:
     assert set(re.findall(r"\('(\w+)',\s+'(\w+)'\)", insert)) == PAIRS
 
 
-def test_the_trigger_of_the_migration_allows_edges_and_the_finish_of_a_previewed_order() -> None:
-    trigger = MIGRATION[MIGRATION.index("CREATE TRIGGER status_follows_the_edges") :].partition("EXECUTE FUNCTION")[0]
-    one_step, _, two_steps = trigger.partition("OLD.version + 2")
-    assert set(re.findall(r"\('(\w+)', '(\w+)'\)", one_step)) == PAIRS
-    assert re.findall(r"OLD.status = '(\w+)'", two_steps) == [Status.PREVIEWED]
-    ends = re.search(r"NEW.status IN \((.*?)\)", two_steps)
-    assert ends
+def steps_of(rule: str) -> set[str]:
+    """Return the elements of the array in a trigger of migration 0006, or in the CHECK of 0007."""
+    found = re.search(rf"{rule}\b.*?\('{{(.*?)}}'::text\[\]\)", TRIGGERS + CHECK, re.DOTALL)
+    assert found
+    return {step.strip() for step in found[1].split(",")}
+
+
+def test_the_trigger_allows_edges_no_step_of_a_living_order_and_the_finish_of_a_previewed_order() -> None:
     assert EDGES[Status.PREVIEWED, Fact.DISPATCHED] is Status.PROCESSING
-    assert set(re.findall(r"'(\w+)'", ends[1])) == {end for _, end in pairs_of(FINISHES)}
+    no_steps = {f"0 {status} {status}" for status in Status if status not in TERMINAL}
+    one_step = {f"1 {start} {end}" for start, end in PAIRS}
+    two_steps = {f"2 {Status.PREVIEWED} {end}" for _, end in pairs_of(FINISHES)}
+    assert steps_of("TRIGGER status_follows_the_edges") == no_steps | one_step | two_steps
+
+
+def test_the_check_of_the_history_allows_a_first_preview_and_then_the_edges() -> None:
+    version = {Status.PREVIEWED: 1}
+    while len(version) < len(Status):
+        version |= {end: version[start] + 1 for (start, _), end in EDGES.items() if start in version}
+    changes = {f"{version[Status(start)] + 1} {start} {end}" for start, end in PAIRS}
+    assert steps_of("CONSTRAINT history_follows_the_edges") == {f"1  {Status.PREVIEWED}"} | changes
 
 
 @pytest.mark.parametrize(("sql", "parameters", "facts"), STATEMENTS.values(), ids=STATEMENTS)

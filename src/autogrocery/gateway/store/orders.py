@@ -138,7 +138,7 @@ async def add(
         return None
     row = rows[0]
     order = Order(
-        order_id,
+        row["order_id"],  # asyncpg's type: its text, which peers, metrics and answers ask for, costs a tenth
         user_id,
         Status.PREVIEWED,
         1,

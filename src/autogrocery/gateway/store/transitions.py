@@ -45,7 +45,7 @@ async def mark_dispatched(
     if not rows:
         store.cache.drop(order.order_id)
         return None
-    change = _changes(rows, order.order_id, number)[0]
+    (change,) = _changes(rows, Status.PROCESSING, number)
     dispatched = msgspec.structs.replace(
         order,
         status=Status.PROCESSING,
@@ -206,24 +206,36 @@ async def finish(
     )
     if rows:
         store.cache.drop(order_id)
-    return _changes(rows, order_id, number)
+    return _changes(rows, result.status, number)
 
 
-def _changes(rows: Sequence[Row], order_id: UUID, number: MetricNumber) -> list[StatusChange]:
-    return [
-        StatusChange(
-            order_id,
+def _changes(rows: Sequence[Row], to_status: Status, number: MetricNumber) -> list[StatusChange]:
+    """Return the changes of a written order: two if it moved from PREVIEWED past PROCESSING, the first as quoted."""
+    changes: list[StatusChange] = []
+    for row in rows:
+        last = StatusChange(
+            row["order_id"],
             row["version"],
-            Status(row["to_status"]),
+            to_status,
             row["at"],
             row["confirmed_at"],
             row["total_cents"],
             row["item_count"],
             row["line_count"],
-            msgspec.structs.replace(number, sequence=row["sequence"]),
+            number,
         )
-        for row in rows
-    ]
+        if row["from_status"] == Status.PREVIEWED and to_status is not Status.PROCESSING:
+            changes.append(
+                msgspec.structs.replace(
+                    last,
+                    version=last.version - 1,
+                    to_status=Status.PROCESSING,
+                    total_cents=row["quoted_total_cents"],
+                    number=msgspec.structs.replace(number, sequence=number.sequence - 1),
+                )
+            )
+        changes.append(last)
+    return changes
 
 
 async def _change(

@@ -7,7 +7,7 @@ later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 from msgspec import Struct
@@ -39,6 +39,13 @@ ROLLED_BACK = (
 )
 
 
+class Call(NamedTuple):
+    """One execution of a statement: its text and its parameters."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
 class BatchStatement(Struct, frozen=True):
     """A statement that takes many items: each parameter is an array, one column of the items' rows or of their lists.
 
@@ -47,12 +54,22 @@ class BatchStatement(Struct, frozen=True):
 
     `alone`, if given, is the same statement for one item and may wait for locks: it runs for each item that has no
     result row, so that an item whose rows are locked by another transaction does not delay the rest of the batch.
+
+    A subclass may pass the items in another form, or choose a text by what they are.
     """
 
     sql: str
-    widths: tuple[int, ...]
+    widths: tuple[int, ...] = ()
     key: int = 0
     alone: str = ""
+
+    def call(self, items: Sequence[Item]) -> Call:
+        """Return the execution for all items together."""
+        return Call(self.sql, self.columns(items))
+
+    def call_alone(self, item: Item) -> Call:
+        """Return the execution for one item that runs alone."""
+        return Call(self.alone or self.sql, self.columns([item]))
 
     def columns(self, items: Sequence[Item]) -> list[list[Any]]:
         """Return one array for each parameter, from the items."""
@@ -81,7 +98,8 @@ def batcher_for(statement: BatchStatement, name: str, run: Run) -> Batcher[Item,
 
     async def flush(items: Sequence[Item]) -> Sequence[list[Row] | Exception]:
         try:
-            rows = await run(statement.sql, *statement.columns(items))
+            sql, parameters = statement.call(items)
+            rows = await run(sql, *parameters)
         except Exception as error:
             if len(items) == 1 or not isinstance(error.__cause__ or error, ROLLED_BACK):
                 raise

@@ -75,8 +75,8 @@ class DbConnection:
         self, statement: BatchStatement, point: str, row: Sequence[Any], *lists: Sequence[Sequence[Any]]
     ) -> Sequence[Row]:
         """Run a batch statement for one item, alone, and return its rows; `point` is the item's own fault point."""
-        sql, columns = statement.alone or statement.sql, statement.columns([(row, *lists)])
-        return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *columns))
+        sql, parameters = statement.call_alone((row, *lists))
+        return await self._through(f"-- {point}", lambda: self._connection.fetch(sql, *parameters))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -141,12 +141,12 @@ class Db:
         """
         item = (row, *lists)
         if not self._batches:
-            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+            return await self._run_alone(statement, item)
         batcher = self._batchers.get(statement.sql) or self._open_batcher(statement)
         try:
             return await faults.through(point, lambda: batcher.submit(item))
         except NotInBatchError:
-            return await self.rows(statement.alone or statement.sql, *statement.columns([item]))
+            return await self._run_alone(statement, item)
         except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
 
@@ -154,6 +154,10 @@ class Db:
         """Run one statement for many rows and return its rows, with the plan of batch statements: by primary keys."""
         async with self._acquired(self._batch_pool, OPEN_TIMEOUT_S) as connection:
             return await connection.rows(sql, *args)
+
+    async def _run_alone(self, statement: BatchStatement, item: Item) -> Sequence[Row]:
+        sql, parameters = statement.call_alone(item)
+        return await self.rows(sql, *parameters)
 
     def _open_batcher(self, statement: BatchStatement) -> Batcher[Item, Sequence[Row]]:
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
@@ -186,7 +190,9 @@ class Db:
     async def _acquired(self, pool: asyncpg.Pool[Row], timeout_s: float) -> AsyncIterator[DbConnection]:
         must_open = pool.get_idle_size() == 0 and pool.get_size() < pool.get_max_size()
         try:
-            connection = await pool.acquire(timeout=OPEN_TIMEOUT_S if must_open else timeout_s)
+            # Not asyncpg's own timeout, for which it starts a task.
+            async with asyncio.timeout(OPEN_TIMEOUT_S if must_open else timeout_s):
+                connection = await pool.acquire()
         except (*TRANSIENT_ERRORS, asyncpg.PostgresError) as error:  # such as a password that was changed
             raise _unavailable(error) from error
         try:
@@ -203,7 +209,7 @@ class Db:
 
 async def _release(pool: asyncpg.Pool[Row], connection: Any) -> None:
     with suppress(*TRANSIENT_ERRORS):  # the pool drops a broken connection
-        await asyncio.shield(pool.release(connection, timeout=CONNECT_TIMEOUT_S))
+        await pool.release(connection, timeout=CONNECT_TIMEOUT_S)  # goes on if this task is cancelled
 
 
 @asynccontextmanager
