@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from autogrocery.kit.rpc import environ
@@ -395,13 +396,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _open_standard_streams() -> None:
     """Open /dev/null as each of the descriptors 0, 1 and 2 that is closed, as by `<&-` in a shell.
 
-    Else the next socket or pipe would take its number, and libuv aborts a process that closes such a one.
+    Else the next socket or pipe would take its number, and libuv aborts a process that closes such a one. What the
+    encoding of standard output lacks is escaped.
     """
     for number in range(STANDARD_STREAMS):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free, which is this one
+    if isinstance(sys.stdout, TextIOWrapper):  # as standard error does by itself
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -229,6 +229,14 @@ def test_closed_standard_streams_abort_no_command(closed: str, tmp_path: Path) -
     assert b"Assertion" not in ended.stderr
 
 
+def test_name_that_standard_output_can_not_encode_is_escaped(gateway_dsn: str) -> None:
+    dsn = {"DATABASE_URL": gateway_dsn, "BCRYPT_COST": "10"}
+    added = run("truck", "add", "t-1", "--supplier", "s-1", "--name", "Bäckerei", **dsn)
+    assert added.returncode == 0, added.stderr
+    listed = run("truck", "list", PYTHONIOENCODING="ascii", PYTHONUTF8="0", **dsn)
+    assert (listed.returncode, b"B\\xe4ckerei" in listed.stdout) == (0, True), listed.stderr
+
+
 def test_reader_that_leaves_is_no_failure_of_the_database(gateway_dsn: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
