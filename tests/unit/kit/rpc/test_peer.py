@@ -104,3 +104,10 @@ async def test_call_passes_its_fault_point(mode: Mode, calls: int) -> None:
         else:
             await fail(peer, desk, 1)
     assert (desk.calls, counted[POINT]) == (calls, 1)
+
+
+@pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
+async def test_only_trouble_of_the_peer_opens_the_breaker(code: Code) -> None:
+    peer = Peer("desk")
+    await fail(peer, Desk(RpcError(code, "")), client.BREAKER_MIN_CALLS)
+    assert peer.available == (code in client.REQUEST_STATUSES)
