@@ -382,8 +382,9 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             what = "head" if self._in_head else "body"
-            detail = f"The {what} did not arrive within {self._within_s:g} s."
-            self._end(Malformed("request_timeout", detail, status=408))
+            self._end(
+                Malformed("request_timeout", f"The {what} did not arrive within {self._within_s:g} s.", status=408)
+            )
 
 
 def _head_without_offer(head: reading.RequestHead) -> bytes:
