@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from msgspec.structs import replace
 
@@ -197,13 +197,13 @@ class FakeInventory:
         if self.gate is not None:
             await self.gate.wait()
         if method in self.silent and not self.after_effect:
-            await self.stopped.wait()
+            await silence(self.stopped)
         if method in self.abort_with and not self.after_effect:
             raise injected(self.abort_with[method])
 
     async def _after(self, method: str) -> None:
         if method in self.silent and self.after_effect:
-            await self.stopped.wait()
+            await silence(self.stopped)
         if method in self.abort_with and self.after_effect:
             raise injected(self.abort_with[method])
 
@@ -240,7 +240,7 @@ class FakePricing:
     async def Quote(self, request: pri.QuoteRequest, _call: ServerCall) -> pri.QuoteResponse:
         self.calls["Quote"] += 1
         if self.silent:
-            await self.stopped.wait()
+            await silence(self.stopped)
         if self.abort_with:
             raise injected(self.abort_with)
         lines = [
@@ -268,7 +268,7 @@ class FakePricing:
         """`abort_with` takes place after the effect if `after_effect`."""
         self.calls["UpdateStockMetrics"] += 1
         if self.silent:
-            await self.stopped.wait()
+            await silence(self.stopped)
         if not (self.abort_with and not self.after_effect):
             self.costs |= {update.sku: update.unit_cost_cents for update in request.updates}
         if self.abort_with:
@@ -311,6 +311,12 @@ def with_raw_replies(fake: FakeInventory | FakePricing, contract: Any, service: 
 
     found = server_methods(contract.DESCRIPTOR.services_by_name[service], fake)
     return {path: wrapped(method) for path, method in found.items()}
+
+
+async def silence(stopped: asyncio.Event) -> NoReturn:
+    """Keep a call without an answer until the peer stops, and without its effect for ever."""
+    await stopped.wait()
+    raise RpcError(Code.UNAVAILABLE, "the peer stops")
 
 
 def injected(status: Any) -> RpcError:

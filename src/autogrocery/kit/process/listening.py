@@ -36,7 +36,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(setting: str, host: str, port: int, backlog: int) -> socket.socket:
-    """Return a listening socket that does not block; raises StartError naming `setting` if the address can't be used."""
+    """Return a listening socket that does not block; raises StartError naming `setting` if it can't listen there."""
     try:
         listener = bind(host, port)
         try:
