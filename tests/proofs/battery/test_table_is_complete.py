@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from autogrocery.gateway import actions
+from autogrocery.notifier import actions as sending
 from tests.proofs.battery.restock_table import ROWS as RESTOCK_ROWS
 from tests.proofs.battery.restock_table import STATES as RESTOCK_MAKERS
 from tests.proofs.battery.restock_table import STEPS as RESTOCK_STEPS
@@ -30,7 +31,6 @@ from tests.proofs.battery.table import (
 )
 from tests.proofs.battery.test_accounts_twice import ACCOUNT_CELLS
 
-FOLDER = Path(actions.__path__[0])
 SENDERS = {"send_receipt", "send_alert"}  # test_receipts_twice.py, test_alerts_twice.py
 WRITES = {
     "add",
@@ -46,12 +46,15 @@ WRITES = {
     "apply_fact",
 }
 WRITING_PREFIXES = ("promise_", "mark_", "claim_")
-ACTIONS: Final = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+FILES: Final = {
+    path.stem: path for package in (actions, sending) for path in Path(package.__path__[0]).glob("[!_]*.py")
+}  # by the action's name
+ACTIONS: Final = sorted(FILES)
 
 
 def called(module: str) -> set[str]:
     """Return the names of all functions and methods that a module calls."""
-    tree = ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {one.attr if isinstance(one, ast.Attribute) else one.id for one in calls if not isinstance(one, ast.Call)}  # type: ignore[attr-defined]
 
