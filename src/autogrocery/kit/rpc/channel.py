@@ -1,4 +1,4 @@
-"""All unary calls to one gRPC target: a connection when it is first needed, a new one after a loss, and the deadlines."""
+"""All unary calls to one gRPC target: a connection at the first call, a new one after a loss, and the deadlines."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Transport = Literal["h2", "grpcio"]
 CONNECT_S: Final = 1.0  # name, TCP, TLS and the peer's settings
 FIRST_PAUSE_S: Final = 0.1  # after a failed connection; calls made meanwhile fail at once
 MAX_PAUSE_S: Final = 1.0
-# A gateway admits 512 requests at once, each of which makes one call at a time: the queue holds twice that. How many are
-# in flight is the peer's to say, by MAX_CONCURRENT_STREAMS; who waits for a place does so within the deadline.
+# A gateway admits 512 requests at once, each of which makes one call at a time: the queue holds twice that. How many
+# are in flight is the peer's to say, by MAX_CONCURRENT_STREAMS; who waits for a place does so within the deadline.
 MAX_WAITING: Final = 1_024
 MAX_ATTEMPTS: Final = 20  # of a call that the peer says it has not processed: within 2 s
 REFUSED_PAUSE_S: Final = 0.005
@@ -158,7 +158,7 @@ class Channel:
             connection.start(self._waiting.popitem(last=False)[1])
 
     def on_unprocessed(self, call: Call) -> None:
-        """Make a call again that the peer has not processed: at once elsewhere, on the same connection a little later."""
+        """Make a call again that the peer has not processed: elsewhere at once, on the same connection a bit later."""
         connection, call.connection = call.connection, None
         call.attempts += 1
         if call.attempts >= MAX_ATTEMPTS:

@@ -86,7 +86,7 @@ def outcome_of(fields: dict[bytes, bytes], trailers: dict[bytes, bytes], body: b
 
 
 def _decompressed(message: bytes) -> bytes | RpcError:
-    """Return a message that was compressed with gzip or zlib, as gRPC's own servers may do though we don't accept it."""
+    """Return a message that was compressed with gzip or zlib, as grpcio's server may do though we don't accept it."""
     inflating = zlib.decompressobj(zlib.MAX_WBITS | ANY_ZLIB_HEADER)
     try:
         found = inflating.decompress(message, MAX_MESSAGE_BYTES + 1)
