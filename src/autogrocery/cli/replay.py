@@ -90,8 +90,8 @@ def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         web_url("--internal-url", arguments.internal_url)
 
     async def work() -> int:
-        await _require_gateway(url)
         home = home_directory(environ)
+        await _require_gateway(url)
         home.mkdir(parents=True, exist_ok=True)
         demand = await asyncio.to_thread(load_demand, arguments.orders, arguments.seed, home)
         internal: str | None = arguments.internal_url

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -57,15 +57,16 @@ async def test_an_invalid_setting_is_refused_in_one_line_that_names_it(changes: 
     assert (named in line, "\n" in line, CANARY in line) == (True, False, False)
 
 
-async def test_a_database_without_tables_names_the_migrate_command(postgres: Any) -> None:
+async def test_a_database_without_tables_names_the_migrate_command(gateway_db: Db, gateway_dsn: str) -> None:
+    await gateway_db.rows("DROP SCHEMA public CASCADE")
     with pytest.raises(StartError, match=r"lacks [0-9]+ columns, smart_devices.id first: run autogrocery migrate"):
-        await app.main({"DATABASE_URL": postgres.dsn()}, asyncio.Event())
+        await asyncio.wait_for(app.main({"DATABASE_URL": gateway_dsn}, asyncio.Event()), 10.0)
 
 
 async def test_a_database_that_is_too_old_names_the_column(gateway_db: Db, gateway_dsn: str) -> None:
     await gateway_db.rows("ALTER TABLE alert_outbox DROP COLUMN admitted_at")
     with pytest.raises(StartError, match=r"lacks 1 columns, alert_outbox.admitted_at first: run autogrocery migrate"):
-        await app.main({"DATABASE_URL": gateway_dsn}, asyncio.Event())
+        await asyncio.wait_for(app.main({"DATABASE_URL": gateway_dsn}, asyncio.Event()), 10.0)
 
 
 async def end_orders(gateway: GatewayActions, count: int) -> list[str]:

@@ -40,8 +40,8 @@ IN_MEMORY_ONLY = (
     ),
     Edit(
         "gateway/core/quote.py",
-        "from uuid import UUID, uuid5",
-        "from uuid import UUID, uuid4, uuid5\nKNOWN: dict[str, UUID] = {}",
+        "from uuid import UUID\n",
+        "from uuid import UUID, uuid4\n\nKNOWN: dict[str, UUID] = {}\n",
     ),
 )
 TERMINAL_FIRST = (
@@ -99,25 +99,13 @@ WAIT_FOR = Edit(
     "        await inventory.release(order_id, Status.CANCELLED, None)\n"
     "        raise Unavailable('order_busy', 'it was not written in time') from None\n",
 )
-UNSHIELDED = (
-    Edit(
-        "kit/http/app.py",
-        "answer = await self._run_action(request, response)",
-        "answer = await self._until_gone(self._run_action(request, response), receive)",
-    ),
-    Edit(
-        "kit/http/app.py",
-        "    async def stop(self) -> bool:",
-        "    async def _until_gone(self, action: Any, receive: Receive) -> Any:\n"
-        "        acting = asyncio.ensure_future(action)\n"
-        "        hearing = asyncio.ensure_future(receive())\n"
-        "        await asyncio.wait({acting, hearing}, return_when=asyncio.FIRST_COMPLETED)\n"
-        "        if not acting.done():\n"
-        "            acting.cancel()\n"
-        "        hearing.cancel()\n"
-        "        return await acting\n\n"
-        "    async def stop(self) -> bool:",
-    ),
+UNSHIELDED = Edit(
+    "kit/http/connection.py",
+    "        is_tls = self.peer_names is not None  #",
+    "        for exchange in self._requests:\n"
+    "            if exchange.task is not None:\n"
+    "                exchange.task.cancel()\n"
+    "        is_tls = self.peer_names is not None  #",
 )
 
 BUGS = (
@@ -127,5 +115,5 @@ BUGS = (
     Bug("stock locked in no order", UNSORTED, "tests/integration/inventory/test_two_processes.py -k crossing"),
     Bug("an outbox read by id above the last", ID_ABOVE_LAST, "tests/integration/notifier/test_receipts.py"),
     Bug("wait_for around a COMMIT", (WAIT_FOR,), f"{EVERY_POINT} -k 'beyond and quota'"),
-    Bug("work that ends when the client hangs up", UNSHIELDED, "tests/unit/kit/http/test_http_wire.py -k hangs_up"),
+    Bug("work that ends when the client hangs up", (UNSHIELDED,), "tests/unit/kit/http/test_http_wire.py -k hangs_up"),
 )

@@ -152,7 +152,7 @@ MUTANTS = (
         "a key names one order, now and at every retry",
         (
             Edit("gateway/core/quote.py", 'return uuid5(ORDER_NAMES, f"{user_id}:{key}")', "return uuid4()"),
-            Edit("gateway/core/quote.py", "from uuid import UUID, uuid5", "from uuid import UUID, uuid4"),
+            Edit("gateway/core/quote.py", "from uuid import UUID\n", "from uuid import UUID, uuid4\n"),
         ),
         "named another order before",
     ),

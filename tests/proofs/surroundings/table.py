@@ -139,7 +139,7 @@ SURROUNDINGS: Final = (
     ),
     Surrounding(
         "database that refuses the connection",
-        "export DATABASE_URL=postgresql://u:secret@127.0.0.1:1/x; demo",
+        "export DATABASE_URL=postgresql://u@127.0.0.1:1/x; demo",
         2,
         "autogrocery demo: DATABASE_URL: the database server 127.0.0.1:1 refuses the connection: start .*",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from autogrocery.gateway.actions.dispatch import dispatch
+from autogrocery.gateway.actions.release import release
 from autogrocery.gateway.core.order import Decision, Order, Status, not_found, on_confirm
 from autogrocery.gateway.store import orders, transitions
 from autogrocery.kit.errors import InDoubt
@@ -32,7 +33,8 @@ async def confirm(
     """Dispatch the device's order.
 
     In doubt: the intent is committed, and the sweeper makes the call again. Raises NotFound, Conflict and Gone as in
-    docs/CONTRACT.md#confirm-and-cancel, and Unavailable.
+    docs/CONTRACT.md#confirm-and-cancel, Unavailable, and InDoubt if an expiry began meanwhile and inventory does not
+    say either whether robots have the order.
     """
     order = store.cache.get(order_id)
     if order is None or order.user_id != user_id or order.status is not Status.PREVIEWED:
@@ -47,6 +49,6 @@ async def confirm(
             order = await orders.get(store.db, order_id)
             if order is None:  # a failover has lost the row that the cache still had
                 raise not_found() from None
-            if order.releasing and order.release_as is Status.EXPIRED:  # unless inventory says that robots have it
-                return ConfirmResult(order, in_doubt=True)
+            if order.releasing and order.release_as is Status.EXPIRED:  # whether it has expired is inventory's to say
+                order = await release(store, inventory, metrics, order)
     return ConfirmResult(order, in_doubt=on_confirm(order) is not Decision.DONE)

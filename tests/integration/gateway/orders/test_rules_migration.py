@@ -13,9 +13,9 @@ from autogrocery.gateway.core.status_change import MetricNumber
 from autogrocery.gateway.store import orders, transitions
 from autogrocery.gateway.store.order_store import OrderStore
 from autogrocery.gateway.store.writes import NewOrderRow, OrderChangeRow
+from autogrocery.kit.ids import uuid7
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.migrate import files, migrate
-from autogrocery.kit.process.clock import uuid7
 from tests.harness.gateway_actions import HASH
 
 if TYPE_CHECKING:
