@@ -26,6 +26,11 @@ class Settings(SubscriberSettings, frozen=True):
     analytics_zmq_addr: str = "tcp://127.0.0.1:5557"
     analytics_zmq_target: str = ""
     analytics_status_file: str = ""
+    analytics_url: str = ""
+    analytics_keep_facts_days: Annotated[int, Meta(ge=32, le=3_650)] = 1_100
+    analytics_keep_minutes_days: Annotated[int, Meta(ge=32, le=3_650)] = 3_650
+    analytics_spool_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_024
+    autogrocery_home: str = ""
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"
 
     @property

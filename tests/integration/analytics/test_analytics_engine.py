@@ -4,57 +4,21 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-import zmq
-import zmq.asyncio
 
 from autogrocery.analytics.app import main
 from autogrocery.analytics.settings import Endpoints, Settings, load
-from autogrocery.contracts.analytics.metric import OrderMetric, encode
+from autogrocery.contracts.analytics.metric import encode
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.ports import free_ports
-from tests.harness.analytics_gateway import FakeMetricsLog, engine, metric
+from tests.harness.analytics_gateway import engine, metric
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-class Publisher:
-    """An XPUB socket: it can wait for a subscriber, so that only those messages are lost that a test leaves out."""
-
-    def __init__(self, socket: zmq.asyncio.Socket, address: str) -> None:
-        self._socket = socket
-        self.address = address
-
-    async def subscribed(self) -> None:
-        async with asyncio.timeout(10.0):
-            await self._socket.recv()
-
-    async def send(self, *metrics: OrderMetric) -> None:
-        for one in metrics:
-            await self._socket.send(encode(one))
-
-    async def send_raw(self, *frames: bytes) -> None:
-        await self._socket.send_multipart(frames)
-
-
-@pytest.fixture
-async def publisher() -> AsyncIterator[Publisher]:
-    context = zmq.asyncio.Context()
-    socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.LINGER, 0)
-    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
-    socket.bind(address)
-    yield Publisher(socket, address)
-    socket.close()
-    context.term()
-
-
-@pytest.fixture
-def metrics_log() -> FakeMetricsLog:
-    return FakeMetricsLog()
+    from tests.harness.analytics_gateway import FakeMetricsLog
+    from tests.harness.publishers import Publisher
 
 
 async def test_published_metrics_are_counted_once(
