@@ -98,13 +98,14 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(home: Path, metrics_log: FakeMetricsLog, address: str) -> AsyncIterator[Engine]:
-    """Run the analytics role in this process, subscribed to a publisher's address."""
+async def engine(home: Path, metrics_log: FakeMetricsLog, address: str, **settings: str) -> AsyncIterator[Engine]:
+    """Run the analytics role in this process, subscribed to a publisher's address; without `settings` in memory."""
     file = home / "analytics.json"
     environ = {
         "ANALYTICS_ZMQ_ADDR": address,
         "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
         "ANALYTICS_STATUS_FILE": str(file),
+        **settings,
     }
     stop = asyncio.Event()
     running = asyncio.create_task(main(environ, stop))

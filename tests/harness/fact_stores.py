@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autogrocery.analytics.store.engine import Engine
+    from autogrocery.contracts.analytics.metric import OrderMetric
 
 FOREVER: Final = Retention(3_650, 3_650)
 MILLION: Final = 1_000_000
@@ -40,10 +41,15 @@ class Totals(Struct, frozen=True):
     minute_cents: int
 
 
+def change(sequence: int, *, epoch: int = 1, **changed: Any) -> OrderMetric:
+    """Return the metric of an order that no other (epoch, sequence) has: a euro, a second after the one before."""
+    occurred_at_us = STARTED_AT_US + sequence % MILLION * MILLION
+    return metric(sequence, epoch=epoch, **{"occurred_at_us": occurred_at_us, "total_cents": 100, **changed})
+
+
 def fact(sequence: int, *, epoch: int = 1, **changed: Any) -> Fact:
-    """Return the fact of an order that no other (epoch, sequence) has: a euro, a second after the one before."""
-    changed = {"occurred_at_us": STARTED_AT_US + sequence % MILLION * MILLION, "total_cents": 100, **changed}
-    return fact_of(metric(sequence, epoch=epoch, **changed))
+    """Return the fact that `change` states."""
+    return fact_of(change(sequence, epoch=epoch, **changed))
 
 
 def batch(facts: Iterable[Fact], cut_at: int = 1, **changed: Any) -> Batch:

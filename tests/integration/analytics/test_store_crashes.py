@@ -11,9 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.analytics.core.marks import Mark
-from tests.harness.analytics_gateway import metric
 from tests.harness.analytics_process import AnalyticsProcess
-from tests.harness.fact_stores import STARTED_AT_US, Totals, fact_store, totals
+from tests.harness.fact_stores import Totals, change, fact_store, totals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ DEATHS: Final = (
     "facts.add_minutes:kill-after:1",
     "log.page:kill-after:1",
 )
-MANY: Final = 40_000
+MANY: Final = 20_000
 WRITE_MANY: Final = """
 import asyncio, sys
 from pathlib import Path
@@ -48,10 +47,7 @@ asyncio.run(main())
 
 
 def some(first: int, last: int, epoch: int = 1) -> list[OrderMetric]:
-    return [
-        metric(number, epoch=epoch, total_cents=100, occurred_at_us=STARTED_AT_US + number)
-        for number in range(first, last + 1)
-    ]
+    return [change(number, epoch=epoch) for number in range(first, last + 1)]
 
 
 async def test_role_killed_at_every_point_stores_each_change_once(
@@ -81,7 +77,7 @@ async def test_role_killed_at_every_point_stores_each_change_once(
 
 async def test_writer_killed_in_the_middle_of_inserts_loses_and_repeats_nothing(home: Path) -> None:
     generator = random.Random(17)
-    for _ in range(4):
+    for _ in range(3):
         command = [sys.executable, "-c", WRITE_MANY, str(home), str(MANY)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as writer:  # noqa: ASYNC220
             assert writer.stdout is not None

@@ -40,7 +40,7 @@ async def fill_gaps(
             epoch.extend_to(known.last_sequence, time.monotonic() - (0.0 if seen_before else age_s))
     counters.has_past = True
     more = False
-    for epoch in counters.listed.values():
+    for epoch in list(counters.listed.values()):
         more = await _fill(log, counters, waiting, epoch) or more
     return more
 

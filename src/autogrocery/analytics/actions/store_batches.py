@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from autogrocery.analytics.store.engine import StoreDamaged
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process.log import log
 
@@ -18,6 +19,11 @@ async def store_batches(backlog: Backlog, counters: Counters) -> bool:
     try:
         await backlog.load(counters)
         return await backlog.store_next()
+    except StoreDamaged as error:
+        log.error("store_damaged", reason=error.detail)
+        if backlog.store.engine.repairs:
+            await backlog.store.repair()
+        return False
     except Unavailable as error:
         log.warning("store_refused", reason=error.detail, spooled=backlog.spooled, waiting=len(backlog.waiting))
         await backlog.spill()

@@ -86,6 +86,12 @@ class Counters:
         self._add(fact, now_s)
         return Verdict.NEW
 
+    def forget_numbers(self) -> None:
+        """Forget which numbers were seen: what was not stored is read from the metrics log, and not counted again."""
+        self.epochs.clear()
+        self.listed.clear()
+        self.has_past = False
+
     def restore(self, marks: Iterable[Mark], now_s: float) -> None:
         """Take over the numbers that earlier processes have stored: they are not counted again."""
         for mark in marks:

@@ -54,6 +54,7 @@ class Backlog:
         if self.store.loaded:
             return
         await self.store.load()
+        counters.forget_numbers()
         counters.restore(self.store.marks, time.monotonic())
         since = await self.store.progress("complete_since")
         if since is None:

@@ -24,6 +24,8 @@ SETTINGS: Final = (
 class Embedded(Engine):
     """An open directory."""
 
+    repairs = True
+
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self._directory = directory
@@ -47,8 +49,12 @@ class Embedded(Engine):
 
     def query(self, sql: str) -> bytes:
         """Run a query in this thread; return its rows as JSON lines."""
+        return self.query_as(sql, LINES)
+
+    def query_as(self, sql: str, output_format: str) -> bytes:
+        """Run a query in this thread; return its result in one of ClickHouse's formats."""
         try:
-            result = self._session.query(sql, LINES)
+            result = self._session.query(sql, output_format)
         except RuntimeError as error:
             raise translated(error) from None
         return bytes(result.bytes() or b"") if result is not None else b""

@@ -36,6 +36,8 @@ class Engine:
     A statement's first line is `-- point`, its fault point.
     """
 
+    repairs = False  # whether damaged parts are this process's to set aside: a cluster has replicas and an operator
+
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 

@@ -14,13 +14,15 @@ from msgspec import Struct
 from autogrocery.analytics.core.batch import PoisonFrame
 from autogrocery.analytics.core.facts import Minute
 from autogrocery.analytics.core.marks import Mark, Marks
-from autogrocery.analytics.store import schema
+from autogrocery.analytics.store import damage, schema
 from autogrocery.analytics.store.engine import quoted
+from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from autogrocery.analytics.core.batch import Batch
+    from autogrocery.analytics.store.damage import Part
     from autogrocery.analytics.store.engine import Engine
     from autogrocery.analytics.store.schema import Retention
 
@@ -112,6 +114,7 @@ class FactStore:
         self._retention = retention
         self._cluster = cluster
         self._changes_are_stale = False
+        self._minutes_are_lost = False
         self._last_batch = 0
         self._touched: set[Minute] = set()
 
@@ -119,12 +122,16 @@ class FactStore:
         """Bring the tables up to date and read what earlier processes have stored."""
         await schema.migrate(self.engine, self._cluster)
         await schema.keep(self.engine, self._retention, self._cluster)
+        if self.engine.repairs:
+            await self._note_detached()
         self.marks = Marks(await self.engine.rows(LIST_MARKS, Mark))
         known = {one.name: one.value for one in await self.engine.rows(LIST_PROGRESS, Progress)}
         (extent,) = await self.engine.rows(GET_EXTENT, _Extent)
         computed = known.get("minutes", 0)
         self._last_batch, self.newest_us = max(extent.last_batch, computed), extent.newest_us
-        self._touched = set(await self.engine.rows(LIST_TOUCHED, Minute, batch=computed))
+        touched_after = 0 if self._minutes_are_lost else computed
+        self._touched = set(await self.engine.rows(LIST_TOUCHED, Minute, batch=touched_after))
+        self._minutes_are_lost = False
         self.changes = await self._count_changes("1")
         self.loaded = True
 
@@ -178,6 +185,26 @@ class FactStore:
     async def remember(self, name: str, value: int) -> None:
         """Remember a number, unless a higher one is remembered already."""
         await self.engine.insert(ADD_PROGRESS, [Progress(name, value)])
+
+    async def repair(self) -> None:
+        """Set damaged parts aside; `load` comes next, and finds what they held missing."""
+        self.loaded = False
+        await self._make_up_for(await damage.set_aside(self.engine))
+
+    async def _note_detached(self) -> None:
+        """Make up for the parts that the engine set aside when it was opened, once for each."""
+        noted = {one.name for one in await self.engine.rows(LIST_PROGRESS, Progress)}
+        found = [one for one in await damage.list_detached(self.engine) if f"{one.table}/{one.part}" not in noted]
+        for one in found:
+            log.error("damaged_part_found", table=one.table, part=one.part)
+        await self._make_up_for(found)
+        await self.engine.insert(ADD_PROGRESS, [Progress(f"{one.table}/{one.part}", 1) for one in found])
+
+    async def _make_up_for(self, parts: Sequence[Part]) -> None:
+        tables = {one.table for one in parts}
+        if "facts" in tables:
+            await damage.mark_facts_again(self.engine)
+        self._minutes_are_lost |= "order_minutes" in tables
 
     async def _count_changes(self, where: str) -> Counter[str]:
         found: Iterable[_Count] = await self.engine.rows(COUNT_CHANGES, _Count, where=where)
