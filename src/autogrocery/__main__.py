@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ ROLES = {
     "inventory": "reference peer: stock, holds, robots' assignments, webhooks",
     "pricing": "reference peer: price list and quotes",
     "robots": "reference peer: a simulated fleet",
-    "analytics": "reference peer: counts metrics and finds gaps",
+    "analytics": "reference peer: stores every status change once, finds and fills gaps",
 }
 MAX_COUNT = 100_000
 MAX_NUMBER = 1_440  # a day in minutes; more orders a second, or days of shelf life, than there can be
@@ -38,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
         role.set_defaults(role=name)
         if name == "robots":
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
+        if name == "analytics":
+            _analytics(role)
     _conformance(commands)
     _database(commands)
     _receipts(commands)
@@ -134,6 +137,20 @@ def _stock_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--load-id",
         metavar="NAME",
         help="name of the delivery, such as its note's number; the same goods under another name are added once more",
+    )
+
+
+def _analytics(role: argparse.ArgumentParser) -> None:
+    actions = role.add_subparsers(dest="action", metavar="ACTION")
+    backfill = _command(
+        actions,
+        "backfill",
+        "store the history of the metrics log, while the analytics process is stopped; it may be interrupted",
+        "autogrocery analytics backfill --since 2026-01-01",
+        "analytics:run_backfill",
+    )
+    backfill.add_argument(
+        "--since", type=day, required=True, metavar="DATE", help="first day in UTC, as 2026-01-01: changes from then on"
     )
 
 
@@ -365,6 +382,11 @@ def count(text: str) -> int:
     if not 1 <= value <= MAX_COUNT:
         raise argparse.ArgumentTypeError(f"from 1 to {MAX_COUNT:,}")
     return value
+
+
+def day(text: str) -> int:
+    """Parse a day as the Unix second in which it begins in UTC; argparse shows this function's name in its error."""
+    return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
 
 
 def number(text: str) -> float:

@@ -46,6 +46,7 @@ class FakeMetricsLog:
         self.void: dict[int, list[int]] = {}
         self.last: dict[int, int] = {}
         self.queries: list[dict[str, str]] = []
+        self.page = PAGE
 
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
@@ -69,8 +70,8 @@ class FakeMetricsLog:
         if "epoch" not in request.query:
             return web.json_response({"epochs": [{"epoch": e, "last_sequence": n} for e, n in self.last.items()]})
         epoch, after = int(request.query["epoch"]), int(request.query["after"])
-        numbers = sorted(number for number in self.metrics.get(epoch, {}) if number > after)[:PAGE]
-        next_after = numbers[-1] if len(numbers) == PAGE else None
+        numbers = sorted(number for number in self.metrics.get(epoch, {}) if number > after)[: self.page]
+        next_after = numbers[-1] if len(numbers) == self.page else None
         void = [
             number
             for number in self.void.get(epoch, ())

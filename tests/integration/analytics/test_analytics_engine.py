@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from autogrocery.analytics.app import main
@@ -144,6 +146,34 @@ async def test_figures_are_printed_on_one_line(
     assert "1 metrics" in printed
     assert "p50 1.0 s" in printed
     assert "gaps open 0" in printed
+
+
+async def test_figures_and_lag_are_served_over_http(
+    home: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    port = free_ports(1)[0]
+    settings = {"ANALYTICS_HTTP_ADDR": f"127.0.0.1:{port}", "AUTOGROCERY_HOME": str(home)}
+    async with (
+        metrics_log.served(),
+        engine(home, metrics_log, publisher.address, **settings) as running,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        await publisher.subscribed()
+        await publisher.send(metric(1, occurred_at_us=(time.time_ns() // 1_000) - 60_000_000), metric(3))
+        await publisher.send_raw(b"garbage")
+        await running.shows(lambda figures: (figures["unique"], figures["gaps_open"]) == (2, 1))
+        async with session.get("/status") as response:
+            status = await response.json()
+        async with session.get("/metrics") as response:
+            lines = dict(line.rsplit(" ", 1) for line in (await response.text()).splitlines() if line[0] != "#")
+    assert status["store"]["available"] is True
+    assert status["store"]["rows_behind"] == 0
+    assert 60.0 <= float(lines["analytics_newest_fact_age_seconds"]) < 120.0
+    assert lines["analytics_gaps_open"] == "1.0"
+    assert lines["analytics_rows_behind"] == "0.0"
+    assert lines["analytics_frames_poisoned"] == "1.0"
+    assert lines["analytics_store_available"] == "1.0"
+    assert lines['analytics_status_changes{status="COMPLETED"}'] == "2.0"
 
 
 @pytest.mark.parametrize(

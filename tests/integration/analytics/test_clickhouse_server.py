@@ -95,7 +95,13 @@ def test_url_is_read_with_defaults_and_escapes() -> None:
     assert (address.host, address.port, address.user, address.password) == ("db.example", 9, "mart", "a@b")
     assert (address.database, address.cluster, address.secure) == ("facts", "marts", False)
     plain = address_of("clickhouses://[::1]")
-    assert (plain.host, plain.port, plain.user, plain.database, plain.secure) == ("::1", 8443, "default", "default", True)
+    assert (plain.host, plain.port, plain.user, plain.database, plain.secure) == (
+        "::1",
+        8443,
+        "default",
+        "default",
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autogrocery.analytics.core.batch import Batch, PoisonFrame
+from autogrocery.analytics.core.facts import END_US
 from autogrocery.analytics.core.marks import Mark
+from autogrocery.analytics.store import damage
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.faults import Fault, Mode
 from autogrocery.kit.process.lock_file import LockHeldError
@@ -107,16 +109,17 @@ async def test_clock_that_jumps_back_leaves_no_minute_uncomputed(home: Path) -> 
 
 @pytest.mark.parametrize("point", ["facts.add", "facts.add_poison", "facts.add_marks", "facts.add_minutes"])
 @pytest.mark.parametrize("mode", [Mode.ERROR_BEFORE, Mode.EFFECT_THEN_ERROR])
-async def test_batch_repeated_after_a_fault_at_any_point_counts_once(
-    store: FactStore, point: str, mode: Mode
-) -> None:
+async def test_batch_repeated_after_a_fault_at_any_point_counts_once(store: FactStore, point: str, mode: Mode) -> None:
     poison = PoisonFrame(NOW_US, "garbage", 3, b"abc")
     one = Batch(NOW_US, [fact(number) for number in range(1, 101)], [poison], [Mark(1, 101, 105)])
-    with faults.arm(Fault(point, mode, 1)), pytest.raises(faults.FaultError):
+
+    async def write() -> None:
         await store.write(one, NOW_US)
         await store.compute_minutes()
-    await store.write(one, NOW_US)
-    await store.compute_minutes()
+
+    with faults.arm(Fault(point, mode, 1)), pytest.raises(faults.FaultError):
+        await write()
+    await write()
     assert await totals(store.engine) == Totals(100, 100, 10_000, 10_000)
     assert store.changes == {"COMPLETED": 100}
     assert list(store.marks) == [Mark(1, 1, 105)]
@@ -146,3 +149,22 @@ async def test_text_of_any_characters_is_stored_as_it_is(store: FactStore) -> No
     assert store.changes == {"COMPLETED": len(names)}
     found = await store.engine.rows("\n-- test.names\nSELECT DISTINCT store_id AS name FROM facts", dict)
     assert {row["name"] for row in found} == set(names)
+
+
+async def test_largest_and_smallest_numbers_of_the_schema_are_stored(store: FactStore) -> None:
+    extremes = {"item_count": 0xFFFF, "line_count": 0xFFFF, "version": (1 << 32) - 1, "duration_seconds": 1e300}
+    facts = [
+        fact((1 << 64) - 1, epoch=(1 << 64) - 1, total_cents=(1 << 63) - 1, occurred_at_us=END_US - 1, **extremes),
+        fact(1, epoch=(1 << 64) - 1, total_cents=-(1 << 63), occurred_at_us=1, store_id="m" * 64, **extremes),
+    ]
+    await store.write(batch(facts), NOW_US)
+    await store.compute_minutes()
+    rows = await store.engine.rows("\n-- test.all\nSELECT total_cents, duration_ms FROM facts ORDER BY 1", dict)
+    assert [(int(row["total_cents"]), row["duration_ms"]) for row in rows] == [
+        (-(1 << 63), (1 << 32) - 1),
+        ((1 << 63) - 1, (1 << 32) - 1),
+    ]
+    assert list(store.marks) == [Mark((1 << 64) - 1, 1, 1), Mark((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1)]
+    await damage.mark_facts_again(store.engine)
+    await store.load()
+    assert list(store.marks) == [Mark((1 << 64) - 1, 1, 1), Mark((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1)]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from autogrocery.analytics.actions.store_batches import store_batches
 from autogrocery.analytics.core.batch import BATCH_FACTS, MAX_WAITING
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.core.marks import Mark
-from autogrocery.analytics.actions.store_batches import store_batches
 from autogrocery.analytics.store.backlog import Backlog
 from autogrocery.analytics.store.fact_store import FactStore
 from autogrocery.analytics.store.server import address_of, open_server
@@ -22,8 +23,6 @@ from tests.harness.clickhouse_server import clickhouse_server
 from tests.harness.fact_stores import FOREVER, Totals, batch, change, fact, fact_store, totals
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.harness.analytics_gateway import FakeMetricsLog
     from tests.harness.publishers import Publisher
 
@@ -148,11 +147,11 @@ async def test_damaged_part_is_set_aside_and_its_facts_are_asked_for_again(
 
 
 def _damage(file: str, how: str) -> None:
-    size = os.path.getsize(file)
+    size = Path(file).stat().st_size
     if how == "truncate":
         os.truncate(file, size // 2)
         return
-    with open(file, "r+b") as damaged:
+    with Path(file).open("r+b") as damaged:
         damaged.seek(size // 2)
         damaged.write(bytes(255 - byte for byte in damaged.read(64)) or b"\0")
 

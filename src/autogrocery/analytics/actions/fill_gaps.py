@@ -51,7 +51,7 @@ async def _fill(log: MetricsLog, counters: Counters, waiting: Waiting | None, ep
         gaps = [one for one in epoch.missing_ranges(time.monotonic(), GAP_AFTER_S) if one.last > after]
         if not gaps:
             return False
-        while waiting is not None and not waiting.has_room:
+        while waiting is not None and not waiting.has_room:  # noqa: ASYNC110 - core has no events
             await asyncio.sleep(ROOM_AGAIN_S)
         after = max(after, gaps[0].first - 1)
         page = await log.page(epoch.epoch, after)

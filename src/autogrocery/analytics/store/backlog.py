@@ -24,6 +24,7 @@ class Backlog:
         self.store = store
         self.waiting = Waiting()
         self.complete_since_s = 0  # from when on the store has every status change of the metrics log; 0: not known yet
+        self.stored = 0  # facts written by this process
         self._spool = spool
         self._refused: Batch | None = None  # its write failed, and it is not on disk either
         self._compute_at_s = 0.0
@@ -35,9 +36,10 @@ class Backlog:
 
     def figures(self) -> dict[str, Any]:
         """Return how far the store is behind, ready for JSON."""
+        refused = len(self._refused.facts) if self._refused is not None else 0
         return {
             "available": self.keeps_up,
-            "waiting": len(self.waiting),
+            "rows_behind": len(self.waiting) + refused + (self._spool.rows if self._spool is not None else 0),
             "spooled_batches": self.spooled,
             "poisoned": self.waiting.poisoned,
             "complete_since": self.complete_since_s,
@@ -47,11 +49,16 @@ class Backlog:
     @property
     def keeps_up(self) -> bool:
         """Whether the store is known and takes what is received: only then gaps are filled."""
-        return self.store.loaded and not self.spooled and self._refused is None
+        return bool(self.store.loaded and self.complete_since_s) and not self.spooled and self._refused is None
+
+    async def complete_from(self, since_s: int) -> None:
+        """Remember that the store shall have every change since `since_s`, or an earlier time that it has already."""
+        await self.store.remember("complete_since", -since_s)
+        self.complete_since_s = min(self.complete_since_s, since_s)
 
     async def load(self, counters: Counters) -> None:
         """Read what earlier processes have stored, once. Raises Unavailable."""
-        if self.store.loaded:
+        if self.store.loaded and self.complete_since_s:
             return
         await self.store.load()
         counters.forget_numbers()
@@ -65,12 +72,12 @@ class Backlog:
     async def store_next(self) -> bool:
         """Store the oldest batch there is; return whether more can be stored at once. Raises Unavailable."""
         if self._spool is not None and (batch := await self._spool.oldest()) is not None:
-            await self.store.write(batch, _now_us())
+            await self._write(batch)
             self._spool.remove()
             return True
         self._refused = batch = self._refused or self.waiting.cut(_now_us())
         if batch is not None:
-            await self.store.write(batch, _now_us())
+            await self._write(batch)
             self._refused = None
         await self._compute_if_due()
         return len(self.waiting) >= BATCH_FACTS
@@ -89,6 +96,10 @@ class Backlog:
             await self.store_next()
         if self.store.has_uncomputed_minutes:
             await self.store.compute_minutes()
+
+    async def _write(self, batch: Batch) -> None:
+        await self.store.write(batch, _now_us())
+        self.stored += len(batch.facts)
 
     async def _compute_if_due(self) -> None:
         started_s = time.monotonic()

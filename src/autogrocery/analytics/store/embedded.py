@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,7 @@ from autogrocery.kit.process.lock_file import exclusive_lock
 from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 LINES: Final = "JSONEachRow"
@@ -69,6 +69,14 @@ class Embedded(Engine):
             self._session.close()
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Create `directory` if it is missing, and hold it. Raises LockHeldError while another process has it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive_lock(directory / "lock"):
+        yield
+
+
 def is_installed() -> bool:
     """Return whether the extra `analytics` is installed."""
     return find_spec("chdb") is not None
@@ -77,9 +85,7 @@ def is_installed() -> bool:
 @asynccontextmanager
 async def open_embedded(directory: Path) -> AsyncIterator[Embedded]:
     """Open the store in `directory`, created if it is missing. Raises LockHeldError while another process has it."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        stack.enter_context(exclusive_lock(directory / "lock"))
+    with locked(directory):
         engine = Embedded(directory / "store")
         try:
             await engine.in_thread(engine.connect)

@@ -11,7 +11,6 @@ from autogrocery.analytics.store.backlog import Backlog
 from autogrocery.analytics.store.fact_store import FactStore
 from autogrocery.analytics.store.schema import Retention
 from autogrocery.analytics.store.spool import Spool
-from autogrocery.kit.process.lock_file import exclusive_lock
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
 
@@ -45,8 +44,7 @@ async def open_backlog(settings: Settings) -> AsyncIterator[Backlog | None]:
             engine: Engine = await stack.enter_async_context(server.open_server(address))
             cluster = address.cluster
             if home is not None:
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-                stack.enter_context(exclusive_lock(home / "lock"))
+                stack.enter_context(embedded.locked(home))
         else:
             assert home is not None
             engine, cluster = await stack.enter_async_context(embedded.open_embedded(home)), ""

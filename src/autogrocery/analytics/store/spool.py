@@ -31,6 +31,8 @@ class Spool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._max_bytes = max_bytes
+        for draft in directory.glob("*.new"):
+            draft.unlink()
         self._files = sorted(directory.glob(f"*{SUFFIX}"))
         self._bytes = sum(map(_size, self._files))
 
@@ -38,13 +40,18 @@ class Spool:
         """Return how many batches are on disk."""
         return len(self._files)
 
+    @property
+    def rows(self) -> int:
+        """Return how many facts are on disk."""
+        return sum(int(file.stem.split("-")[1]) for file in self._files)
+
     async def append(self, batch: Batch) -> bool:
         """Write a batch behind the others; False if the spool, or the disk, is full."""
         body = msgspec.msgpack.encode(batch)
         if self._bytes + max(len(body), BLOCK_BYTES) > self._max_bytes:
             return False
-        number = int(self._files[-1].stem) + 1 if self._files else 1
-        file = self._directory / f"{number:012}{SUFFIX}"
+        number = int(self._files[-1].stem.split("-")[0]) + 1 if self._files else 1
+        file = self._directory / f"{number:012}-{len(batch.facts)}{SUFFIX}"
         try:
             await asyncio.to_thread(_write, file, zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") + body)
         except OSError as error:

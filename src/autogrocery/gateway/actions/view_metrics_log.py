@@ -33,11 +33,11 @@ async def view_metrics_log(db: Db, store_id: str, query: MetricsLogQuery) -> dic
     if query.epoch is None:
         if query.after:
             flaw = FieldError(pointer="/epoch", detail="after goes with an epoch")
-            raise Invalid("invalid_request", "the query is incomplete", errors=(flaw,))
+            raise Invalid("invalid_request", "the query is incomplete or contradicts itself", errors=(flaw,))
         return {"epochs": await metrics_log.list_epochs(db, query.since)}
     if query.since is not None:
         flaw = FieldError(pointer="/since", detail="since goes without an epoch")
-        raise Invalid("invalid_request", "the query contradicts itself", errors=(flaw,))
+        raise Invalid("invalid_request", "the query is incomplete or contradicts itself", errors=(flaw,))
     page = await metrics_log.page(db, query.epoch, query.after)
     return {
         "metrics": [metric_of(change, store_id) for change in page.changes],
