@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autogrocery.analytics.core.marks import Mark
 
 MAX_STATUSES: Final = 32  # further ones count as OTHER
-MAX_EPOCHS: Final = 4_096
+MAX_EPOCHS: Final = 65_536
 MAX_RECENT: Final = (
     1 << 17
 )  # in each of two generations; numbered messages are also deduplicated by their epoch's ranges
@@ -94,7 +94,7 @@ class Counters:
 
     def restore(self, marks: Iterable[Mark], now_s: float) -> None:
         """Take over the numbers that earlier processes have stored: they are not counted again."""
-        for mark in marks:
+        for mark in sorted(marks, reverse=True):  # the newest epochs, should there be more than can be followed
             epoch = self.epoch(mark.epoch, joined=mark.last + 1)
             if epoch is not None:
                 epoch.mark(mark.first, mark.last, now_s)

@@ -22,8 +22,8 @@ END_US: Final = 3_786_912_000 * MICROSECONDS  # 2090: a DateTime ends in 2106, a
 class Fact(Struct, frozen=True):
     """One status change. Its identity is (store_id, order_id, version, status): an insert may be repeated.
 
-    The fields are the columns of the table `facts`. `version` is 0 if the publisher does not send it, and only then does
-    the status belong to the identity. `occurred_at` is in Unix microseconds. `batch` is set when it is written.
+    The fields are the columns of the table `facts`. `version` is 0 if the publisher does not send it; only then the
+    status makes a difference. `occurred_at` is in Unix microseconds. `batch` is set when it is written.
     """
 
     store_id: str

@@ -75,7 +75,7 @@ def files() -> dict[Migration, list[str]]:
 
 
 def clustered(statement: str, cluster: str) -> list[str]:
-    """Return what creates the same table on every replica of `cluster`, and the table that spreads rows over its shards.
+    """Return what creates the table on every replica of `cluster`, and the one that spreads rows over its shards.
 
     Raises ValueError if the statement is not of the form that the files have.
     """
