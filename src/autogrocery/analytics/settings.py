@@ -32,8 +32,8 @@ class Settings(SubscriberSettings, frozen=True):
     analytics_url: Annotated[
         str,
         Meta(
-            description="where facts are stored: `clickhouse[s]://user:password@host:port/database`, with `?cluster=`"
-            "name of a cluster; `memory:` counts only; empty: the embedded store in `AUTOGROCERY_HOME`"
+            description="where facts are stored: `clickhouse[s]://user:password@host:port/database`, of a cluster with"
+            " `?cluster=name`; `memory:` counts only; empty: the embedded store in `AUTOGROCERY_HOME`"
         ),
     ] = ""
     analytics_keep_facts_days: Annotated[

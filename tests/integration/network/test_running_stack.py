@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from autogrocery.kit.process.lock_file import LockHeldError
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.kit.process.lock_file import LockHeldError
 from autogrocery.lab.network import ROLES, Stack, options_from, read_run, running_dsn, running_stack, up
 from autogrocery.lab.network.home import open_secrets
 from autogrocery.lab.ports import PortTakenError
