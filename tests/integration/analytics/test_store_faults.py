@@ -15,9 +15,13 @@ from autogrocery.analytics.core.batch import BATCH_FACTS, MAX_WAITING
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.core.marks import Mark
 from autogrocery.analytics.store.backlog import Backlog
+from autogrocery.analytics.store.embedded import open_embedded
 from autogrocery.analytics.store.fact_store import FactStore
 from autogrocery.analytics.store.server import address_of, open_server
 from autogrocery.analytics.store.spool import Spool
+from autogrocery.kit.process import faults
+from autogrocery.kit.process.faults import Fault, Mode, SimulatedDeath
+from autogrocery.lab.ports import free_ports
 from tests.harness.analytics_gateway import engine
 from tests.harness.clickhouse_server import clickhouse_server
 from tests.harness.fact_stores import FOREVER, Totals, batch, change, fact, fact_store, totals
@@ -62,6 +66,27 @@ async def main():
         print("refused", refused, await totals(store.engine), list(store.marks))
 
 asyncio.run(main())
+"""
+
+
+WITHOUT_EXTRA: Final = """
+import asyncio, os, sys
+from importlib.machinery import PathFinder
+
+class WithoutExtra(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {"chdb", "clickhouse_connect"} else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[:] = [WithoutExtra if one is PathFinder else one for one in sys.meta_path]
+from autogrocery.analytics.app import main
+from autogrocery.kit.process.run import run
+
+async def stop_soon(environ, stop):
+    asyncio.get_running_loop().call_later(0.5, stop.set)
+    await main(environ, stop)
+
+sys.exit(run("analytics", stop_soon, os.environ))
 """
 
 
@@ -146,6 +171,34 @@ async def test_damaged_part_is_set_aside_and_its_facts_are_asked_for_again(
         assert list(store.marks) == [Mark(1, 1, 300)]
 
 
+@pytest.mark.parametrize("point", ["damage.detach", "damage.forget_marks", "facts.add_minutes"])
+async def test_repair_that_died_is_begun_again(home: Path, point: str) -> None:
+    async with fact_store(home) as store:
+        await store.write(batch(fact(number) for number in range(1, 101)), NOW_US)
+        (part,) = await store.engine.rows(ONE_PART, dict)
+        await store.write(batch(fact(number) for number in range(101, 201)), NOW_US)
+        await store.compute_minutes()
+    _damage(f"{part['path']}/data.bin", "overwrite")
+
+    async def repair() -> None:
+        async with open_embedded(home) as engine:
+            store = FactStore(engine, FOREVER)
+            await store.repair()
+            await store.load()
+            await store.compute_minutes()
+
+    with faults.arm(Fault(point, Mode.KILL_AFTER), simulated=True), pytest.raises(SimulatedDeath):
+        await repair()
+    async with fact_store(home) as store:
+        assert list(store.marks) == [Mark(1, 101, 200)]
+        await store.write(batch(fact(number) for number in range(1, 101)), NOW_US)
+        await store.compute_minutes()
+        assert await totals(store.engine) == Totals(200, 200, 20_000, 20_000)
+    async with fact_store(home) as store:
+        assert list(store.marks) == [Mark(1, 1, 200)]
+        assert not store.has_uncomputed_minutes
+
+
 def _damage(file: str, how: str) -> None:
     size = Path(file).stat().st_size
     if how == "truncate":
@@ -179,6 +232,16 @@ def test_disk_that_is_full_refuses_batches_until_there_is_room(home: Path) -> No
     assert "refused 3 " in ended.stdout, ended.stdout + ended.stderr
     assert str(Totals(5_000, 5_000, 500_000, 500_000)) in ended.stdout
     assert str([Mark(1, 1, 5_000)]) in ended.stdout
+
+
+def test_role_without_the_extra_counts_and_says_so(home: Path) -> None:
+    (port,) = free_ports(1)
+    environ = {**os.environ, "AUTOGROCERY_HOME": str(home), "ANALYTICS_ZMQ_ADDR": f"tcp://127.0.0.1:{port}"}
+    command = [sys.executable, "-c", WITHOUT_EXTRA]
+    ended = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert ended.returncode == 0, ended.stderr
+    assert "the extra is not installed: pip install 'autogrocery[analytics]'" in ended.stderr
+    assert not list(home.iterdir())
 
 
 async def test_status_says_why_facts_are_not_stored(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from autogrocery.analytics.core import batch
-from autogrocery.analytics.core.batch import BATCH_FACTS, MAX_FRAME_BYTES, MAX_POISON, MAX_WAITING, Waiting
+from autogrocery.analytics.core.batch import BATCH_FACTS, HOUR_US, MAX_FRAME_BYTES, MAX_POISON, MAX_WAITING, Waiting
 from autogrocery.analytics.core.marks import Mark
 from tests.harness.fact_stores import fact
 
@@ -45,8 +45,12 @@ def test_poison_is_bounded_in_number_and_bytes_and_counted_beyond() -> None:
     for _ in range(MAX_POISON + 50):
         waiting.set_aside(b"x" * (MAX_FRAME_BYTES + 1), "garbage", 7)
     cut = waiting.cut(1)
+    waiting.set_aside(b"", "in the same hour", 8)
+    assert waiting.cut(1) is None
+    waiting.set_aside(b"", "in the next one", 8 + HOUR_US)
+    assert len(waiting) == 1
     assert cut is not None
-    assert (len(cut.poison), waiting.poisoned) == (MAX_POISON, MAX_POISON + 50)
+    assert (len(cut.poison), waiting.poisoned) == (MAX_POISON, MAX_POISON + 52)
     assert (len(cut.poison[0].frame), cut.poison[0].size) == (MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from autogrocery.analytics.core.counters import MAX_STATUSES
 from autogrocery.kit.process.clock import now, rfc3339
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def figures_of(counters: Counters, backlog: Backlog | None) -> dict[str, Any]:
     figures = counters.snapshot(time.monotonic())
     if backlog is None:
         return {**figures, "store": None}
+    if not backlog.store.loaded:
+        return {**figures, "store": backlog.figures()}
     changes = backlog.store.changes
-    stored = {"by_status": dict(sorted(changes.items())), "unique": changes.total()} if backlog.store.loaded else {}
-    return {**figures, **stored, "store": backlog.figures()}
+    by_status = dict(sorted(changes.most_common(MAX_STATUSES)))
+    if other := changes.total() - sum(by_status.values()):
+        by_status["OTHER"] = other
+    return {**figures, "by_status": by_status, "unique": changes.total(), "store": backlog.figures()}
 
 
 async def print_line(counters: Counters, backlog: Backlog | None) -> bool:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BATCH_FACTS: Final = 5_000
 MAX_WAITING: Final = 4 * BATCH_FACTS  # beyond it nothing more is read, until a batch is stored
-MAX_POISON: Final = 100  # frames kept of one batch; further ones are only counted
+MAX_POISON: Final = 100  # frames kept in an hour; further ones are only counted
+HOUR_US: Final = 3_600_000_000
 MAX_FRAME_BYTES: Final = 4_096  # of a frame that is kept
 
 
@@ -49,6 +50,7 @@ class Waiting:
     def __init__(self) -> None:
         self.on_full: Callable[[], None] = lambda: None
         self._cut_at = 0
+        self._hour = self._kept = 0  # the hour of the last poison, and how many frames it had
         self.poisoned = 0  # since the start, kept or not
         self._facts: list[Fact] = []
         self._poison: list[PoisonFrame] = []
@@ -74,9 +76,12 @@ class Waiting:
         self._closed.append((epoch, sequence))
 
     def set_aside(self, frame: bytes, reason: str, received_at: int) -> None:
-        """Add a poisonous frame; beyond MAX_POISON in one batch it is only counted."""
+        """Add a poisonous frame; beyond MAX_POISON in an hour it is only counted."""
         self.poisoned += 1
-        if len(self._poison) < MAX_POISON:
+        if received_at // HOUR_US != self._hour:
+            self._hour, self._kept = received_at // HOUR_US, 0
+        self._kept += 1
+        if self._kept <= MAX_POISON:
             self._poison.append(PoisonFrame(received_at, reason, len(frame), frame[:MAX_FRAME_BYTES]))
 
     def cut(self, now_us: int) -> Batch | None:

@@ -5,6 +5,7 @@ docs/ANALYTICS.md#exactly-once argues why nothing is lost and nothing is counted
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -19,14 +20,16 @@ from autogrocery.analytics.store.engine import quoted
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from autogrocery.analytics.core.batch import Batch
-    from autogrocery.analytics.store.damage import Part
     from autogrocery.analytics.store.engine import Engine
     from autogrocery.analytics.store.schema import Retention
 
 MINUTES_AT_ONCE: Final = 500
+MINUTES: Final = "minutes"  # the last write whose minutes were computed
+DAMAGED: Final = "damaged"  # when damage was found; beyond REBUILT, marks and minutes are made anew from the facts
+REBUILT: Final = "rebuilt"
 EARLIEST_US: Final = 1_767_225_600_000_000  # 2026
 
 ADD_FACTS: Final = """
@@ -114,7 +117,7 @@ class FactStore:
         self._retention = retention
         self._cluster = cluster
         self._changes_are_stale = False
-        self._minutes_are_lost = False
+        self._rebuilding = 0  # the damage that this process makes up for; 0: none
         self._last_batch = 0
         self._touched: set[Minute] = set()
 
@@ -124,14 +127,17 @@ class FactStore:
         await schema.keep(self.engine, self._retention, self._cluster)
         if self.engine.repairs:
             await self._note_detached()
-        self.marks = Marks(await self.engine.rows(LIST_MARKS, Mark))
         known = {one.name: one.value for one in await self.engine.rows(LIST_PROGRESS, Progress)}
+        damaged = known.get(DAMAGED, 0)
+        self._rebuilding = damaged if damaged > known.get(REBUILT, 0) else 0
+        if self._rebuilding:
+            await damage.mark_facts_again(self.engine)
+        self.marks = Marks(await self.engine.rows(LIST_MARKS, Mark))
         (extent,) = await self.engine.rows(GET_EXTENT, _Extent)
-        computed = known.get("minutes", 0)
+        computed = known.get(MINUTES, 0)
         self._last_batch, self.newest_us = max(extent.last_batch, computed), extent.newest_us
-        touched_after = 0 if self._minutes_are_lost else computed
+        touched_after = 0 if self._rebuilding else computed
         self._touched = set(await self.engine.rows(LIST_TOUCHED, Minute, batch=touched_after))
-        self._minutes_are_lost = False
         self.changes = await self._count_changes("1")
         self.loaded = True
 
@@ -176,7 +182,9 @@ class FactStore:
         if stale:
             self.changes = await self._count_changes("1")
             self._changes_are_stale = False
-        await self.engine.insert(ADD_PROGRESS, [Progress("minutes", self._last_batch)])
+        rebuilt = [Progress(REBUILT, self._rebuilding)] if self._rebuilding else []
+        await self.engine.insert(ADD_PROGRESS, [Progress(MINUTES, self._last_batch), *rebuilt])
+        self._rebuilding = 0
 
     async def progress(self, name: str) -> int | None:
         """Return the number remembered as `name`; None if there is none."""
@@ -187,24 +195,28 @@ class FactStore:
         await self.engine.insert(ADD_PROGRESS, [Progress(name, value)])
 
     async def repair(self) -> None:
-        """Set damaged parts aside; `load` comes next, and finds what they held missing."""
+        """Set damaged parts aside; `load` comes next, and finds what they held missing.
+
+        That there is damage is remembered first, and again if `progress` itself was damaged: a crash changes nothing.
+        """
         self.loaded = False
-        await self._make_up_for(await damage.set_aside(self.engine))
+        await self._remember_damage()
+        await damage.set_aside(self.engine)
+        await self._remember_damage()
 
     async def _note_detached(self) -> None:
-        """Make up for the parts that the engine set aside when it was opened, once for each."""
+        """Remember that there is damage if the engine has set parts aside since the store was opened before."""
         noted = {one.name for one in await self.engine.rows(LIST_PROGRESS, Progress)}
         found = [one for one in await damage.list_detached(self.engine) if f"{one.table}/{one.part}" not in noted]
-        for one in found:
-            log.error("damaged_part_found", table=one.table, part=one.part)
-        await self._make_up_for(found)
+        if not found:
+            return
+        log.error("damaged_parts_found", parts=[f"{one.table}/{one.part}" for one in found])
+        await self._remember_damage()
         await self.engine.insert(ADD_PROGRESS, [Progress(f"{one.table}/{one.part}", 1) for one in found])
 
-    async def _make_up_for(self, parts: Sequence[Part]) -> None:
-        tables = {one.table for one in parts}
-        if "facts" in tables:
-            await damage.mark_facts_again(self.engine)
-        self._minutes_are_lost |= "order_minutes" in tables
+    async def _remember_damage(self) -> None:
+        last = await self.progress(DAMAGED) or 0
+        await self.remember(DAMAGED, max(time.time_ns() // 1_000, last + 1))
 
     async def _count_changes(self, where: str) -> Counter[str]:
         found: Iterable[_Count] = await self.engine.rows(COUNT_CHANGES, _Count, where=where)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LINES: Final = "JSONEachRow"
 PORTS: Final = {"clickhouse": 8123, "clickhouses": 8443}
 CONNECT_TIMEOUT_S: Final = 5
-ANSWER_TIMEOUT_S: Final = 60
+ANSWER_TIMEOUT_S: Final = 20
 SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
 # A mark may only be written once its facts are on a majority of replicas, and computing minutes must see them.
 CLUSTER_SETTINGS: Final = {

@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS facts (
 PARTITION BY toYYYYMM(occurred_at)
 PRIMARY KEY (store_id, toStartOfMinute(occurred_at))
 ORDER BY (store_id, toStartOfMinute(occurred_at), order_id, version, status)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 60,
+         ttl_only_drop_parts = 1;
 
 -- Figures of a minute, computed as a whole from its facts. As facts are only ever added, the row that counts the most
 -- changes is the latest: computing a minute twice, late, or from a replica that lags behind can do no harm.
@@ -37,4 +38,5 @@ CREATE TABLE IF NOT EXISTS order_minutes (
 ) ENGINE = ReplacingMergeTree(changes)
 PARTITION BY toYYYYMM(minute)
 ORDER BY (store_id, minute, status)
-SETTINGS ttl_only_drop_parts = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 60,
+         ttl_only_drop_parts = 1;

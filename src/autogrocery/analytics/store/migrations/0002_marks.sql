@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS marks (
   written_at DateTime('UTC') DEFAULT now('UTC')
 ) ENGINE = ReplacingMergeTree(last)
 ORDER BY (epoch, first)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 60;
 
 -- Numbers that the writer remembers: the highest one counts.
 -- shard by cityHash64(name)
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS progress (
   value Int64
 ) ENGINE = ReplacingMergeTree(value)
 ORDER BY name
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 60;
 
 -- Frames that were no metrics. A repeated insert has the same identity (cut_at, position).
 -- shard by cityHash64(cut_at)
