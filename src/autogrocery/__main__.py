@@ -149,6 +149,20 @@ def _analytics(role: argparse.ArgumentParser) -> None:
         "autogrocery analytics backfill --since 2026-01-01",
         "analytics:run_backfill",
     )
+    report = _command(
+        actions,
+        "report",
+        "show the figures of a day, or of a week, beside those of the week before; days begin at local midnight",
+        "autogrocery analytics report --day 2026-01-31 --html report.html",
+        "analytics:run_report",
+    )
+    length = report.add_mutually_exclusive_group()
+    length.add_argument("--day", metavar="DATE", type=date, help="that day, by hour (default today)")
+    length.add_argument("--week", metavar="DATE", type=date, help="the seven days up to DATE, by day")
+    report.add_argument("--mart", default="", metavar="STORE_ID", help="only this mart (default: all of the store)")
+    report.add_argument("--html", metavar="FILE", help="also write a page to this file")
+    report.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    report.add_argument("--follow", action="store_true", help="show the figures anew every two seconds, until Ctrl-C")
     backfill.add_argument(
         "--since", type=day, required=True, metavar="DATE", help="first day in UTC, as 2026-01-01: changes from then on"
     )
@@ -382,6 +396,11 @@ def count(text: str) -> int:
     if not 1 <= value <= MAX_COUNT:
         raise argparse.ArgumentTypeError(f"from 1 to {MAX_COUNT:,}")
     return value
+
+
+def date(text: str) -> datetime:
+    """Parse a day as its local midnight; argparse shows this function's name in its error."""
+    return datetime.strptime(text, "%Y-%m-%d").astimezone()
 
 
 def day(text: str) -> int:

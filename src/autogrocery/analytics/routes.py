@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from autogrocery.analytics.actions.view_figures import figures_of
+from autogrocery.analytics.actions.view_report import ReportQuery, view_report
+from autogrocery.analytics.core.report import Report
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
@@ -57,6 +59,14 @@ def table(counters: Counters, backlog: Backlog | None) -> list[Route]:
             summary="All figures, and how far the store is behind",
         ),
         get(
+            "/report",
+            partial(_report, counters=counters, backlog=backlog),
+            query=ReportQuery,
+            answer=Report,
+            summary="Figures of a day or a week",
+            errors=("503 store_unavailable",),
+        ),
+        get(
             "/metrics",
             partial(_metrics, counters=counters, backlog=backlog, gauges=gauges),
             media="text/plain",
@@ -71,6 +81,10 @@ async def _healthz(_request: Request) -> dict[str, str]:
 
 async def _status(_request: Request, *, counters: Counters, backlog: Backlog | None) -> dict[str, Any]:
     return figures_of(counters, backlog)
+
+
+async def _report(request: Request, *, counters: Counters, backlog: Backlog | None) -> Report:
+    return await view_report(backlog, counters, request.query)
 
 
 async def _metrics(_request: Request, *, counters: Counters, backlog: Backlog | None, gauges: LagGauges) -> Answer:

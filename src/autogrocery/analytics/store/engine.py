@@ -43,11 +43,11 @@ class Engine:
 
     async def run(self, sql: str, **values: object) -> None:
         """Run a statement, with `{name}` replaced by `values`."""
-        await self._through(sql, lambda: self.execute(_filled(sql, values)))
+        await self._through(sql, lambda: self.execute(filled(sql, values)))
 
     async def rows(self, sql: str, shape: type[T], **values: object) -> list[T]:
         """Run a query and return its rows, decoded as `shape`."""
-        body = await self._through(sql, lambda: self.query(_filled(sql, values)))
+        body = await self._through(sql, lambda: self.query(filled(sql, values)))
         decoder = msgspec.json.Decoder(shape, strict=False)  # servers may quote 64-bit integers
         return decoder.decode_lines(body)
 
@@ -91,7 +91,8 @@ def quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _filled(sql: str, values: dict[str, object]) -> str:
+def filled(sql: str, values: dict[str, object]) -> str:
+    """Return `sql` with `{name}` replaced by `values`, once: what is filled in is not looked at again."""
     return PLACE.sub(lambda found: str(values[found[1]]), sql) if values else sql
 
 

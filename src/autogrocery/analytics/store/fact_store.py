@@ -58,9 +58,11 @@ SELECT DISTINCT store_id, toUnixTimestamp(toStartOfMinute(occurred_at)) AS start
 """
 ADD_MINUTES: Final = """
 -- facts.add_minutes
-INSERT INTO order_minutes (store_id, minute, status, changes, total_cents, items, lines, basket, duration_ms)
+INSERT INTO order_minutes (store_id, minute, status, changes, total_cents, items, lines, busy_ms, basket,
+                           duration_ms)
 SELECT store_id, toStartOfMinute(occurred_at) AS minute, status, count() AS changes, sum(f.total_cents) AS total_cents,
-       sum(item_count) AS items, sum(line_count) AS lines, quantilesState(0.5, 0.9, 0.99)(item_count) AS basket,
+       sum(item_count) AS items, sum(line_count) AS lines, sum(f.duration_ms) AS busy_ms,
+       quantilesState(0.5, 0.9, 0.99)(item_count) AS basket,
        quantilesStateIf(0.5, 0.9, 0.99)(f.duration_ms, f.duration_ms > 0) AS duration_ms
   FROM facts AS f FINAL
  WHERE (store_id, toStartOfMinute(occurred_at)) IN ({minutes})

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS order_minutes (
   total_cents Int64,
   items       UInt64,
   lines       UInt64,
+  busy_ms     UInt64,                            -- sum of the durations
   basket      AggregateFunction(quantiles(0.5, 0.9, 0.99), UInt16),
   duration_ms AggregateFunction(quantiles(0.5, 0.9, 0.99), UInt32),
   computed_at DateTime('UTC') DEFAULT now('UTC')
