@@ -27,7 +27,7 @@ class Settings(SubscriberSettings, frozen=True):
     analytics_zmq_target: str = ""
     analytics_status_file: str = ""
     analytics_http_addr: Annotated[
-        str, Meta(description="listen address of `/healthz`, `/status` and `/metrics`; empty: no listener")
+        str, Meta(description="listen address of `/healthz`, `/status`, `/metrics` and `/report`; empty: no listener")
     ] = ""
     analytics_url: Annotated[
         str,

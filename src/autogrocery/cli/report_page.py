@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 HEIGHT: Final = 100  # units of a chart; its width is 10 units a step, and both are stretched to the page
 GROUP: Final = 10
+MAX_TILE_CHARACTERS: Final = 7  # a larger amount is shown without its cents
 LOST: Final = frozenset({"CANCELLED", "EXPIRED", "FAILED"})
 STYLE: Final = """
 :root{color-scheme:light dark;--page:#f6f6f2;--card:#fff;--ink:#1c1f21;--soft:#5f666b;--line:#dddfd9;--now:#1f6fb5;
@@ -25,20 +26,22 @@ main{max-width:1100px;margin:0 auto;padding:24px 16px 48px}h1{font-size:24px;lin
 h2{font-size:16px;margin:0 0 12px}p{margin:0}.soft{color:var(--soft)}.good{color:var(--good)}.bad{color:var(--bad)}
 header{margin-bottom:18px}.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(148px,1fr));gap:12px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px;margin:0 0 14px}
-.tiles .card{padding:12px 16px}.tiles b{display:block;font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
+.tiles{margin-bottom:14px}.tiles .card{padding:12px 16px;margin:0}.tiles small{font-size:13px;font-weight:400}
+.tiles i{font-style:normal;white-space:nowrap}
+.tiles b{display:block;font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
 .tiles span{font-size:13px}.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:0 14px}
 .legend{display:flex;gap:4px 18px;flex-wrap:wrap;font-size:13px;margin-bottom:8px}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px}
-.chart{display:grid;grid-template-columns:auto minmax(0,1fr);gap:0 8px}.chart svg{display:block;width:100%;height:150px;
-border-bottom:1px solid var(--line)}.scale{display:flex;flex-direction:column;justify-content:space-between;
-font-size:12px;text-align:right;font-variant-numeric:tabular-nums}.hours{grid-column:2;display:grid;
-grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);font-size:12px}.hours span{overflow:visible;white-space:nowrap}
+.chart svg{display:block;width:100%;height:150px;border-bottom:1px solid var(--line)}
+.hours{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);font-size:12px}.hours span{white-space:nowrap}
 .now{fill:var(--now);background:var(--now)}.before{fill:var(--before);background:var(--before)}
 table{border-collapse:collapse;width:100%;font-size:14px}.wide{overflow-x:auto}
 th{text-align:left;font-weight:600;font-size:12.5px;color:var(--soft)}
 th,td{padding:6px 10px 6px 0;border-bottom:1px solid var(--line)}
-tr:last-child td{border-bottom:0}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+tr:last-child td{border-bottom:0}th:last-child,td:last-child{padding-right:0}
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td svg{display:block;width:100%;min-width:60px;height:12px}
+@media(max-width:520px){.bar{display:none}th,td{padding-right:7px;font-size:13px}.tiles b{font-size:20px}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--now:#1f6fb5;
 --before:#c3ccd3;--good:#1a7f4b;--bad:#b3372f}main{max-width:none;padding:0}.card{break-inside:avoid}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
@@ -89,8 +92,8 @@ def _tiles(report: Report, currency: str) -> str:
         (money(sum(one.quoted_cents for one in lost), currency), "they were quoted", ""),
     ]
     cells = (
-        f'<div class="card"><b>{value}</b><span class="soft">{what}</span> '
-        f'<span class="{"bad" if compared.startswith("-") else "good"}">{compared}</span></div>'
+        f'<div class="card"><b>{_small_currency(value)}</b><span class="soft">{what}</span> '
+        f'<i class="{"bad" if compared.startswith("-") else "good"}">{compared}</i></div>'
         for value, what, compared in tiles
     )
     return f'<section class="tiles">{"".join(cells)}</section>'
@@ -110,12 +113,12 @@ def _chart(report: Report, title: str, value_of: Callable[[Step], int], text_of:
             )
     every = 1 if step_s >= DAY_S else 4
     labels = (
-        f"<span>{step_name(step, step_s) if number % every == 0 else ''}</span>" for number, step in enumerate(steps)
+        f"<span>{step_name(step, step_s).split()[0] if number % every == 0 else ''}</span>"
+        for number, step in enumerate(steps)
     )
     return (
         f'<section class="card"><h2>{title}</h2><p class="legend soft"><span><i class="now"></i>this time</span>'
-        '<span><i class="before"></i>the week before</span></p><div class="chart">'
-        f'<div class="scale soft"><span>{text_of(most)}</span><span>0</span></div>'
+        f'<span><i class="before"></i>the week before</span><span>highest: {text_of(most)}</span></p><div class="chart">'
         f'<svg viewBox="0 0 {GROUP * len(steps)} {HEIGHT}" preserveAspectRatio="none" role="img"'
         f' aria-label="{title}">{"".join(bars)}</svg><div class="hours soft">{"".join(labels)}</div></div></section>'
     )
@@ -123,39 +126,34 @@ def _chart(report: Report, title: str, value_of: Callable[[Step], int], text_of:
 
 def _outcomes(report: Report, currency: str) -> str:
     quoted = sum(one.orders for one in report.outcomes)
-    dispatched = sum(one.orders for one in report.outcomes if one.was_dispatched)
-    completed = sum(one.orders for one in report.outcomes if one.status == "COMPLETED")
-    funnel = [(name, count, "") for name, count in (("quoted", quoted), ("robots had it", dispatched))]
-    funnel.append(("completed", completed, ""))
-    lost = [
-        (
-            f"{STATUS_WORDS.get(one.status, one.status)}{', robots had it' if one.was_dispatched else ''}",
-            one.orders,
-            money(one.quoted_cents, currency),
-        )
+    funnel = {
+        "quoted": report.outcomes,
+        "robots had it": [one for one in report.outcomes if one.was_dispatched],
+        "completed": [one for one in report.outcomes if one.status == "COMPLETED"],
+    }
+    lost = {
+        f"{STATUS_WORDS.get(one.status, one.status)}{', robots had it' if one.was_dispatched else ''}": [one]
         for one in report.outcomes
         if one.status != "COMPLETED"
-    ]
+    }
     rows = (
         (
             escape(name),
-            _bar(count, quoted, "now" if kind == "funnel" else "before"),
-            f"{count:,}",
-            _share(count, quoted),
-            cents,
+            _bar(sum(one.orders for one in some), quoted, kind),
+            f"{sum(one.orders for one in some):,}",
+            _share(sum(one.orders for one in some), quoted),
+            money(sum(one.quoted_cents for one in some), currency),
         )
-        for kind, part in (("funnel", funnel), ("lost", lost))
-        for name, count, cents in part
+        for kind, part in (("now", funnel), ("before", lost))
+        for name, some in part.items()
     )
     return _card("What became of the orders", _table(("", "", "orders", "share", "quoted for"), rows))
 
 
 def _stages(report: Report) -> str:
-    most = max((one.p99_ms for one in report.stages), default=0.0)
     rows = (
         (
             escape(one.name),
-            _bar(one.p50_ms, most, "now"),
             f"{one.orders:,}",
             duration(one.p50_ms),
             duration(one.p90_ms),
@@ -163,7 +161,7 @@ def _stages(report: Report) -> str:
         )
         for one in report.stages
     )
-    return _card("How long it took", _table(("", "p50 of the longest p99", "orders", "p50", "p90", "p99"), rows))
+    return _card("How long it took", _table(("", "orders", "p50", "p90", "p99"), rows))
 
 
 def _busiest(report: Report) -> str:
@@ -193,6 +191,13 @@ def _card(title: str, body: str) -> str:
     return f'<section class="card"><h2>{title}</h2>{body}</section>'
 
 
+def _small_currency(value: str) -> str:
+    amount, _, currency = value.partition(" ")
+    if len(amount) > MAX_TILE_CHARACTERS:
+        amount = amount.partition(".")[0]
+    return f"{amount} <small>{currency}</small>" if currency else amount
+
+
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "?"
 
@@ -207,8 +212,8 @@ def _bar(value: float, most: float, kind: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def cell(tag: str, number: int, text: str) -> str:
-        right = ' class="n"' if number and not text.startswith("<svg") else ""
-        return f"<{tag}{right}>{text}</{tag}>"
+        kind = "bar" if text.startswith("<svg") or (number and not text) else "n"
+        return f'<{tag} class="{kind}">{text}</{tag}>' if number else f"<{tag}>{text}</{tag}>"
 
     top = "".join(cell("th", number, text) for number, text in enumerate(head))
     body = "".join(f"<tr>{''.join(cell('td', number, text) for number, text in enumerate(row))}</tr>" for row in rows)
