@@ -29,7 +29,8 @@ header{margin-bottom:18px}.tiles{display:grid;grid-template-columns:repeat(auto-
 .tiles{margin-bottom:14px}.tiles .card{padding:12px 16px;margin:0}.tiles small{font-size:13px;font-weight:400}
 .tiles i{font-style:normal;white-space:nowrap}
 .tiles b{display:block;font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
-.tiles span{font-size:13px}.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:0 14px}
+.tiles span{font-size:13px}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:0 14px}
 .legend{display:flex;gap:4px 18px;flex-wrap:wrap;font-size:13px;margin-bottom:8px}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px}
 .chart svg{display:block;width:100%;height:150px;border-bottom:1px solid var(--line)}
@@ -118,7 +119,8 @@ def _chart(report: Report, title: str, value_of: Callable[[Step], int], text_of:
     )
     return (
         f'<section class="card"><h2>{title}</h2><p class="legend soft"><span><i class="now"></i>this time</span>'
-        f'<span><i class="before"></i>the week before</span><span>highest: {text_of(most)}</span></p><div class="chart">'
+        f'<span><i class="before"></i>the week before</span><span>highest: {text_of(most)}</span></p>'
+        '<div class="chart">'
         f'<svg viewBox="0 0 {GROUP * len(steps)} {HEIGHT}" preserveAspectRatio="none" role="img"'
         f' aria-label="{title}">{"".join(bars)}</svg><div class="hours soft">{"".join(labels)}</div></div></section>'
     )

@@ -40,7 +40,7 @@ class Tree(HTMLParser):
         self.open: list[str] = []
         self.text = ""
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - the base class names it
         if tag != "meta":
             self.open.append(tag)
 

@@ -150,7 +150,7 @@ class FactStore:
 
     async def write(self, batch: Batch, now_us: int) -> None:
         """Store a batch, then the marks that say so. It may be repeated, whatever part of it had its effect."""
-        # Increasing, even if the clock jumps. What a clock stuck in 1970 dates must not expire once that clock is right.
+        # Increasing, even if the clock jumps. What a clock in 1970 dates must not expire once that clock is right.
         number = max(now_us, EARLIEST_US, self._last_batch + 1)
         self._last_batch = number
         self._touched.update({fact.minute for fact in batch.facts})

@@ -23,11 +23,12 @@ SELECT {since} + {step} * intDiv(toUnixTimestamp(minute) - {since}, {step}) AS s
  WHERE minute >= toDateTime({since}, 'UTC') AND minute < toDateTime({until}, 'UTC') AND {mart}
  GROUP BY started_at ORDER BY started_at
 """
-# Orders that were quoted in the period; what became of them within a day after it. Repeated rows change none of these.
+# Orders that were quoted in the period; what became of them within a day after it. Repeated rows change nothing.
 ORDERS: Final = """
 SELECT store_id, order_id, argMax(status, version) AS last_status, max(status = 'PROCESSING') AS was_dispatched,
        maxIf(total_cents, status = 'PREVIEWED') AS quoted_cents,
-       minIf(occurred_at, status = 'PREVIEWED') AS quoted_at, minIf(occurred_at, status = 'PROCESSING') AS dispatched_at,
+       minIf(occurred_at, status = 'PREVIEWED') AS quoted_at,
+       minIf(occurred_at, status = 'PROCESSING') AS dispatched_at,
        maxIf(occurred_at, status = 'COMPLETED') AS completed_at
   FROM facts
  WHERE toStartOfMinute(occurred_at) >= toDateTime({since}, 'UTC')
@@ -49,7 +50,8 @@ SELECT stage.1 AS name, count() AS orders, quantiles(0.5, 0.9, 0.99)(stage.2) AS
                  ('quote to dispatch', dateDiff('millisecond', quoted_at, dispatched_at), was_dispatched = 1),
                  ('dispatch to end', dateDiff('millisecond', dispatched_at, completed_at),
                   was_dispatched = 1 AND last_status = 'COMPLETED'),
-                 ('quote to end', dateDiff('millisecond', quoted_at, completed_at), last_status = 'COMPLETED')])) AS stage
+                 ('quote to end', dateDiff('millisecond', quoted_at, completed_at), last_status = 'COMPLETED')
+               ])) AS stage
           FROM ({orders}))
  GROUP BY name ORDER BY indexOf(['quote to dispatch', 'dispatch to end', 'quote to end'], name)
 """
