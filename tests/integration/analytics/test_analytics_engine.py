@@ -176,6 +176,21 @@ async def test_figures_and_lag_are_served_over_http(
     assert lines['analytics_status_changes{status="COMPLETED"}'] == "2.0"
 
 
+async def test_each_start_asks_for_the_epochs_since_the_first_one(
+    home: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    first: list[dict[str, str]] = []
+    async with metrics_log.served():
+        for _ in range(2):
+            metrics_log.queries.clear()
+            async with engine(home, metrics_log, publisher.address, AUTOGROCERY_HOME=str(home)):
+                await until(lambda: len(metrics_log.queries) > 1)
+            first.append(metrics_log.queries[0])
+            assert metrics_log.queries[1] == {}
+    assert first[0] == first[1]
+    assert abs(int(first[0]["since"]) - (time.time() - 7 * 86_400)) < 60
+
+
 @pytest.mark.parametrize(
     ("environ", "addresses", "binds"),
     [

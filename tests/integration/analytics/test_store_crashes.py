@@ -27,7 +27,7 @@ DEATHS: Final = (
     "facts.add_minutes:kill-before:1",
     "log.page:kill-after:1",
 )
-MANY: Final = 20_000
+MANY: Final = 10_000
 WRITE_MANY: Final = """
 import asyncio, sys
 from pathlib import Path
@@ -75,7 +75,7 @@ async def test_role_killed_at_every_point_stores_each_change_once(
 
 async def test_writer_killed_in_the_middle_of_inserts_loses_and_repeats_nothing(home: Path) -> None:
     generator = random.Random(17)
-    for _ in range(3):
+    for _ in range(2):
         command = [sys.executable, "-c", WRITE_MANY, str(home), str(MANY)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as writer:  # noqa: ASYNC220
             assert writer.stdout is not None

@@ -65,7 +65,7 @@ class Backlog:
         counters.restore(self.store.marks, time.monotonic())
         since = await self.store.progress("complete_since")
         if since is None:
-            since = -(int(time.time()) - SEVEN_DAYS_S)  # negative: the earliest time counts
+            since = -max(int(time.time()) - SEVEN_DAYS_S, 1)  # negative: the earliest time counts
             await self.store.remember("complete_since", since)
         self.complete_since_s = -since
 
