@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 DEATHS: Final = (
     "facts.add:kill-after:1",
-    "facts.add_marks:kill-after:1",
     "facts.add_minutes:kill-before:1",
     "log.page:kill-after:1",
 )
