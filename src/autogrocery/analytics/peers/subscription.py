@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import zmq
+import zmq.asyncio
 
 from autogrocery.kit.bus import open_subscriber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    import zmq.asyncio
 
     from autogrocery.kit.security.curve import SubscriberKeys
 
