@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ ROLES = {
     "inventory": "reference peer: stock, holds, robots' assignments, webhooks",
     "pricing": "reference peer: price list and quotes",
     "robots": "reference peer: a simulated fleet",
-    "analytics": "reference peer: counts metrics and finds gaps",
+    "analytics": "reference peer: stores every status change once, finds and fills gaps",
 }
 STANDARD_STREAMS = 3
 MAX_COUNT = 100_000
@@ -41,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
         role.set_defaults(role=name)
         if name == "robots":
             role.add_argument("--speed", type=float, help="how many times faster than a real robot (ROBOTS_SPEED)")
+        if name == "analytics":
+            _analytics(role)
     _conformance(commands)
     _database(commands)
     _receipts(commands)
@@ -137,6 +140,34 @@ def _stock_load(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--load-id",
         metavar="NAME",
         help="name of the delivery, such as its note's number; the same goods under another name are added once more",
+    )
+
+
+def _analytics(role: argparse.ArgumentParser) -> None:
+    actions = role.add_subparsers(dest="action", metavar="ACTION")
+    backfill = _command(
+        actions,
+        "backfill",
+        "store the history of the metrics log, while the analytics process is stopped; it may be interrupted",
+        "autogrocery analytics backfill --since 2026-01-01",
+        "analytics:run_backfill",
+    )
+    report = _command(
+        actions,
+        "report",
+        "show the figures of a day, or of a week, beside those of the week before; days begin at local midnight",
+        "autogrocery analytics report --day 2026-01-31 --html report.html",
+        "analytics:run_report",
+    )
+    length = report.add_mutually_exclusive_group()
+    length.add_argument("--day", metavar="DATE", type=date, help="that day, by hour (default today)")
+    length.add_argument("--week", metavar="DATE", type=date, help="the seven days up to DATE, by day")
+    report.add_argument("--mart", default="", metavar="STORE_ID", help="only this mart (default: all of the store)")
+    report.add_argument("--html", metavar="FILE", help="also write a page to this file")
+    report.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    report.add_argument("--follow", action="store_true", help="show the figures anew every two seconds, until Ctrl-C")
+    backfill.add_argument(
+        "--since", type=day, required=True, metavar="DATE", help="first day in UTC, as 2026-01-01: changes from then on"
     )
 
 
@@ -374,6 +405,16 @@ def count(text: str) -> int:
     if not 1 <= value <= MAX_COUNT:
         raise argparse.ArgumentTypeError(f"from 1 to {MAX_COUNT:,}")
     return value
+
+
+def date(text: str) -> datetime:
+    """Parse a day as its local midnight; argparse shows this function's name in its error."""
+    return datetime.strptime(text, "%Y-%m-%d").astimezone()
+
+
+def day(text: str) -> int:
+    """Parse a day as the Unix second in which it begins in UTC; argparse shows this function's name in its error."""
+    return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
 
 
 def number(text: str) -> float:

@@ -46,6 +46,7 @@ class FakeMetricsLog:
         self.void: dict[int, list[int]] = {}
         self.last: dict[int, int] = {}
         self.queries: list[dict[str, str]] = []
+        self.page = PAGE
 
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
@@ -69,8 +70,8 @@ class FakeMetricsLog:
         if "epoch" not in request.query:
             return web.json_response({"epochs": [{"epoch": e, "last_sequence": n} for e, n in self.last.items()]})
         epoch, after = int(request.query["epoch"]), int(request.query["after"])
-        numbers = sorted(number for number in self.metrics.get(epoch, {}) if number > after)[:PAGE]
-        next_after = numbers[-1] if len(numbers) == PAGE else None
+        numbers = sorted(number for number in self.metrics.get(epoch, {}) if number > after)[: self.page]
+        next_after = numbers[-1] if len(numbers) == self.page else None
         void = [
             number
             for number in self.void.get(epoch, ())
@@ -98,13 +99,14 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(home: Path, metrics_log: FakeMetricsLog, address: str) -> AsyncIterator[Engine]:
-    """Run the analytics role in this process, subscribed to a publisher's address."""
+async def engine(home: Path, metrics_log: FakeMetricsLog, address: str, **settings: str) -> AsyncIterator[Engine]:
+    """Run the analytics role in this process, subscribed to a publisher's address; without `settings` in memory."""
     file = home / "analytics.json"
     environ = {
         "ANALYTICS_ZMQ_ADDR": address,
         "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
         "ANALYTICS_STATUS_FILE": str(file),
+        **settings,
     }
     stop = asyncio.Event()
     running = asyncio.create_task(main(environ, stop))

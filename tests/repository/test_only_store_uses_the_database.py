@@ -13,7 +13,7 @@ from .tracked import ROOT, python_files, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROLES = ("gateway", "notifier", "inventory", "pricing")
+ROLES = ("gateway", "notifier", "inventory", "pricing", "analytics")
 SOURCE = ROOT / "src" / "autogrocery"
 CALLS = frozenset({"rows", "row", "run", "run_batched", "transaction", "connection"})
 DATABASES = frozenset({"db", "_db", "database", "tx", "connection", "statements"})

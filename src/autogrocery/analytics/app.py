@@ -6,13 +6,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autogrocery.analytics import settings
+from autogrocery.analytics import routes, settings
+from autogrocery.analytics.actions.store_batches import load_store, store_rest
 from autogrocery.analytics.actions.view_figures import write_status
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.loops import table
 from autogrocery.analytics.peers.metrics_log import open_metrics_log
 from autogrocery.analytics.peers.subscription import open_subscription
+from autogrocery.analytics.store.opening import open_backlog
 from autogrocery.contracts import identities
+from autogrocery.kit.http.app import App
+from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Run the engine until `stop`; raises SettingsError or StartError that says what the operator has to change."""
     wanted = settings.load(environ)
-    subscribe_to = wanted.subscription
+    subscribe_to, listen_at = wanted.subscription, wanted.http
     identity = identity_of(
         wanted,
         identities.ANALYTICS,
@@ -37,20 +41,27 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(subscribe_to.addresses))
     counters = Counters()
     async with AsyncExitStack() as stack:
+        backlog = await stack.enter_async_context(open_backlog(wanted))
+        if backlog is not None:
+            await load_store(backlog, counters)
         subscription = await stack.enter_async_context(
             open_subscription(subscribe_to.addresses, binds=subscribe_to.binds, keys=keys)
         )
         history = await stack.enter_async_context(open_metrics_log(wanted.gateway_webhook_url, identity))
         if wanted.analytics_status_file:
             try:
-                await write_status(counters, Path(wanted.analytics_status_file))
+                await write_status(counters, backlog, Path(wanted.analytics_status_file))
             except OSError as error:
                 raise StartError(f"ANALYTICS_STATUS_FILE can't be written ({error.strerror})") from None
-        await stack.enter_async_context(
-            loops.running(table(subscription, history, counters, wanted.analytics_status_file))
-        )
-        log.info("analytics_started", binds=subscribe_to.binds)
-        ready.notify()
-        await stop.wait()
-    if wanted.analytics_status_file:
-        await write_status(counters, Path(wanted.analytics_status_file))
+        if listen_at is not None:
+            await stack.enter_async_context(
+                serve_http(App(routes.table(counters, backlog)), *listen_at, "ANALYTICS_HTTP_ADDR", identity=identity)
+            )
+        async with loops.running(table(subscription, history, counters, backlog, wanted.analytics_status_file)):
+            log.info("analytics_started", binds=subscribe_to.binds)
+            ready.notify()
+            await stop.wait()
+        if backlog is not None:
+            await store_rest(backlog)
+        if wanted.analytics_status_file:
+            await write_status(counters, backlog, Path(wanted.analytics_status_file))

@@ -26,7 +26,34 @@ class Settings(SubscriberSettings, frozen=True):
     analytics_zmq_addr: str = "tcp://127.0.0.1:5557"
     analytics_zmq_target: str = ""
     analytics_status_file: str = ""
+    analytics_http_addr: Annotated[
+        str, Meta(description="listen address of `/healthz`, `/status`, `/metrics` and `/report`; empty: no listener")
+    ] = ""
+    analytics_url: Annotated[
+        str,
+        Meta(
+            description="where facts are stored: `clickhouse[s]://user:password@host:port/database`, of a cluster with"
+            " `?cluster=name`; `memory:` counts only; empty: the embedded store in `AUTOGROCERY_HOME`"
+        ),
+    ] = ""
+    analytics_keep_facts_days: Annotated[
+        int, Meta(ge=32, le=3_650, description="days for which a fact is kept after it was stored")
+    ] = 1_100
+    analytics_keep_minutes_days: Annotated[
+        int, Meta(ge=32, le=3_650, description="days for which the figures of a minute are kept")
+    ] = 3_650
+    analytics_spool_mb: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="disk for facts while the store is away, in MiB")
+    ] = 1_024
+    autogrocery_home: Annotated[
+        str, Meta(description="directory with the embedded store, in `analytics`; without it facts are only counted")
+    ] = ""
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"
+
+    @property
+    def http(self) -> tuple[str, int] | None:
+        """Return host and port of the listener, None for no listener; raises SettingsError."""
+        return settings.address("ANALYTICS_HTTP_ADDR", self.analytics_http_addr) if self.analytics_http_addr else None
 
     @property
     def subscription(self) -> Endpoints:

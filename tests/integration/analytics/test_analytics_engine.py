@@ -1,60 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
-import zmq
-import zmq.asyncio
 
 from autogrocery.analytics.app import main
 from autogrocery.analytics.settings import Endpoints, Settings, load
-from autogrocery.contracts.analytics.metric import OrderMetric, encode
+from autogrocery.contracts.analytics.metric import encode
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.ports import free_ports
-from tests.harness.analytics_gateway import FakeMetricsLog, engine, metric
+from tests.harness.analytics_gateway import engine, metric
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-class Publisher:
-    """An XPUB socket: it can wait for a subscriber, so that only those messages are lost that a test leaves out."""
-
-    def __init__(self, socket: zmq.asyncio.Socket, address: str) -> None:
-        self._socket = socket
-        self.address = address
-
-    async def subscribed(self) -> None:
-        async with asyncio.timeout(10.0):
-            await self._socket.recv()
-
-    async def send(self, *metrics: OrderMetric) -> None:
-        for one in metrics:
-            await self._socket.send(encode(one))
-
-    async def send_raw(self, *frames: bytes) -> None:
-        await self._socket.send_multipart(frames)
-
-
-@pytest.fixture
-async def publisher() -> AsyncIterator[Publisher]:
-    context = zmq.asyncio.Context()
-    socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.LINGER, 0)
-    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
-    socket.bind(address)
-    yield Publisher(socket, address)
-    socket.close()
-    context.term()
-
-
-@pytest.fixture
-def metrics_log() -> FakeMetricsLog:
-    return FakeMetricsLog()
+    from tests.harness.analytics_gateway import FakeMetricsLog
+    from tests.harness.publishers import Publisher
 
 
 async def test_published_metrics_are_counted_once(
@@ -180,6 +146,48 @@ async def test_figures_are_printed_on_one_line(
     assert "1 metrics" in printed
     assert "p50 1.0 s" in printed
     assert "gaps open 0" in printed
+
+
+async def test_figures_and_lag_are_served_over_http(
+    home: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    port = free_ports(1)[0]
+    settings = {"ANALYTICS_HTTP_ADDR": f"127.0.0.1:{port}", "AUTOGROCERY_HOME": str(home)}
+    async with (
+        metrics_log.served(),
+        engine(home, metrics_log, publisher.address, **settings) as running,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        await publisher.subscribed()
+        await publisher.send(metric(1, occurred_at_us=(time.time_ns() // 1_000) - 60_000_000), metric(3))
+        await publisher.send_raw(b"garbage")
+        await running.shows(lambda figures: (figures["unique"], figures["gaps_open"]) == (2, 1))
+        async with session.get("/status") as response:
+            status = await response.json()
+        async with session.get("/metrics") as response:
+            lines = dict(line.rsplit(" ", 1) for line in (await response.text()).splitlines() if line[0] != "#")
+    assert status["store"]["available"] is True
+    assert status["store"]["rows_behind"] == 0
+    assert 60.0 <= float(lines["analytics_newest_fact_age_seconds"]) < 120.0
+    assert lines["analytics_gaps_open"] == "1.0"
+    assert lines["analytics_rows_behind"] == "0.0"
+    assert lines["analytics_frames_poisoned"] == "1.0"
+    assert lines["analytics_store_available"] == "1.0"
+    assert lines['analytics_status_changes{status="COMPLETED"}'] == "2.0"
+
+
+async def test_each_start_asks_for_the_epochs_since_the_first_one(
+    home: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    first: list[dict[str, str]] = []
+    async with metrics_log.served():
+        for _ in range(2):
+            metrics_log.queries.clear()
+            async with engine(home, metrics_log, publisher.address, AUTOGROCERY_HOME=str(home)):
+                await until(lambda: metrics_log.queries)
+            first.append(metrics_log.queries[0])
+    assert first[0] == first[1]
+    assert abs(int(first[0]["since"]) - (time.time() - 7 * 86_400)) < 60
 
 
 @pytest.mark.parametrize(

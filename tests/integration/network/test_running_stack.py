@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from autogrocery.kit.process.lock_file import LockHeldError
 from autogrocery.kit.process.run import StartError
 from autogrocery.kit.process.settings import SettingsError
-from autogrocery.lab.lock_file import LockHeldError
 from autogrocery.lab.network import ROLES, Stack, options_from, read_run, running_dsn, running_stack, up
 from autogrocery.lab.network.home import open_secrets
 from autogrocery.lab.ports import PortTakenError
@@ -173,7 +173,7 @@ async def test_port_zero_becomes_a_free_port_in_env_and_run_file(home: Path) -> 
     async with running_stack(chosen, migrate_all=no_op) as stack:
         addresses = run_file(home)["addresses"]
         ports = {value.rpartition(":")[2] for value in addresses.values()}
-        assert len(ports) == 6
+        assert len(ports) == 7
         assert "0" not in ports
         assert stack.url_public == f"http://{addresses['ORDERING_HTTP_ADDR']}"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from autogrocery.kit.process.lock_file import LockHeldError
 from autogrocery.kit.process.run import StartError
-from autogrocery.lab.lock_file import LockHeldError
 from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 from tests.harness.small_cluster import AS_ROOT, BINARIES, OWNER_SCRIPT, TIMEOUT_S, is_alive, query, restart
 from tests.harness.waiting import block_until

@@ -180,6 +180,7 @@ def test_flipped_bytes_raise_value_error_or_are_readable(metric: OrderMetric, fl
     except ValueError:
         return
     assert len(read.order_id) + len(read.status) + len(read.store_id) <= 3 * len(buffer)
+    assert as_read(bytes(buffer)) == read
 
 
 @pytest.mark.parametrize("at", [0, 32, 36, 88, 92, 104])

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from autogrocery.analytics.core.durations import Durations
 from autogrocery.analytics.core.epochs import Epoch, count_missing
 
 if TYPE_CHECKING:
-    from autogrocery.contracts.analytics.metric import OrderMetric
+    from collections.abc import Iterable
 
-STATUS: Final = re.compile(r"[A-Z][A-Z_]{0,31}")
+    from autogrocery.analytics.core.facts import Fact
+    from autogrocery.analytics.core.marks import Mark
+
 MAX_STATUSES: Final = 32  # further ones count as OTHER
-MAX_EPOCHS: Final = 4_096
+MAX_EPOCHS: Final = 65_536
 MAX_RECENT: Final = (
     1 << 17
 )  # in each of two generations; numbered messages are also deduplicated by their epoch's ranges
 MAX_AHEAD: Final = 10_000_000  # a number further ahead than this is an error, not a loss
 RESTOCK: Final = frozenset({"ANNOUNCED", "RECEIVING", "RECEIVED", "REJECTED"})
 MINUTE_S: Final = 60
+
+
+class Verdict(Enum):
+    """What a received fact is: whether its number is new, and whether its status change is."""
+
+    NEW = auto()
+    REPEATED = auto()  # a new number for a change that was counted before
+    KNOWN = auto()  # a number that was seen before, or can't be followed
+    INVALID = auto()
 
 
 class RecentChanges:
@@ -51,38 +61,49 @@ class Counters:
         self.by_status: Counter[str] = Counter()
         self.durations = Durations()
         self.epochs: dict[int, Epoch] = {}
+        self.listed: dict[int, Epoch] = {}  # those that a metrics log has listed: it can be asked for their gaps
         self._recent = RecentChanges()
         self._minute: list[tuple[int, int]] = [(0, 0)] * MINUTE_S  # by second modulo 60: the second, its count
 
-    def count(self, metric: OrderMetric, now_s: float, *, from_log: bool = False) -> bool:
-        """Count a metric; return False if it is counted as a duplicate or as invalid instead."""
-        change = _change_id(metric)
-        if change is None:
-            self.invalid += 1
-            return False
-        epoch = self.epoch(metric.epoch, joined=metric.sequence) if metric.sequence else None
+    def count(self, fact: Fact, now_s: float, *, from_log: bool = False) -> Verdict:
+        """Count a fact, or count it as a duplicate or as invalid instead."""
+        epoch = self.epoch(fact.epoch, joined=fact.sequence) if fact.sequence else None
         if epoch is not None:
-            if epoch.last and metric.sequence - epoch.last > MAX_AHEAD:
+            if epoch.last and fact.sequence - epoch.last > MAX_AHEAD:
                 self.invalid += 1
-                return False
-            known = epoch.has(metric.sequence)
-            if not known and not epoch.add(metric.sequence, now_s):
-                return False
+                return Verdict.INVALID
+            known = epoch.has(fact.sequence)
+            if not known and not epoch.add(fact.sequence, now_s):
+                return Verdict.KNOWN
             if known:
                 self.duplicates += not from_log
-                return False
+                return Verdict.KNOWN
             self.from_log += from_log
-            self.recovered += from_log and metric.sequence >= epoch.joined
-        if not self._recent.add(change):
+            self.recovered += from_log and fact.sequence >= epoch.joined
+        if not self._recent.add(_change_id(fact)):
             self.duplicates += not from_log
-            return False
-        self._add(metric, now_s)
-        return True
+            return Verdict.REPEATED
+        self._add(fact, now_s)
+        return Verdict.NEW
 
-    def void(self, epoch: Epoch, number: int, now_s: float) -> None:
-        """Record that nothing was ever published under a number."""
-        if epoch.add(number, now_s):
-            self.voids += 1
+    def forget_numbers(self) -> None:
+        """Forget which numbers were seen: what was not stored is read from the metrics log, and not counted again."""
+        self.epochs.clear()
+        self.listed.clear()
+        self.has_past = False
+
+    def restore(self, marks: Iterable[Mark], now_s: float) -> None:
+        """Take over the numbers that earlier processes have stored: they are not counted again."""
+        for mark in sorted(marks, reverse=True):  # the newest epochs, should there be more than can be followed
+            epoch = self.epoch(mark.epoch, joined=mark.last + 1)
+            if epoch is not None:
+                epoch.mark(mark.first, mark.last, now_s)
+
+    def void(self, epoch: Epoch, number: int, now_s: float) -> bool:
+        """Record that nothing was ever published under a number; False if that was known, or can't be followed."""
+        added = epoch.add(number, now_s)
+        self.voids += added
+        return added
 
     def epoch(self, number: int, *, joined: int) -> Epoch | None:
         """Return an epoch, created with `joined` if it is new; None if MAX_EPOCHS are followed already."""
@@ -116,25 +137,18 @@ class Counters:
             ],
         }
 
-    def _add(self, metric: OrderMetric, now_s: float) -> None:
+    def _add(self, fact: Fact, now_s: float) -> None:
         self.unique += 1
-        known = metric.status in self.by_status or len(self.by_status) < MAX_STATUSES
-        self.by_status[metric.status if known else "OTHER"] += 1
-        if metric.duration_seconds > 0 and metric.status not in RESTOCK:
-            self.durations.add(metric.duration_seconds * 1_000)
+        known = fact.status in self.by_status or len(self.by_status) < MAX_STATUSES
+        self.by_status[fact.status if known else "OTHER"] += 1
+        if fact.duration_ms > 0 and fact.status not in RESTOCK:
+            self.durations.add(fact.duration_ms)
         second = int(now_s)
         at, count = self._minute[second % MINUTE_S]
         self._minute[second % MINUTE_S] = (second, count + 1 if at == second else 1)
 
 
-def _change_id(metric: OrderMetric) -> int | None:
-    """Return the identity of a status change (order, version), or None if the order id or the status is malformed."""
-    if not STATUS.fullmatch(metric.status):
-        return None
-    try:
-        order = UUID(metric.order_id).int
-    except ValueError:
-        return None
-    # Changes without a version (0) are distinguished by their status only.
-    version = metric.version or (1 << 32) + hash(metric.status) % (1 << 32)
-    return order << 33 | version
+def _change_id(fact: Fact) -> int:
+    """Return the identity of a status change (order, version); without a version (0) its status tells it apart."""
+    version = fact.version or (1 << 32) + hash(fact.status) % (1 << 32)
+    return fact.order_id.int << 33 | version

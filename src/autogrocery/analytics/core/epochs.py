@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -58,6 +58,15 @@ class Epoch:
             if len(self._missing) > 1 and self._missing[-2].last + 1 == self._missing[-1].first:
                 newer, older = self._missing.pop(), self._missing.pop()
                 self._missing.append(MissingRange(older.first, newer.last, newer.since_s))
+
+    def mark(self, first: int, last: int, now_s: float) -> None:
+        """Mark the numbers from `first` to `last` as seen; those between the highest known number and `first` exist."""
+        self.extend_to(last, now_s)
+        start = bisect_left(self._missing, first, key=lambda one: one.last)
+        end = bisect_right(self._missing, last, key=lambda one: one.first)
+        parts = [MissingRange(one.first, min(one.last, first - 1), one.since_s) for one in self._missing[start:end]]
+        parts += [MissingRange(max(one.first, last + 1), one.last, one.since_s) for one in self._missing[start:end]]
+        self._missing[start:end] = [part for part in parts if part.first <= part.last]
 
     def add(self, number: int, now_s: float) -> bool:
         """Mark a number as seen; False if it was seen before or needs a range beyond MAX_RANGES (the log has it)."""

@@ -33,7 +33,7 @@ class EpochSummary(Struct, frozen=True):
 
 
 class Epochs(Struct, frozen=True):
-    """The response to a request without a query."""
+    """The response to a request without an epoch."""
 
     epochs: list[EpochSummary]
 
@@ -57,9 +57,10 @@ class MetricsLog:
         self._identity = identity
         self._url = f"{url.rstrip('/')}/internal/metrics-log"
 
-    async def epochs(self) -> list[EpochSummary]:
-        """Return all epochs of the log."""
-        return (await self._get("log.epochs", {}, Epochs)).epochs
+    async def epochs(self, since_s: int | None = None) -> list[EpochSummary]:
+        """Return the epochs that were alive after `since_s` (Unix seconds); None: within the last seven days."""
+        query = {} if since_s is None else {"since": str(since_s)}
+        return (await self._get("log.epochs", query, Epochs)).epochs
 
     async def page(self, epoch: int, after: int) -> Page:
         """Return up to 5,000 metrics of an epoch, those with a number greater than `after`."""

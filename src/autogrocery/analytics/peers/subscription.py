@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+
+import zmq
+import zmq.asyncio
 
 from autogrocery.kit.bus import open_subscriber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    import zmq.asyncio
 
     from autogrocery.kit.security.curve import SubscriberKeys
 
@@ -22,6 +23,8 @@ class Subscription:
 
     def __init__(self, socket: zmq.asyncio.Socket) -> None:
         self._socket = socket
+        # Without a future for each message, which costs more than all else that is done with it.
+        self._queued: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
 
     async def receive(self, limit: int) -> list[bytes]:
         """Wait for a message and return those that are queued, up to `limit`.
@@ -29,8 +32,9 @@ class Subscription:
         A metric is one frame; a message of several frames is returned as b"".
         """
         found = [await self._socket.recv_multipart()]
-        while len(found) < limit and await self._socket.poll(0):
-            found.append(await self._socket.recv_multipart())
+        with suppress(zmq.Again):
+            while len(found) < limit:
+                found.append(self._queued.recv_multipart(zmq.NOBLOCK))
         return [frames[0] if len(frames) == 1 else b"" for frames in found]
 
 

@@ -36,18 +36,23 @@ class Epoch(Struct, frozen=True):
 
 LIST_EPOCHS = """
 -- metrics_log.list_epochs
-SELECT e.epoch, greatest(
-         coalesce((SELECT h.sequence FROM order_history h WHERE h.epoch = e.epoch ORDER BY h.sequence DESC LIMIT 1), 0),
-         coalesce((SELECT h.sequence FROM restock_history h WHERE h.epoch = e.epoch
-                    ORDER BY h.sequence DESC LIMIT 1), 0))
-       AS last_sequence
-  FROM metric_epochs e WHERE e.started_at > now() - interval '7 days' ORDER BY e.started_at
+SELECT e.epoch, greatest(o.sequence, r.sequence, 0) AS last_sequence
+  FROM metric_epochs e
+  LEFT JOIN LATERAL (SELECT h.sequence, h.at FROM order_history h WHERE h.epoch = e.epoch
+                      ORDER BY h.sequence DESC LIMIT 1) o ON true
+  LEFT JOIN LATERAL (SELECT h.sequence, h.at FROM restock_history h WHERE h.epoch = e.epoch
+                      ORDER BY h.sequence DESC LIMIT 1) r ON true
+ WHERE greatest(e.started_at, o.at, r.at) > coalesce(to_timestamp($1::bigint), now() - interval '7 days')
+ ORDER BY e.started_at
 """
 
 
-async def list_epochs(db: Db) -> list[Epoch]:
-    """Return the epochs of the last seven days, oldest first."""
-    return [Epoch(row["epoch"], row["last_sequence"]) for row in await db.rows(LIST_EPOCHS)]
+async def list_epochs(db: Db, since_s: int | None = None) -> list[Epoch]:
+    """Return the epochs that began or had a change after `since_s` (Unix seconds), oldest first.
+
+    Without it, those of the last seven days; a publisher that has run for longer is among them while it has changes.
+    """
+    return [Epoch(row["epoch"], row["last_sequence"]) for row in await db.rows(LIST_EPOCHS, since_s)]
 
 
 class Page(Struct, frozen=True):

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from autogrocery.kit.errors import InDoubt, Unavailable
 from autogrocery.kit.process import clock, ready
 from autogrocery.kit.process.listening import reachable
+from autogrocery.kit.process.lock_file import exclusive_lock
 from autogrocery.kit.process.run import StartError
 from autogrocery.lab import log_files
 from autogrocery.lab.directories import socket_directory
-from autogrocery.lab.lock_file import exclusive_lock
 from autogrocery.lab.network import pki
 from autogrocery.lab.network.child import Child
 from autogrocery.lab.network.home import open_home, open_secrets, write_run

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from autogrocery.kit.process.lock_file import exclusive_lock
 from autogrocery.kit.process.parent_death import dies_with_us
 from autogrocery.kit.process.run import StartError
 from autogrocery.lab import log_files, ports
 from autogrocery.lab.directories import make_private, socket_directory
-from autogrocery.lab.lock_file import exclusive_lock
 from autogrocery.lab.postgres.binaries import can_enter, popen_as, runnable_binaries, server_account
 from autogrocery.lab.postgres.cluster import (
     USER,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
 from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.store import metrics_log
+from autogrocery.kit.errors import Invalid
 from tests.harness.truck_actions import goods, open_truck
 
 if TYPE_CHECKING:
@@ -58,3 +62,20 @@ async def test_restocks_and_orders_share_one_metrics_log(gateway: GatewayActions
     assert last.duration_seconds > 0
     tail = await metrics_log.page(gateway.db, gateway.metrics.epoch, 3)
     assert [change.number.sequence for change in tail.changes] == [4, 5]
+
+
+async def test_an_epoch_that_has_run_for_weeks_is_listed_while_it_has_changes(gateway: GatewayActions) -> None:
+    await metrics_log.add_epoch(gateway.db, 7)
+    await gateway.db.run("UPDATE metric_epochs SET started_at = now() - interval '30 days'")
+    assert await metrics_log.list_epochs(gateway.db) == []
+    assert {one.epoch for one in await metrics_log.list_epochs(gateway.db, since_s=0)} == {7, gateway.metrics.epoch}
+    await gateway.preview()
+    expected = [metrics_log.Epoch(gateway.metrics.epoch, 1)]
+    assert await metrics_log.list_epochs(gateway.db) == expected
+    answer = await view_metrics_log(gateway.db, "mart-test", MetricsLogQuery(since=int(time.time()) - 60))
+    assert answer == {"epochs": expected}
+
+
+async def test_since_with_an_epoch_is_refused(gateway: GatewayActions) -> None:
+    with pytest.raises(Invalid):
+        await view_metrics_log(gateway.db, "mart-test", MetricsLogQuery(epoch=1, since=1))

@@ -1,0 +1,23 @@
+"""docs/ANALYTICS.md shows each query of the report as it is run."""
+
+from __future__ import annotations
+
+import pytest
+
+from autogrocery.analytics.store import fact_store, report
+from tests.repository.tracked import ROOT
+
+QUERIES = {
+    name: getattr(module, name)
+    for module, names in (
+        (report, ("LIST_STEPS", "ORDERS", "LIST_OUTCOMES", "LIST_STAGES", "LIST_DELIVERIES")),
+        (fact_store, ("ADD_MINUTES",)),
+    )
+    for name in names
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_page_shows_the_query_that_is_run(name: str) -> None:
+    lines = [line for line in QUERIES[name].strip().splitlines() if not line.startswith("--")]
+    assert "\n".join(["```sql", *lines, "```"]) in (ROOT / "docs" / "ANALYTICS.md").read_text(encoding="utf-8")
