@@ -113,11 +113,11 @@ def test_url_is_read_with_defaults_and_escapes() -> None:
         "clickhouse://h/a-b",
         "clickhouse://h/d?cluster=a;DROP",
         "clickhouse://h/d?unknown=1",
-        "clickhouse://u:secret@h:port/d",
+        "clickhouse://u:cAnArY@h:port/d",
     ],
 )
 def test_malformed_url_raises_settings_error_without_the_password(url: str) -> None:
     with pytest.raises(SettingsError, match="ANALYTICS_URL is malformed") as raised:
         address_of(url)
-    assert "secret" not in str(raised.value)
+    assert "cAnArY" not in str(raised.value)
     assert USER not in "".join(str(raised.value).split("expected")[:1])
