@@ -73,7 +73,7 @@ def test_command_of_the_runbook_succeeds(network: Network, order_id: str, comman
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_in_a_block_are_parsed_by_the_command_line(document: Path) -> None:
     for line in commands(document):
-        parser().parse_args(shlex.split(line)[1:])
+        parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
 def test_make_targets_of_the_pages_exist() -> None:

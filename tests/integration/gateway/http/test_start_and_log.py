@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import Any
 
+import asyncpg
 import pytest
 
 from autogrocery.gateway import app
@@ -100,9 +100,14 @@ async def test_a_port_in_use_names_its_setting(module_dsn: str, setting: str) ->
     assert address in str(refused.value)
 
 
-async def test_a_database_without_tables_names_the_migrate_command(postgres: Any) -> None:
+async def test_a_database_without_tables_names_the_migrate_command(gateway_dsn: str) -> None:
+    connection = await asyncpg.connect(gateway_dsn)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
     with pytest.raises(StartError, match="autogrocery migrate"):
-        await app.main(environ(postgres.dsn(), "127.0.0.1:1", *free_ports(2)), asyncio.Event())
+        await asyncio.wait_for(
+            app.main(environ(gateway_dsn, "127.0.0.1:1", *free_ports(2)), asyncio.Event()), TIMEOUT_S
+        )
 
 
 async def test_a_refused_start_is_one_line_and_exit_code_2() -> None:
