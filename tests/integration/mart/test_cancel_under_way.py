@@ -60,7 +60,7 @@ async def race(mart: Mart, device: Device, chance: random.Random) -> bool:
     async def wait(pause_s: float) -> None:
         await asyncio.sleep(max(0.0, pause_s))
 
-    lead_s = chance.uniform(-0.02, 0.02)
+    lead_s = chance.uniform(-0.1, 0.05)  # a cancel takes longer to reach inventory than a start
 
     async def cancel() -> Reply:
         await wait(lead_s)

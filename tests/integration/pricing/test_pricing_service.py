@@ -19,7 +19,6 @@ from tests.harness.grpc_client import DEADLINE_S, PRICING, code_of, patient_stub
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from autogrocery.lab.postgres.embedded import EmbeddedPostgres
 
 ORDER_ID = str(uuid4())
 
@@ -185,9 +184,9 @@ async def test_process_serves_until_stopped(dsn: str) -> None:
         await asyncio.wait_for(running, DEADLINE_S)
 
 
-async def test_database_without_pricing_tables_fails_the_start(postgres: EmbeddedPostgres) -> None:
+async def test_database_without_pricing_tables_fails_the_start(gateway_dsn: str) -> None:
     with pytest.raises(StartError, match="autogrocery migrate"):
-        await main({"DATABASE_URL": postgres.dsn(), "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
+        await main({"DATABASE_URL": gateway_dsn, "PRICING_GRPC_ADDR": "127.0.0.1:0"}, asyncio.Event())
 
 
 async def test_database_without_an_answer_fails_the_start() -> None:

@@ -122,7 +122,7 @@ def test_wrong_cell_is_refused_with_its_line(tmp_path: Path, line: str, why: str
         ("", "9999-12-31", "within 30 years"),
         ("9999-12-31", "", "not made in the future"),
         ("1900-01-01", "", "30 years ago"),
-        (str(TODAY + timedelta(days=1)), str(TODAY + timedelta(days=1)), None),
+        (str(TODAY + timedelta(days=1)), str(TODAY + timedelta(days=2)), None),
         ("31.01.2027", "", "mfd_date is '31.01.2027': expected a date as 2027-01-31"),
         ("20260131", "", "expected a date"),
         ("", "2027-02-30", "expected a date"),
