@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
 from autogrocery.kit.backoff import equal_jitter_s
 from autogrocery.kit.process.deadlines import Deadlines
@@ -26,7 +25,7 @@ from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, Co
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+    from google.protobuf.descriptor import ServiceDescriptor
 
     from autogrocery.kit.security.tls import Identity, Material
 
@@ -76,7 +75,7 @@ def stub_of(caller: Caller, service: ServiceDescriptor) -> Any:
     return SimpleNamespace(**{method.name: caller.unary(method) for method in service.methods})
 
 
-class Channel:
+class Channel(Caller):
     """The calls to one target; at most MAX_WAITING wait for a place on the connection."""
 
     def __init__(
@@ -106,15 +105,9 @@ class Channel:
         self._numbers = count(1)
         self._deadlines = Deadlines(self._live, self._expire)
 
-    def unary(self, descriptor: MethodDescriptor) -> Method:
-        """Return a method of a .proto file."""
-        request, reply = GetMessageClass(descriptor.input_type), GetMessageClass(descriptor.output_type)
-        path = f"/{descriptor.containing_service.full_name}/{descriptor.name}"
-        return _UnaryMethod(self, path, request.SerializeToString, reply.FromString)
-
-    def raw(self, path: str) -> Method:
-        """Return the method at `path`, as /package.Service/Method, whose request and reply are bytes."""
-        return _UnaryMethod(self, path, bytes, bytes)
+    def method(self, path: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> Method:
+        """Return the method at `path`, as `Caller.method` does."""
+        return _UnaryMethod(self, path, encode, decode)
 
     def head(self, path: bytes, timeout_s: float, token: str | None) -> bytes:
         """Return the frame of a request's header block, without its stream id; raises RpcError if it is too large."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from google.protobuf.message_factory import GetMessageClass
 from msgspec import Struct
 
 from autogrocery.kit.rpc.status import (
@@ -19,7 +20,7 @@ from autogrocery.kit.rpc.status import (
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from google.protobuf.descriptor import MethodDescriptor
 
@@ -33,14 +34,22 @@ class Method(Protocol):
         """Return the reply within `timeout_s` seconds; raises RpcError, and nothing else."""
 
 
-class Caller(Protocol):
+class Caller:
     """Makes methods: a Channel, or its fallback on grpcio."""
 
     def unary(self, descriptor: MethodDescriptor) -> Method:
         """Return a method of a .proto file."""
+        request, reply = GetMessageClass(descriptor.input_type), GetMessageClass(descriptor.output_type)
+        path = f"/{descriptor.containing_service.full_name}/{descriptor.name}"
+        return self.method(path, request.SerializeToString, reply.FromString)
 
     def raw(self, path: str) -> Method:
         """Return the method at `path`, as /package.Service/Method, whose request and reply are bytes."""
+        return self.method(path, bytes, bytes)
+
+    def method(self, path: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> Method:
+        """Return the method at `path`; `encode` makes a request's bytes, `decode` a reply of its bytes."""
+        raise NotImplementedError
 
 
 class Call(Struct, eq=False):

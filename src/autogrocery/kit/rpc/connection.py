@@ -1,20 +1,23 @@
 """The client's end of one HTTP/2 connection (RFC 9113) that carries unary gRPC calls, each on a stream of its own.
 
-All frames of one turn of the event loop leave in one write. The connection never repeats a call: one that the peer says
+The connection never repeats a call: one that the peer says
 it has not processed goes back to the owner; any other that was sent and not answered ends UNAVAILABLE, in doubt.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from autogrocery.kit.rpc import frames
 from autogrocery.kit.rpc.client_call import Call, outcome_of
-from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting, frame
+from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting, frame, widened
 from autogrocery.kit.rpc.header_blocks import MAX_LIST_BYTES, NO_TABLE, BlockDecoder, MalformedFieldsError
+from autogrocery.kit.rpc.http2_end import Http2End
 from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, MESSAGE_HEAD_BYTES, RESET_CODES, Code, RpcError
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_CALLS: Final = 1_024  # at once on one connection, if the peer allows so many
 CONNECTION_WINDOW: Final = 1 << 24
@@ -51,17 +54,16 @@ class Owner(Protocol):
         """It takes no more calls; told at least once."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Http2End):
     """One connection; `ready` is True once it takes calls, False if it never does; `closed` is done when it is over."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, ping_every_s: float = PING_EVERY_S) -> None:
+        super().__init__(loop)
         self._ping_every_s = ping_every_s
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.answered = False  # any call, ever
         self._owner = owner
-        self._loop = loop
-        self._transport: Any = None
         self._open = False
         self._paused = False
         self.reason = "the connection was lost"
@@ -72,16 +74,13 @@ class Connection(asyncio.Protocol):
         self._decoder = BlockDecoder()
         self._window = self._first_window = frames.FIRST_WINDOW
         self._stalled: deque[Call] = deque()  # messages that have not left wholly
-        self._out: list[bytes] = []
-        self._out_bytes = 0
         self._heard_at = self._pinged_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Send our settings; over TLS only if both ends have agreed on HTTP/2 (RFC 9113 §3.2)."""
+        """Send our settings if both ends have agreed on HTTP/2."""
         self._transport = transport
-        tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
+        if not self._agrees():
             self.reason = "the peer does not speak HTTP/2"
             transport.abort()
             return
@@ -290,7 +289,7 @@ class Connection(asyncio.Protocol):
         self._max_calls = min(values.get(Setting.MAX_CONCURRENT_STREAMS, self._max_calls), MAX_CALLS)
         window = values.get(Setting.INITIAL_WINDOW_SIZE, self._first_window)
         for call in self._stalled:  # RFC 9113 §6.9.2: a window may become negative
-            call.window = _sum_of_window(call.window, window - self._first_window)
+            call.window = widened(call.window, window - self._first_window)
         self._first_window = window
         self._send(frames.SETTINGS_ACK)
         self._push()
@@ -317,9 +316,9 @@ class Connection(asyncio.Protocol):
         if not more:
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a window extended by nothing")
         if stream == 0:
-            self._window = _sum_of_window(self._window, more)
+            self._window = widened(self._window, more)
         elif (call := self._known(stream)) is not None and call.left:
-            call.window = _sum_of_window(call.window, more)
+            call.window = widened(call.window, more)
         self._push()
 
     def _push(self) -> None:
@@ -345,17 +344,6 @@ class Connection(asyncio.Protocol):
             raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "answers without an end")
         self._send(frames.window_update(0, self._reader.data_bytes))
         self._reader.data_bytes = 0
-
-    def _send(self, data: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-        self._out_bytes += len(data)
-
-    def _flush(self) -> None:
-        out, self._out, self._out_bytes = self._out, [], 0
-        if out and not self._transport.is_closing():
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _check_alive(self) -> None:
         """Ping a peer that is silent while calls wait, and give it up if it stays silent (RFC 9113 §6.7)."""
@@ -389,9 +377,3 @@ class Connection(asyncio.Protocol):
         self._stalled.clear()
         for call in calls:
             call.end(RpcError(Code.UNAVAILABLE, self.reason))
-
-
-def _sum_of_window(window: int, more: int) -> int:
-    if window + more > frames.MAX_WINDOW:
-        raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
-    return window + more

@@ -119,6 +119,13 @@ def read_settings(payload: bytes) -> dict[int, int]:
     return values
 
 
+def widened(window: int, more: int) -> int:
+    """Return a window of flow control with `more` bytes, which may be negative; raises ProtocolError (§6.9.1)."""
+    if window + more > MAX_WINDOW:
+        raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
+    return window + more
+
+
 class FrameReader:
     """Cuts the bytes of one connection into frames.
 

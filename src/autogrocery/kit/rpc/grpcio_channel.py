@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
+from autogrocery.kit.rpc.client_call import Caller
 from autogrocery.kit.rpc.status import MAX_MESSAGE_BYTES, Code, RpcError, UndecodableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
-
-    from google.protobuf.descriptor import MethodDescriptor
 
     from autogrocery.kit.rpc.client_call import Method
     from autogrocery.kit.security.tls import Identity, Material
@@ -49,24 +47,15 @@ async def open_grpcio_channel(target: str, identity: Identity | None, name: str)
         await rotating.close()
 
 
-class GrpcioChannel:
+class GrpcioChannel(Caller):
     """The calls to one target; those beyond BULKHEAD wait within their deadlines."""
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._slots = asyncio.Semaphore(BULKHEAD)
 
-    def unary(self, descriptor: MethodDescriptor) -> Method:
-        """Return a method of a .proto file."""
-        request, reply = GetMessageClass(descriptor.input_type), GetMessageClass(descriptor.output_type)
-        path = f"/{descriptor.containing_service.full_name}/{descriptor.name}"
-        return self._method(path, request.SerializeToString, reply.FromString)
-
-    def raw(self, path: str) -> Method:
-        """Return the method at `path`, as /package.Service/Method, whose request and reply are bytes."""
-        return self._method(path, bytes, bytes)
-
-    def _method(self, path: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> Method:
+    def method(self, path: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> Method:
+        """Return the method at `path`, as `Caller.method` does."""
         inner = self._channel.unary_unary(path, request_serializer=encode)
 
         async def call(request: Any, *, timeout_s: float, token: str | None = None) -> Any:

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc import frames
-from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting
+from autogrocery.kit.rpc.frames import ErrorCode, FrameReader, ProtocolError, Setting, widened
 from autogrocery.kit.rpc.header_blocks import NO_TABLE, BlockDecoder, MalformedFieldsError, encode
+from autogrocery.kit.rpc.http2_end import Http2End
 from autogrocery.kit.rpc.server_call import (
     GRPC_TYPE,
     ServerCall,
@@ -63,7 +64,7 @@ class _Stream(Struct, eq=False):
     rest: memoryview = memoryview(b"")  # of the answer
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(Http2End):
     """Answers the calls of one connection, which is in `connections` until it is lost and no call of it is in work.
 
     A call outlives its deadline, its stream and its connection, because it may be inside a commit; only its answer is
@@ -71,12 +72,11 @@ class ServerConnection(asyncio.Protocol):
     """
 
     def __init__(self, methods: Mapping[bytes, ServerMethod], connections: set[ServerConnection]) -> None:
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(asyncio.get_running_loop())
+        self.gone: asyncio.Future[None] = self._loop.create_future()
         self._working: dict[int, _Stream] = {}
         self._methods = methods
         self._connections = connections
-        self._loop = self.gone.get_loop()
-        self._transport: Any = None
         self._certificate: Mapping[str, Any] = {}
         self._names: frozenset[str] = frozenset()
         self._reader = FrameReader(frames.PREFACE)
@@ -86,7 +86,6 @@ class ServerConnection(asyncio.Protocol):
         self._buffered = 0
         self._last = 0  # the highest stream of the client
         self._window = self._first_window = frames.FIRST_WINDOW
-        self._out: list[bytes] = []
         self._before_block = NO_TABLE
         self._greeted = self._refusing = self._lost = False
         self.heard_at = self._paused_at = self._pinged_at = self._closed_at = 0.0
@@ -97,11 +96,10 @@ class ServerConnection(asyncio.Protocol):
         return not self._streams and not self._working
 
     def connection_made(self, transport: Any) -> None:
-        """Greet the client, or abort: without ALPN's `h2` (RFC 9113 §3.3), or if all other connections are busy."""
+        """Greet the client, or abort: without an agreement on HTTP/2, or if all other connections are busy."""
         self._transport = transport
         self.heard_at = self._loop.time()
-        tls = transport.get_extra_info("ssl_object")
-        if (tls is not None and tls.selected_alpn_protocol() != "h2") or not self._make_room():
+        if not (self._agrees() and self._make_room()):
             transport.abort()
             return
         self._connections.add(self)
@@ -254,21 +252,18 @@ class ServerConnection(asyncio.Protocol):
         self._greeted = True
         first = frames.read_settings(payload).get(Setting.INITIAL_WINDOW_SIZE, self._first_window)
         for stream in self._streams.values():
-            stream.window += first - self._first_window
-            if stream.window > frames.MAX_WINDOW:
-                raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
+            stream.window = widened(stream.window, first - self._first_window)
         self._first_window = first
         self._send(frames.SETTINGS_ACK)
         self._send_stalled()
 
     def _widen(self, number: int, more: int) -> None:
-        stream = self._streams.get(number)
+        if not more:
+            raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is widened by nothing")
         if number == 0:
-            self._window += more
-        elif stream is not None:
-            stream.window += more
-        if not more or self._window > frames.MAX_WINDOW or (stream and stream.window > frames.MAX_WINDOW):
-            raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "a window is widened by nothing, or too far")
+            self._window = widened(self._window, more)
+        elif (stream := self._streams.get(number)) is not None:
+            stream.window = widened(stream.window, more)
         self._send_stalled()
 
     def _end_request(self, stream: _Stream) -> None:
@@ -358,17 +353,6 @@ class ServerConnection(asyncio.Protocol):
         if stream is not None:
             self._stalled.pop(number, None)
             self._buffered -= len(stream.rest) + len(stream.body)
-
-    def _send(self, data: bytes) -> None:
-        """Send at the end of this turn of the event loop, with all else of it in one write."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-
-    def _flush(self) -> None:
-        parts, self._out = self._out, []
-        if parts and not self._transport.is_closing():
-            self._transport.write(b"".join(parts))
 
     def drain(self) -> None:
         """Let the client start no further call; answer those in work, and those that are on their way, then close."""
