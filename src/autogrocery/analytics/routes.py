@@ -6,11 +6,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge
 
 from autogrocery.analytics.actions.view_figures import figures_of
 from autogrocery.analytics.actions.view_report import ReportQuery, view_report
 from autogrocery.analytics.core.report import Report
+from autogrocery.kit.http.probes import exposition, healthz
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def table(counters: Counters, backlog: Backlog | None) -> list[Route]:
     gauges = LagGauges()
     get = partial(Route, "GET", auth=False)
     return [
-        get("/healthz", _healthz, answer=dict[str, str], summary="The process answers"),
+        get("/healthz", healthz, answer=dict[str, str], summary="The process answers"),
         get(
             "/status",
             partial(_status, counters=counters, backlog=backlog),
@@ -75,10 +76,6 @@ def table(counters: Counters, backlog: Backlog | None) -> list[Route]:
     ]
 
 
-async def _healthz(_request: Request) -> dict[str, str]:
-    return {"status": "ok"}
-
-
 async def _status(_request: Request, *, counters: Counters, backlog: Backlog | None) -> dict[str, Any]:
     return figures_of(counters, backlog)
 
@@ -89,4 +86,4 @@ async def _report(request: Request, *, counters: Counters, backlog: Backlog | No
 
 async def _metrics(_request: Request, *, counters: Counters, backlog: Backlog | None, gauges: LagGauges) -> Answer:
     gauges.set(figures_of(counters, backlog), time.time())
-    return Answer(generate_latest(gauges.registry), media=CONTENT_TYPE_LATEST)
+    return exposition(gauges.registry)

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from autogrocery.kit.http.route import Answer, Request, Route
+from autogrocery.kit.http.probes import healthz, metrics
+from autogrocery.kit.http.route import Route
 
 
 def probe_routes() -> list[Route]:
     """Return the liveness probe and the metrics; neither needs a token."""
     unauthenticated = partial(Route, "GET", auth=False, urgent=True)
     return [
-        unauthenticated("/healthz", _healthz, answer=dict[str, str], summary="The process answers"),
-        unauthenticated("/metrics", _metrics, media="text/plain", summary="Prometheus"),
+        unauthenticated("/healthz", healthz, answer=dict[str, str], summary="The process answers"),
+        unauthenticated("/metrics", metrics, media="text/plain", summary="Prometheus"),
     ]
-
-
-async def _healthz(_request: Request) -> dict[str, str]:
-    return {"status": "ok"}
-
-
-async def _metrics(_request: Request) -> Answer:
-    return Answer(generate_latest(), media=CONTENT_TYPE_LATEST)

@@ -6,8 +6,6 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
 from autogrocery.contracts.identities import INVENTORY
 from autogrocery.contracts.webhook import UpdateOrder, UpdateRestock
 from autogrocery.gateway.actions.audit import AuditOut, audit
@@ -21,7 +19,8 @@ from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.wire.orders import AppliedOut
 from autogrocery.gateway.wire.restocks import RestockAppliedOut
 from autogrocery.kit.errors import Denied, FieldError, Invalid
-from autogrocery.kit.http.route import Answer, Request, Route
+from autogrocery.kit.http.probes import healthz, metrics
+from autogrocery.kit.http.route import Request, Route
 
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import Deps
@@ -84,7 +83,7 @@ def probe_routes(deps: Deps) -> list[Route]:
     """Return the liveness and readiness probes, which are on both listeners."""
     unauthenticated = partial(Route, "GET", auth=False, urgent=True)
     return [
-        unauthenticated("/healthz", _healthz, answer=dict[str, str], summary="The process answers"),
+        unauthenticated("/healthz", healthz, answer=dict[str, str], summary="The process answers"),
         unauthenticated(
             "/readyz",
             partial(_readyz, deps=deps),
@@ -101,7 +100,7 @@ def ops_routes(deps: Deps) -> list[Route]:
     bind = partial(partial, deps=deps)
     return [
         unauthenticated("/status", bind(_status), answer=dict[str, Any], summary="What this gateway is doing"),
-        unauthenticated("/metrics", _metrics, media="text/plain", urgent=True, summary="Prometheus"),
+        unauthenticated("/metrics", metrics, media="text/plain", urgent=True, summary="Prometheus"),
         unauthenticated(
             "/internal/audit", bind(_audit), answer=AuditOut, summary="Every invariant, with its violations"
         ),
@@ -148,20 +147,12 @@ def _delivery(request: Request) -> WebhookDelivery:
     return WebhookDelivery(request.header("webhook-id") or "", hashlib.sha256(request.raw).digest())
 
 
-async def _healthz(_request: Request) -> dict[str, str]:
-    return {"status": "ok"}
-
-
 async def _readyz(_request: Request, *, deps: Deps) -> dict[str, str]:
     return await check_ready(deps.db, deps.inventory, deps.pricing)
 
 
 async def _status(_request: Request, *, deps: Deps) -> dict[str, Any]:
     return await view_status(deps.db, deps.inventory, deps.pricing, deps.metrics, deps.settings.store_id)
-
-
-async def _metrics(_request: Request) -> Answer:
-    return Answer(generate_latest(), media=CONTENT_TYPE_LATEST)
 
 
 async def _audit(_request: Request, *, deps: Deps) -> AuditOut:

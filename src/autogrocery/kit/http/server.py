@@ -11,11 +11,9 @@ from autogrocery.kit.http.app import DRAIN_S
 from autogrocery.kit.http.connection import HEAD_DEADLINE_S, SEND_DEADLINE_S, Connection
 from autogrocery.kit.http.connection_limit import ConnectionLimit
 from autogrocery.kit.http.forwarded import TrustedProxies
-from autogrocery.kit.process.listening import bind, cannot_listen
-from autogrocery.kit.process.run import StartError
+from autogrocery.kit.process.listening import listen
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator
 
     from autogrocery.kit.http.app import App
@@ -58,7 +56,7 @@ async def serve_http(
         head_deadline_s=head_deadline_s,
         send_deadline_s=send_deadline_s,
     )
-    listener = _bind(host, port, setting)
+    listener = listen(setting, host, port, BACKLOG)
     server = await asyncio.get_running_loop().create_server(
         connection,
         sock=listener,
@@ -71,17 +69,3 @@ async def serve_http(
     finally:
         server.close()
         await asyncio.gather(app.stop(), limit.drain(DRAIN_S))
-
-
-def _bind(host: str, port: int, setting: str) -> socket.socket:
-    try:
-        listener = bind(host, port)
-        try:
-            listener.listen(BACKLOG)  # two listeners may bind one address; only one may listen
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise StartError(cannot_listen(setting, host, port, error)) from None
-    listener.settimeout(0)
-    return listener
