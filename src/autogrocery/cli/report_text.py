@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autogrocery.analytics.core.report import DAY_S, Report, Step
+from autogrocery.contracts.money import format_amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ STATUS_WORDS: Final = {
 
 def money(cents: int, currency: str) -> str:
     """Return an amount with its currency."""
-    return f"{cents / 100:,.2f} {currency}"
+    return format_amount(cents, currency, grouped=True)
 
 
 def duration(ms: float) -> str:

@@ -31,8 +31,12 @@ MINOR_DIGITS: Final = {
 }
 
 
-def format_amount(cents: int, currency: str) -> str:
-    """Return an amount in minor units as text, such as `12.34 USD`; `currency` is its ISO 4217 code."""
+def format_amount(cents: int, currency: str, *, grouped: bool = False) -> str:
+    """Return an amount in minor units as text, such as `1234.56 USD`, or `1,234.56 USD` if its digits are `grouped`.
+
+    `currency` is its ISO 4217 code.
+    """
     digits = MINOR_DIGITS.get(currency, 2)
     whole, rest = divmod(cents, 10**digits)
-    return f"{whole}.{rest:0{digits}} {currency}" if digits else f"{whole} {currency}"
+    units = f"{whole:,}" if grouped else f"{whole}"
+    return f"{units}.{rest:0{digits}} {currency}" if digits else f"{units} {currency}"

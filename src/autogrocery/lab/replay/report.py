@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rich.table import Table
 
+from autogrocery.contracts.money import format_amount
 from autogrocery.lab.console import PipeConsole
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _orders(figures: Figures) -> Table:
         table.add_row(outcome, f"{count}{split if outcome == 'COMPLETED' else ''}")
     share = f", {figures.short_lines / figures.lines:.1%} of {figures.lines}" if figures.lines else ""
     table.add_row("lines picked short", f"{figures.short_lines}{share}")
-    table.add_row("revenue", f"{figures.revenue_cents / 100:,.2f} {figures.currency or ''}")
+    table.add_row("revenue", format_amount(figures.revenue_cents, figures.currency or "", grouped=True))
     table.add_row("pace", f"{figures.orders_per_s} orders/s, {figures.took_s:.1f} s to the end of the last order")
     return table
 
