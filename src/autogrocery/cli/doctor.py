@@ -15,9 +15,9 @@ from rich.table import Table
 from autogrocery.cli.console import console
 from autogrocery.cli.keys import operator_identity
 from autogrocery.cli.migrations import PARTS
-from autogrocery.contracts.notifier_settings import MessageSettings
+from autogrocery.contracts import notifier_settings
 from autogrocery.gateway.app import read_keys
-from autogrocery.gateway.peers.notifier import NOTIFIER_PREFIX, check_message_settings
+from autogrocery.gateway.peers.notifier import check_message_settings
 from autogrocery.gateway.settings import PREFIX, GatewaySettings
 from autogrocery.kit.pg.migrate import MigrationError, status
 from autogrocery.kit.process.listening import joined
@@ -96,7 +96,7 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         settings = load(GatewaySettings, environ, prefix=PREFIX)
         read_keys(settings)
         if settings.notifier == "child":
-            check_message_settings(load(MessageSettings, environ, prefix=NOTIFIER_PREFIX))
+            check_message_settings(load(notifier_settings.MessageSettings, environ, prefix=notifier_settings.PREFIX))
         yield Finding("settings", good=True, text="valid for the gateway")
     except SettingsError as error:
         yield Finding("settings", good=False, text=str(error))

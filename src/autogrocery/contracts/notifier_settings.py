@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
+
+PREFIX: Final = "NOTIFIER_"  # an unknown variable with it stops the start
 
 
 class MessageSettings(Struct, frozen=True, kw_only=True):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from autogrocery.contracts import identities
-from autogrocery.contracts.notifier_settings import MessageSettings
+from autogrocery.contracts import identities, notifier_settings
 from autogrocery.gateway.actions.issue_tokens import ISSUER, TokenSettings
 from autogrocery.gateway.core.account import Audience
 from autogrocery.gateway.core.alert_policy import AlertPolicy
@@ -21,7 +20,7 @@ from autogrocery.gateway.deps import AccountDeps, Deps
 from autogrocery.gateway.loops import account_loops, order_loops, restock_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
-from autogrocery.gateway.peers.notifier import NOTIFIER_PREFIX, check_message_settings, running_notifier
+from autogrocery.gateway.peers.notifier import check_message_settings, running_notifier
 from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
 from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
@@ -90,7 +89,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
     settings = load(GatewaySettings, environ, prefix=PREFIX)
     keys = read_keys(settings)
     if settings.notifier == "child":
-        check_message_settings(load(MessageSettings, environ, prefix=NOTIFIER_PREFIX))
+        check_message_settings(load(notifier_settings.MessageSettings, environ, prefix=notifier_settings.PREFIX))
     public = address("ORDERING_HTTP_ADDR", settings.ordering_http_addr)
     internal = address("ORDERING_INTERNAL_ADDR", settings.ordering_internal_addr)
     proxies = networks("TRUSTED_PROXIES", settings.trusted_proxies)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from autogrocery.contracts.notifier_settings import PREFIX
 from autogrocery.kit.messages.quiet_hours import parse_quiet_hours
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.start import explained
@@ -22,7 +23,7 @@ from autogrocery.notifier.actions.send_alert import AlertLimits
 from autogrocery.notifier.loops import notifier_loops
 from autogrocery.notifier.peers.mail import open_mail
 from autogrocery.notifier.peers.sms import open_sms
-from autogrocery.notifier.settings import PREFIX, NotifierSettings
+from autogrocery.notifier.settings import NotifierSettings
 from autogrocery.notifier.store.schema import missing_columns
 
 if TYPE_CHECKING:

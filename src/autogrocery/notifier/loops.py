@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.kit.pg.outbox import Outbox
@@ -25,6 +26,15 @@ LEASE_S: Final = 30.0
 AT_ONCE: Final = 8  # mails or SMS under way, so also the number of connections
 BEGIN_WITHIN_S: Final = LEASE_S - mails.DEADLINE_S - 1.0  # so that what has begun ends before the lease
 
+_outbox = partial(
+    Outbox,
+    give_up_after_s=GIVE_UP_S,
+    batch=BATCH,
+    at_once=AT_ONCE,
+    lease_s=LEASE_S,
+    begin_within_s=BEGIN_WITHIN_S,
+)
+
 
 def notifier_loops(db: Db, mail: Mail, sms: Sms, store_id: str, limits: AlertLimits) -> list[Loop]:
     """Return the relays of receipts and alerts."""
@@ -40,19 +50,7 @@ def receipt_outbox(db: Db, mail: Mail, store_id: str) -> Outbox:
     async def deliver(row: Row) -> str | None:
         return await send_receipt(mail, receipts.completed_order(row), row["email"], store_id)
 
-    return Outbox(
-        db,
-        receipts.TABLE,
-        receipts.KEY,
-        deliver,
-        read=receipts.READ,
-        give_up_after_s=GIVE_UP_S,
-        batch=BATCH,
-        at_once=AT_ONCE,
-        types=receipts.KEY_TYPES,
-        lease_s=LEASE_S,
-        begin_within_s=BEGIN_WITHIN_S,
-    )
+    return _outbox(db, receipts.TABLE, receipts.KEY, deliver, read=receipts.READ, types=receipts.KEY_TYPES)
 
 
 def alert_outbox(db: Db, sms: Sms, store_id: str, limits: AlertLimits) -> Outbox:
@@ -62,19 +60,7 @@ def alert_outbox(db: Db, sms: Sms, store_id: str, limits: AlertLimits) -> Outbox
         alert = alerts.claimed_alert(row)
         return await send_alert(db, sms, alert, store_id=store_id, limits=limits, at=clock.now())
 
-    return Outbox(
-        db,
-        alerts.TABLE,
-        alerts.KEY,
-        deliver,
-        read=alerts.READ,
-        give_up_after_s=GIVE_UP_S,
-        batch=BATCH,
-        at_once=AT_ONCE,
-        types=alerts.KEY_TYPES,
-        lease_s=LEASE_S,
-        begin_within_s=BEGIN_WITHIN_S,
-    )
+    return _outbox(db, alerts.TABLE, alerts.KEY, deliver, read=alerts.READ, types=alerts.KEY_TYPES)
 
 
 def _paced(name: str, outbox: Outbox) -> Loop:

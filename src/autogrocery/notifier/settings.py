@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta
 
 from autogrocery.contracts.notifier_settings import MessageSettings
-
-PREFIX: Final = "NOTIFIER_"  # an unknown variable with it stops the start
 
 
 class NotifierSettings(MessageSettings, frozen=True, kw_only=True):

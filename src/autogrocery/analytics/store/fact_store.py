@@ -129,7 +129,7 @@ class FactStore:
         await schema.keep(self.engine, self._retention, self._cluster)
         if self.engine.repairs:
             await self._note_detached()
-        known = {one.name: one.value for one in await self.engine.rows(LIST_PROGRESS, Progress)}
+        known = await self._list_progress()
         damaged = known.get(DAMAGED, 0)
         self._rebuilding = damaged if damaged > known.get(REBUILT, 0) else 0
         if self._rebuilding:
@@ -190,7 +190,7 @@ class FactStore:
 
     async def progress(self, name: str) -> int | None:
         """Return the number remembered as `name`; None if there is none."""
-        return {one.name: one.value for one in await self.engine.rows(LIST_PROGRESS, Progress)}.get(name)
+        return (await self._list_progress()).get(name)
 
     async def remember(self, name: str, value: int) -> None:
         """Remember a number, unless a higher one is remembered already."""
@@ -208,7 +208,7 @@ class FactStore:
 
     async def _note_detached(self) -> None:
         """Remember that there is damage if the engine has set parts aside since the store was opened before."""
-        noted = {one.name for one in await self.engine.rows(LIST_PROGRESS, Progress)}
+        noted = await self._list_progress()
         found = [one for one in await damage.list_detached(self.engine) if f"{one.table}/{one.part}" not in noted]
         if not found:
             return
@@ -219,6 +219,9 @@ class FactStore:
     async def _remember_damage(self) -> None:
         last = await self.progress(DAMAGED) or 0
         await self.remember(DAMAGED, max(time.time_ns() // 1_000, last + 1))
+
+    async def _list_progress(self) -> dict[str, int]:
+        return {one.name: one.value for one in await self.engine.rows(LIST_PROGRESS, Progress)}
 
     async def _count_changes(self, where: str) -> Counter[str]:
         found: Iterable[_Count] = await self.engine.rows(COUNT_CHANGES, _Count, where=where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.kit.messages.mail_address import parse_sender
@@ -10,7 +9,7 @@ from autogrocery.kit.messages.quiet_hours import parse_quiet_hours
 from autogrocery.kit.messages.sms_url import parse_sms_url
 from autogrocery.kit.messages.smtp_url import parse_smtp_url
 from autogrocery.kit.process.child import running_child
-from autogrocery.kit.process.interpreter import module_command
+from autogrocery.kit.process.interpreter import inherited_environ, module_command
 from autogrocery.kit.security.transport import local_address
 
 if TYPE_CHECKING:
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
     from autogrocery.contracts.notifier_settings import MessageSettings
 
 NICE: Final = 10
-NOTIFIER_PREFIX: Final = "NOTIFIER_"  # an unknown variable with it stops the start
 # What it has no use for: the secrets of tokens and webhooks, and the socket where this process reports its own state.
 WITHHELD: Final = frozenset({"JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET", "NOTIFY_SOCKET"})
-INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # without them it may not start
 
 
 def check_message_settings(settings: MessageSettings) -> None:
@@ -40,6 +37,5 @@ def check_message_settings(settings: MessageSettings) -> None:
 
 def running_notifier(environ: Mapping[str, str]) -> AbstractAsyncContextManager[None]:
     """Keep a notifier running while the context lasts; its settings are those of `environ`, never arguments."""
-    own = {name: os.environ[name] for name in INHERITED if name in os.environ}
     given = {name: value for name, value in environ.items() if name not in WITHHELD}
-    return running_child("notifier", module_command("autogrocery", "notifier"), own | given, nice=NICE)
+    return running_child("notifier", module_command("autogrocery", "notifier"), inherited_environ() | given, nice=NICE)

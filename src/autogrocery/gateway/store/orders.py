@@ -138,7 +138,7 @@ async def add(
         return None
     row = rows[0]
     order = Order(
-        row["order_id"],  # asyncpg's type: its text, which peers, metrics and answers ask for, costs a tenth
+        order_id,
         user_id,
         Status.PREVIEWED,
         1,

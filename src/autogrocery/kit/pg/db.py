@@ -162,11 +162,8 @@ class Db:
     def _open_batcher(self, statement: BatchStatement) -> Batcher[Item, Sequence[Row]]:
         async def run(sql: str, *columns: Any) -> Sequence[Row]:
             try:
-                async with (
-                    asyncio.timeout(BATCH_TIMEOUT_S),
-                    self._acquired(self._batch_pool, OPEN_TIMEOUT_S) as connection,
-                ):
-                    return await connection.rows(sql, *columns)
+                async with asyncio.timeout(BATCH_TIMEOUT_S):
+                    return await self.rows_by_key(sql, *columns)
             except TimeoutError as error:
                 raise _unavailable(error) from error
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import Unavailable
-from autogrocery.kit.process.interpreter import module_command
+from autogrocery.kit.process.interpreter import inherited_environ, module_command
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.parent_death import dies_with_us
 from autogrocery.kit.security.password_worker import HashJob, HashResult
@@ -36,7 +36,6 @@ MIN_QUEUE_SIZE: Final = 4
 RESTART_AFTER_S: Final = 1.0
 SMALLEST_COST: Final = 4
 LARGEST_COST: Final = 16  # 4 s of work; a hash of a higher cost is treated as malformed
-INHERITED: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")  # no secrets, no other settings
 MAX_PASSWORD_BYTES: Final = 1_024
 ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 LAST_OF_SALT: Final = ".Oeu"  # 128 bits end within the 22nd character; bcrypt rejects any other before it hashes
@@ -136,7 +135,7 @@ async def _start() -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         close_fds=True,
         start_new_session=True,
-        env={name: os.environ[name] for name in INHERITED if name in os.environ},
+        env=inherited_environ(),
         preexec_fn=dies_with_us(signal.SIGKILL),
     )
 
