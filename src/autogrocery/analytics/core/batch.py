@@ -45,7 +45,7 @@ class Batch(Struct, frozen=True):
 
 
 class Waiting:
-    """Received facts in order of arrival. Whoever adds must ask `has_room` before."""
+    """Received facts in order of arrival. Add one only if `has_room`."""
 
     def __init__(self) -> None:
         self.on_full: Callable[[], None] = lambda: None

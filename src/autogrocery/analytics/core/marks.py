@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Mark(Struct, frozen=True, order=True):
-    """Every number from `first` to `last` of an epoch is stored, set aside or void: nobody has to ask for it again."""
+    """Every number from `first` to `last` of an epoch is stored, set aside or void: it is not asked for again."""
 
     epoch: int
     first: int

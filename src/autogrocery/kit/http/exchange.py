@@ -1,4 +1,4 @@
-"""One request and its response (RFC 9110 §3.4): what was read so far, and at most one response, whoever comes first."""
+"""One request and its response (RFC 9110 §3.4): what was read so far, and at most one response."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Exchange:
         self._size_bytes = 0
 
     def add_body(self, part: bytes) -> None:
-        """Keep a part of the body; beyond MAX_BODY_BYTES, or when nobody reads it any more, it is dropped."""
+        """Keep a part of the body; beyond MAX_BODY_BYTES, or when it is not read any more, it is dropped."""
         if self.begun or self.answered or self.flaw is not None:
             return
         self._size_bytes += len(part)

@@ -201,8 +201,8 @@ def _claim(name: str, table: str, key: Sequence[str], read: str) -> str:
 def _settle(name: str, table: str, types: Mapping[str, str]) -> str:
     """Return the statement that writes what came of many rows; it locks them in the order of their keys.
 
-    What was delivered is done, whoever has claimed the row since. Any other result counts only if the row was neither
-    claimed nor made due again since this attempt began.
+    What was delivered is done, even if another process has claimed the row since. Any other result counts only if the
+    row was neither claimed nor made due again since this attempt began.
     """
     given = {**types, "result": "text", "note": "text", "wait_s": "float8", "attempts": "int"}
     arrays = ", ".join(f"${i}::{column_type}[]" for i, column_type in enumerate(given.values(), start=1))

@@ -42,7 +42,7 @@ OURS: Final = (
 
 
 class Owner(Protocol):
-    """What a connection tells whoever hands it calls."""
+    """What a connection tells its owner, which hands it calls."""
 
     def on_room(self, connection: Connection) -> None:
         """It may have room for more calls."""
@@ -144,7 +144,7 @@ class Connection(Http2End):
         self._push()
 
     def drop(self, call: Call) -> None:
-        """Tell the peer that nobody waits for this call any more."""
+        """Tell the peer that this call is not waited for any more."""
         self._forget(call)
         self._send(frames.reset(call.stream, ErrorCode.CANCEL))
         self._after_end()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autogrocery.notifier.core.receipt_mail import ReceiptMail
 
 MAX_REPLY_BYTES: Final = 65_536  # RFC 5321 §4.5.3.1.5 allows lines of 512; a greeting may have many
-MAX_REPLIES: Final = 16  # more than there are commands on their way: the server answers what nobody asked
+MAX_REPLIES: Final = 16  # more than there are commands on their way: the server sends replies to none of them
 CODE_DIGITS: Final = 3
 READY, START_DATA, CLOSING = 220, 354, 421
 OK: Final = range(200, 300)
