@@ -14,6 +14,7 @@ from aiohttp import web
 from autogrocery.analytics.app import main
 from autogrocery.contracts.analytics.metric import OrderMetric
 from autogrocery.lab.ports import free_ports
+from tests.harness.web_site import serving_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,13 +58,8 @@ class FakeMetricsLog:
     async def served(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get("/internal/metrics-log", self._answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        try:
+        async with serving_web(app, self.port):
             yield
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))

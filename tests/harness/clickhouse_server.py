@@ -17,6 +17,7 @@ from aiohttp import web
 from autogrocery.analytics.store.embedded import open_embedded
 from autogrocery.kit.errors import Unavailable
 from autogrocery.lab.ports import free_ports
+from tests.harness.web_site import serving_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,13 +50,8 @@ class ClickHouseServer:
     async def serving(self) -> AsyncIterator[None]:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/", self._answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        try:
+        async with serving_web(app, self.port):
             yield
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         if self.refuse_with:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from msgspec import Struct
 
+from tests.harness.web_site import serving_web
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -66,13 +68,6 @@ async def serve_sms() -> AsyncIterator[SmsProvider]:
     provider = SmsProvider()
     app = web.Application()
     app.router.add_post(PATH, provider.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    provider.url = f"http://AC1:to%2Fken@127.0.0.1:{port}{PATH}?from=+15550100"
-    try:
+    async with serving_web(app, shutdown_s=0.1) as port:
+        provider.url = f"http://AC1:to%2Fken@127.0.0.1:{port}{PATH}?from=+15550100"
         yield provider
-    finally:
-        await runner.cleanup()

@@ -12,10 +12,12 @@ from autogrocery.notifier.peers.mail import FolderMail, SmtpMail
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from uuid import UUID
 
     from autogrocery.kit.pg.outbox import Outbox
     from autogrocery.notifier.peers.mail import Mail
     from autogrocery.notifier.peers.sms import Sms
+    from tests.harness.gateway_actions import GatewayActions
 
 SENDER: Final = parse_mail_address("receipts@autogrocery.invalid")
 STORE: Final = "mart-test"
@@ -39,3 +41,15 @@ def receipts_of(db: Any, mail: Mail) -> Outbox:
 def alerts_of(db: Any, sms: Sms, limits: AlertLimits | None = None) -> Outbox:
     """Return the outbox of alerts of a database."""
     return alert_outbox(db, sms, STORE, limits or AlertLimits())
+
+
+async def end_orders(gateway: GatewayActions, count: int) -> list[UUID]:
+    """Give the device an address and end orders of it, whose receipts so are due; return their ids."""
+    await gateway.db.run("UPDATE smart_devices SET email = 'kitchen@home.example'")
+    made = []
+    for _ in range(count):
+        order = await gateway.preview(milk=1)
+        await gateway.confirm(order.order_id)
+        await gateway.complete(order.order_id)
+        made.append(order.order_id)
+    return made

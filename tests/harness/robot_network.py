@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as wire
 from autogrocery.kit.rpc.server import serve, server_methods
@@ -13,6 +12,7 @@ from autogrocery.lab.ports import free_ports
 from autogrocery.robots.app import main
 from tests.harness.robot_inventory import FakeInventory, LoginServer
 from tests.harness.waiting import until
+from tests.harness.web_site import serving_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,13 +37,8 @@ class RobotNetwork:
 
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[None]:
-        runner = web.AppRunner(self.login_server.app())
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.gateway_port).start()
-        try:
+        async with serving_web(self.login_server.app(), self.gateway_port):
             yield
-        finally:
-            await runner.cleanup()
 
     @asynccontextmanager
     async def fleet(self, *robots: str, **settings: str) -> AsyncIterator[None]:

@@ -22,6 +22,7 @@ from autogrocery.kit.rpc.status import RpcError
 from autogrocery.kit.security import tokens
 from autogrocery.lab.ports import free_ports
 from tests.harness.grpc_client import DEADLINE_S, INVENTORY, code_of, patient_stub
+from tests.harness.web_site import serving_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,14 +71,9 @@ async def run_gateway_stub() -> AsyncIterator[GatewayStub]:
     app.router.add_get("/internal/disabled", stub.list_disabled)
     app.router.add_post("/internal/webhook/update-order", stub.update_order)
     app.router.add_post("/internal/webhook/update-restock", stub.update_restock)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving_web(app) as port:
+        stub.url = f"http://127.0.0.1:{port}"
         yield stub
-    finally:
-        await runner.cleanup()
 
 
 class RunningInventory:

@@ -18,6 +18,7 @@ from autogrocery.lab.ports import free_ports
 from autogrocery.notifier import app
 from tests.harness.gateway_process import OURS, start_gateway_process
 from tests.harness.mail_server import Mailbox, serve_smtp
+from tests.harness.notifier import end_orders
 from tests.harness.notifier_process import events, lines, running_notifier
 from tests.harness.running_gateway import webhook_body
 from tests.harness.waiting import until
@@ -69,16 +70,9 @@ async def test_a_database_that_is_too_old_names_the_column(gateway_db: Db, gatew
         await asyncio.wait_for(app.main({"DATABASE_URL": gateway_dsn}, asyncio.Event()), 10.0)
 
 
-async def end_orders(gateway: GatewayActions, count: int) -> list[str]:
-    """End orders of the device, which has an address; return the Message-IDs of their receipts."""
-    await gateway.db.run("UPDATE smart_devices SET email = 'kitchen@home.example'")
-    made = []
-    for _ in range(count):
-        order = await gateway.preview(milk=1)
-        await gateway.confirm(order.order_id)
-        await gateway.complete(order.order_id)
-        made.append(f"<{order.order_id}@autogrocery.invalid>")
-    return made
+async def message_ids(gateway: GatewayActions, count: int) -> list[str]:
+    """End orders; return the Message-IDs of their receipts."""
+    return [f"<{order_id}@autogrocery.invalid>" for order_id in await end_orders(gateway, count)]
 
 
 async def count_due(db: Db) -> int:
@@ -90,7 +84,7 @@ async def count_due(db: Db) -> int:
 async def test_two_notifiers_at_once_send_each_receipt_once(
     gateway: GatewayActions, gateway_dsn: str, tmp_path: Path
 ) -> None:
-    made, box = await end_orders(gateway, 150), Mailbox()
+    made, box = await message_ids(gateway, 150), Mailbox()
     logs = [tmp_path / "one", tmp_path / "two"]
     with serve_smtp(box) as address:
         async with (
@@ -108,7 +102,7 @@ async def all_sent(db: Db) -> bool:
 async def test_a_mail_server_that_comes_back_gets_what_waited(
     gateway: GatewayActions, gateway_dsn: str, tmp_path: Path
 ) -> None:
-    made, box = await end_orders(gateway, 10), Mailbox()
+    made, box = await message_ids(gateway, 10), Mailbox()
     (port,) = free_ports(1)
     async with running_notifier(gateway_dsn, tmp_path / "log", SMTP_URL=f"smtp://127.0.0.1:{port}"):
         await until(lambda: all_deferred(gateway.db))
@@ -120,7 +114,7 @@ async def test_a_mail_server_that_comes_back_gets_what_waited(
 async def test_lost_database_sessions_lose_no_receipt_and_send_none_twice(
     gateway: GatewayActions, gateway_dsn: str, tmp_path: Path
 ) -> None:
-    made, box = await end_orders(gateway, 150), Mailbox()
+    made, box = await message_ids(gateway, 150), Mailbox()
     with serve_smtp(box) as address:
         async with running_notifier(gateway_dsn, tmp_path / "log", SMTP_URL=f"smtp://{address}"):
             for _ in range(10):
@@ -143,7 +137,7 @@ async def all_deferred(db: Db) -> bool:
 async def test_the_listener_serves_health_and_counts(gateway: GatewayActions, gateway_dsn: str, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     home = {"AUTOGROCERY_HOME": str(tmp_path), "NOTIFIER_HTTP_ADDR": f"127.0.0.1:{port}"}
-    await end_orders(gateway, 3)
+    await message_ids(gateway, 3)
     async with running_notifier(gateway_dsn, tmp_path / "log", **home), aiohttp.ClientSession() as session:
         await until(lambda: all_sent(gateway.db))
         async with session.get(f"http://127.0.0.1:{port}/healthz") as response:

@@ -10,6 +10,7 @@ import pytest
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.outbox import Outbox
 from autogrocery.kit.process.faults import Fault, Mode, arm
+from tests.harness.notifier import end_orders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
 
     from autogrocery.kit.pg.db import Row
     from tests.integration.notifier.conftest import GatewayActions
-
-
-async def due_orders(gateway: GatewayActions, count: int) -> list[UUID]:
-    """End orders whose receipts are due."""
-    await gateway.db.run("UPDATE smart_devices SET email = 'kitchen@home.example'")
-    made = []
-    for _ in range(count):
-        order = await gateway.preview(milk=1)
-        await gateway.confirm(order.order_id)
-        await gateway.complete(order.order_id)
-        made.append(order.order_id)
-    return made
 
 
 def outbox_of(gateway: GatewayActions, deliver: Callable[[Row], Awaitable[str | None]], **options: float) -> Outbox:
@@ -43,7 +32,7 @@ async def states(gateway: GatewayActions) -> dict[UUID, tuple[str, str | None]]:
 
 
 async def test_one_statement_claims_a_batch_and_one_settles_it(gateway: GatewayActions) -> None:
-    made = await due_orders(gateway, 5)
+    made = await end_orders(gateway, 5)
     verdicts = iter((None, "no_address", Unavailable("later", ""), None, None))
 
     async def deliver(_row: Row) -> str | None:
@@ -64,7 +53,7 @@ async def test_one_statement_claims_a_batch_and_one_settles_it(gateway: GatewayA
 
 
 async def test_a_defect_with_one_row_defers_it_and_settles_the_others(gateway: GatewayActions) -> None:
-    bad, *good = await due_orders(gateway, 4)
+    bad, *good = await end_orders(gateway, 4)
 
     async def deliver(row: Row) -> None:
         if row["order_id"] == bad:
@@ -78,7 +67,7 @@ async def test_a_defect_with_one_row_defers_it_and_settles_the_others(gateway: G
 async def test_what_was_delivered_while_the_database_was_away_is_settled_later(
     gateway: GatewayActions, mode: Mode
 ) -> None:
-    made, delivered = await due_orders(gateway, 3), []
+    made, delivered = await end_orders(gateway, 3), []
 
     async def deliver(row: Row) -> None:
         delivered.append(row["order_id"])
@@ -93,7 +82,7 @@ async def test_what_was_delivered_while_the_database_was_away_is_settled_later(
 
 
 async def test_what_can_not_begin_in_time_is_given_back(gateway: GatewayActions) -> None:
-    await due_orders(gateway, 3)
+    await end_orders(gateway, 3)
     delivered = []
 
     async def deliver(row: Row) -> None:
@@ -108,7 +97,7 @@ async def test_what_can_not_begin_in_time_is_given_back(gateway: GatewayActions)
 
 
 async def test_what_has_ended_is_settled_each_second_and_at_a_stop(gateway: GatewayActions) -> None:
-    slow, *quick = await due_orders(gateway, 3)
+    slow, *quick = await end_orders(gateway, 3)
 
     async def deliver(row: Row) -> None:
         if row["order_id"] == slow:
@@ -120,7 +109,7 @@ async def test_what_has_ended_is_settled_each_second_and_at_a_stop(gateway: Gate
     with pytest.raises(asyncio.CancelledError):
         await relaying
     assert await states(gateway) == {slow: ("due", None)} | dict.fromkeys(quick, ("done", None))
-    more = await due_orders(gateway, 1)
+    more = await end_orders(gateway, 1)
     relaying = asyncio.create_task(outbox_of(gateway, deliver).relay())
     await gateway.db.run("UPDATE receipt_outbox SET next_attempt_at = now() WHERE order_id = $1", slow)
     await asyncio.sleep(1.5)

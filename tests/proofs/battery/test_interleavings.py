@@ -15,6 +15,9 @@ from tests.proofs.battery.states import STATES, row_state
 from tests.proofs.battery.steps import answer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
     from tests.harness.gateway_actions import GatewayActions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -54,16 +57,24 @@ async def test_a_cancel_between_assignment_and_commit_of_a_confirm_wins(
     assert row_state(await gateway.order(order_id)) == "CANCELLED"
 
 
-async def test_an_expiry_between_doubt_and_promise_of_a_confirm_dispatches_once(gateway: GatewayActions) -> None:
-    order_id = await STATES["idle"](gateway)
+async def confirm_in_doubt_of_an_expired_quote(
+    gateway: GatewayActions, order_id: UUID, calls: Mapping[str, int]
+) -> asyncio.Task[str]:
+    """Begin a confirm whose call has its effect without an answer, and let its quote expire before its promise."""
     gateway.fake_inventory.abort_with, gateway.fake_inventory.after_effect = (
         {"AssignRobots": grpc.StatusCode.UNAVAILABLE},
         True,
     )
+    confirming = asyncio.create_task(answer_of("confirm", gateway, order_id))
+    await until(lambda: calls.get("orders.promise_dispatch", 0) >= 1)
+    await gateway.db.run("UPDATE grocery_orders SET expires_at = now() WHERE order_id = $1", order_id)
+    return confirming
+
+
+async def test_an_expiry_between_doubt_and_promise_of_a_confirm_dispatches_once(gateway: GatewayActions) -> None:
+    order_id = await STATES["idle"](gateway)
     with arm(Fault("orders.promise_dispatch", Mode.DELAY, 1)) as calls:
-        confirming = asyncio.create_task(answer_of("confirm", gateway, order_id))
-        await until(lambda: calls.get("orders.promise_dispatch", 0) >= 1)
-        await gateway.db.run("UPDATE grocery_orders SET expires_at = now() WHERE order_id = $1", order_id)
+        confirming = await confirm_in_doubt_of_an_expired_quote(gateway, order_id, calls)
         assert await answer_of("expiry", gateway, order_id) == "PROCESSING"
         assert await confirming == "200 PROCESSING"
     await check_final_state(gateway, order_id)
@@ -74,20 +85,12 @@ async def test_a_confirm_in_doubt_is_not_told_of_an_expiry_that_inventory_may_st
     gateway: GatewayActions,
 ) -> None:
     order_id = await STATES["idle"](gateway)
-    gateway.fake_inventory.abort_with, gateway.fake_inventory.after_effect = (
-        {"AssignRobots": grpc.StatusCode.UNAVAILABLE},
-        True,
-    )
     with arm(Fault("orders.promise_dispatch", Mode.DELAY, 1)) as calls:
-        confirming = asyncio.create_task(answer_of("confirm", gateway, order_id))
-        await until(lambda: calls.get("orders.promise_dispatch", 0) >= 1)
-        await gateway.db.run("UPDATE grocery_orders SET expires_at = now() WHERE order_id = $1", order_id)
+        confirming = await confirm_in_doubt_of_an_expired_quote(gateway, order_id, calls)
         gateway.fake_inventory.gate = asyncio.Event()
         expiring = asyncio.create_task(answer_of("expiry", gateway, order_id))
-        await until(lambda: calls.get("inventory.release_items", 0) >= 1)
-        await until(
-            lambda: calls.get("inventory.release_items", 0) >= 2
-        )  # the confirm asks too, instead of answering 410
+        # The confirm asks too, instead of answering 410.
+        await until(lambda: calls.get("inventory.release_items", 0) >= 2)
         gateway.fake_inventory.gate.set()
         assert await expiring == "PROCESSING"
         assert await confirming == "200 PROCESSING"

@@ -105,3 +105,4 @@ def test_duration_is_in_the_unit_that_fits(ms: float, text: str) -> None:
 def test_change_needs_something_to_compare_with() -> None:
     assert (change(3, 0), change(3, 2), change(1, 2)) == ("", "+50 %", "-50 %")
     assert money(123_456, "USD") == "1,234.56 USD"
+    assert money(123_456, "JPY") == "123,456 JPY"

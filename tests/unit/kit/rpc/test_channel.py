@@ -22,23 +22,15 @@ from tests.harness.raw_http2 import EMPTY_MESSAGE, END, GRPC, OK, SETTINGS, answ
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from tests.harness.raw_http2 import Session
 
+pytestmark = pytest.mark.usefixtures("no_lost_exceptions")
 TIMEOUT_S = 10.0
 SHORT_S = 0.2
 REPLY = b"\0\0\0\0\x02ok"
 PATH = "/desk/echo"
-
-
-@pytest.fixture(autouse=True)
-async def no_lost_exceptions() -> AsyncIterator[None]:
-    """Fail a test in which an exception reached nobody."""
-    lost: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
-    yield
-    assert lost == []
 
 
 def silent(_session: Session, _stream: int) -> bytes:

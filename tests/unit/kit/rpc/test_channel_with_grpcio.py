@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -15,20 +14,9 @@ from autogrocery.lab.ports import free_ports
 from tests.harness.grpc_client import code_of, when_ready
 from tests.harness.grpcio_server import serving_grpcio
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+pytestmark = pytest.mark.usefixtures("no_lost_exceptions")
 TIMEOUT_S = 10.0
 BOTH = pytest.mark.parametrize("transport", ["h2", "grpcio"])
-
-
-@pytest.fixture(autouse=True)
-async def no_lost_exceptions() -> AsyncIterator[None]:
-    """Fail a test in which an exception reached nobody."""
-    lost: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
-    yield
-    assert lost == []
 
 
 @BOTH
