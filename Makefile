@@ -41,8 +41,12 @@ demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, 
 up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
 	$(BIN)/autogrocery up
 
-test: check ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
+test: check out/debian/.done ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
 	$(BIN)/pytest
+
+out/debian/.done: tools/debian_programs.sh
+	@tools/debian_programs.sh out/debian haproxy pgbouncer
+	@touch $@
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations, .proto files
 	$(BIN)/ruff check --quiet .

@@ -5,6 +5,7 @@ The environment is read only here.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,6 @@ from autogrocery.kit.security.tokens import MAX_CACHED_TOKENS, Verifier
 from autogrocery.kit.security.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Mapping
 
     from autogrocery.kit.pg.db import Db
@@ -124,7 +124,11 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
         log.info("gateway_started", public_port=public_port, internal_port=internal_port, epoch=deps.metrics.epoch)
         notify()
         await stop.wait()
-        log.info("gateway_stopping")
+        log.info("gateway_stopping", delay_s=settings.stop_delay_s)
+        deps.stopping.set()
+        public_app.leave()
+        internal_app.leave()
+        await asyncio.sleep(settings.stop_delay_s)
 
 
 def guard(accounts: AccountDeps) -> Guard:

@@ -5,6 +5,7 @@ An action receives exactly what it uses.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Deps(Struct, frozen=True):
-    """What routes and loops of orders and restocks hand to their actions."""
+    """What routes and loops of orders and restocks hand to their actions; `stopping`: load balancers should look away."""
 
     settings: GatewaySettings
     db: Db
@@ -35,6 +36,7 @@ class Deps(Struct, frozen=True):
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class AccountDeps(Struct, frozen=True):

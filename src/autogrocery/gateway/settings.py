@@ -129,6 +129,15 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
             le=65_536,
         ),
     ] = 1_024
+    stop_delay_s: Annotated[
+        float,
+        Meta(
+            description="seconds between SIGTERM, from which on /readyz answers 503, and the end of the listeners;"
+            " behind a load balancer longer than its health check takes to notice",
+            ge=0,
+            le=300,
+        ),
+    ] = 0.0
     database_pool_size: Annotated[
         int, Meta(description="connections to PostgreSQL, besides the two of the batched statements", ge=2, le=100)
     ] = 10
