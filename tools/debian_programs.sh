@@ -12,8 +12,9 @@ for program in "$@"; do
     continue
   fi
   # Simulated, to name what is missing; services of packages that are only unpacked are never started.
-  if packages=$(timeout 30 apt-get --simulate --quiet --no-install-recommends install "$program" 2>/dev/null | awk '/^Inst /{print $2}') \
-    && [ -n "$packages" ] && timeout 60 apt-get download --quiet $packages >/dev/null 2>&1; then
+  packages=$(timeout 30 apt-get --simulate --quiet --no-install-recommends install "$program" 2>/dev/null \
+    | awk '/^Inst /{print $2}') || packages=
+  if [ -n "$packages" ] && timeout 60 apt-get download --quiet $packages >/dev/null 2>&1; then
     for package in ./*.deb; do dpkg-deb --extract "$package" .; done
     rm -f ./*.deb
   else

@@ -1,4 +1,4 @@
-"""Debian's programs: installed, or unpacked by tools/debian_programs.sh as `make test` does; else their tests are skipped."""
+"""Debian's programs: installed, or unpacked as `make test` does (tools/debian_programs.sh); else tests are skipped."""
 
 from __future__ import annotations
 

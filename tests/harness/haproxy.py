@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from tests.harness.debian import Program
+
 CHECK_MS = 100
 CONFIGURATION = """
 global
   maxconn 1000
+  stats socket {socket} level admin
 defaults
   mode http
   option redispatch
@@ -51,6 +55,22 @@ class Balancer(Struct, frozen=True):
     public: int
     internal: int
     figures: int
+    socket: str
+
+    async def drain(self, gateway: int) -> None:
+        """Send nothing new to a gateway, by its number, until `ready`."""
+        await self._set(gateway, "drain")
+
+    async def ready(self, gateway: int) -> None:
+        """Send requests to a gateway again when it passes its check."""
+        await self._set(gateway, "ready")
+
+    async def _set(self, gateway: int, state: str) -> None:
+        for listener in ("public", "internal"):
+            reader, writer = await asyncio.open_unix_connection(self.socket)
+            writer.write(f"set server {listener}/gateway{gateway} state {state}\n".encode())
+            assert not (await reader.read()).strip()
+            writer.close()
 
     async def servers_up(self) -> int:
         """Return how many gateways it sends requests to, counted for both listeners."""
@@ -67,8 +87,17 @@ class Balancer(Struct, frozen=True):
 async def balanced(directory: Path, public: Sequence[int], internal: Sequence[int]) -> AsyncIterator[Balancer]:
     """Run HAProxy before the listeners on these ports; yields it when it sends requests to all of them."""
     haproxy = debian_program("haproxy")
-    balancer = Balancer(*free_ports(3))
-    text = CONFIGURATION.format(figures=balancer.figures, check_ms=CHECK_MS)
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
+        balancer = Balancer(*free_ports(3), f"{short}/admin")
+        async with _running(haproxy, directory, balancer, public, internal):
+            yield balancer
+
+
+@asynccontextmanager
+async def _running(
+    haproxy: Program, directory: Path, balancer: Balancer, public: Sequence[int], internal: Sequence[int]
+) -> AsyncIterator[None]:
+    text = CONFIGURATION.format(figures=balancer.figures, check_ms=CHECK_MS, socket=balancer.socket)
     for name, port, ports in (("public", balancer.public, public), ("internal", balancer.internal, internal)):
         servers = "\n".join(f"  server gateway{number} 127.0.0.1:{at}" for number, at in enumerate(ports))
         text += LISTENER.format(name=name, port=port, servers=servers)
@@ -88,7 +117,7 @@ async def balanced(directory: Path, public: Sequence[int], internal: Sequence[in
                 return False
 
         await until(all_up)
-        yield balancer
+        yield
     finally:
         if process.returncode is None:
             process.kill()

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Deps(Struct, frozen=True):
-    """What routes and loops of orders and restocks hand to their actions; `stopping`: load balancers should look away."""
+    """What routes and loops of orders and restocks hand to their actions.
+
+    `stopping` is set once load balancers should send nothing new.
+    """
 
     settings: GatewaySettings
     db: Db
