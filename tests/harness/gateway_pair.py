@@ -37,7 +37,7 @@ class Replica(Struct):
     process: asyncio.subprocess.Process
 
     async def restart(self, source: Path | None = None) -> None:
-        """Stop as an operator does, wait for the end, and start again, from `source` if it is given; return when ready."""
+        """Stop as an operator does, and start again, from `source` if it is given; returns when it is ready."""
         self.process.terminate()
         async with asyncio.timeout(SIGTERM_TO_EXIT_S):
             assert await self.process.wait() == 0

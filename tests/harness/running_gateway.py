@@ -288,7 +288,8 @@ async def serve_gateway(dsn: str, **settings: str) -> AsyncIterator[RunningGatew
     stop = asyncio.Event()
     async with serve_peers() as (inventory, pricing, target):
         running = asyncio.create_task(app.main(environ(dsn, target, *ports, **settings), stop))
-        async with connect(dsn, ports, inventory, pricing) as gateway:
+        own = settings.get("DATABASE_DIRECT_URL") or dsn
+        async with connect(own, ports, inventory, pricing) as gateway:
             await wait_until_ready(gateway, running)
             yield gateway
             audit = await gateway.request("GET", "/internal/audit", inside=True)

@@ -204,7 +204,7 @@ def _scenario_environment(network: Network, stack: Stack) -> Environment:
 def _network(
     stack: Stack, home: Path, links: Mapping[str, FaultProxy], public: Mapping[str, int], internal: Mapping[str, int]
 ) -> Network:
-    dsn = stack.env["DATABASE_URL"]
+    dsn = stack.dsn
 
     async def database_answers() -> bool:
         try:

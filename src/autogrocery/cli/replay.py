@@ -206,7 +206,7 @@ def make_auditor(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
 
     async def audit() -> Audit | None:
         try:
-            found = await audit_all(stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"])
+            found = await audit_all(stack.dsn, stack.env["INVENTORY_DATABASE_URL"])
         except Unavailable:
             return None
         listed = [Invariant(f"{part}: {one.name}", one.violations, list(one.examples)) for part, one in found]

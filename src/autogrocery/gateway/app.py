@@ -218,6 +218,7 @@ async def _open_deps(
             application="gateway",
             max_size=settings.database_pool_size,
             batches=tuning.batch_writes,
+            direct_dsn=settings.database_direct_url,
         )
     )
     publisher = await stack.enter_async_context(

@@ -40,6 +40,13 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
     """The gateway's environment variables; a field's variable is its name in capitals."""
 
     database_url: Annotated[str, Meta(description="DSN of PostgreSQL, version 15 or later")]
+    database_direct_url: Annotated[
+        str,
+        Meta(
+            description="DSN of the same database without a pooler, if DATABASE_URL is one that gives each transaction"
+            " any session (PgBouncer): for batched statements, the notifier and commands"
+        ),
+    ] = ""
     jwt_secret: Annotated[
         str,
         Meta(description="secrets of device, truck and operator tokens; comma list: the first signs, all verify"),

@@ -1,4 +1,4 @@
-"""The embedded engine opens where its library alone does not load: in a folder that is gone, in a time zone that is none."""
+"""The embedded engine opens in a folder that is gone and in a time zone that is none, where its library alone does not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The version that landed last and this one share a database while one replaces the other, and back.
 
-The order of a roll-out (docs/RUNBOOK.md#roll-out-a-version): migrate, then restart one gateway after the other. A roll-back
-is the same without the migration: the version before runs on this version's tables.
+A roll-out (docs/RUNBOOK.md#roll-out-a-version) migrates, then restarts one gateway after the other. A roll-back is the
+same without the migration: the version before runs on this version's tables.
 """
 
 from __future__ import annotations
