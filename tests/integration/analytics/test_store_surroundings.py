@@ -1,4 +1,4 @@
-"""The embedded engine opens in a folder that is gone and in a time zone that is none, where its library alone does not."""
+"""The embedded engine opens where its library alone does not: the folder is gone, the time zone is none."""
 
 from __future__ import annotations
 
