@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -25,9 +26,12 @@ _FIELDS: Final = (_ORDER_ID, _STATUS, 8, 16, 24, 32, 40, 48, 68, 70, _STORE_ID, 
 _SIZES: Final = (4, 4, 8, 8, 8, 8, 8, 8, 2, 2, 4, 4)
 _STRINGS: Final = ((0, True), (1, True), (10, False))  # field number, required
 _HEAD: Final = struct.pack("<I14Hi", _TABLE_AT, 28, 72, *_FIELDS, _TABLE_AT - _VTABLE_AT)
-_FILL: Final = struct.Struct(f"<{len(_HEAD)}sIdqqQQqIIIHHI").pack_into
+_PACK: Final = struct.Struct(f"<{len(_HEAD)}sIdqqQQqIIIHHI").pack  # up to the length of the first string
 _READ: Final = struct.Struct("<IdqqQQqIIIHH").unpack_from  # the table behind _HEAD
 _REFERENCE_TO_FIRST: Final = _STRINGS_AT - (_TABLE_AT + _ORDER_ID)
+_STRINGS_BEHIND_STATUS: Final = _STRINGS_AT - (_TABLE_AT + _STATUS)
+_STRINGS_BEHIND_STORE: Final = _STRINGS_AT - (_TABLE_AT + _STORE_ID)
+_ENDS: Final = (bytes(4), bytes(3), bytes(2), bytes(1))  # NUL and padding of a string, by its length modulo 4
 _U16: Final = struct.Struct("<H").unpack_from
 _U32: Final = struct.Struct("<I").unpack_from
 _I32: Final = struct.Struct("<i").unpack_from
@@ -59,15 +63,11 @@ def encode(metric: OrderMetric) -> bytes:
 
     Raises ValueError for a number outside the schema's range, or text that can't be UTF-8.
     """
-    order_id, status, store_id = metric.order_id.encode(), metric.status.encode(), metric.store_id.encode()
-    # A string is its length (4 bytes), its bytes and a NUL, padded to a multiple of 4.
-    status_at = _STRINGS_AT + (len(order_id) + 8 & ~3)
-    store_at = status_at + (len(status) + 8 & ~3)
-    buffer = bytearray(store_at + (len(store_id) + 8 & ~3))
+    order_id = metric.order_id.encode()
+    texts, store_behind_status = _texts(metric.status, metric.store_id)
+    status_behind_strings = len(order_id) + 8 & ~3
     try:
-        _FILL(
-            buffer,
-            0,
+        fixed = _PACK(
             _HEAD,
             _REFERENCE_TO_FIRST,
             metric.duration_seconds,
@@ -76,24 +76,28 @@ def encode(metric: OrderMetric) -> bytes:
             metric.epoch,
             metric.sequence,
             metric.total_cents,
-            status_at - (_TABLE_AT + _STATUS),
-            store_at - (_TABLE_AT + _STORE_ID),
+            status_behind_strings + _STRINGS_BEHIND_STATUS,
+            status_behind_strings + store_behind_status + _STRINGS_BEHIND_STORE,
             metric.version,
-            min(metric.item_count, MAX_COUNT),
-            min(metric.line_count, MAX_COUNT),
+            min(MAX_COUNT, metric.item_count),
+            min(MAX_COUNT, metric.line_count),
             len(order_id),
         )
     except struct.error as error:
         raise ValueError(f"a number of the metric is out of range: {error}") from None
-    buffer[_STRINGS_AT + 4 : _STRINGS_AT + 4 + len(order_id)] = order_id
-    _put(buffer, status_at, status)
-    _put(buffer, store_at, store_id)
-    return bytes(buffer)
+    return b"".join((fixed, order_id, _ENDS[len(order_id) & 3], texts))
 
 
-def _put(buffer: bytearray, at: int, text: bytes) -> None:
-    buffer[at : at + 4] = len(text).to_bytes(4, "little")
-    buffer[at + 4 : at + 4 + len(text)] = text
+@lru_cache(maxsize=256)
+def _texts(status: str, store_id: str) -> tuple[bytes, int]:
+    """Return both strings as they stand in the buffer, and where the second begins: a publisher has few of them."""
+    first, second = _string(status.encode()), _string(store_id.encode())
+    return first + second, len(first)
+
+
+def _string(text: bytes) -> bytes:
+    """Return a string: its length (4 bytes), its bytes and a NUL, padded to a multiple of 4."""
+    return len(text).to_bytes(4, "little") + text + _ENDS[len(text) & 3]
 
 
 def decode(buffer: bytes) -> OrderMetric:
