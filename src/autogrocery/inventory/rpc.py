@@ -52,8 +52,8 @@ CALLERS: Final = {
     "Heartbeat": (ROBOTS,),
     "ReportPick": (ROBOTS,),
     "ReportPutaway": (ROBOTS,),
-    "ListPicks": (ANALYTICS, OPERATOR),
 }
+HISTORY_CALLERS: Final = {"ListPicks": (ANALYTICS, OPERATOR)}  # of the other service
 
 
 class RobotLimits(Struct, frozen=True):
