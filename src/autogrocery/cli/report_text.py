@@ -96,10 +96,14 @@ def missing_notices(report: Report) -> list[str]:
     if report.gaps_open:
         found.append(f"{report.gaps_open:,} status changes are still missing.")
     if told.shortfalls and told.shortfalls_behind:
-        found.append(f"Short picks and deliveries of {told.shortfalls_behind:,} ended orders are not known yet.")
+        found.append(f"Short picks and deliveries of {_ended(told.shortfalls_behind)} are not known yet.")
     if told.picks and told.picks_behind:
-        found.append(f"Robots' work on {told.picks_behind:,} ended orders is not known yet.")
+        found.append(f"Robots' work on {_ended(told.picks_behind)} is not known yet.")
     return found
+
+
+def _ended(orders: int) -> str:
+    return f"{orders:,} ended {'order' if orders == 1 else 'orders'}"
 
 
 def step_name(step: Step, step_s: int) -> str:
