@@ -29,6 +29,8 @@ from autogrocery.contracts.money import MINOR_DIGITS, format_amount
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from autogrocery.analytics.core.report import Outcome
+
 FOOT: Final = (
     "Every figure has its query in docs/ANALYTICS.md. Days begin at local midnight; an order belongs to the step in"
     " which it ended, and to the outcomes of the day on which it was quoted."
@@ -79,7 +81,7 @@ def _head(report: Report, title: str, currency: str) -> str:
 def _tiles(report: Report, currency: str) -> str:
     (orders, cents), (orders_before, cents_before) = totals(report.steps), totals(report.before)
     lost = [one for one in report.outcomes if one.status in LOST]
-    lost_cents = sum(one.quoted_cents for one in lost)
+    lost_cents = _lost_cents(report.outcomes)
     an_order, an_order_before = (round(a / b) if b else 0 for a, b in ((cents, orders), (cents_before, orders_before)))
     slowest = next((one for one in report.stages if one.name == "quote to end"), None)
     tiles = [
@@ -90,13 +92,17 @@ def _tiles(report: Report, currency: str) -> str:
             "loss" if report.short_cents else "",
             _amount(report.short_cents, currency),
             "lost by short picks",
-            _soft(f"{per_cent(report.short_cents, cents + report.short_cents, 2)} of what was wanted"),
+            _change(report.short_cents, report.short_cents_before, grows="bad")
+            or _soft(f"{per_cent(report.short_cents, cents + report.short_cents, 2)} of what was wanted"),
         ),
         (
             "loss" if lost_cents else "",
             _amount(lost_cents, currency),
             f"quoted for {sum(one.orders for one in lost):,} lost orders",
-            _soft(f"{per_cent(sum(one.orders for one in lost), sum(one.orders for one in report.outcomes))} of quotes"),
+            _change(lost_cents, _lost_cents(report.outcomes_before), grows="bad")
+            or _soft(
+                f"{per_cent(sum(one.orders for one in lost), sum(one.orders for one in report.outcomes))} of quotes"
+            ),
         ),
         (
             "",
@@ -267,7 +273,7 @@ def _robots(report: Report) -> str:
     )
     robots = [
         (
-            escape(one.robot_id),
+            f"{escape(one.robot_id)}{'' if report.period.store_id else f'<small>{escape(one.store_id)}</small>'}",
             share_bar(one.picks, picks_of.get(one.aisle, 0)),
             per_cent(one.picks, picks_of.get(one.aisle, 0)),
             f"{one.units:,}",
@@ -327,9 +333,13 @@ def _amount(cents: int, currency: str) -> str:
     return f"{amount} <small>{escape(unit)}</small>" if unit else amount
 
 
-def _change(now: int, before: int) -> str:
+def _lost_cents(outcomes: Iterable[Outcome]) -> int:
+    return sum(one.quoted_cents for one in outcomes if one.status in LOST)
+
+
+def _change(now: int, before: int, *, grows: str = "good") -> str:
     text = change(now, before)
-    kind = "bad" if text.startswith("-") else "good"
+    kind = grows if not text.startswith("-") else "bad" if grows == "good" else "good"
     return f'<i><span class="{kind}">{text}</span> <span class="soft">vs week before</span></i>' if text else ""
 
 

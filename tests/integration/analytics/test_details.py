@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from tests.harness.analytics_gateway import FakeMetricsLog
     from tests.harness.publishers import Publisher
 
-DEATHS: Final = (  # after rows and before the cursor; earlier, nothing was kept yet
+DEATHS: Final = (  # the last of each source after its rows and before its cursor
+    "shortfalls.ask:kill-after:1",
     "details.add_delivered:kill-after:1",
+    "picks.ask:kill-after:1",
     "details.add_picks:kill-after:1",
 )
 COUNT: Final = """

@@ -47,8 +47,8 @@ def report(**changed: object) -> Report:
         short_skus=[ShortSku("dairy", "4711", "Milk <1 l>", 3, 5, 1_230)],
         short_aisles=[ShortAisle("dairy", 3, 1, 5, 1_230)],
         aisles=[
-            AisleLoad("dairy", 2, 300, 900, 17_280.0, 2, 40, 6_696.0, 95_000.0),
-            AisleLoad("meat", 1, 30, 90, 1_728.0, 1, 4, 180.0, 0.0),
+            AisleLoad("dairy", 2, 300, 900, 17_280.0, 6_696.0, 95_000.0),
+            AisleLoad("meat", 1, 30, 90, 1_728.0, 180.0, 0.0),
         ],
         robots=[RobotLoad("dairy", "dairy-1", 225, 700, 12_960.0), RobotLoad("dairy", "dairy-2", 75, 200, 4_320.0)],
         received=[Received("dairy", 3, 120, 118, 4, 6, 4)],
@@ -162,7 +162,7 @@ def test_details_that_are_behind_are_said_to_be_unknown() -> None:
 
 
 def test_enough_robots_are_said_to_be_enough() -> None:
-    quiet = report(aisles=[AisleLoad("meat", 1, 30, 90, 1_728.0, 1, 4, 2_880.0, 0.0)])
+    quiet = report(aisles=[AisleLoad("meat", 1, 30, 90, 1_728.0, 2_880.0, 0.0)])
     assert quiet.aisles[0].robots_needed == 1
     assert "The robots were enough" in read(page(quiet, "EUR")).text
 

@@ -103,8 +103,6 @@ class AisleLoad(Struct, frozen=True):
     picks: int
     units: int
     busy_s: float
-    peak_robots: int
-    peak_picks: int
     peak_busy_s: float
     peak_wait_ms: float
 
@@ -127,6 +125,7 @@ class RobotLoad(Struct, frozen=True):
     picks: int
     units: int
     busy_s: float
+    store_id: str = ""
 
 
 class Received(Struct, frozen=True):
@@ -172,6 +171,7 @@ class Report(Struct, frozen=True):
     robots: list[RobotLoad] = []
     received: list[Received] = []
     told: Told = Told()
+    outcomes_before: list[Outcome] = []
 
     @property
     def busiest(self) -> Step | None:
@@ -182,6 +182,11 @@ class Report(Struct, frozen=True):
     def short_cents(self) -> int:
         """Return what short picks cost: what COMPLETED orders were quoted and not charged."""
         return sum(one.short_cents for one in self.outcomes)
+
+    @property
+    def short_cents_before(self) -> int:
+        """Return the same of the week before."""
+        return sum(one.short_cents for one in self.outcomes_before)
 
     @property
     def length_s(self) -> int:

@@ -110,12 +110,12 @@ SELECT aisle, uniqExact(order_id) AS orders, uniqExact(sku) AS skus, sum(units) 
 """
 # A robot has one assignment at a time in its hands: it begins one when that is there and the one before is reported.
 WORK: Final = """
-SELECT aisle, robot_id, units, closed_at, greatest(assigned_at, done_before) AS begun_at,
+SELECT store_id, aisle, robot_id, units, closed_at, greatest(assigned_at, done_before) AS begun_at,
        dateDiff('millisecond', begun_at, closed_at) AS busy_ms,
        dateDiff('millisecond', assigned_at, begun_at) AS wait_ms,
        toStartOfMinute(closed_at) >= toDateTime({peak}, 'UTC')
          AND toStartOfMinute(closed_at) < toDateTime({peak} + 3600, 'UTC') AS in_peak
-  FROM (SELECT aisle, robot_id, units, assigned_at, closed_at,
+  FROM (SELECT store_id, aisle, robot_id, units, assigned_at, closed_at,
                lagInFrame(closed_at, 1, assigned_at) OVER (PARTITION BY store_id, robot_id ORDER BY closed_at
                  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS done_before
           FROM picks FINAL
@@ -124,15 +124,14 @@ SELECT aisle, robot_id, units, closed_at, greatest(assigned_at, done_before) AS 
 """
 LIST_AISLES: Final = """
 -- report.list_aisles
-SELECT aisle, uniqExact(robot_id) AS robots, count() AS picks, sum(w.units) AS units, sum(busy_ms) / 1000 AS busy_s,
-       uniqExactIf(robot_id, in_peak) AS peak_robots, countIf(in_peak) AS peak_picks,
+SELECT aisle, uniqExact(store_id, robot_id) AS robots, count() AS picks, sum(w.units) AS units, sum(busy_ms) / 1000 AS busy_s,
        sumIf(busy_ms, in_peak) / 1000 AS peak_busy_s, ifNotFinite(quantileIf(0.9)(wait_ms, in_peak), 0) AS peak_wait_ms
   FROM ({work}) AS w GROUP BY aisle ORDER BY busy_s DESC, aisle
 """
 LIST_ROBOTS: Final = """
 -- report.list_robots
-SELECT aisle, robot_id, count() AS picks, sum(w.units) AS units, sum(busy_ms) / 1000 AS busy_s
-  FROM ({work}) AS w GROUP BY aisle, robot_id ORDER BY aisle, busy_s DESC, robot_id LIMIT 200
+SELECT aisle, robot_id, store_id, count() AS picks, sum(w.units) AS units, sum(busy_ms) / 1000 AS busy_s
+  FROM ({work}) AS w GROUP BY store_id, aisle, robot_id ORDER BY aisle, busy_s DESC, robot_id LIMIT 200
 """
 LIST_RECEIVED: Final = """
 -- report.list_received
@@ -178,7 +177,7 @@ async def read_report(engine: Engine, period: Period) -> Report:
         period,
         steps,
         await _steps(engine, period.a_week_before()),
-        await engine.rows(LIST_OUTCOMES, Outcome, orders=orders, **values),
+        await _outcomes(engine, period),
         await engine.rows(LIST_STAGES, Stage, orders=orders, **values),
         await engine.rows(LIST_DELIVERIES, Deliveries, **values),
         (await engine.rows(GET_NEWEST, _Newest))[0].newest_at,
@@ -189,7 +188,13 @@ async def read_report(engine: Engine, period: Period) -> Report:
         robots=await engine.rows(LIST_ROBOTS, RobotLoad, work=work),
         received=await engine.rows(LIST_RECEIVED, Received, **values),
         told=told,
+        outcomes_before=await _outcomes(engine, period.a_week_before()),
     )
+
+
+async def _outcomes(engine: Engine, period: Period) -> list[Outcome]:
+    values = _values(period)
+    return await engine.rows(LIST_OUTCOMES, Outcome, orders=filled(ORDERS, values), **values)
 
 
 async def _steps(engine: Engine, period: Period) -> list[Step]:
