@@ -124,8 +124,9 @@ SELECT store_id, aisle, robot_id, units, closed_at, greatest(assigned_at, done_b
 """
 LIST_AISLES: Final = """
 -- report.list_aisles
-SELECT aisle, uniqExact(store_id, robot_id) AS robots, count() AS picks, sum(w.units) AS units, sum(busy_ms) / 1000 AS busy_s,
-       sumIf(busy_ms, in_peak) / 1000 AS peak_busy_s, ifNotFinite(quantileIf(0.9)(wait_ms, in_peak), 0) AS peak_wait_ms
+SELECT aisle, uniqExact(store_id, robot_id) AS robots, count() AS picks, sum(w.units) AS units,
+       sum(busy_ms) / 1000 AS busy_s, sumIf(busy_ms, in_peak) / 1000 AS peak_busy_s,
+       ifNotFinite(quantileIf(0.9)(wait_ms, in_peak), 0) AS peak_wait_ms
   FROM ({work}) AS w GROUP BY aisle ORDER BY busy_s DESC, aisle
 """
 LIST_ROBOTS: Final = """
