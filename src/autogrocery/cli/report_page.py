@@ -37,6 +37,7 @@ FOOT: Final = (
 )
 SHOWN_PRODUCTS: Final = 5  # the rest is folded up
 SHOWN_ROBOTS: Final = 6
+FEW_UNITS: Final = 10  # thousands or millions on an axis, below which a decimal says something
 
 
 def page(report: Report, currency: str) -> str:
@@ -79,30 +80,30 @@ def _head(report: Report, title: str, currency: str) -> str:
 
 
 def _tiles(report: Report, currency: str) -> str:
-    (orders, cents), (orders_before, cents_before) = totals(report.steps), totals(report.before)
+    (orders, cents), before = totals(report.steps), report.total_before
+    compared = partial(_change, report)
     lost = [one for one in report.outcomes if one.status in LOST]
     lost_cents = _lost_cents(report.outcomes)
-    an_order, an_order_before = (round(a / b) if b else 0 for a, b in ((cents, orders), (cents_before, orders_before)))
+    an_order = round(cents / orders) if orders else 0
+    an_order_before = round(before.revenue_cents / before.orders) if before.orders else 0
     slowest = next((one for one in report.stages if one.name == "quote to end"), None)
     tiles = [
-        ("", _amount(cents, currency), "revenue", _change(cents, cents_before)),
-        ("", f"{orders:,}", "orders completed", _change(orders, orders_before)),
-        ("", _amount(an_order, currency) if orders else "-", "an order", _change(an_order, an_order_before)),
+        ("", _amount(cents, currency), "revenue", compared(cents, before.revenue_cents)),
+        ("", f"{orders:,}", "orders completed", compared(orders, before.orders)),
+        ("", _amount(an_order, currency) if orders else "-", "an order", compared(an_order, an_order_before)),
         (
             "loss" if report.short_cents else "",
             _amount(report.short_cents, currency),
             "lost by short picks",
-            _change(report.short_cents, report.short_cents_before, grows="bad")
-            or _soft(f"{per_cent(report.short_cents, cents + report.short_cents, 2)} of what was wanted"),
+            compared(report.short_cents, report.short_cents_before, grows="bad")
+            or _share(report.short_cents, cents + report.short_cents, 2, "of what was wanted"),
         ),
         (
             "loss" if lost_cents else "",
             _amount(lost_cents, currency),
             f"quoted for {sum(one.orders for one in lost):,} lost orders",
-            _change(lost_cents, _lost_cents(report.outcomes_before), grows="bad")
-            or _soft(
-                f"{per_cent(sum(one.orders for one in lost), sum(one.orders for one in report.outcomes))} of quotes"
-            ),
+            compared(lost_cents, _lost_cents(report.outcomes_before), grows="bad")
+            or _share(sum(one.orders for one in lost), sum(one.orders for one in report.outcomes), 1, "of quotes"),
         ),
         (
             "",
@@ -164,7 +165,7 @@ def _busiest(report: Report) -> str:
         head = ("aisle", "", "busy", "waited, p90", "robots", "needed")
         parts += [f'<p class="advice">{escape(advice(report))}</p>', _table(head, rows)]
     elif not report.told.picks:
-        parts.append('<p class="soft">What it would take is not told: inventory does not say what robots did.</p>')
+        parts.append('<p class="soft">What it would take is not told: inventory has not said what robots did.</p>')
     table = _card(f"Busiest hour: {when:%A, %d %B, %H:%M}", "".join(parts))
     if not report.hours:
         return table
@@ -176,9 +177,10 @@ def _busiest(report: Report) -> str:
 
 def _short(report: Report, currency: str) -> str:
     if not report.short_cents and not report.short_aisles:
-        return _card("Short picks", '<p class="good">Everything that was ordered was there.</p>')
+        all_there = '<p class="good">Everything that was ordered was there.</p>'
+        return _card("Short picks", all_there if totals(report.steps)[0] else "<p>No order was completed.</p>")
     if not report.told.shortfalls:
-        text = "Which lines were short is not told: this gateway has no /internal/shortfalls."
+        text = "Which lines were short is not told: the gateway has not said so."
         return _card(f"Short picks cost {money(report.short_cents, currency)}", f'<p class="soft">{escape(text)}</p>')
     most = max((one.lost_cents for one in report.short_aisles), default=0)
     aisles = (
@@ -257,7 +259,7 @@ def _robots(report: Report) -> str:
         text = (
             "No robot picked anything in this time."
             if report.told.picks
-            else "Not told: this inventory does not say what robots did."
+            else "Not told: inventory has not said what robots did."
         )
         return _card("Robots", f'<p class="soft">{text}</p>')
     picks_of = {one.aisle: one.picks for one in report.aisles}
@@ -337,10 +339,15 @@ def _lost_cents(outcomes: Iterable[Outcome]) -> int:
     return sum(one.quoted_cents for one in outcomes if one.status in LOST)
 
 
-def _change(now: int, before: int, *, grows: str = "good") -> str:
+def _share(part: int, whole: int, digits: int, words: str) -> str:
+    return _soft(f"{per_cent(part, whole, digits)} {words}") if whole else ""
+
+
+def _change(report: Report, now: int, before: int, *, grows: str = "good") -> str:
     text = change(now, before)
     kind = grows if not text.startswith("-") else "bad" if grows == "good" else "good"
-    return f'<i><span class="{kind}">{text}</span> <span class="soft">vs week before</span></i>' if text else ""
+    when = "vs week before by then" if report.is_running else "vs week before"
+    return f'<i><span class="{kind}">{text}</span> <span class="soft">{when}</span></i>' if text else ""
 
 
 def _soft(text: str) -> str:
@@ -364,9 +371,10 @@ def _grouped(value: int) -> str:
 
 def _axis(cents: int, currency: str) -> str:
     amount = cents / 10 ** MINOR_DIGITS.get(currency, 2)
-    if amount >= 10_000:  # noqa: PLR2004 - five digits are too many for an axis
-        return f"{amount / 1_000:,.0f}k"
-    return f"{amount / 1_000:,.1f}k" if amount >= 1_000 else f"{amount:,.0f}"  # noqa: PLR2004 - as above
+    for unit, sign in ((1_000_000, "M"), (1_000, "k")):
+        if amount >= unit:
+            return f"{amount / unit:,.{1 if amount < FEW_UNITS * unit else 0}f}{sign}"
+    return f"{amount:,.0f}"
 
 
 def _hours(seconds: float) -> str:

@@ -51,7 +51,7 @@ def change(now: int, before: int) -> str:
     if not before:
         return ""
     part = 100 * (now - before) / before
-    return f"{part:+.{0 if abs(part) >= WHOLE_PER_CENT else 1}f} %"
+    return f"{part:+,.{0 if abs(part) >= WHOLE_PER_CENT else 1}f} %"
 
 
 def per_cent(part: float, whole: float, digits: int = 1) -> str:
@@ -61,13 +61,13 @@ def per_cent(part: float, whole: float, digits: int = 1) -> str:
 
 def summary(report: Report, currency: str) -> str:
     """Return the period in two or three sentences."""
-    (orders, cents), (_, cents_before) = totals(report.steps), totals(report.before)
+    orders, cents = totals(report.steps)
     if not orders:
         return "No order was completed in this time."
-    compared = change(cents, cents_before)
+    compared = change(cents, report.total_before.revenue_cents)
     if compared:
         word = "less" if compared.startswith("-") else "more"
-        compared = f", {compared[1:]} {word} than the week before"
+        compared = f", {compared[1:]} {word} than the week before{' by then' if report.is_running else ''}"
     lost = [one for one in report.outcomes if one.status in LOST]
     told = f"{orders:,} orders brought {money(cents, currency)}{compared}."
     if report.short_cents:
@@ -86,7 +86,7 @@ def advice(report: Report) -> str:
     if not wanting:
         return f"The robots were enough: in every aisle they had a fifth of the hour in reserve, {_spare(report)}."
     more = ", ".join(f"{one.robots_needed - one.robots} more in {one.aisle}" for one in wanting)
-    return f"It would take {more}, for each robot to have a fifth of the hour in reserve: queues grow quickly beyond."
+    return f"It would take {more} for each robot to have a fifth of the hour in reserve."
 
 
 def missing_notices(report: Report) -> list[str]:
@@ -163,8 +163,8 @@ def _steps(report: Report, currency: str) -> Table:
                 money(step.revenue_cents, currency),
                 duration(step.p90_ms) if step.orders else "",
             )
-    (orders, cents), (orders_before, _) = totals(report.steps), totals(report.before)
-    compared = f"{orders_before:,} {change(orders, orders_before)}".strip()
+    (orders, cents), orders_before = totals(report.steps), report.total_before.orders
+    compared = f"{orders_before:,} {change(orders, orders_before)}{' by then' if report.is_running else ''}".strip()
     table.add_section()
     table.add_row("all", f"{orders:,}", "", compared, money(cents, currency), "")
     return table

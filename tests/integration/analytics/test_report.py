@@ -183,6 +183,16 @@ async def test_short_lines_take_the_aisle_of_the_robot_that_found_them_short(hom
     assert [(one.aisle, one.lost_cents) for one in report.short_aisles] == [("", 900), ("dairy", 300)]
 
 
+async def test_day_that_runs_is_compared_up_to_the_newest_fact(home: Path) -> None:
+    facts = day_of_orders(DAY.since_s, 6) + day_of_orders(DAY.since_s - WEEK_S, 120, first=1_000)
+    report = await report_of(home, facts)
+    assert report.is_running
+    assert report.length_s == max(one.occurred_at for one in facts) // MILLION // 60 * 60 + 60 - DAY.since_s
+    assert report.total_before.orders == 5  # of 75 until midnight
+    assert sum(one.orders for one in report.outcomes_before) == 6
+    assert sum(step.orders for step in report.before) == 75
+
+
 async def test_week_has_its_hours_and_what_short_picks_cost_a_week_before(home: Path) -> None:
     week = Period(DAY.since_s, DAY.since_s + WEEK_S, DAY_S)
     facts = [

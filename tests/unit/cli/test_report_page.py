@@ -154,6 +154,13 @@ def test_what_no_peer_tells_is_not_told_instead_of_zero() -> None:
     assert "Not told by inventory: what robots did" in out.getvalue()
 
 
+def test_running_day_is_compared_with_the_same_time_of_the_week_before() -> None:
+    running = report(newest_fact_at=SINCE_S + 9 * HOUR_S, before_so_far=Step(SINCE_S - 7 * DAY_S, 138, 552_000))
+    text = " ".join(read(page(running, "EUR")).text.split())
+    assert "50 % less than the week before by then" in text
+    assert "276 orders completed +100 % vs week before by then" in text
+
+
 def test_details_that_are_behind_are_said_to_be_unknown() -> None:
     told = Told(shortfalls=True, picks=True, shortfalls_behind=7, picks_behind=1_234)
     text = read(page(report(told=told), "EUR")).text

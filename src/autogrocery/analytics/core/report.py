@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400
 HOUR_S = 3_600
+MINUTE_S = 60
 WEEK_S = 7 * DAY_S
 MAX_DAYS = 31
 BUSY_SHARE = 0.8  # of a robot's time: beyond it queues grow out of proportion (M/M/c; a fifth of slack)
@@ -154,6 +155,8 @@ class Report(Struct, frozen=True):
 
     `hours` has the period's hours, if its steps are longer. `short_skus` has the most expensive products only,
     `short_aisles` all of them. `told` says what of the details is known: an empty list may mean "not told".
+    Of a period that has not passed yet, `outcomes_before` and `before_so_far`, the sum of a week before, end at the same
+    time of the week as the newest fact.
     """
 
     period: Period
@@ -172,6 +175,7 @@ class Report(Struct, frozen=True):
     received: list[Received] = []
     told: Told = Told()
     outcomes_before: list[Outcome] = []
+    before_so_far: Step | None = None
 
     @property
     def busiest(self) -> Step | None:
@@ -189,14 +193,31 @@ class Report(Struct, frozen=True):
         return sum(one.short_cents for one in self.outcomes_before)
 
     @property
+    def total_before(self) -> Step:
+        """Return the sum of the week before, of a running period up to the same time."""
+        if self.before_so_far is not None:
+            return self.before_so_far
+        orders, cents = sum(step.orders for step in self.before), sum(step.revenue_cents for step in self.before)
+        return Step(self.period.since_s - WEEK_S, orders, cents)
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether the newest fact is more than an hour before the period's end."""
+        return self.newest_fact_at < self.period.until_s - HOUR_S
+
+    @property
     def length_s(self) -> int:
         """Return how much of the period has passed, as far as the newest fact shows."""
-        since_s, until_s = self.period.since_s, self.period.until_s
-        return max(min(until_s, max(self.newest_fact_at, since_s)) - since_s, 1)
+        return passed_until(self.period, self.newest_fact_at) - self.period.since_s
 
     def in_progress(self, step: Step) -> float:
         """Return how many orders were in robots' hands on average during a step, by Little's law (L = λW)."""
         return step.busy_s / (HOUR_S if self.hours else self.period.step_s)
+
+
+def passed_until(period: Period, newest_at: int) -> int:
+    """Return the end of what has passed of a period: that of the newest fact's minute, within the period."""
+    return min(period.until_s, max(newest_at, period.since_s) + MINUTE_S)
 
 
 def busiest_of(steps: Sequence[Step]) -> Step | None:

@@ -22,6 +22,7 @@ from autogrocery.analytics.core.report import (
     Step,
     Told,
     busiest_of,
+    passed_until,
 )
 from autogrocery.analytics.store.engine import filled, quoted
 
@@ -174,6 +175,9 @@ async def read_report(engine: Engine, period: Period) -> Report:
     busiest = busiest_of(hours or steps)
     work = filled(WORK, {**values, "peak": busiest.started_at if busiest is not None else 0})
     (told,) = await engine.rows(GET_TOLD, Told, **values)
+    newest_at = (await engine.rows(GET_NEWEST, _Newest))[0].newest_at
+    passed = msgspec.structs.replace(period, until_s=passed_until(period, newest_at)).a_week_before()
+    whole = msgspec.structs.replace(passed, step_s=passed.until_s - passed.since_s)
     return Report(
         period,
         steps,
@@ -181,7 +185,7 @@ async def read_report(engine: Engine, period: Period) -> Report:
         await _outcomes(engine, period),
         await engine.rows(LIST_STAGES, Stage, orders=orders, **values),
         await engine.rows(LIST_DELIVERIES, Deliveries, **values),
-        (await engine.rows(GET_NEWEST, _Newest))[0].newest_at,
+        newest_at,
         hours=hours,
         short_skus=await engine.rows(LIST_SHORT_SKUS, ShortSku, short_lines=short_lines),
         short_aisles=await engine.rows(LIST_SHORT_AISLES, ShortAisle, short_lines=short_lines),
@@ -189,7 +193,8 @@ async def read_report(engine: Engine, period: Period) -> Report:
         robots=await engine.rows(LIST_ROBOTS, RobotLoad, work=work),
         received=await engine.rows(LIST_RECEIVED, Received, **values),
         told=told,
-        outcomes_before=await _outcomes(engine, period.a_week_before()),
+        outcomes_before=await _outcomes(engine, passed),
+        before_so_far=(await _steps(engine, whole))[0],
     )
 
 
