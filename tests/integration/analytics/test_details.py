@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tests.harness.publishers import Publisher
 
 DEATHS: Final = (  # the last of each source after its rows and before its cursor
-    "shortfalls.ask:kill-after:1",
     "details.add_delivered:kill-after:1",
     "picks.ask:kill-after:1",
     "details.add_picks:kill-after:1",
@@ -107,14 +106,14 @@ async def test_orders_are_asked_for_once_they_are_stored_each_once(home: Path) -
         await write(store, range(461, 466), "CANCELLED")
         assert await fetcher.fetch_details()
         assert not await fetcher.fetch_details()
-        assert [len(one) for one in source.asked] == [200, 200, 50]
+        assert [len(one) for one in source.asked] == [100, 100, 100, 100, 50]
         await write(store, range(500, 501), "FAILED")
         assert await fetcher.fetch_details()
-        assert [len(one) for one in source.asked[3:]] == [1]
+        assert [len(one) for one in source.asked[5:]] == [1]
         assert await counts(store.engine) == Counts(451, 0, 0)
     async with fact_store(home) as store:
         assert not await DetailFetcher(keeping_up(store), source).fetch_details()
-    assert len(source.asked) == 4
+    assert len(source.asked) == 6
 
 
 async def test_source_that_does_not_tell_is_not_told_and_asked_for_all_of_it_later(home: Path) -> None:
@@ -156,6 +155,27 @@ async def test_after_damage_details_are_asked_for_again(home: Path) -> None:
         await store.load()
         assert await fetcher.fetch_details()
     assert [len(one) for one in source.asked] == [3, 3]
+
+
+async def test_damage_found_while_a_source_is_asked_makes_the_cursor_begin_anew(home: Path) -> None:
+    async with fact_store(home) as store:
+
+        class Slow(Source):
+            async def ask(self, order_ids: Sequence[UUID]) -> Details | None:
+                if len(self.asked) == 1:
+                    await store.repair()
+                    await store.load()
+                return await super().ask(order_ids)
+
+        source = Slow()
+        fetcher = DetailFetcher(keeping_up(store), source)
+        await write(store, range(1, 4))
+        assert await fetcher.fetch_details()
+        await write(store, range(4, 6))
+        assert await fetcher.fetch_details()
+        assert await fetcher.fetch_details()
+        assert not await fetcher.fetch_details()
+    assert [len(one) for one in source.asked] == [3, 2, 5]
 
 
 async def test_order_that_was_not_asked_for_is_dropped(home: Path) -> None:

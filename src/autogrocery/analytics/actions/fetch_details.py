@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autogrocery.analytics.store.backlog import Backlog
 
 Row = TypeVar("Row", ShortLine, DeliveredAisle, RobotPick)
-AT_ONCE: Final = 200  # orders in one question
+AT_ONCE: Final = 100  # orders in one question: if every line of theirs is short, the reply still has less than 1 MiB
 ASK_AGAIN_RUNS: Final = 30  # after a source that does not tell: a minute
 RETRY_RUNS: Final = 5  # after one that did not answer
 

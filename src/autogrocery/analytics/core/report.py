@@ -95,8 +95,8 @@ class ShortAisle(Struct, frozen=True):
 class AisleLoad(Struct, frozen=True):
     """The work of one aisle's robots in the period, and in its busiest hour (`peak_`).
 
-    A robot is busy from when it had an assignment and was done with the one before, until it reported. `wait_ms` is
-    how long nine in ten assignments of the busiest hour waited for their robot at most.
+    A robot is busy from when it had an assignment and was done with the one before, until it reported. `peak_wait_ms`
+    is how long nine in ten assignments of the busiest hour waited for their robot at most.
     """
 
     aisle: str
@@ -155,8 +155,8 @@ class Report(Struct, frozen=True):
 
     `hours` has the period's hours, if its steps are longer. `short_skus` has the most expensive products only,
     `short_aisles` all of them. `told` says what of the details is known: an empty list may mean "not told".
-    Of a period that has not passed yet, `outcomes_before` and `before_so_far`, the sum of a week before, end at the same
-    time of the week as the newest fact.
+    Of a period that has not passed yet, `outcomes_before` and `before_so_far`, the sum of a week before, end at the
+    same time of the week as the newest fact.
     """
 
     period: Period

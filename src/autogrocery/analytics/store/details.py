@@ -47,14 +47,14 @@ class DetailCursor:
     def __init__(self, store: FactStore, name: str) -> None:
         self._store = store
         self._name = name
-        self._of_damage = -1  # the damage after which `_after` was read
+        self._of_damage = -1  # the damage since which orders are asked for, from `_after` on
         self._after = 0
 
     async def next_page(self) -> list[Ended]:
         """Return the ended orders of the next writes, in the order of these; empty if all were asked for."""
         if self._of_damage != self._store.last_damage:
-            self._after = await self._store.progress(self._key) or 0
             self._of_damage = self._store.last_damage
+            self._after = await self._store.progress(self._key) or 0
         last, since_s = self._store.stored_batch, max(int(time.time()) - REACH_S, 1)
         if self._after >= last:
             return []
@@ -77,4 +77,4 @@ class DetailCursor:
     @property
     def _key(self) -> str:
         # What was lost with a damaged part is asked for again: after each damage the cursor has another name.
-        return f"{self._name}@{self._store.last_damage}"
+        return f"{self._name}@{self._of_damage}"
