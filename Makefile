@@ -16,7 +16,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock report-sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -124,6 +124,9 @@ lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group fuzz -o requirements-fuzz.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements-uv.in -o requirements-uv.txt
+
+report-sample: $(VENV)/.dev ## the owner's page of a replayed week, with pictures if there is a Chromium: out/report
+	$(BIN)/python -m tools.sample_report --picture docs/pictures/report-week.png
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -92,6 +92,6 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 port,
                 rpc.methods(inventory),
                 identity=identity,
-                callers=rpc.CALLERS,
+                callers={**rpc.CALLERS, **rpc.HISTORY_CALLERS},
             )
         )
