@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 ORDERS ?= 200
 RATE   ?= 20
 JSON   ?=
+KILL   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
@@ -35,8 +36,8 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file)
-	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON))
+demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file KILL=analytics=3)
+	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON)) $(foreach one,$(KILL),--kill $(one))
 
 up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
 	$(BIN)/autogrocery up
