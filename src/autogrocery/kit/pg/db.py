@@ -220,13 +220,14 @@ async def open_db(
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     answer_grace_s: float = ANSWER_GRACE_S,
     batches: bool = True,
+    read_only: bool = False,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable, whose detail says why, if no server can be used.
 
     Batch statements have up to `batch_connections` connections beside the `max_size` others. A connection whose
     statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Behind a transaction
     pooler older than PgBouncer 1.21 `statement_cache_size` must be 0. Without `batches` each item of a batch
-    statement is run alone.
+    statement is run alone. The transactions of a `read_only` pool can't write.
     """
     settings = {
         "application_name": application,
@@ -235,6 +236,8 @@ async def open_db(
         "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
         "jit": "off",
     }
+    if read_only:
+        settings["default_transaction_read_only"] = "on"
     async with AsyncExitStack() as stack:
         try:
             pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
