@@ -221,12 +221,13 @@ async def open_db(
     answer_grace_s: float = ANSWER_GRACE_S,
     batches: bool = True,
     direct_dsn: str = "",
+    read_only: bool = False,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable, whose detail says why, if no server can be used.
 
     Batch statements have up to `batch_connections` connections beside the `max_size` others. A connection whose
     statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Without `batches` each
-    item of a batch statement is run alone.
+    item of a batch statement is run alone. The transactions of a `read_only` pool can't write.
 
     With `direct_dsn`, `dsn` is a pooler that gives each transaction any session, such as PgBouncer: statements are not
     prepared there, and time limits are those of the role, which must have some. Batch statements go to `direct_dsn`.
@@ -238,6 +239,8 @@ async def open_db(
         "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
         "jit": "off",
     }
+    if read_only:
+        settings["default_transaction_read_only"] = "on"
     async with AsyncExitStack() as stack:
         used = dsn
         try:

@@ -66,3 +66,25 @@ async def open_migrated(
                 f"{setting}: the database lacks {len(missing)} migrations, {missing[0]} first: run autogrocery migrate"
             )
         yield db
+
+
+@asynccontextmanager
+async def open_read_only(
+    setting: str, dsn: str, *, application: str, max_size: int, statement_timeout_ms: int
+) -> AsyncIterator[Db]:
+    """Open a small pool whose transactions can't write, on a database that is migrated already.
+
+    Raises StartError naming `setting`.
+    """
+    opening = open_db(
+        dsn,
+        application=application,
+        max_size=max_size,
+        batch_connections=1,
+        statement_timeout_ms=statement_timeout_ms,
+        read_only=True,
+    )
+    async with AsyncExitStack() as stack:
+        with explained(setting, dsn):
+            db = await stack.enter_async_context(opening)
+        yield db
