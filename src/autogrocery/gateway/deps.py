@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from autogrocery.gateway.core.switch import SwitchBoard
 from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Deps(Struct, frozen=True):
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
+    switches: SwitchBoard = field(default_factory=SwitchBoard)
 
 
 class AccountDeps(Struct, frozen=True):

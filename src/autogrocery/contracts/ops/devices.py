@@ -37,8 +37,8 @@ class DeviceChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
     """What changes; null removes an address or number. Receipts that a bad address held up are then sent."""
 
     reason: Reason
-    email: Annotated[str, Meta(min_length=3, max_length=254)] | None | UnsetType = UNSET
-    phone: Annotated[str, Meta(min_length=1, max_length=16)] | None | UnsetType = UNSET
+    email: Annotated[str, Meta(min_length=3, max_length=254)] | UnsetType | None = UNSET
+    phone: Annotated[str, Meta(min_length=1, max_length=16)] | UnsetType | None = UNSET
     alerts: AlertPreference | UnsetType = UNSET
 
 
