@@ -18,7 +18,7 @@ from autogrocery.gateway.core.account import Audience
 from autogrocery.gateway.core.alert_policy import AlertPolicy
 from autogrocery.gateway.core.quote import LineError
 from autogrocery.gateway.deps import AccountDeps, Deps
-from autogrocery.gateway.loops import account_loops, order_loops, restock_loops
+from autogrocery.gateway.loops import account_loops, order_loops, restock_loops, switch_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.notifier import check_message_settings, running_notifier
@@ -26,6 +26,8 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
 from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
 from autogrocery.gateway.routes.limits import RateLimits, make_rate_limits
+from autogrocery.gateway.routes.ops.devices import device_routes
+from autogrocery.gateway.routes.ops.writes import write_routes
 from autogrocery.gateway.routes.orders import order_routes
 from autogrocery.gateway.routes.trucks import truck_routes
 from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
@@ -100,7 +102,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
             open_accounts(deps.db, settings, keys.devices, keys.robots, tuning.max_cached_tokens)
         )
         await stack.enter_async_context(
-            loops.running([*order_loops(deps), *restock_loops(deps), *account_loops(accounts)])
+            loops.running([*switch_loops(deps), *order_loops(deps), *restock_loops(deps), *account_loops(accounts)])
         )
         if settings.notifier == "child":
             await stack.enter_async_context(running_notifier(environ))
@@ -160,6 +162,8 @@ def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier
         *internal_account_routes(accounts, limits),
         *probe_routes(deps),
         *ops_routes(deps),
+        *write_routes(deps),
+        *device_routes(accounts),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from autogrocery.gateway.core.switch import SwitchBoard
 from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Deps(Struct, frozen=True):
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    switches: SwitchBoard = field(default_factory=SwitchBoard)
 
 
 class AccountDeps(Struct, frozen=True):
