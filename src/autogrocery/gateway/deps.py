@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from autogrocery.gateway.actions.ops.cached import OpsCaches
+from autogrocery.gateway.peers.call_log import CallLog
 from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Deps(Struct, frozen=True):
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
+    calls: CallLog = field(default_factory=CallLog)
+    ops: OpsCaches = field(default_factory=OpsCaches)
 
 
 class AccountDeps(Struct, frozen=True):
