@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from autogrocery.gateway.actions.ops.cached import OpsCaches
 from autogrocery.gateway.core.switch import SwitchBoard
+from autogrocery.gateway.peers.call_log import CallLog
 from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Deps(Struct, frozen=True):
     reconcile_again_s: float = 60.0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     switches: SwitchBoard = field(default_factory=SwitchBoard)
+    calls: CallLog = field(default_factory=CallLog)
+    ops: OpsCaches = field(default_factory=OpsCaches)
 
 
 class AccountDeps(Struct, frozen=True):
