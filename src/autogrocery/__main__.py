@@ -7,6 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
+from importlib.metadata import version
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="autogrocery",
         description="Ordering gateway of the Autonomous Grocery Network.",
-        epilog="Example: autogrocery demo --orders 200",
+        epilog="Example: autogrocery demo --orders 200. Exit codes: 0 done; 1 the answer is no (a violation, an unknown"
+        " id, a check that failed); 2 it can't be done, one line says why; 141 the reader of the output has gone.",
     )
+    top.add_argument("--version", action="version", version=f"autogrocery {version('autogrocery')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _network(commands)
     for name, what in ROLES.items():
@@ -56,7 +59,18 @@ def parser() -> argparse.ArgumentParser:
         commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
     )
     openapi.set_defaults(role="openapi")
-    _command(commands, "doctor", "check this machine and its settings", "autogrocery doctor", "doctor:run_doctor")
+    _as_json(
+        _command(commands, "doctor", "check this machine and its settings", "autogrocery doctor", "doctor:run_doctor")
+    )
+    completion = _command(
+        commands,
+        "completion",
+        "print a shell's completion of all commands",
+        'eval "$(autogrocery completion bash)"',
+        "completion:run_completion",
+    )
+    completion.set_defaults(parser=top)
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
 
 
@@ -233,7 +247,7 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "action", nargs="?", choices=["status", "check"], help="status lists them, check exits 1 if one is missing"
     )
     migrate.add_argument("--only", choices=["gateway", "inventory", "pricing"], help="only the tables of one part")
-    _command(
+    audit = _command(
         commands,
         "audit",
         "check every invariant in the database; exit 1 on a violation",
@@ -245,6 +259,8 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         order, "show", "show an order and its timeline", "autogrocery order show 0190…", "database:run_order_show"
     )
     show.add_argument("order_id")
+    for made in (migrate, audit, show):
+        _as_json(made)
     _stock(commands)
 
 
@@ -270,6 +286,7 @@ def _stock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     for made in (lots, ledger):
         made.add_argument("--sku", help="only this product")
         made.add_argument("--limit", type=count, default=100, help="number of rows (default 100)")
+        _as_json(made)
     recall = _command(
         commands,
         "recall",
@@ -278,7 +295,7 @@ def _stock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "stock:run_recall",
     )
     recall.add_argument("lot", help="as `autogrocery lots` prints it")
-    recall.add_argument("--json", action="store_true", help="print JSON")
+    _as_json(recall)
 
 
 def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -288,6 +305,7 @@ def _receipts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     listing.add_argument("--dead", action="store_true", help="only dead ones")
     listing.add_argument("--limit", type=count, default=50, help="number of rows (default 50)")
+    _as_json(listing)
     replay = _command(
         actions,
         "replay",
@@ -345,6 +363,7 @@ def _registry(commands: argparse._SubParsersAction[argparse.ArgumentParser], kin
             "--class", dest="robot_class", required=True, choices=["bread", "dairy", "meat", "produce", "party"]
         )
     listing = _command(actions, "list", f"list {kind}s", f"autogrocery {kind} list", "registry:run_list")
+    _as_json(listing)
     disable = _command(
         actions,
         "disable",
@@ -397,7 +416,7 @@ def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add.add_argument("--uses", type=count, default=1, help="number of devices that can register with it (default 1)")
     add.add_argument("--days", type=count, default=7, help="days until it expires (default 7)")
-    _command(actions, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list")
+    _as_json(_command(actions, "list", "list codes, newest first", "autogrocery enrolment list", "enrolment:run_list"))
     revoke = _command(
         actions,
         "revoke",
@@ -406,6 +425,10 @@ def _enrolment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "enrolment:run_revoke",
     )
     revoke.add_argument("code_id", type=count)
+
+
+def _as_json(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
 def count(text: str) -> int:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import console, show
 from autogrocery.cli.migrations import PARTS, migrate_all
 from autogrocery.cli.network_audit import STATEMENT_TIMEOUT_MS, audit_all
 from autogrocery.contracts.money import format_amount
 from autogrocery.gateway.store import orders, receipts
+from autogrocery.gateway.wire.orders import order_out
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.db import open_db
 from autogrocery.kit.pg.diagnosis import explain
@@ -69,19 +71,23 @@ def run_migrate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> in
             for name in await migrate_all(dsn, environ, arguments.only):
                 print(name)
             return 0
-        missing = 0
+        found = []
         for part, (variable, schema) in PARTS.items():
             if arguments.only in (None, part):
                 target = environ.get(variable) or dsn
-                for one in await status(target, f"autogrocery.{part}.store.migrations", schema):
-                    missing += not one.applied
-                    print(f"{part}: {one.name} {'applied' if one.applied else 'missing'}")
-        return 1 if arguments.action == "check" and missing else 0
+                listed = await status(target, f"autogrocery.{part}.store.migrations", schema)
+                found += [{"part": part, "name": one.name, "applied": one.applied} for one in listed]
+        if arguments.json:
+            print(msgspec.json.encode(found).decode())
+        else:
+            for row in found:
+                print(f"{row['part']}: {row['name']} {'applied' if row['applied'] else 'missing'}")
+        return 1 if arguments.action == "check" and not all(row["applied"] for row in found) else 0
 
     return run_with_database(work)
 
 
-def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def run_audit(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Check every invariant of the gateway, of inventory if its tables exist, and of both together."""
 
     async def work() -> int:
@@ -89,13 +95,16 @@ def run_audit(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
         table = Table("part", "invariant", "violations", "what must hold")
         for part, one in found:
             table.add_row(part, one.name, str(one.violations) if one.violations else "none", one.sentence)
-        console().print(table)
         broken = [(part, one) for part, one in found if one.violations]
-        for part, one in broken:
-            print(f"{part} {one.name}: {'; '.join(one.examples)}")
         async with open_db(dsn_of(environ), application="audit", statement_timeout_ms=STATEMENT_TIMEOUT_MS) as db:
             dead = await receipts.count_dead(db)
-        print("given up: " + ", ".join(f"{count} {what}" for what, count in dead.items()))
+        invariants = [{"part": part, **msgspec.structs.asdict(one)} for part, one in found]
+        report = {"clean": not broken, "invariants": invariants, "dead_letters": dead}
+        show(report, table, as_json=arguments.json)
+        if not arguments.json:
+            for part, one in broken:
+                print(f"{part} {one.name}: {'; '.join(one.examples)}")
+            print("given up: " + ", ".join(f"{count} {what}" for what, count in dead.items()))
         return 1 if broken else 0
 
     return run_with_database(work)
@@ -115,6 +124,9 @@ def run_order_show(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
                 print(f"no order {order_id}", file=sys.stderr)
                 return 1
             events = await orders.list_events(db, order_id)
+        if arguments.json:
+            print(msgspec.json.encode({"order": order_out(order), "events": events}).decode())
+            return 0
         screen = console()
         screen.print(
             f"order {order.order_id}  {order.status}  {format_amount(order.total_cents, order.currency)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import show
 from autogrocery.cli.keys import operator_identity
 from autogrocery.cli.migrations import PARTS
 from autogrocery.contracts import notifier_settings
@@ -47,13 +47,13 @@ class Finding(NamedTuple):
     text: str
 
 
-def run_doctor(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def run_doctor(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print every finding; exit 1 if one needs attention."""
     findings = [*_machine(environ), *_settings(environ), *_certificate(environ), *_ports(environ)]
     table = Table("what", "", "finding")
     for one in findings:
         table.add_row(one.check, "ok" if one.good else "look", one.text)
-    console().print(table)
+    show([one._asdict() for one in findings], table, as_json=arguments.json)
     return 0 if all(one.good for one in findings) else 1
 
 

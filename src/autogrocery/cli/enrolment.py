@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import show
 from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.gateway.core.enrolment import digest_of, new_code
 from autogrocery.gateway.store import enrolments
@@ -37,7 +37,7 @@ def run_add(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return run_with_database(work)
 
 
-def run_list(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List codes, newest first, without their text."""
 
     async def work() -> int:
@@ -47,7 +47,7 @@ def run_list(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         for one in found:
             made, until = (f"{at:%Y-%m-%d %H:%M}" for at in (one.created_at, one.expires_at))
             table.add_row(str(one.code_id), f"{one.uses_left} of {one.uses}", made, until, one.state)
-        console().print(table)
+        show(found, table, as_json=arguments.json)
         return 0
 
     return run_with_database(work)

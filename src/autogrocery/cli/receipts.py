@@ -8,7 +8,7 @@ from uuid import UUID
 
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import show
 from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.cli.network_audit import STATEMENT_TIMEOUT_MS
 from autogrocery.gateway.store import receipts
@@ -35,9 +35,7 @@ def run_receipt_list(arguments: argparse.Namespace, environ: Mapping[str, str]) 
                 f"{one.at:%Y-%m-%d %H:%M:%S}",
                 one.reason or "",
             )
-        for column in table.columns:
-            column.overflow = "fold"  # an id that is cut can't be copied
-        console().print(table)
+        show(found, table, as_json=arguments.json)
         return 0
 
     return run_with_database(work)

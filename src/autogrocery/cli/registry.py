@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import show
 from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.contracts.alerts import AlertPreference
 from autogrocery.gateway.actions.change_contact import change_contact
@@ -105,7 +105,20 @@ def run_list(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             state = "disabled" if one.disabled else "active"
             supplier = " ".join(filter(None, (one.supplier_id, one.supplier_name)))
             table.add_row(str(one.user_id), one.device_id, one.robot_class or supplier, " ".join(one.scopes), state)
-        console().print(table)
+        rows = [  # no password and no address
+            {
+                "user_id": one.user_id,
+                "device_id": one.device_id,
+                "kind": arguments.kind,
+                "robot_class": one.robot_class,
+                "supplier_id": one.supplier_id,
+                "supplier_name": one.supplier_name,
+                "scopes": one.scopes,
+                "disabled": one.disabled,
+            }
+            for one in found
+        ]
+        show(rows, table, as_json=arguments.json)
         return 0
 
     return run_with_database(work)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import console, show
 from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.gateway.store.summaries import list_owners
 from autogrocery.inventory.actions.recall_lot import recall_lot
@@ -49,7 +49,7 @@ def run_lots(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
                 str(one.received),
                 str(one.on_shelf),
             )
-        _print_table(table)
+        show(found, table, as_json=arguments.json)
         return 0
 
     return run_with_database(work)
@@ -72,7 +72,7 @@ def run_ledger(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int
                 str(one.order_id or ""),
                 one.robot_id or "",
             )
-        _print_table(table)
+        show(found, table, as_json=arguments.json)
         return 0
 
     return run_with_database(work)
@@ -142,15 +142,8 @@ def _print_report(report: dict[str, Any]) -> None:
     for one in report["orders"]:
         units = "unknown: check at hand-over" if one["quantity"] is None else str(one["quantity"])
         table.add_row(str(one["order_id"]), one["device_id"] or "unknown", one["status"] or "unknown", units)
-    _print_table(table)
+    show(report, table, as_json=False)
     screen.print(f"{report['order_count']} orders of {report['device_count']} devices")
-
-
-def _print_table(table: Table) -> None:
-    """Print a table; codes and ids are wrapped instead of cut, so that they can be copied."""
-    for column in table.columns:
-        column.overflow = "fold"
-    console().print(table)
 
 
 def _at(at: datetime | None) -> str:

@@ -50,6 +50,7 @@ COMMANDS = (
     "pki renew",
     "openapi",
     "doctor",
+    "completion",
     "lots",
     "ledger",
     "recall",
