@@ -115,6 +115,11 @@ interop: INTEROP_CONNECTIONS ?= 1,8,64,128
 interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders through a real gateway, some 5 minutes (needs node and npm)
 	$(BIN)/python -m tests.interop --orders $(INTEROP_ORDERS) --connections $(INTEROP_CONNECTIONS)
 
+.PHONY: typescript-client
+typescript-client: $(VENV)/.dev ## a client generated from the OpenAPI document makes an order, a minute (needs node and npm)
+	cd tests/interop/typescript && npm install --no-package-lock --ignore-scripts --no-audit --no-fund
+	$(BIN)/pytest -n 0 tests/interop/test_typescript_client.py
+
 sbom: $(VENV)/.dev ## what this product consists of, from the lock file: out/sbom.json (CycloneDX)
 	@mkdir -p out
 	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-format JSON --output-reproducible --validate -o out/sbom.json

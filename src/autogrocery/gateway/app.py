@@ -35,6 +35,7 @@ from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
 from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.store.order_store import OrderCache, OrderStore
 from autogrocery.gateway.tuning import Tuning
+from autogrocery.gateway.wire.examples import EXAMPLES
 from autogrocery.kit import bus
 from autogrocery.kit.http.app import App
 from autogrocery.kit.http.openapi import document, document_routes
@@ -155,13 +156,14 @@ def public_routes(deps: Deps, accounts: AccountDeps, limits: RateLimits) -> list
         *truck_routes(deps, limits),
         *probe_routes(deps),
     ]
-    return [*rows, *document_routes(rows, title=TITLE, field_error=LineError)]
+    return [*rows, *document_routes(rows, title=TITLE, field_error=LineError, examples=EXAMPLES)]
 
 
 def openapi() -> dict[str, Any]:
     """Return the public listener's OpenAPI document, without opening a socket."""
     unopened: Any = None  # routes only bind it
-    return document(public_routes(unopened, unopened, make_rate_limits(RateSettings())), TITLE, field_error=LineError)
+    routes = public_routes(unopened, unopened, make_rate_limits(RateSettings()))
+    return document(routes, TITLE, field_error=LineError, examples=EXAMPLES)
 
 
 def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier, limits: RateLimits) -> list[Route]:

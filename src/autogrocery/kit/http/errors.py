@@ -93,7 +93,14 @@ def problem_response(
         case _:
             log.error("request_failed", request_id=request_id, exc_info=error)
             status, code, detail = 500, "internal_error", "An internal error occurred and was logged."
-    problem = Problem(
+    return ProblemResponse(
+        status, headers, msgspec.json.encode(problem(status, code, detail, request_id, tuple(errors)))
+    )
+
+
+def problem(status: int, code: str, detail: str, request_id: str, flaws: tuple[FieldError, ...] = ()) -> Problem:
+    """Return the body of a problem (RFC 9457)."""
+    return Problem(
         type=f"/docs#{code}",
         title=title(code),
         status=status,
@@ -101,9 +108,8 @@ def problem_response(
         code=code,
         retryable=status in RETRYABLE_STATUSES,
         request_id=request_id,
-        errors=tuple(errors) or UNSET,
+        errors=flaws or UNSET,
     )
-    return ProblemResponse(status, headers, msgspec.json.encode(problem))
 
 
 def retry_after(at_least_s: float) -> tuple[bytes, bytes]:

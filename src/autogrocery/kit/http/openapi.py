@@ -14,7 +14,7 @@ from autogrocery.kit.http import errors
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 SCHEMA = "#/components/schemas/{name}"
 PROBLEM = {"$ref": SCHEMA.format(name="Problem")}
@@ -24,18 +24,29 @@ RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}}}
 LEFT = {"RateLimit": {"description": "what this caller has left", "schema": {"type": "string"}}}
 POLICY = {"RateLimit-Policy": {"description": "how much there is, in how many seconds", "schema": {"type": "string"}}}
 LIMITED = 429
+PROBLEM_MEDIA = "application/problem+json"
 MADE = 201
+EXAMPLE_REQUEST = "5f0c2c0f6d9b4f1e8a7b6c5d"
 DESCRIPTIONS = {200: "Done", 201: "Made", 202: "In doubt or under way: look again", 204: "Done"}
 
 
-def document(routes: Sequence[Route], title: str, *, field_error: type[FieldError] = FieldError) -> dict[str, Any]:
-    """Return the OpenAPI document of a route table; `field_error` is the type of a problem's `errors[]`."""
+def document(
+    routes: Sequence[Route],
+    title: str,
+    *,
+    field_error: type[FieldError] = FieldError,
+    examples: Mapping[type, msgspec.Struct] | None = None,
+) -> dict[str, Any]:
+    """Return the OpenAPI document of a route table.
+
+    `field_error` is the type of a problem's `errors[]`; `examples` has an example of some bodies, by their types.
+    """
     types = [kind for route in routes for kind in (route.body, route.answer, route.query) if _is_struct(kind)]
     _, schemas = msgspec.json.schema_components([*types, errors.Problem, field_error], ref_template=SCHEMA)
     schemas["Problem"]["properties"]["errors"]["items"] = {"$ref": SCHEMA.format(name=field_error.__name__)}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, examples or {})
     _link(routes, paths)
     return {
         "openapi": "3.1.0",
@@ -43,23 +54,24 @@ def document(routes: Sequence[Route], title: str, *, field_error: type[FieldErro
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "examples": _problem_examples(paths),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route, examples: Mapping[type, msgspec.Struct]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _id_of(route),
         "summary": route.summary,
         "parameters": _parameters(route),
-        "responses": _responses(route),
+        "responses": _responses(route, examples),
     }
     if route.auth:
         operation["security"] = [{"bearer": [route.scope] if route.scope else []}]
     if route.body is not None:
-        schema = _schema(route.body)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": _schema(route.body)} | _example(route.body, examples)
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 
@@ -107,21 +119,46 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _responses(route: Route) -> dict[str, Any]:
+def _example(kind: Any, examples: Mapping[type, msgspec.Struct]) -> dict[str, Any]:
+    return {"example": msgspec.to_builtins(examples[kind])} if kind in examples else {}
+
+
+def _problem_examples(paths: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an example of each problem to which a response refers."""
+    named = {
+        (int(status), code)
+        for operations in paths.values()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        for code in response.get("content", {}).get(PROBLEM_MEDIA, {}).get("examples", ())
+    }
+    return {
+        f"{status}.{code}": {
+            "value": msgspec.to_builtins(errors.problem(status, code, f"{errors.title(code)}.", EXAMPLE_REQUEST))
+        }
+        for status, code in sorted(named)
+    }
+
+
+def _references(status: int, codes: Iterable[str]) -> dict[str, Any]:
+    return {code: {"$ref": f"#/components/examples/{status}.{code}"} for code in sorted(codes)}
+
+
+def _responses(route: Route, examples: Mapping[type, msgspec.Struct]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in (route.status, *route.also):
         headers = REQUEST_ID | LEFT if route.limit else REQUEST_ID
         responses[str(status)] = {"description": DESCRIPTIONS.get(status, "Done"), "headers": headers}
         if status != 204:  # noqa: PLR2004 - no content
             schema = _schema(route.answer) if route.answer is not None else {}
-            responses[str(status)]["content"] = {route.media: {"schema": schema}}
+            responses[str(status)]["content"] = {route.media: {"schema": schema} | _example(route.answer, examples)}
     for status, codes in sorted(_codes(route).items()):
         responses[str(status)] = {
             "description": ", ".join(sorted(codes)),
             "headers": REQUEST_ID
             | (RETRY_AFTER if status in errors.RETRY_AFTER_STATUSES else {})
             | (LEFT | POLICY if status == LIMITED else {}),
-            "content": {"application/problem+json": {"schema": PROBLEM}},
+            "content": {PROBLEM_MEDIA: {"schema": PROBLEM, "examples": _references(status, codes)}},
         }
     return responses
 
@@ -159,7 +196,13 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def document_routes(routes: Sequence[Route], *, title: str, field_error: type[FieldError] = FieldError) -> list[Route]:
+def document_routes(
+    routes: Sequence[Route],
+    *,
+    title: str,
+    field_error: type[FieldError] = FieldError,
+    examples: Mapping[type, msgspec.Struct] | None = None,
+) -> list[Route]:
     """Return the routes `GET /openapi.json` and `GET /docs`, which describe a table and themselves."""
     made: dict[str, bytes] = {}
 
@@ -173,7 +216,7 @@ def document_routes(routes: Sequence[Route], *, title: str, field_error: type[Fi
         Route("GET", "/openapi.json", openapi, answer=dict[str, Any], auth=False, summary="This document"),
         Route("GET", "/docs", docs, answer=str, auth=False, media="text/html", summary="This document, to read"),
     ]
-    whole = document([*routes, *own], title, field_error=field_error)
+    whole = document([*routes, *own], title, field_error=field_error, examples=examples)
     made["json"] = msgspec.json.encode(whole)
     made["html"] = page(whole).encode()
     return own
@@ -209,7 +252,7 @@ def _problems(whole: dict[str, Any]) -> str:
     for operations in whole["paths"].values():
         for operation in operations.values():
             for status, answer in operation["responses"].items():
-                if "application/problem+json" in answer.get("content", {}):
+                if PROBLEM_MEDIA in answer.get("content", {}):
                     for code in answer["description"].split(", "):
                         statuses.setdefault(code, set()).add(status)
     return "".join(
