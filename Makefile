@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 ORDERS ?= 200
 RATE   ?= 20
 JSON   ?=
+KILL   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
@@ -35,14 +36,18 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file)
-	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON))
+demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file KILL=analytics=3)
+	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON)) $(foreach one,$(KILL),--kill $(one))
 
 up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
 	$(BIN)/autogrocery up
 
-test: check ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
+test: check out/debian/.done ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
 	$(BIN)/pytest
+
+out/debian/.done: tools/debian_programs.sh
+	@tools/debian_programs.sh out/debian haproxy pgbouncer
+	@touch $@
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations, .proto files
 	$(BIN)/ruff check --quiet .

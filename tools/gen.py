@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = Path("autogrocery/contracts")
 PROTOS = (
     CONTRACTS / "inventory/v1/inventory.proto",
+    CONTRACTS / "inventory/ops/v1/operations.proto",
     CONTRACTS / "inventory/picks/v1/picks.proto",
     CONTRACTS / "pricing/v1/pricing.proto",
 )

@@ -158,7 +158,7 @@ def _delivery(request: Request) -> WebhookDelivery:
 
 
 async def _readyz(_request: Request, *, deps: Deps) -> dict[str, str]:
-    return await check_ready(deps.db, deps.inventory, deps.pricing)
+    return await check_ready(deps.db, deps.inventory, deps.pricing, stopping=deps.stopping.is_set())
 
 
 async def _status(_request: Request, *, deps: Deps) -> dict[str, Any]:
