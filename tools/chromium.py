@@ -40,7 +40,7 @@ JSON.stringify({
   inner: innerWidth,
   scroll: document.documentElement.scrollWidth,
   height: document.documentElement.scrollHeight,
-  cut: [...document.querySelectorAll('h1,h2,b,td,th,.legend span,svg text')]
+  cut: [...document.querySelectorAll('h1,h2,b,td,th,.legend span,.wide')]
     .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')
     .map(one => one.textContent.slice(0, 40)),
 })
@@ -48,7 +48,10 @@ JSON.stringify({
 
 
 class Sizes(Struct, frozen=True):
-    """Widths and height of a page in CSS pixels; `cut` has the beginnings of texts that do not fit their element."""
+    """Widths and height of a page in CSS pixels.
+
+    `cut` has the beginnings of texts that do not fit their element, and of tables that one has to scroll sideways.
+    """
 
     inner: int
     scroll: int

@@ -218,8 +218,13 @@ async def fill(store: FactStore, mart: Mart, now_us: int) -> None:
     await store.compute_minutes()
     page = [Ended(store.stored_batch, STORE, order_id) for order_id in mart.ended]
     told = mart.details
-    await DetailCursor(store, "shortfalls").keep(page, Details(told.short_lines, told.delivered))
-    await DetailCursor(store, "picks").keep(page, Details(picks=told.picks))
+    for name, details in (
+        ("shortfalls", Details(told.short_lines, told.delivered)),
+        ("picks", Details(picks=told.picks)),
+    ):
+        cursor = DetailCursor(store, name)
+        await cursor.next_page()
+        await cursor.keep(page, details)
 
 
 def _frames(metrics: Sequence[OrderMetric]) -> Iterator[bytes]:

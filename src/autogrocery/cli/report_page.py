@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import partial
 from html import escape
@@ -75,7 +76,7 @@ def _head(report: Report, title: str, currency: str) -> str:
     notices = "".join(f'<p class="notice">{escape(one)}</p>' for one in missing_notices(report))
     return (
         f'<header><h1>{escape(title)}</h1><p class="soft">Newest status change: {known}</p>'
-        f'<p class="lead">{escape(summary(report, currency))}</p>{notices}</header>'
+        f'<p class="lead">{_unbroken(summary(report, currency))}</p>{notices}</header>'
     )
 
 
@@ -163,7 +164,7 @@ def _busiest(report: Report) -> str:
             for one in sorted(report.aisles, key=lambda one: one.peak_load / max(one.robots, 1), reverse=True)
         )
         head = ("aisle", "", "busy", "waited, p90", "robots", "needed")
-        parts += [f'<p class="advice">{escape(advice(report))}</p>', _table(head, rows)]
+        parts += [f'<p class="advice">{_unbroken(advice(report))}</p>', _table(head, rows)]
     elif not report.told.picks:
         parts.append('<p class="soft">What it would take is not told: inventory has not said what robots did.</p>')
     table = _card(f"Busiest hour: {when:%A, %d %B, %H:%M}", "".join(parts))
@@ -351,7 +352,12 @@ def _change(report: Report, now: int, before: int, *, grows: str = "good") -> st
 
 
 def _soft(text: str) -> str:
-    return f'<i class="soft">{escape(text)}</i>' if text else ""
+    return f'<i class="soft">{_unbroken(text)}</i>' if text else ""
+
+
+def _unbroken(text: str) -> str:
+    """Return a sentence whose numbers stay on one line with their units."""
+    return re.sub(r"(?<=\d) (?=%|s\b|min\b|ms\b|[A-Z]{3}\b)", "&nbsp;", escape(text))
 
 
 def _flaw(units: int) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
+from autogrocery.analytics.core.details import Details, Ended, RobotPick, ShortLine
 from autogrocery.analytics.core.marks import Mark
+from autogrocery.analytics.core.report import DAY_S, Period, ShortSku, Told
 from autogrocery.analytics.store import schema
+from autogrocery.analytics.store.details import DetailCursor
 from autogrocery.analytics.store.fact_store import FactStore
+from autogrocery.analytics.store.report import read_report
 from autogrocery.analytics.store.server import CLUSTER_SETTINGS, address_of, open_server
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process.settings import SettingsError
 from tests.harness.clickhouse_server import PASSWORD, USER, ClickHouseServer, clickhouse_server
-from tests.harness.fact_stores import FOREVER, Totals, batch, fact, totals
+from tests.harness.fact_stores import FOREVER, MILLION, Totals, batch, fact, totals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +47,27 @@ async def test_facts_are_stored_and_counted_over_http(server: ClickHouseServer) 
         assert list(again.marks) == [Mark(1, 1, 500)]
     assert server.settings["async_insert"] == "0"
     assert not any(PASSWORD in query for query in server.queries)
+
+
+async def test_report_with_details_is_read_over_http(server: ClickHouseServer) -> None:
+    order_id, at_us = fact(1).order_id, fact(1).occurred_at
+    pick = RobotPick(order_id, UUID(int=7), "dairy-1", "dairy", 3, 2, ["milk"], at_us - 60 * MILLION, at_us, "it's")
+    line = ShortLine(order_id, at_us, "milk", "Milk", 3, 2, 150, "it's")
+    since_s = at_us // MILLION // DAY_S * DAY_S
+    async with server.serving(), open_server(address_of(server.url)) as engine:
+        store = FactStore(engine, FOREVER)
+        await store.load()
+        await store.write(batch([fact(1, store_id="it's")]), NOW_US)
+        await store.compute_minutes()
+        page = [Ended(store.stored_batch, "it's", order_id)]
+        for name in ("shortfalls", "picks"):
+            cursor = DetailCursor(store, name)
+            await cursor.next_page()
+            await cursor.keep(page, Details([line], [], [pick]))
+        report = await read_report(engine, Period(since_s, since_s + DAY_S, DAY_S, "it's"))
+    assert report.short_skus == [ShortSku("dairy", "milk", "Milk", 1, 1, 150)]
+    assert [(one.robots, one.picks, one.busy_s, one.peak_busy_s) for one in report.aisles] == [(1, 1, 60.0, 60.0)]
+    assert report.told == Told(shortfalls=True, picks=True)
 
 
 async def test_server_that_is_away_raises_unavailable_and_is_connected_to_again(server: ClickHouseServer) -> None:
