@@ -49,6 +49,10 @@ class FakeMetricsLog:
         self.queries: list[dict[str, str]] = []
         self.page = PAGE
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
             self.metrics.setdefault(one.epoch, {})[one.sequence] = one
@@ -100,7 +104,7 @@ async def engine(home: Path, metrics_log: FakeMetricsLog, address: str, **settin
     file = home / "analytics.json"
     environ = {
         "ANALYTICS_ZMQ_ADDR": address,
-        "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
+        "GATEWAY_WEBHOOK_URL": metrics_log.url,
         "ANALYTICS_STATUS_FILE": str(file),
         **settings,
     }

@@ -11,7 +11,7 @@ from autogrocery.analytics.actions.store_batches import load_store, store_rest
 from autogrocery.analytics.actions.view_figures import write_status
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.loops import table
-from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.metrics_log import open_metrics_logs
 from autogrocery.analytics.peers.subscription import open_subscription
 from autogrocery.analytics.store.opening import open_backlog
 from autogrocery.contracts import identities
@@ -20,7 +20,6 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import web_url
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
 
@@ -33,11 +32,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Run the engine until `stop`; raises SettingsError or StartError that says what the operator has to change."""
     wanted = settings.load(environ)
     subscribe_to, listen_at = wanted.subscription, wanted.http
-    identity = identity_of(
-        wanted,
-        identities.ANALYTICS,
-        {"GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url)},
-    )
+    identity = identity_of(wanted, identities.ANALYTICS, wanted.metrics_logs)
     keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(subscribe_to.addresses))
     counters = Counters()
     async with AsyncExitStack() as stack:
@@ -47,7 +42,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         subscription = await stack.enter_async_context(
             open_subscription(subscribe_to.addresses, binds=subscribe_to.binds, keys=keys)
         )
-        history = await stack.enter_async_context(open_metrics_log(wanted.gateway_webhook_url, identity))
+        logs = await stack.enter_async_context(open_metrics_logs(list(wanted.metrics_logs.values()), identity))
         if wanted.analytics_status_file:
             try:
                 await write_status(counters, backlog, Path(wanted.analytics_status_file))
@@ -57,7 +52,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             await stack.enter_async_context(
                 serve_http(App(routes.table(counters, backlog)), *listen_at, "ANALYTICS_HTTP_ADDR", identity=identity)
             )
-        async with loops.running(table(subscription, history, counters, backlog, wanted.analytics_status_file)):
+        async with loops.running(table(subscription, logs, counters, backlog, wanted.analytics_status_file)):
             log.info("analytics_started", binds=subscribe_to.binds)
             ready.notify()
             await stop.wait()

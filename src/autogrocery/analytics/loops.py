@@ -13,6 +13,8 @@ from autogrocery.analytics.actions.view_figures import print_line, write_status
 from autogrocery.kit.process.loops import Loop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autogrocery.analytics.core.counters import Counters
     from autogrocery.analytics.peers.metrics_log import MetricsLog
     from autogrocery.analytics.peers.subscription import Subscription
@@ -26,13 +28,17 @@ WRITE_EVERY_S: Final = 1.0
 
 
 def table(
-    subscription: Subscription, log: MetricsLog, counters: Counters, backlog: Backlog | None, status_file: str
+    subscription: Subscription,
+    logs: Sequence[MetricsLog],
+    counters: Counters,
+    backlog: Backlog | None,
+    status_file: str,
 ) -> list[Loop]:
     """Return the loops of the engine; the one that writes figures only if `status_file` is set."""
     waiting = backlog.waiting if backlog is not None else None
     loops = [
         Loop("metrics", AGAIN_AFTER_ERROR_S, partial(count_metrics, subscription, counters, waiting)),
-        Loop("gaps", FILL_EVERY_S, partial(_fill_gaps, log, counters, backlog)),
+        Loop("gaps", FILL_EVERY_S, partial(_fill_gaps, logs, counters, backlog)),
         Loop("print", PRINT_EVERY_S, partial(print_line, counters, backlog)),
     ]
     if backlog is not None:
@@ -44,7 +50,7 @@ def table(
     return loops
 
 
-async def _fill_gaps(log: MetricsLog, counters: Counters, backlog: Backlog | None) -> bool:
+async def _fill_gaps(logs: Sequence[MetricsLog], counters: Counters, backlog: Backlog | None) -> bool:
     if backlog is None:
-        return await fill_gaps(log, counters)
-    return backlog.keeps_up and await fill_gaps(log, counters, backlog.waiting, backlog.complete_since_s)
+        return await fill_gaps(logs, counters)
+    return backlog.keeps_up and await fill_gaps(logs, counters, backlog.waiting, backlog.complete_since_s)
