@@ -103,7 +103,7 @@ def _backfill(stack: Stack, kill_after: int | None) -> tuple[int, int]:
     }
     command = [sys.executable, "-m", "autogrocery", "analytics", "backfill", "--since", since]
     last = (0, 0)
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
