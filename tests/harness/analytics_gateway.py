@@ -51,6 +51,10 @@ class FakeMetricsLog:
         self.shortfalls: dict[str, Any] | None = None  # the answer to every question; None: a gateway without the route
         self.asked: list[str] = []  # order ids
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
             self.metrics.setdefault(one.epoch, {})[one.sequence] = one
@@ -108,7 +112,7 @@ async def engine(home: Path, metrics_log: FakeMetricsLog, address: str, **settin
     file = home / "analytics.json"
     environ = {
         "ANALYTICS_ZMQ_ADDR": address,
-        "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
+        "GATEWAY_WEBHOOK_URL": metrics_log.url,
         "ANALYTICS_STATUS_FILE": str(file),
         **settings,
     }

@@ -25,7 +25,7 @@ class AnalyticsProcess(Engine):
             **os.environ,
             "AUTOGROCERY_HOME": str(home),
             "ANALYTICS_ZMQ_ADDR": address,
-            "GATEWAY_WEBHOOK_URL": f"http://127.0.0.1:{metrics_log.port}",
+            "GATEWAY_WEBHOOK_URL": metrics_log.url,
             "ANALYTICS_STATUS_FILE": str(home / "analytics.json"),
             **environ,
         }

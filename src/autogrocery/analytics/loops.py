@@ -31,7 +31,7 @@ WRITE_EVERY_S: Final = 1.0
 
 def table(
     subscription: Subscription,
-    log: MetricsLog,
+    logs: Sequence[MetricsLog],
     sources: Sequence[DetailSource],
     counters: Counters,
     backlog: Backlog | None,
@@ -41,7 +41,7 @@ def table(
     waiting = backlog.waiting if backlog is not None else None
     loops = [
         Loop("metrics", AGAIN_AFTER_ERROR_S, partial(count_metrics, subscription, counters, waiting)),
-        Loop("gaps", FILL_EVERY_S, partial(_fill_gaps, log, counters, backlog)),
+        Loop("gaps", FILL_EVERY_S, partial(_fill_gaps, logs, counters, backlog)),
         Loop("print", PRINT_EVERY_S, partial(print_line, counters, backlog)),
     ]
     if backlog is not None:
@@ -56,7 +56,7 @@ def table(
     return loops
 
 
-async def _fill_gaps(log: MetricsLog, counters: Counters, backlog: Backlog | None) -> bool:
+async def _fill_gaps(logs: Sequence[MetricsLog], counters: Counters, backlog: Backlog | None) -> bool:
     if backlog is None:
-        return await fill_gaps(log, counters)
-    return backlog.keeps_up and await fill_gaps(log, counters, backlog.waiting, backlog.complete_since_s)
+        return await fill_gaps(logs, counters)
+    return backlog.keeps_up and await fill_gaps(logs, counters, backlog.waiting, backlog.complete_since_s)

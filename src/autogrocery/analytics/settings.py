@@ -53,6 +53,13 @@ class Settings(SubscriberSettings, frozen=True):
         str, Meta(description="gRPC target of inventory, asked for robots' picks; unset: INVENTORY_GRPC_ADDR")
     ] = ""
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"
+    analytics_log_urls: Annotated[
+        str,
+        Meta(
+            description="internal addresses of gateways whose metrics logs are read, comma-separated: of each mart, and"
+            " of more than one gateway on a database so that one may fail; empty: `GATEWAY_WEBHOOK_URL`"
+        ),
+    ] = ""
 
     @property
     def inventory(self) -> str:
@@ -63,6 +70,17 @@ class Settings(SubscriberSettings, frozen=True):
     def http(self) -> tuple[str, int] | None:
         """Return host and port of the listener, None for no listener; raises SettingsError."""
         return settings.address("ANALYTICS_HTTP_ADDR", self.analytics_http_addr) if self.analytics_http_addr else None
+
+    @property
+    def metrics_logs(self) -> dict[str, str]:
+        """The URLs of the metrics logs, each once, by the setting that names it; raises SettingsError."""
+        urls = dict.fromkeys(part.strip() for part in self.analytics_log_urls.split(",") if part.strip())
+        if not urls:
+            return {"GATEWAY_WEBHOOK_URL": settings.web_url("GATEWAY_WEBHOOK_URL", self.gateway_webhook_url)}
+        return {
+            f"ANALYTICS_LOG_URLS ({number})": settings.web_url("ANALYTICS_LOG_URLS", url)
+            for number, url in enumerate(urls, start=1)
+        }
 
     @property
     def subscription(self) -> Endpoints:

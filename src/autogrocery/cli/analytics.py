@@ -17,7 +17,7 @@ from autogrocery.analytics.actions.backfill import BackfillProgress, backfill
 from autogrocery.analytics.actions.view_report import ReportQuery, view_report
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.core.report import DAY_S, HOUR_S, Report
-from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.metrics_log import open_metrics_logs
 from autogrocery.analytics.store.opening import ADVICE, open_backlog
 from autogrocery.cli.console import console
 from autogrocery.cli.report_page import page
@@ -48,13 +48,13 @@ OK: Final = 200
 def run_backfill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Store the history of the metrics log since a day, with a line of progress each second."""
     wanted = _settings(environ)
-    identity = identity_of(wanted, identities.ANALYTICS, {"GATEWAY_WEBHOOK_URL": wanted.gateway_webhook_url})
+    identity = identity_of(wanted, identities.ANALYTICS, wanted.metrics_logs)
 
     async def work() -> int:
         async with AsyncExitStack() as stack:
             backlog = await _opened(stack, wanted)
-            log = await stack.enter_async_context(open_metrics_log(wanted.gateway_webhook_url, identity))
-            done = await backfill(log, backlog, Counters(), arguments.since, _print_progress)
+            logs = await stack.enter_async_context(open_metrics_logs(list(wanted.metrics_logs.values()), identity))
+            done = await backfill(logs, backlog, Counters(), arguments.since, _print_progress)
             _print_progress(done)
             return 0
 

@@ -10,7 +10,7 @@ import pytest
 from autogrocery.analytics.actions.backfill import BackfillProgress, backfill
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.core.marks import Mark
-from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.metrics_log import open_metrics_logs
 from autogrocery.analytics.store.backlog import Backlog
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.faults import Fault, Mode, SimulatedDeath
@@ -26,8 +26,8 @@ SINCE_S = 1_700_000_000
 
 async def run(home: Path, metrics_log: FakeMetricsLog) -> BackfillProgress:
     reports: list[BackfillProgress] = []
-    async with fact_store(home) as store, open_metrics_log(f"http://127.0.0.1:{metrics_log.port}") as log:
-        return await backfill(log, Backlog(store, None), Counters(), SINCE_S, reports.append)
+    async with fact_store(home) as store, open_metrics_logs([metrics_log.url]) as logs:
+        return await backfill(logs, Backlog(store, None), Counters(), SINCE_S, reports.append)
 
 
 async def test_history_is_stored_once_and_asked_for_from_the_day_given(home: Path, metrics_log: FakeMetricsLog) -> None:

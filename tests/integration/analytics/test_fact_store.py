@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from autogrocery.analytics.core.batch import Batch, PoisonFrame
 from autogrocery.analytics.core.facts import END_US
 from autogrocery.analytics.core.marks import Mark
 from autogrocery.analytics.store import damage
+from autogrocery.analytics.store.census import count_facts
 from autogrocery.kit.process import faults
 from autogrocery.kit.process.faults import Fault, Mode
 from autogrocery.kit.process.lock_file import LockHeldError
@@ -105,6 +107,42 @@ async def test_clock_that_jumps_back_leaves_no_minute_uncomputed(home: Path) -> 
         assert store.has_uncomputed_minutes
         await store.compute_minutes()
         assert store.changes == {"COMPLETED": 2}
+
+
+async def test_clock_that_jumps_ahead_and_back_loses_no_minute(home: Path) -> None:
+    year_us = 365 * 86_400 * 1_000_000
+    async with fact_store(home) as store:
+        for number, now_us in enumerate((NOW_US, NOW_US + year_us, NOW_US, 1), start=1):
+            await store.write(batch([fact(number)], number), now_us)
+            await store.compute_minutes()
+    async with fact_store(home) as store:
+        assert not store.has_uncomputed_minutes
+        assert store.changes == {"COMPLETED": 4}
+        assert await totals(store.engine) == Totals(4, 4, 400, 400)
+
+
+async def test_epoch_that_never_ends_needs_one_mark(home: Path) -> None:
+    first = 1 << 53
+    async with fact_store(home) as store:
+        for start in range(first, first + 60, 3):
+            await store.write(batch(fact(number) for number in range(start, start + 3)), NOW_US)
+        assert list(store.marks) == [Mark(1, first, first + 59)]
+    async with fact_store(home) as store:
+        assert list(store.marks) == [Mark(1, first, first + 59)]
+
+
+async def test_census_is_of_the_changes_and_not_of_their_number(store: FactStore) -> None:
+    await store.write(batch(fact(number) for number in range(1, 4)), NOW_US)
+    before = await count_facts(store.engine, 0)
+    await store.write(batch([fact(2)], 2), NOW_US)  # again
+    assert await count_facts(store.engine, 0) == before
+    await store.write(batch([fact(4)], 3), NOW_US)
+    after = await count_facts(store.engine, 0)
+    assert (before.changes, after.changes) == (3, 4)
+    parts = [f"{one.order_id}/{one.version}/{one.status}" for one in map(fact, range(1, 5))]
+    hashes = [int.from_bytes(md5(part.encode(), usedforsecurity=False).digest()[:8], "big") for part in parts]
+    assert after.fingerprint == sum(hashes) % (1 << 64)
+    assert (await count_facts(store.engine, 4_000_000_000)).changes == 0
 
 
 @pytest.mark.parametrize("point", ["facts.add", "facts.add_poison", "facts.add_marks", "facts.add_minutes"])

@@ -151,6 +151,25 @@ async def test_role_stores_everything_that_was_sent_while_its_server_was_away(
         assert await totals(server.engine) == Totals(2_000, 2_000, 200_000, 200_000)
 
 
+async def test_what_neither_spool_nor_memory_has_room_for_is_read_from_the_log_afterwards(
+    home: Path, metrics_log: FakeMetricsLog, publisher: Publisher
+) -> None:
+    metrics_log.page = BATCH_FACTS
+    changes = [change(number) for number in range(1, 10 * BATCH_FACTS + 1)]
+    async with clickhouse_server(home / "server") as server, metrics_log.served():
+        settings = {"ANALYTICS_URL": server.url, "AUTOGROCERY_HOME": str(home), "ANALYTICS_SPOOL_MB": "1"}
+        async with engine(home, metrics_log, publisher.address, **settings) as running:
+            await publisher.subscribed()
+            metrics_log.write(*changes)
+            await publisher.send(*changes)
+            figures = await running.shows(lambda figures: figures["store"]["rows_behind"] >= MAX_WAITING, 30.0)
+            assert figures["store"]["rows_behind"] < len(changes)
+            assert sum(file.stat().st_size for file in (home / "analytics" / "spool").iterdir()) <= 1 << 20
+            async with server.serving():
+                await running.shows(lambda figures: figures["unique"] == len(changes), 45.0)
+        assert (await totals(server.engine)).facts == len(changes)
+
+
 @pytest.mark.parametrize("how", ["overwrite", "truncate"])
 async def test_damaged_part_is_set_aside_and_its_facts_are_asked_for_again(
     home: Path, metrics_log: FakeMetricsLog, publisher: Publisher, how: str

@@ -104,6 +104,8 @@ def test_demo_with_every_process_killed_once_is_clean_and_mails_one_receipt_per_
     assert set(report["outcomes"]) <= {"COMPLETED", "CANCELLED", "EXPIRED", "FAILED"}
     restocks = report["other"]["restocks"]
     assert (restocks["deliveries"] > 0, restocks["not_terminal"]) == (True, 0)
+    facts = report["other"]["facts"]
+    assert (facts["same_changes"], facts["facts"], facts["counted"]) == (True, facts["history"], facts["history"])
     charged, quoted = box.cents("Total"), box.cents("Quoted")
     assert len(box.texts) == len(charged) == report["outcomes"]["COMPLETED"]
     assert sum(charged.values()) == report["revenue_cents"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.metrics_log import open_metrics_logs
 from autogrocery.contracts import identities, registry
 from autogrocery.gateway.routes.internal import webhook_routes
 from autogrocery.inventory.peers.gateway import WEBHOOK_PATH, open_gateway
@@ -86,7 +86,7 @@ async def log_robot_in(url: str, shown: Identity | None) -> None:
 
 
 async def read_log(url: str, shown: Identity | None) -> None:
-    async with open_metrics_log(url, shown) as log:
+    async with open_metrics_logs([url], shown) as (log,):
         await log.epochs()
 
 

@@ -15,7 +15,7 @@ from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from autogrocery.analytics.core.counters import Counters
     from autogrocery.analytics.peers.metrics_log import MetricsLog
@@ -37,7 +37,7 @@ class BackfillProgress(Struct, frozen=True):
 
 
 async def backfill(
-    metrics_log: MetricsLog,
+    logs: Sequence[MetricsLog],
     backlog: Backlog,
     counters: Counters,
     since_s: int,
@@ -51,7 +51,7 @@ async def backfill(
     await backlog.load(counters)
     await backlog.complete_from(since_s)
     started_s = time.monotonic()
-    reading = asyncio.create_task(_read(metrics_log, backlog, counters))
+    reading = asyncio.create_task(_read(logs, backlog, counters))
     reported_s = started_s
     try:
         while not reading.done() or len(backlog.waiting):
@@ -67,15 +67,15 @@ async def backfill(
     return _progress(backlog, counters, started_s)
 
 
-async def _read(metrics_log: MetricsLog, backlog: Backlog, counters: Counters) -> None:
+async def _read(logs: Sequence[MetricsLog], backlog: Backlog, counters: Counters) -> None:
     async def read_more() -> bool:
-        return await fill_gaps(metrics_log, counters, backlog.waiting, backlog.complete_since_s)
+        return await fill_gaps(logs, counters, backlog.waiting, backlog.complete_since_s)
 
     idle_runs = 0
     while idle_runs < IDLE_RUNS:
         before = _missing(counters)
         more = await _insist(read_more)
-        if not counters.has_past or more or _missing(counters) != before:
+        if len(counters.logs_read) < len(logs) or more or _missing(counters) != before:
             idle_runs = 0
             continue
         if not before:
@@ -97,7 +97,8 @@ async def _insist(call: Callable[[], Awaitable[bool | None]]) -> bool:
 
 def _missing(counters: Counters) -> int:
     now_s = time.monotonic()
-    return sum(len(gap) for epoch in counters.listed.values() for gap in epoch.missing_ranges(now_s))
+    listed = {epoch.epoch: epoch for epochs in counters.listed.values() for epoch in epochs.values()}
+    return sum(len(gap) for epoch in listed.values() for gap in epoch.missing_ranges(now_s))
 
 
 def _progress(backlog: Backlog, counters: Counters, started_s: float) -> BackfillProgress:

@@ -57,11 +57,11 @@ class Counters:
     def __init__(self) -> None:
         self.received = self.unique = self.duplicates = self.invalid = 0
         self.from_log = self.recovered = self.voids = 0
-        self.has_past = False  # whether the metrics published before the subscription have been read
+        self.logs_read: set[str] = set()  # addresses of the metrics logs whose past, before the subscription, is listed
         self.by_status: Counter[str] = Counter()
         self.durations = Durations()
         self.epochs: dict[int, Epoch] = {}
-        self.listed: dict[int, Epoch] = {}  # those that a metrics log has listed: it can be asked for their gaps
+        self.listed: dict[str, dict[int, Epoch]] = {}  # by metrics log, those it has listed: it can be asked for gaps
         self._recent = RecentChanges()
         self._minute: list[tuple[int, int]] = [(0, 0)] * MINUTE_S  # by second modulo 60: the second, its count
 
@@ -90,7 +90,7 @@ class Counters:
         """Forget which numbers were seen: what was not stored is read from the metrics log, and not counted again."""
         self.epochs.clear()
         self.listed.clear()
-        self.has_past = False
+        self.logs_read.clear()
 
     def restore(self, marks: Iterable[Mark], now_s: float) -> None:
         """Take over the numbers that earlier processes have stored: they are not counted again."""

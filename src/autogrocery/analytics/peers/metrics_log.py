@@ -1,4 +1,4 @@
-"""The gateway's log of all metrics: GET /internal/metrics-log."""
+"""The gateways' logs of all metrics: GET /internal/metrics-log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from autogrocery.kit.process import faults
 from autogrocery.kit.security.tls import tls_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from autogrocery.kit.security.tls import Identity
 
 T = TypeVar("T")
 TIMEOUT_S: Final = 5.0
+MAX_BYTES: Final = 16 << 20  # 5,000 metrics are some 2 MB
 
 
 class EpochSummary(Struct, frozen=True):
@@ -53,6 +54,7 @@ class MetricsLog:
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, identity: Identity | None = None) -> None:
+        self.address = url
         self._session = session
         self._identity = identity
         self._url = f"{url.rstrip('/')}/internal/metrics-log"
@@ -71,20 +73,25 @@ class MetricsLog:
             tls = tls_arguments(identities.GATEWAY, self._identity)
             async with self._session.get(self._url, params=query, **tls) as response:
                 response.raise_for_status()
-                return await response.read()
+                body = bytearray()
+                async for part in response.content.iter_any():
+                    body += part
+                    if len(body) > MAX_BYTES:
+                        raise Unavailable("log_unavailable", f"{self.address}: more than {MAX_BYTES:,} bytes")
+                return bytes(body)
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 body = await faults.through(point, call)
             return msgspec.json.decode(body, type=shape, strict=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable("log_unavailable", f"the metrics log did not respond ({type(error).__name__})") from None
+            raise Unavailable("log_unavailable", f"{self.address} did not respond ({type(error).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unavailable("log_unavailable", f"the metrics log's response can't be read ({error})") from None
+            raise Unavailable("log_unavailable", f"{self.address}: unreadable ({error})") from None
 
 
 @asynccontextmanager
-async def open_metrics_log(url: str, identity: Identity | None = None) -> AsyncIterator[MetricsLog]:
-    """Open a connection pool to the gateway's internal listener."""
+async def open_metrics_logs(urls: Sequence[str], identity: Identity | None = None) -> AsyncIterator[list[MetricsLog]]:
+    """Open a connection pool to the internal listeners of gateways; one log for each address, in their order."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
-        yield MetricsLog(session, url, identity)
+        yield [MetricsLog(session, url, identity) for url in urls]

@@ -171,20 +171,22 @@ class FactStore:
 
     async def compute_minutes(self) -> None:
         """Compute the figures of every minute that was written to, from its facts without duplicates."""
-        stale = self._changes_are_stale
+        # Many minutes are counted once at the end: before and after each part would cost more than the parts.
+        stale = self._changes_are_stale or len(self._touched) > MINUTES_AT_ONCE
         ordered = sorted(self._touched, key=lambda one: (one.store_id, one.started_at))
         for start in range(0, len(ordered), MINUTES_AT_ONCE):
             some = ordered[start : start + MINUTES_AT_ONCE]
             minutes = ", ".join(f"({quoted(one.store_id)}, toDateTime({one.started_at}, 'UTC'))" for one in some)
-            before = await self._count_changes(f"(store_id, minute) IN ({minutes})")
+            where = f"(store_id, minute) IN ({minutes})"
+            before = Counter[str]() if stale else await self._count_changes(where)
             self._changes_are_stale = True  # until both counts are known
             await self.engine.run(ADD_MINUTES, minutes=minutes)
-            added = await self._count_changes(f"(store_id, minute) IN ({minutes})")
-            self._touched.difference_update(some)
             if not stale:
+                added = await self._count_changes(where)
                 added.subtract(before)
                 self.changes.update(added)
                 self._changes_are_stale = False
+            self._touched.difference_update(some)
         if stale:
             self.changes = await self._count_changes("1")
             self._changes_are_stale = False

@@ -13,6 +13,7 @@ from autogrocery.client import Event, Order, OrderLine, Robot
 from autogrocery.lab.demand.baskets import Basket, Line, Product
 from autogrocery.lab.demand.demand import Demand
 from autogrocery.lab.replay.checks import Violation
+from autogrocery.lab.replay.fact_check import FactCheck
 from autogrocery.lab.replay.figures import NO_OTHER_FIGURES, Figures, OtherFigures, count_figures, percentile
 from autogrocery.lab.replay.idle import Audit, IdleState, Invariant, Metrics
 from autogrocery.lab.replay.replay import FinalOrder, Run, Trip
@@ -174,3 +175,21 @@ def test_run_with_only_unknown_skus_is_not_ok() -> None:
     assert "NOT CLEAN" in text
     assert "every order terminal" not in text
     assert "stock load" not in printed(figures())
+
+
+@pytest.mark.parametrize(
+    ("facts", "ok", "line"),
+    [
+        (FactCheck(2, 2, 2, same_changes=True), True, "facts exact"),
+        (FactCheck(2, 2, None, same_changes=False), True, "facts only counted"),
+        (FactCheck(3, 2, 2, same_changes=False), False, "NOT CLEAN"),
+        (FactCheck(2, 2, 2, same_changes=False), False, "and not the same ones"),
+    ],
+)
+def test_facts_that_are_not_the_history_are_told_and_not_ok(facts: FactCheck, ok: object, line: str) -> None:
+    counted = figures(other=OtherFigures(facts=facts, killed={"analytics": 3}))
+    assert counted.ok is ok
+    out = io.StringIO()
+    print_report(counted, Console(file=out, width=200))
+    assert line in out.getvalue()
+    assert "analytics killed" in out.getvalue()
