@@ -17,7 +17,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock report-sample clean
+.PHONY: help demo up test check verify gen bench bench-report bench-metrics prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock report-sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,11 @@ bench-report: WITHOUT ?= all
 bench-report: $(VENV)/.run ## the long form, 25 minutes on a machine that does nothing else: writes docs/BENCHMARKS.md and its pictures
 	$(BIN)/python -m bench --seconds $(SECONDS) --connections $(CONNECTIONS) --gateways $(GATEWAYS) --lines $(LINES) --rounds 3 --whole-connections 1,8,64 --json $(or $(JSON),docs/bench/bench.json) $(if $(PARTS),--update,--parts all) $(BENCH)
 	$(BIN)/python -m bench.page
+
+bench-metrics: FACTS ?= 10000000
+bench-metrics: GATEWAY_SECONDS ?= 0
+bench-metrics: $(VENV)/.dev ## what a metric costs, from publisher to report, in 4 minutes (FACTS=10000000,100000000 GATEWAY_SECONDS=10 JSON=docs/bench/metrics/metrics.json)
+	$(BIN)/python -m bench.metrics --facts $(FACTS) --gateway-seconds $(GATEWAY_SECONDS) $(if $(JSON),--json $(JSON))
 
 prove-sample: $(VENV)/.dev ## the proofs as `make test` runs them, a seeded sample, some 3 minutes
 	$(BIN)/pytest tests/proofs

@@ -17,6 +17,8 @@ import msgspec
 from bench.cells import PROCESSES
 from bench.goals import GOALS, goals
 from bench.job import KINDS
+from bench.metrics.record import MetricsRecord
+from bench.metrics.tables import METRICS_GOALS, metrics_goals, metrics_tables
 from bench.pictures import Chart, Group, draw
 from bench.record import Record
 from bench.tables import result_tables
@@ -33,6 +35,8 @@ PAGE: Final = DOCS / "BENCHMARKS.md"
 CHARTS: Final = DOCS / "bench"
 RECORD: Final = CHARTS / "bench.json"
 MISSED: Final = CHARTS / "missed.toml"
+METRICS: Final = CHARTS / "metrics" / "metrics.json"
+METRICS_MISSED: Final = CHARTS / "metrics" / "missed.toml"
 
 HEAD: Final = """# What an order costs
 
@@ -100,6 +104,26 @@ prepared, three secrets and the addresses of its peers; [SETTINGS](SETTINGS.md) 
 ```sh
 @ALONE@
 ```
+"""
+METRICS_HEAD: Final = """
+# What a metric costs
+
+Generated from [metrics.json](bench/metrics/metrics.json), which
+`make bench-metrics FACTS=10000000,100000000 GATEWAY_SECONDS=10 JSON=docs/bench/metrics/metrics.json` writes;
+`python -m bench.page` then writes this page. `make bench-metrics` alone is the short form, in less than four minutes.
+"""
+METRICS_METHOD: Final = """
+- **The publisher** ([publisher.py](../bench/metrics/publisher.py)) is the gateway's own `Metrics` object on its own PUB
+  socket, in a process of its own. Committed changes are made up before the CPU counts. "All threads" has ZeroMQ's,
+  which writes to the sockets.
+- **The chain**: that publisher, and `autogrocery analytics` with its embedded store as a process of its own, subscribed
+  over TCP. No metrics log answers, so every fact counted came through ZeroMQ. At saturation at most 30,000 metrics are
+  on their way, and the time ends when all are stored; CPU of the engine has its store's threads.
+- **The steps** ([costs.py](../bench/metrics/costs.py)) are measured alone, in loops, so that they find the caches warm.
+  The official builder and reader get the same metrics in the same process.
+- **Generated facts** ([storage.py](../bench/metrics/storage.py)) go through the migrations' tables: 52 weeks of four
+  marts, one order in ten cancelled. Reports are those of `autogrocery analytics report`, each of another day or week.
+- **The audience** ([gateway.py](../bench/metrics/gateway.py)): 120 orders a second of an open loop through a real gateway.
 """
 # The variables are those that `bench.environment.gateway_variables` sets; a test runs the gateway with them alone.
 ALONE: Final = """export DATABASE_URL=postgresql://user:password@127.0.0.1:5432/ordering
@@ -171,7 +195,13 @@ def render(
         return f"{HEAD}\n{NOT_MEASURED}{method}"
     tables = list(result_tables(record))
     goal_table = next(table for table in tables if table.title == GOALS)
-    parts = [HEAD, conditions(record), f"## {GOALS}\n", *markdown(goal_table), *missed(record, reasons or {})]
+    parts = [
+        HEAD,
+        conditions(record),
+        f"## {GOALS}\n",
+        *markdown(goal_table),
+        *explained(missed_goals(record), reasons or {}),
+    ]
     parts += [f"![{name.partition('.')[0]}](bench/{name})\n" for name in charts(record)]
     parts.append("## Figures\n")
     for table in tables:
@@ -210,9 +240,8 @@ def missed_goals(record: Record) -> list[Goal]:
     return [goal for goal in goals(record) if not goal.reached]
 
 
-def missed(record: Record, reasons: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def explained(found: Sequence[Goal], reasons: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield for each missed goal why it is missed, and the next step that would move it."""
-    found = missed_goals(record)
     if not found:
         return
     yield "### Missed goals: why, and the next step\n"
@@ -242,9 +271,32 @@ def read_others() -> list[Record]:
     return [read_record(file) for file in sorted(CHARTS.glob("*.json")) if file != RECORD]
 
 
-def read_reasons() -> dict[str, dict[str, str]]:
+def read_reasons(file: Path = MISSED) -> dict[str, dict[str, str]]:
     """Return why goals are missed, and the next step, by the goal's figure."""
-    return tomllib.loads(MISSED.read_text(encoding="utf-8"))
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def render_metrics(record: MetricsRecord, reasons: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the page's section on metrics as Markdown. `reasons`: as for `render`."""
+    machine = record.machine
+    conditions_of = (
+        f"Measured on {record.at}: {machine.cores} cores ({machine.cpu}), {machine.memory_gib:g} GiB, {machine.kernel},\n"
+        f"Python {machine.python} ({record.loop_us:.0f} µs for the calibration loop); load average before it"
+        f" {record.load_average:g}.\n"
+    )
+    parts = [METRICS_HEAD, conditions_of]
+    for table in metrics_tables(record):
+        parts += [f"### {table.title}\n", *markdown(table)]
+        if table.title == METRICS_GOALS:
+            parts += explained([goal for goal in metrics_goals(record) if not goal.reached], reasons)
+    return "\n".join(parts) + METRICS_METHOD
+
+
+def whole_page() -> str:
+    """Return the page from all recorded figures and the reasons written by hand."""
+    metrics = msgspec.json.decode(METRICS.read_bytes(), type=MetricsRecord)
+    section = render_metrics(metrics, read_reasons(METRICS_MISSED))
+    return render(read_record(), read_others(), read_reasons()) + section
 
 
 def main() -> int:
@@ -254,7 +306,7 @@ def main() -> int:
         old.unlink()
     for name, svg in charts(record).items():
         (CHARTS / name).write_text(svg, encoding="utf-8")
-    PAGE.write_text(render(record, read_others(), read_reasons()), encoding="utf-8")
+    PAGE.write_text(whole_page(), encoding="utf-8")
     return 0
 
 

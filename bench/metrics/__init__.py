@@ -1,1 +1,1 @@
-"""What a metric costs, from the status change to the row in the column store: `make bench-metrics`."""
+"""What a metric costs, from the gateway's publisher to the report: `make bench-metrics`."""

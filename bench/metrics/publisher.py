@@ -1,95 +1,149 @@
-"""`python -m bench.metrics.publisher ADDRESS`: the gateway's publisher alone in a process, on command.
+"""A gateway's publisher of metrics in a process of its own: commands on standard input, counts and CPU on output.
 
-Each line of standard input is a PublishCommand and is answered by a line of Published.
+It is the gateway's own `Metrics` on its own PUB socket; only the committed changes are made up, before the CPU counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import time
+from array import array
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
+from autogrocery.gateway.core.order import Status
+from autogrocery.gateway.core.status_change import StatusChange
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.kit import bus
-from autogrocery.kit.process import log
-from bench.metrics.changes import changes
+from autogrocery.kit.ids import uuid7
+from autogrocery.kit.process import clock
+from bench.job import Latency, latency_of
 from bench.proc import rss_mib
+from bench.processes import open_module, read_line, write_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator
 
-    from autogrocery.gateway.core.status_change import StatusChange
+STATUSES: Final = (Status.PREVIEWED, Status.PROCESSING, Status.COMPLETED)
+AT_ONCE: Final = 10_000  # changes made up at a time
+TICK_S: Final = 0.01  # of an even pace
+SETTLE_S: Final = 0.05  # until ZeroMQ's thread has written what is queued
+WITHIN_S: Final = 120.0
 
-SLICE_S: Final = 0.005  # paced publishing sends what is due and sleeps, as a gateway's requests come
 
-
-class PublishCommand(Struct, frozen=True):
-    """Publish `count` changes, `rate` of them a second; 0: as fast as it goes."""
+class Send(Struct, frozen=True):
+    """Publish `count` metrics: `rate` a second, or as fast as it goes if it is 0."""
 
     count: int
     rate: float = 0.0
 
 
-class Published(Struct, frozen=True):
-    """What a command did: `cpu_s` and `took_s` in seconds, without the making of the changes; `dropped` by ZeroMQ."""
+class Sent(Struct, frozen=True):
+    """What a command cost.
+
+    `thread_s`: CPU of the thread that publishes; `cpu_s`: of the process, with ZeroMQ's thread, which writes to the
+    sockets. Neither has the making up and the waiting. `epoch` and `total` are of the whole run; `latency`: of one `publish`.
+    """
 
     epoch: int
+    total: int
     sent: int
     dropped: int
-    cpu_s: float
     took_s: float
+    thread_s: float
+    cpu_s: float
     rss_mib: float
+    latency: Latency
 
 
-async def publish(
-    metrics: Metrics, publisher: bus.Publisher, made: Sequence[StatusChange], rate: float
-) -> tuple[float, float]:
-    """Publish changes one after the other, to the last byte; returns the CPU and wall seconds."""
-    cpu, began = time.process_time(), time.perf_counter()
-    if not rate:
-        for one in made:
-            await metrics.publish((one,))
+class Publishing:
+    """A publisher in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+        self.pid = process.pid
+        self.address = address
+        self._process = process
+
+    async def send(self, count: int, rate: float = 0.0) -> Sent:
+        """Publish, and return what it cost. Raises TimeoutError after WITHIN_S."""
+        await write_line(self._process, msgspec.json.encode(Send(count, rate)))
+        return msgspec.json.decode(await read_line(self._process, WITHIN_S), type=Sent)
+
+
+@asynccontextmanager
+async def open_publishing(address: str) -> AsyncIterator[Publishing]:
+    """Run a publisher that binds `address`."""
+    async with open_module("bench.metrics.publisher", address) as process:
+        await read_line(process, WITHIN_S)
+        yield Publishing(process, address)
+
+
+def make_changes(metrics: Metrics, count: int) -> list[list[StatusChange]]:
+    """Return committed changes of orders, three of each, as `publish` is called for."""
+    made, at, order_id = [], clock.now(), uuid7()
+    for turn in range(count):
+        version = turn % len(STATUSES)
+        if not version:
+            order_id, at = uuid7(), clock.now()
+        number = metrics.reserve_numbers()
+        made.append([StatusChange(order_id, version + 1, STATUSES[version], at, at, 1_999, 6, 3, number)])
+    return made
+
+
+async def publish(metrics: Metrics, publisher: bus.Publisher, command: Send) -> Sent:
+    """Carry out a command."""
+    sent_before, dropped_before = publisher.sent, publisher.dropped
+    thread_s = took_s = 0.0
+    own, process = time.thread_time(), time.process_time()
+    latencies = array("d")
+    remaining = command.count
+    began_s, done = time.perf_counter(), 0
+    while remaining:
+        tick = max(1, round(command.rate * TICK_S)) if command.rate else AT_ONCE
+        changes = make_changes(metrics, min(tick, remaining))
+        if command.rate:
+            await asyncio.sleep(max(0.0, began_s + done / command.rate - time.perf_counter()))
+        start, thread = time.perf_counter(), time.thread_time()
+        for one in changes[:-1]:
+            await metrics.publish(one)
+        last_s = time.perf_counter()
+        await metrics.publish(changes[-1])
+        latencies.append(time.perf_counter() - last_s)
         publisher.flush()
-        return time.process_time() - cpu, time.perf_counter() - began
-    done = 0
-    while done < len(made):
-        due = min(len(made), int((time.perf_counter() - began) * rate) + 1)
-        for one in made[done:due]:
-            await metrics.publish((one,))
-        done = due
-        await asyncio.sleep(SLICE_S)
-    publisher.flush()
-    return time.process_time() - cpu, time.perf_counter() - began
+        took_s += time.perf_counter() - start
+        thread_s += time.thread_time() - thread
+        done += len(changes)
+        remaining -= len(changes)
+    await asyncio.sleep(SETTLE_S)
+    counters = metrics.counters()
+    return Sent(
+        counters["epoch"],
+        counters["taken"],
+        publisher.sent - sent_before,
+        publisher.dropped - dropped_before,
+        took_s,
+        thread_s,
+        time.process_time() - process - (time.thread_time() - own) + thread_s,
+        rss_mib(os.getpid()),
+        latency_of(latencies),
+    )
 
 
-async def serve(address: str) -> None:
-    """Answer commands until standard input ends."""
-    loop = asyncio.get_running_loop()
-    async with bus.open_publisher("ADDRESS", address, point="metrics.publish") as publisher:
+async def run(address: str) -> None:
+    """Publish at `address` what standard input asks for, until it ends."""
+    async with bus.open_publisher("BENCH_ADDR", address, point="metrics.publish") as publisher:
         metrics = Metrics(publisher, "mart-1")
         print("ready", flush=True)
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            command = msgspec.json.decode(line, type=PublishCommand)
-            sent, dropped = publisher.sent, publisher.dropped
-            cpu_s, took_s = await publish(metrics, publisher, list(changes(metrics, command.count)), command.rate)
-            answer = Published(
-                metrics.epoch,
-                publisher.sent - sent,
-                publisher.dropped - dropped,
-                cpu_s,
-                took_s,
-                rss_mib(os.getpid()),
-            )
-            print(msgspec.json.encode(answer).decode(), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            sent = await publish(metrics, publisher, msgspec.json.decode(line, type=Send))
+            print(msgspec.json.encode(sent).decode(), flush=True)
 
 
 if __name__ == "__main__":
-    log.configure("publisher", logging.ERROR)
-    uvloop.run(serve(sys.argv[1]))
+    uvloop.run(run(sys.argv[1]))

@@ -1,70 +1,38 @@
-"""The figures of `make bench-metrics`."""
+"""The JSON that `make bench-metrics` writes and the section of the report is rendered from."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from bench.proc import Machine  # noqa: TC001 - msgspec reads it from MetricsRecord
-
-
-class Stage(Struct, frozen=True):
-    """One step of a metric's way, and its CPU µs for one metric."""
-
-    name: str
-    us: float
+from bench.metrics.chain import Pace, Saturation  # noqa: TC001 - msgspec reads the annotations
+from bench.metrics.gateway import Audience  # noqa: TC001
+from bench.metrics.storage import Storage  # noqa: TC001
+from bench.proc import Machine  # noqa: TC001
 
 
 class Sending(Struct, frozen=True):
-    """Packing and sending with some subscribers: CPU µs a metric by the publisher's process, ZeroMQ's thread included."""
+    """What `publish` costs with some subscribers: CPU µs of a metric, made, packed and sent.
+
+    `thread_us`: of the gateway's thread. `cpu_us`: of the process, with ZeroMQ's thread, which writes to the sockets.
+    `p99_us`: elapsed, of one call.
+    """
 
     subscribers: int
-    rate: float
-    us: float
-    dropped: int
+    thread_us: float
+    cpu_us: float
+    p99_us: float
 
 
-class Paced(Struct, frozen=True):
-    """The whole chain at a rate: shares of one core by process, metrics stored of those sent, frames dropped."""
-
-    rate: float
-    publisher_share: float
-    analytics_share: float
-    sent: int
-    stored: int
-    dropped: int
-
-
-class Saturated(Struct, frozen=True):
-    """The whole chain as fast as the store takes metrics: per second, and analytics' memory at a tenth and at the end."""
-
-    sent: int
-    stored: int
-    per_s: float
-    publisher_us: float
-    analytics_us: float
-    rss_first_mib: float
-    rss_last_mib: float
-
-
-class StoreSize(Struct, frozen=True):
-    """A store with generated facts: bytes a fact on disk, and seconds of the report over one of its days and weeks."""
-
-    facts: int
-    days: int
-    facts_bytes: float
-    minutes_bytes: float
-    day_s: float
-    week_s: float
-
-
-class MetricsRecord(Struct, frozen=True):
-    """The whole run."""
+class MetricsRecord(Struct, frozen=True, kw_only=True):
+    """All measurements of a metric. `costs`: CPU µs by step. `loop_us`: CPU of the calibration loop."""
 
     at: str
     machine: Machine
+    load_average: float
     loop_us: float
-    stages: list[Stage]
+    costs: dict[str, float]
     sending: list[Sending]
-    paced: list[Paced]
-    saturated: Saturated
-    stores: list[StoreSize]
+    saturation: Saturation
+    paces: list[Pace]
+    storage: list[Storage]
+    audiences: list[Audience] = []  # msgspec copies the default

@@ -1,115 +1,144 @@
-"""The tables of `make bench-metrics`, and its goals."""
+"""The figures of a metric as tables, with their goals."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from bench.cells import ResultTable
-from bench.goals import GOAL_HEAD, GOALS
+from bench.goals import GOAL_HEAD, Goal, at_least, at_most, below
+from bench.metrics.gateway import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.metrics.record import MetricsRecord
 
-PACK_US: Final = 1.5
-SEND_US: Final = 4.0
-SHARE_AT_5000: Final = 0.025
-FACTS_PER_S: Final = 50_000
-RSS_DRIFT: Final = 0.10
-FACT_BYTES: Final = 40
-DAY_S: Final = 2.0
+METRICS_GOALS: Final = "Goals of metrics and analytics"
+PACK_US, SEND_US = 1.5, 4.0
+RATE, SHARE = 5_000, 0.025
+FACTS_PER_S, GROWTH = 50_000, 0.1
+DAY_REPORT_S, BYTES = 2.0, 40.0
+P99_SHIFT, GROWN_MIB = 0.1, 50.0
+
+
+def metrics_goals(record: MetricsRecord) -> Iterator[Goal]:
+    """Yield each goal of the order for analytics whose figure was measured."""
+    (one,) = (found for found in record.sending if found.subscribers == 1)
+    yield at_most("pack a metric, CPU µs", record.costs["pack"], PACK_US, ".2f")
+    yield at_most(
+        "make, pack and send a metric, one subscriber, CPU µs of the gateway's thread", one.thread_us, SEND_US, ".1f"
+    )
+    (pace,) = (found for found in record.paces if found.rate == RATE)
+    yield at_most(f"publisher at {RATE:,} metrics/s, share of a core, all threads", pace.publisher_share, SHARE, ".1%")
+    yield at_least("engine at saturation, facts/s stored", record.saturation.facts_per_s, FACTS_PER_S, ",.0f")
+    yield at_most(
+        "engine's resident memory, growth after a quarter of the run", record.saturation.growth, GROWTH, "+.0%"
+    )
+    most = max(record.storage, key=lambda found: found.facts)
+    yield at_most(f"report of a day over {most.facts:,} facts, s", most.day_report_s, DAY_REPORT_S, ".2f")
+    yield at_most("bytes of a fact on disk, minutes included", most.bytes_with_minutes, BYTES, ".1f")
+    alone = [found for found in record.audiences if found.name == NOBODY]
+    others = [found for found in record.audiences if found.name != NOBODY]
+    if others:
+        usual_ms = sum(found.confirm_p99_ms for found in alone) / len(alone)
+        for found in others:
+            shift = found.confirm_p99_ms / usual_ms - 1.0
+            yield below(f"p99 of a confirm, moved by {found.name}", shift, P99_SHIFT, "+.0%")
+        yield below(
+            "gateway's resident memory, growth in any run, MiB",
+            max(found.grown_mib for found in others),
+            GROWN_MIB,
+            ".0f",
+        )
+        missing = sum(found.missing_facts or 0 for found in others)
+        yield at_most("status changes that the engine lacks at the end", missing, 0, ".0f")
 
 
 def metrics_tables(record: MetricsRecord) -> Iterator[ResultTable]:
-    """Yield the goals, then every table."""
-    yield ResultTable(f"{GOALS} of the metrics' way", GOAL_HEAD, list(_goals(record)))
+    """Yield the goals, then all figures."""
+    yield ResultTable(METRICS_GOALS, GOAL_HEAD, [goal.row for goal in metrics_goals(record)])
     yield ResultTable(
-        "A metric's steps, each alone", ("step", "CPU µs"), [(one.name, f"{one.us:.2f}") for one in record.stages]
+        "CPU of each step of a metric, alone",
+        ("step", "µs"),
+        [(name, f"{us:.2f}") for name, us in record.costs.items()],
     )
     yield ResultTable(
-        "The gateway's side: state, pack and send, ZeroMQ's thread included",
-        ("subscribers", "metrics/s", "CPU µs", "dropped"),
-        [(str(one.subscribers), f"{one.rate:,.0f}", f"{one.us:.1f}", str(one.dropped)) for one in record.sending],
-    )
-    yield ResultTable(
-        "The whole chain at a rate: shares of one core",
-        ("metrics/s", "gateway's side", "analytics", "sent", "stored", "dropped"),
+        "Make, pack and send, by subscribers",
+        ("subscribers", "µs, gateway's thread", "µs, with ZeroMQ's thread", "one call, elapsed p99 µs"),
         [
-            (
-                f"{one.rate:,.0f}",
-                f"{one.publisher_share:.1%}",
-                f"{one.analytics_share:.1%}",
-                f"{one.sent:,}",
-                f"{one.stored:,}",
-                str(one.dropped),
-            )
-            for one in record.paced
+            (str(one.subscribers), f"{one.thread_us:.1f}", f"{one.cpu_us:.1f}", f"{one.p99_us:.0f}")
+            for one in record.sending
         ],
     )
-    one = record.saturated
+    full = record.saturation
     yield ResultTable(
-        "The whole chain as fast as the store takes it",
-        ("stored", "metrics/s", "gateway's side, CPU µs", "analytics, CPU µs", "analytics' RSS MiB"),
+        "Publisher and engine at saturation",
+        ("facts", "facts/s", "publisher µs", "engine µs", "engine MiB, first quarter … most", "dropped"),
         [
             (
-                f"{one.stored:,} of {one.sent:,}",
-                f"{one.per_s:,.0f}",
-                f"{one.publisher_us:.1f}",
-                f"{one.analytics_us:.1f}",
-                f"{one.rss_first_mib:.0f} → {one.rss_last_mib:.0f}",
+                f"{full.facts:,}",
+                f"{full.facts_per_s:,.0f}",
+                f"{full.publisher_us:.1f}",
+                f"{full.engine_us:.1f}",
+                f"{full.rss_mib[len(full.rss_mib) // 4]:.0f} … {max(full.rss_mib):.0f}",
+                f"{full.dropped:,}",
             )
         ],
     )
     yield ResultTable(
-        "The store, with generated facts of 100 days",
-        ("facts", "bytes a fact", "of its minutes", "report of a day, s", "of a week, s"),
+        "Share of a core at an even pace",
+        ("metrics/s", "publisher, all threads", "engine, all threads"),
+        [(f"{one.rate:,.0f}", f"{one.publisher_share:.1%}", f"{one.engine_share:.1%}") for one in record.paces],
+    )
+    yield from storage_tables(record)
+    if record.audiences:
+        yield ResultTable(
+            "A gateway and its audience",
+            ("subscribers", "orders", "confirm p50 / p99 ms", "memory, MiB", "growth, MiB"),
+            [
+                (
+                    one.name,
+                    f"{one.orders:,}",
+                    f"{one.confirm_p50_ms:.1f} / {one.confirm_p99_ms:.1f}",
+                    f"{one.rss_mib:.0f}",
+                    f"{one.grown_mib:+.1f}",
+                )
+                for one in record.audiences
+            ],
+        )
+
+
+def storage_tables(record: MetricsRecord) -> Iterator[ResultTable]:
+    """Yield size on disk and the time of reports."""
+    yield ResultTable(
+        "Generated facts: a year of four marts",
+        (
+            "facts",
+            "bytes a fact",
+            "with minutes",
+            "rows of minutes",
+            "day's report, s",
+            "week's",
+            "first of a process",
+            "most MiB",
+        ),
         [
             (
                 f"{one.facts:,}",
-                f"{one.facts_bytes:.1f}",
-                f"{one.minutes_bytes:.2f}",
-                f"{one.day_s:.2f}",
-                f"{one.week_s:.2f}",
+                f"{one.bytes_of_fact:.1f}",
+                f"{one.bytes_with_minutes:.1f}",
+                f"{one.minutes_rows:,}",
+                f"{one.day_report_s:.2f}",
+                f"{one.week_report_s:.2f}",
+                f"{one.first_day_report_s:.2f}",
+                f"{one.rss_mib:,.0f}",
             )
-            for one in record.stores
+            for one in record.storage
         ],
     )
-
-
-def _goals(record: MetricsRecord) -> Iterator[tuple[str, ...]]:
-    pack = next(one.us for one in record.stages if one.name.startswith("pack: our"))
-    yield _goal("pack, CPU µs", f"≤ {PACK_US}", f"{pack:.2f}", reached=pack <= PACK_US)
-    for one in record.sending:
-        if one.subscribers == 1:
-            yield _goal("pack and send to one, CPU µs", f"≤ {SEND_US}", f"{one.us:.1f}", reached=one.us <= SEND_US)
-    for paced in record.paced:
-        if paced.rate == 5_000:  # noqa: PLR2004 - the goal's rate
-            share = paced.publisher_share
-            yield _goal(
-                "5,000/s: share of a core at the gateway",
-                f"≤ {SHARE_AT_5000:.1%}",
-                f"{share:.1%}",
-                reached=share <= SHARE_AT_5000,
-            )
-    full = record.saturated
-    yield _goal("facts/s sustained", f"≥ {FACTS_PER_S:,}", f"{full.per_s:,.0f}", reached=full.per_s >= FACTS_PER_S)
-    drift = full.rss_last_mib / full.rss_first_mib - 1 if full.rss_first_mib else 0.0
-    yield _goal("memory meanwhile", f"± {RSS_DRIFT:.0%}", f"{drift:+.0%}", reached=abs(drift) <= RSS_DRIFT)
-    largest = record.stores[-1]
-    yield _goal(
-        "bytes a fact on disk",
-        f"≤ {FACT_BYTES}",
-        f"{largest.facts_bytes + largest.minutes_bytes:.1f}",
-        reached=largest.facts_bytes + largest.minutes_bytes <= FACT_BYTES,
+    largest = max(record.storage, key=lambda found: found.facts)
+    yield ResultTable(
+        f"Bytes of a fact by column, {largest.facts:,} facts",
+        ("column", "bytes"),
+        [(name, f"{size:.2f}") for name, size in largest.columns.items()],
     )
-    yield _goal(
-        f"a day's report over {largest.facts:,} facts, s",
-        f"≤ {DAY_S:g}",
-        f"{largest.day_s:.2f}",
-        reached=largest.day_s <= DAY_S,
-    )
-
-
-def _goal(figure: str, goal: str, measured: str, *, reached: bool) -> tuple[str, ...]:
-    return figure, goal, measured, "yes" if reached else "no"

@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from bench import page
 from bench.cells import ResultTable, trimmed
+from bench.metrics.record import MetricsRecord
+from bench.metrics.tables import metrics_goals
 from bench.pictures import Chart, Group, draw
 from bench.tables import result_tables
 from tests.harness.bench_figures import full_record, record_with_row
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 def test_page_and_charts_equal_the_rendered_record() -> None:
     record = page.read_record()
-    assert page.PAGE.read_text(encoding="utf-8") == page.render(record, page.read_others(), page.read_reasons())
+    assert page.PAGE.read_text(encoding="utf-8") == page.whole_page()
     charts = {path.name: path.read_text(encoding="utf-8") for path in page.CHARTS.glob("*.svg")}
     assert charts == page.charts(record)
 
@@ -39,6 +42,14 @@ def test_recorded_runs_had_durable_settings_no_violations_and_every_receipt(reco
 
 def test_each_missed_goal_is_explained_and_nothing_else_is() -> None:
     assert {goal.figure for goal in page.missed_goals(page.read_record())} == page.read_reasons().keys()
+
+
+def test_each_missed_goal_of_metrics_is_explained_and_no_fact_was_lost() -> None:
+    record = msgspec.json.decode(page.METRICS.read_bytes(), type=MetricsRecord)
+    missed = {goal.figure for goal in metrics_goals(record) if not goal.reached}
+    assert missed == page.read_reasons(page.METRICS_MISSED).keys()
+    assert not any(one.missing_facts for one in record.audiences)
+    assert not record.saturation.dropped
 
 
 def test_missed_goal_is_followed_by_its_reason_and_next_step() -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 MAX_BYTES: Final = 1 << 16
 MIN_BYTES: Final = 12  # root offset, an empty vtable, an empty table
 MAX_COUNT: Final = 0xFFFF
+OUT_OF_BOUNDS: Final = "an offset is out of bounds or misaligned"
 MAX_LAYOUTS: Final = 256  # one for each status of each mart of a publisher
 
 # Offsets in the buffer: root u32, vtable of 14 u16, table of 72 bytes (8-byte fields lie on multiples of 8), strings.
@@ -63,7 +64,6 @@ def encode(metric: OrderMetric) -> bytes:
     """
     order_id, status, store_id = metric.order_id.encode(), metric.status.encode(), metric.store_id.encode()
     layout = _layout(len(order_id), len(status), len(store_id))
-    items, lines = metric.item_count, metric.line_count
     try:
         return layout.pack(
             _HEAD,
@@ -77,8 +77,8 @@ def encode(metric: OrderMetric) -> bytes:
             layout.to_status,
             layout.to_store_id,
             metric.version,
-            min(MAX_COUNT, items),
-            min(MAX_COUNT, lines),
+            min(metric.item_count, MAX_COUNT),
+            min(metric.line_count, MAX_COUNT),
             len(order_id),
             order_id,
             len(status),
@@ -140,12 +140,14 @@ def decode(buffer: bytes) -> OrderMetric:
 def _decode_own_layout(buffer: bytes) -> OrderMetric:
     """Decode a buffer whose vtable is the one that `encode` writes: only the three strings are left to verify.
 
-    It takes 3 µs; the generated reader takes 45.
+    It takes 2 µs; the generated reader takes 26 and verifies nothing.
     """
     (_, duration_s, timestamp, occurred_at_us, epoch, sequence, cents, _, _, version, items, lines) = _READ(
         buffer, len(_HEAD)
     )
-    order_id, status, store_id = (_verified_string(buffer, _TABLE_AT + at) for at in (_ORDER_ID, _STATUS, _STORE_ID))
+    order_id = _verified_string(buffer, _TABLE_AT + _ORDER_ID)
+    status = _verified_string(buffer, _TABLE_AT + _STATUS)
+    store_id = _verified_string(buffer, _TABLE_AT + _STORE_ID)
     return OrderMetric(
         order_id.decode(),
         status.decode(),
@@ -198,14 +200,16 @@ def _verify(buffer: bytes) -> None:
 def _verified_string(buffer: bytes, reference_at: int) -> bytes:
     """Return the bytes of the string to which the reference at `reference_at` points; raises ValueError."""
     at = reference_at + _U32(buffer, reference_at)[0]
-    _within(at, 4, 4, len(buffer))
-    length = _U32(buffer, at)[0]
-    _within(at + 4, length + 1, 1, len(buffer))
-    if buffer[at + 4 + length]:
+    if at % 4 or at + 4 > len(buffer):
+        raise ValueError(OUT_OF_BOUNDS)
+    end = at + 4 + _U32(buffer, at)[0]
+    if end >= len(buffer):
+        raise ValueError(OUT_OF_BOUNDS)
+    if buffer[end]:
         raise ValueError("a string does not end in NUL")
-    return buffer[at + 4 : at + 4 + length]
+    return buffer[at + 4 : end]
 
 
 def _within(at: int, width: int, alignment: int, end: int) -> None:
     if at < 0 or at % alignment or at + width > end:
-        raise ValueError("an offset is out of bounds or misaligned")
+        raise ValueError(OUT_OF_BOUNDS)
