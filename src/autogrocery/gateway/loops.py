@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.expire import expire
+from autogrocery.gateway.actions.ops.refresh_switches import refresh_switches
 from autogrocery.gateway.actions.ops.store_peer_calls import store_peer_calls
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
@@ -53,6 +54,16 @@ def order_loops(deps: Deps) -> list[Loop]:
         Loop("expirer", 1.0, expire_due),
         Loop("reconciler", 5.0, reconcile_due),
     ]
+
+
+def switch_loops(deps: Deps) -> list[Loop]:
+    """Return the loop that reads the operator's switches, often enough that each is obeyed within a second."""
+
+    async def refresh_board() -> bool:
+        await refresh_switches(deps.db, deps.pricing, deps.switches)
+        return False
+
+    return [Loop("switches", 0.5, refresh_board)]
 
 
 def restock_loops(deps: Deps) -> list[Loop]:

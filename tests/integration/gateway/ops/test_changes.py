@@ -18,6 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_stream_tells_changes_and_the_count_of_attention(device: Device, reader: Operator) -> None:
     async with reader.changes() as stream:
         assert "count" in (await stream.until_named("attention")).body
+        assert (await stream.until_named("switches")).body == {"names": []}
         order_id = await device.processing()
         event = await stream.until_status(order_id, "PROCESSING")
     assert (event.name, event.body["from"], event.body["cause"]) == ("status", "PREVIEWED", "dispatched")
