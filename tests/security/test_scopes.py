@@ -36,6 +36,7 @@ ROUTES: Final = [(row.listener, row.method, row.path) for row in route_access()]
 CELLS: Final = [(*route, caller) for route in ROUTES for caller in Caller]
 CALLS: Final = [method.name for method in pb.DESCRIPTOR.services_by_name["InventoryService"].methods]
 AUTHORIZATION_CODES: Final = {Verdict.NO_TOKEN, Verdict.NO_SCOPE, Verdict.NOT_SIGNED, Verdict.NO_SUCH_ORDER}
+STREAMS: Final = {"/internal/ops/changes"}  # answered by a stream without an end: its head tells as much
 MISSING: Final = "018f0000-0000-7000-8000-00000000beef"
 
 
@@ -68,8 +69,10 @@ async def ask(
 async def test_route_answers_each_caller_as_the_policy_says(
     gateway: RunningGateway, callers: Callers, listener: str, method: str, path: str, caller: Caller
 ) -> None:
-    reply = await ask(gateway, listener, method, path, callers.tokens[caller], callers.order_id)
     expected = verdict(policy_of(listener, method, path), caller)
+    if expected is Verdict.ALLOWED and path in STREAMS:
+        method = "HEAD"
+    reply = await ask(gateway, listener, method, path, callers.tokens[caller], callers.order_id)
     if expected is Verdict.ALLOWED:
         assert reply.status < 500
         assert reply.status < 400 or reply.code not in AUTHORIZATION_CODES, reply

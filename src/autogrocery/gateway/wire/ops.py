@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -32,7 +32,7 @@ class OrdersSearch(Struct, frozen=True, forbid_unknown_fields=True):
     cause: Cause | None = None
     since: Instant | None = None
     until: Instant | None = None
-    attention: bool = False
+    attention: Literal["true", "false"] = "false"
     q: Name | None = None
     cursor: Cursor | None = None
     limit: Limit = 50

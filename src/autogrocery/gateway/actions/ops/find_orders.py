@@ -40,6 +40,7 @@ async def find_orders(db: Db, query: OrdersSearch) -> OrderRows:
     if not FIRST <= since < until <= LAST:
         raise _invalid("/since", "since is before until, and both are years from 2000 to 9000")
     before = _parse_cursor(query) if query.cursor else PagePosition(LAST, MAX_ID)
+    flagged = query.attention == "true"
     wanted = Search(
         before,
         since,
@@ -48,8 +49,8 @@ async def find_orders(db: Db, query: OrdersSearch) -> OrderRows:
         status=query.status,
         cause=query.cause,
         sku=query.sku,
-        attention=query.attention,
-        living=query.attention or (query.status is not None and query.status not in TERMINAL),
+        attention=flagged,
+        living=flagged or (query.status is not None and query.status not in TERMINAL),
     )
     if query.device is not None:
         wanted = msgspec.structs.replace(wanted, user_ids=await orders.find_device(db, query.device))

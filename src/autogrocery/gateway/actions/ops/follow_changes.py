@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from autogrocery.contracts.ops.changes import ATTENTION, STATUS, AttentionCount, Change
+from autogrocery.contracts.ops.changes import ATTENTION, STATUS, SWITCHES, AttentionCount, Change, SwitchesOn
 from autogrocery.gateway.store.ops import attention
 from autogrocery.gateway.store.ops import changes as store
 from autogrocery.kit.errors import FieldError, Invalid, Unavailable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from autogrocery.gateway.actions.ops.cached import OpsCaches
+    from autogrocery.gateway.core.switch import SwitchBoard
     from autogrocery.gateway.store.ops.changes import NumberedChange
     from autogrocery.kit.pg.db import Db
 
@@ -104,13 +105,16 @@ async def start_positions(db: Db, resume: ResumePoint | None) -> Positions:
     return Positions(known | {epoch: after for epoch, after in resume.positions.items() if epoch in known})
 
 
-async def follow_changes(db: Db, caches: OpsCaches, positions: Positions) -> AsyncGenerator[bytes, None]:
-    """Yield one event for each change from `positions` on, and the count of what needs attention when it changes.
+async def follow_changes(
+    db: Db, caches: OpsCaches, board: SwitchBoard, positions: Positions
+) -> AsyncGenerator[bytes, None]:
+    """Yield one event for each change from `positions` on.
 
-    While the database is unavailable the stream waits. Ends after MAX_STREAM_S seconds.
+    The count of what needs attention and the switches that are on come first, and when they change. While the database is unavailable the stream waits. Ends after MAX_STREAM_S seconds.
     """
     ends_at = asyncio.get_running_loop().time() + MAX_STREAM_S
     flagged = -1
+    switched: frozenset[str] | None = None
     before_id = positions.event_id()
     caches.streams += 1
     try:
@@ -131,6 +135,9 @@ async def follow_changes(db: Db, caches: OpsCaches, positions: Positions) -> Asy
             if count != flagged:
                 flagged = count
                 yield _event(ATTENTION, AttentionCount(count), last_id)
+            if board.current.names != switched:
+                switched = board.current.names
+                yield _event(SWITCHES, SwitchesOn(tuple(sorted(switched))), last_id)
             await asyncio.sleep(POLL_S)
     finally:
         caches.streams -= 1

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts.ops.overview import (
+    ActiveSwitch,
     InFlight,
     InvariantsOut,
     Minute,
@@ -20,6 +21,7 @@ from autogrocery.gateway.actions.ops.view_peers import view_peers
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.store import due, due_restocks
 from autogrocery.gateway.store.ops import overview as store
+from autogrocery.gateway.store.ops import switches
 from autogrocery.gateway.store.ops.overview import MINUTE_S, NO_CHANGES, Counts, MinuteCounts
 from autogrocery.kit.process.clock import now
 
@@ -88,7 +90,11 @@ async def view_overview(
             peers=view_peers(inventory, pricing),
             outboxes=Outboxes(_outbox(outboxes["receipts"]), _outbox(outboxes["alerts"])),
             attention=living["attention"] + restocks["attention"] + outboxes["receipts"].dead + outboxes["alerts"].dead,
-            switches=[],
+            switches=[
+                ActiveSwitch(one.name, one.reason, one.operator, one.changed_at, one.until)
+                for one in await switches.list_set(db)
+                if one.on
+            ],
         )
 
     return await caches.overview.get(make)

@@ -118,4 +118,4 @@ async def _changes(request: Request, *, deps: Deps) -> Answer:
     if deps.ops.streams >= MAX_STREAMS:
         raise Unavailable("too_many_streams", "this gateway streams to as many operators as it may")
     positions = await start_positions(deps.db, resume)
-    return Answer(media=EVENT_STREAM, stream=follow_changes(deps.db, deps.ops, positions))
+    return Answer(media=EVENT_STREAM, stream=follow_changes(deps.db, deps.ops, deps.switches, positions))

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from autogrocery.kit.errors import Unavailable
+
 if TYPE_CHECKING:
     from autogrocery.kit.pg.db import Db
 
 MINUTE_S: Final = 60
-CHUNK_MINUTES: Final = 10  # of one statement
+CHUNK_MINUTES: Final = 2  # of one statement: at 300 orders a second it reads about 100,000 changes, in 0.4 s
 CLOSED_AFTER_S: Final = 15  # a change is committed sooner after its time: statement and lock timeouts are far below
 CATCH_UP_S: Final = 0.05  # for earlier minutes, in one read
 
@@ -83,7 +85,10 @@ class MinuteCounts:
             if known_from <= since_s or time.monotonic() > ends_at:
                 return known_from
             chunk_from = max(since_s, known_from - CHUNK_MINUTES * MINUTE_S)
-            found, _ = await self._count(chunk_from, known_from)
+            try:
+                found, _ = await self._count(chunk_from, known_from)
+            except Unavailable:  # what is known is told; the next read tries again
+                return known_from
             for minute in range(chunk_from, known_from, MINUTE_S):
                 self._closed[minute] = found.get(minute, NO_CHANGES)
 
