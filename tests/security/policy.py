@@ -23,6 +23,7 @@ class Caller(StrEnum):
     ROBOT_PRODUCE = "robot of produce"
     ROBOT_PARTY = "robot of party"
     OPERATOR = "operator"
+    READER = "operator who may only read"
     ANONYMOUS = "none"
     EXPIRED = "expired"
 
@@ -40,12 +41,13 @@ class Verdict(StrEnum):
 DEVICES: Final = frozenset({Caller.OWNER, Caller.OTHER})
 TRUCKS: Final = frozenset({Caller.TRUCK})
 OPERATORS: Final = frozenset({Caller.OPERATOR})
+READERS: Final = OPERATORS | {Caller.READER}
 ALL: Final = frozenset(Caller)
 ROBOTS: Final = frozenset(caller for caller in Caller if caller.startswith("robot"))
 NONE: Final[frozenset[Caller]] = frozenset()
 
 # The callers whose tokens a listener accepts: a route that refuses them returns 403, and 401 to all others.
-ACCEPTED_AT: Final = {"public": DEVICES | TRUCKS, "internal": OPERATORS}
+ACCEPTED_AT: Final = {"public": DEVICES | TRUCKS, "internal": READERS}
 
 
 class PolicyRow(Struct, frozen=True):
@@ -72,7 +74,8 @@ HTTP: Final = (
     PolicyRow("internal", r"POST /internal/login", ALL),
     PolicyRow("internal", r"POST /internal/refresh", NONE, Verdict.NO_TOKEN),
     PolicyRow("internal", r"POST /internal/webhook/.+", NONE, Verdict.NOT_SIGNED),
-    PolicyRow("internal", r"(GET|POST|PUT|PATCH|DELETE) /internal/ops(/.+)?", OPERATORS),
+    PolicyRow("internal", r"GET /internal/ops(/.+)?", READERS),
+    PolicyRow("internal", r"(POST|PUT|PATCH|DELETE) /internal/ops(/.+)?", OPERATORS),
     PolicyRow("internal", r"GET /(healthz|readyz|status|metrics|internal/(audit|metrics-log|disabled))", ALL),
 )
 
