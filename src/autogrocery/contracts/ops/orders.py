@@ -8,7 +8,7 @@ from uuid import UUID  # noqa: TC003
 
 from msgspec import Struct
 
-from autogrocery.contracts.ops.attention import Diagnosis
+from autogrocery.contracts.ops.attention import Diagnosis  # noqa: TC001
 
 
 class OrderRow(Struct, frozen=True):

@@ -226,13 +226,8 @@ def diagnose_order(facts: OrderFacts) -> Diagnosis:
 def diagnose_restock(facts: RestockFacts) -> Diagnosis:
     """Return why a restock is where it is, and what is safe."""
     attention = facts.attention
-    if attention is not None:
-        if attention.startswith(ATTENTION_DELIVERY_LOST):
-            return explain(Why.DELIVERY_LOST, attention)
-        if attention == ATTENTION_COUNTS_DIFFER:
-            return explain(Why.MANIFEST_CONTRADICTED)
-        if attention not in {ATTENTION_NO_ANSWER, ATTENTION_NO_PEER_ANSWER}:
-            return explain(Why.OTHER, attention)
+    if (why := _restock_contradiction(attention)) is not None:
+        return explain(why, attention or "")
     if facts.intent == "RESTOCK":
         return explain(Why.RESTOCK_UNANSWERED if attention else Why.RESTOCK_OWED)
     if facts.intent == "PRICE":
@@ -265,6 +260,14 @@ def diagnose_dead_alert(last_error: str | None) -> Diagnosis:
     if error == "sms_refused":
         return explain(Why.SMS_REFUSED)
     return explain(Why.SMS_AWAY, error)
+
+
+def _restock_contradiction(attention: str | None) -> Why | None:
+    if attention is None or attention in {ATTENTION_NO_ANSWER, ATTENTION_NO_PEER_ANSWER}:
+        return None
+    if attention == ATTENTION_COUNTS_DIFFER:
+        return Why.MANIFEST_CONTRADICTED
+    return Why.DELIVERY_LOST if attention.startswith(ATTENTION_DELIVERY_LOST) else Why.OTHER
 
 
 def _order_contradiction(attention: str | None) -> Why | None:

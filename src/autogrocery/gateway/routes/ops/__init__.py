@@ -1,1 +1,1 @@
-"""The routes below /internal/ops, for operators."""
+"""The routes of operators below /internal/ops."""
