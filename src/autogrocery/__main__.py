@@ -254,12 +254,23 @@ def _database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "autogrocery audit",
         "database:run_audit",
     )
-    order = commands.add_parser("order", help="orders: show").add_subparsers(dest="action", required=True)
+    order = commands.add_parser("order", help="orders: show, doctor").add_subparsers(dest="action", required=True)
     show = _command(
         order, "show", "show an order and its timeline", "autogrocery order show 0190…", "database:run_order_show"
     )
     show.add_argument("order_id")
-    for made in (migrate, audit, show):
+    doctor = _command(
+        order,
+        "doctor",
+        "list the orders, deliveries and messages that are stuck, why, and what is safe; exit 1 if one is",
+        "autogrocery order doctor --heal",
+        "order_doctor:run_order_doctor",
+    )
+    doctor.add_argument("order_id", nargs="?", help="only this order or delivery, stuck or not")
+    doctor.add_argument(
+        "--heal", action="store_true", help="take the first safe action of each, and wait for its effect"
+    )
+    for made in (migrate, audit, show, doctor):
         _as_json(made)
     _stock(commands)
 

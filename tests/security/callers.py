@@ -54,7 +54,7 @@ async def callers_of(gateway: RunningGateway) -> Callers:
         Caller.OTHER: other.token,
         Caller.TRUCK: await truck(gateway),
         Caller.OPERATOR: issue("operator-of-test", operator, "ops", OPS_SCOPES),
-        Caller.READER: issue("operator-of-test", operator, "ops", OPS_SCOPES[:1]),
+        Caller.READER: issue("operator-of-test", operator, "ops", ("ops:read",)),
         Caller.ANONYMOUS: None,
         Caller.EXPIRED: issue(owner.device_id, owner.user_id, "ordering", SCOPES, at=LONG_AGO_S),
     }

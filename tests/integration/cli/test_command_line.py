@@ -32,6 +32,7 @@ COMMANDS = (
     "migrate",
     "audit",
     "order show",
+    "order doctor",
     "stock load",
     "device add",
     "device list",

@@ -160,6 +160,7 @@ COMMANDS = (
     ("lots",),
     ("ledger",),
     ("order", "show", "01890000-0000-7000-8000-000000000001"),
+    ("order", "doctor"),
     ("recall", "3F9A-01BC-77DE"),
     ("device", "disable", "x"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -71,7 +72,7 @@ class Device:
 
         for _ in range(MAX_TRIES):
             gateway = self.world.gateway()
-            answer = await self.request("preview", gateway, self._preview(requested), order_id)
+            answer = await self.request("preview", gateway, self._preview(requested, gateway), order_id)
             if answer is None:
                 if key and self.rng.random() < 0.2:
                     requested = preview_request(
@@ -92,9 +93,13 @@ class Device:
             return order
         return None
 
-    def _preview(self, requested: PreviewRequest) -> Callable[[Deps], Coroutine[Any, Any, PreviewResult]]:
-        ttl_s = self.world.plan.ttl_s
-        return lambda deps: preview(deps.orders, deps.inventory, deps.pricing, deps.metrics, requested, ttl_s=ttl_s)
+    def _preview(
+        self, requested: PreviewRequest, gateway: Gateway
+    ) -> Callable[[Deps], Coroutine[Any, Any, PreviewResult]]:
+        ttl_s, switches = self.world.plan.ttl_s, self.world.switches(gateway)
+        return lambda deps: preview(
+            deps.orders, deps.inventory, deps.pricing, deps.metrics, requested, ttl_s=ttl_s, switches=switches
+        )
 
     async def act_on(self, order: Order) -> None:
         """Confirm, cancel or leave a quote, as drawn."""
@@ -129,12 +134,15 @@ class Device:
 
     async def confirm_or_cancel(self, verb: str, order: Order) -> None:
         """Confirm or cancel, retried without a clear response."""
-        action = confirm if verb == "confirm" else cancel
         for _ in range(MAX_TRIES):
+            gateway = self.world.gateway()
+            action = partial(confirm, switches=self.world.switches(gateway)) if verb == "confirm" else cancel
             answer = await self.request(
                 verb,
-                self.world.gateway(),
-                lambda deps: action(deps.orders, deps.inventory, deps.metrics, self.user_id, order.order_id),
+                gateway,
+                lambda deps, action=action: action(
+                    deps.orders, deps.inventory, deps.metrics, self.user_id, order.order_id
+                ),
                 order.order_id,
             )
             if answer is None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from autogrocery.gateway.actions.complete import complete
 from autogrocery.gateway.core.order import TERMINAL, Fact, WebhookDelivery
+from autogrocery.gateway.core.switch import ALL_OFF, PAUSE_DISPATCH, PAUSE_PREVIEWS, Switches
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
 from autogrocery.kit.process.faults import SimulatedDeath
 from autogrocery.kit.process.log import capture
@@ -39,6 +40,8 @@ SETTLE_S = 400.0  # after the faults have ended; by then nothing may be owed
 LOOK_EVERY_S = 5.0
 SLOW_LOOPS_S = {"sweeper": 2.0, "expirer": 4.0, "reconciler": 8.0, "receipts": 8.0}
 WEBHOOK_TRIES = 6
+SWITCHED = (None, PAUSE_DISPATCH, None, PAUSE_PREVIEWS)  # in turn, in the runs that have switches
+SWITCHED_FOR_S = 1.5
 MIN_IDLE_S = 9.0  # later than any statement can take effect; an order that owes a call accepts a signed webhook
 LATE_DEVICE = 9  # starts when inventory is available again, and takes the stock of lapsed holds
 EXPECTED_ERRORS = (Refused, Unavailable, InDoubt, SimulatedDeath)  # errors that a request may raise; any other is a bug
@@ -82,6 +85,14 @@ class World:
     def gateway(self) -> Gateway:
         """Return a random gateway, as a load balancer does."""
         return self.rng.choice(self.gateways)
+
+    def switches(self, gateway: Gateway) -> Switches:
+        """Return the switches as a gateway has read them, up to a second ago; in every third run some are on at times."""
+        if self.plan.seed % 3:
+            return ALL_OFF
+        read_at_s = self.loop.time() - self.gateways.index(gateway) / len(self.gateways)
+        name = SWITCHED[int(read_at_s / SWITCHED_FOR_S) % len(SWITCHED)]
+        return Switches(frozenset({name} if name else ()))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a task of a process; an exception that is neither Killed nor an expected error is a bug."""

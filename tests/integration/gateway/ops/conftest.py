@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.harness.fake_peers import PRICES
-from tests.harness.operators import READ, Operator, operator
+from tests.harness.operators import READ, Operator
+from tests.harness.operators import operator as sign_in
+from tests.harness.operator import Operator as Writer
 from tests.harness.running_gateway import Device, RunningGateway, serve_gateway
 
 if TYPE_CHECKING:
@@ -36,4 +38,9 @@ async def device(gateway: RunningGateway) -> Device:
 @pytest_asyncio.fixture(loop_scope="module")
 async def reader(gateway: RunningGateway) -> Operator:
     """An operator who may only read."""
-    return await operator(gateway, READ)
+    return await sign_in(gateway, READ)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def operator(gateway: RunningGateway) -> Writer:
+    return Writer(gateway)

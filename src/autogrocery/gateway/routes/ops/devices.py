@@ -24,6 +24,8 @@ from autogrocery.kit.http.route import Answer, Request, Route
 if TYPE_CHECKING:
     from autogrocery.gateway.deps import AccountDeps
 
+ONE = f"{OPS}/devices/{{device_id}}"
+
 
 class DevicesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which devices: `q` is how their id begins."""
@@ -35,10 +37,11 @@ class DevicesQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 def device_routes(accounts: AccountDeps) -> list[Route]:
     """Return the routes of devices and enrolment codes."""
+    return [*_read_routes(accounts), *_write_routes(accounts)]
+
+
+def _read_routes(accounts: AccountDeps) -> list[Route]:
     bind = partial(partial, accounts=accounts)
-    one = f"{OPS}/devices/{{device_id}}"
-    writes = partial(Route, scope="ops:write", keyed=True)
-    missing = ("404 device_not_found", *RECORDED_ERRORS)
     return [
         Route(
             "GET",
@@ -51,16 +54,24 @@ def device_routes(accounts: AccountDeps) -> list[Route]:
         ),
         Route(
             "GET",
-            one,
+            ONE,
             bind(_device),
             scope="ops:read",
             answer=DeviceRow,
             summary="One device, with masked addresses",
             errors=("404 device_not_found",),
         ),
+    ]
+
+
+def _write_routes(accounts: AccountDeps) -> list[Route]:
+    bind = partial(partial, accounts=accounts)
+    writes = partial(Route, scope="ops:write", keyed=True)
+    missing = ("404 device_not_found", *RECORDED_ERRORS)
+    return [
         writes(
             "PATCH",
-            one,
+            ONE,
             bind(_change),
             body=DeviceChangeIn,
             answer=DeviceRow,
@@ -69,7 +80,7 @@ def device_routes(accounts: AccountDeps) -> list[Route]:
         ),
         writes(
             "POST",
-            f"{one}/disable",
+            f"{ONE}/disable",
             bind(_set_enabled, enabled=False),
             body=ActionIn,
             answer=DeviceRow,
@@ -78,7 +89,7 @@ def device_routes(accounts: AccountDeps) -> list[Route]:
         ),
         writes(
             "POST",
-            f"{one}/enable",
+            f"{ONE}/enable",
             bind(_set_enabled, enabled=True),
             body=ActionIn,
             answer=DeviceRow,

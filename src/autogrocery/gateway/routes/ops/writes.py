@@ -52,8 +52,11 @@ class AuditLogQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_routes(deps: Deps) -> list[Route]:
     """Return the routes of what operators write, and of the lists that belong to it."""
+    return [*_action_routes(deps), *_switch_routes(deps)]
+
+
+def _action_routes(deps: Deps) -> list[Route]:
     bind = partial(partial, deps=deps)
-    reads = partial(Route, "GET", scope="ops:read")
     writes = partial(Route, "POST", scope="ops:write", keyed=True, body=ActionIn, answer=ActionOut)
     return [
         writes(
@@ -86,18 +89,25 @@ def write_routes(deps: Deps) -> list[Route]:
                 *RECORDED_ERRORS,
             ),
         ),
+        writes(
+            f"{OPS}/dead-letters/{{kind}}/{{order_id}}/replay",
+            bind(_replay),
+            summary="Make a receipt or an alert that was given up due again",
+            errors=("404 letter_not_found", "409 receipt_sent", "409 too_old", *RECORDED_ERRORS),
+        ),
+    ]
+
+
+def _switch_routes(deps: Deps) -> list[Route]:
+    bind = partial(partial, deps=deps)
+    reads = partial(Route, "GET", scope="ops:read")
+    return [
         reads(
             f"{OPS}/dead-letters",
             bind(_dead_letters),
             query=DeadLettersQuery,
             answer=DeadLettersOut,
             summary="Receipts and alerts that were given up, the newest first",
-        ),
-        writes(
-            f"{OPS}/dead-letters/{{kind}}/{{order_id}}/replay",
-            bind(_replay),
-            summary="Make a receipt or an alert that was given up due again",
-            errors=("404 letter_not_found", "409 receipt_sent", "409 too_old", *RECORDED_ERRORS),
         ),
         reads(f"{OPS}/switches", bind(_switches), answer=SwitchesOut, summary="Every switch, on or off"),
         Route(

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class RowState(Struct, frozen=True):
-    """What an operator's action needs of an order's or a restock's row. `overdue`: an open quote's time has passed."""
+    """What an operator's action needs of an order's or a restock's row.
+
+    `overdue`: an open quote's time has passed. `due`: a loop will claim the row at once.
+    """
 
     user_id: int
     status: str
@@ -25,6 +28,8 @@ class RowState(Struct, frozen=True):
     attention: str | None
     overdue: bool
     ended: bool
+    due: bool
+    attempts: int
 
     @property
     def words(self) -> str:
@@ -34,7 +39,8 @@ class RowState(Struct, frozen=True):
 
 READ = """
 -- {point}
-SELECT user_id, status, intent, attention, {overdue} AS overdue, finished_at IS NOT NULL AS ended
+SELECT user_id, status, intent, attention, {overdue} AS overdue, finished_at IS NOT NULL AS ended,
+       coalesce(due_at <= now(), false) AS due, attempts
   FROM {table} WHERE order_id = $1
 """
 READ_ORDER = fill(
