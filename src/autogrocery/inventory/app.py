@@ -104,6 +104,6 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 port,
                 rpc.methods(inventory) | rpc_operations.methods(operations),
                 identity=identity,
-                callers={**rpc.CALLERS, **rpc_operations.CALLERS},
+                callers={**rpc.CALLERS, **rpc.HISTORY_CALLERS, **rpc_operations.CALLERS},
             )
         )
