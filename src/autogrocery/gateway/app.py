@@ -32,6 +32,7 @@ from autogrocery.gateway.routes.ops.reads import operator_read_routes
 from autogrocery.gateway.routes.ops.store_floor import store_floor_routes
 from autogrocery.gateway.routes.ops.writes import write_routes
 from autogrocery.gateway.routes.orders import order_routes
+from autogrocery.gateway.routes.status import status_routes
 from autogrocery.gateway.routes.trucks import truck_routes
 from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
 from autogrocery.gateway.store import metrics_log
@@ -172,6 +173,7 @@ def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier
         *webhook_routes(deps, webhooks),
         *internal_account_routes(accounts, limits),
         *probe_routes(deps),
+        *status_routes(deps),
         *ops_routes(deps),
         *write_routes(deps),
         *device_routes(accounts),
