@@ -30,8 +30,13 @@ async def ask(gateway: RunningGateway, path: str) -> Reply:
     return await gateway.request("GET", f"/internal/ops/{path}", token=token, inside=True)
 
 
-async def test_operators_see_what_inventory_tells(gateway_dsn: str, dsn_of: Callable[[str], str]) -> None:
-    async with run_inventory(dsn_of("inventory")) as inventory:
+@pytest.fixture
+def inventory_dsn(dsn_of: Callable[[str], str]) -> str:
+    return dsn_of("inventory")
+
+
+async def test_operators_see_what_inventory_tells(gateway_dsn: str, inventory_dsn: str) -> None:
+    async with run_inventory(inventory_dsn) as inventory:
         await inventory.fleet()
         await inventory.stock(milk=50, apple=50)
         order_id, (share,) = await inventory.dispatch(milk=2)
