@@ -13,7 +13,7 @@ from autogrocery.gateway.peers.inventory_operations import InventoryOperations
 from autogrocery.kit.errors import InDoubt
 from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.rpc.server import serve, server_methods
-from tests.harness.running_gateway import serve_gateway
+from tests.harness.running_gateway import HASH, serve_gateway
 from tests.harness.running_inventory import ROBOT_SECRET, run_inventory
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ async def test_operators_see_what_inventory_tells(gateway_dsn: str, inventory_ds
         settings = {"INVENTORY_GRPC_TARGET": inventory.target, "ROBOT_JWT_SECRET": ROBOT_SECRET}
         async with serve_gateway(gateway_dsn, **settings) as gateway:
             await gateway.db.run(
-                "INSERT INTO smart_devices (device_id, password, kind, supplier_id) VALUES ('t-1', 'x', 'truck', 'farm')"
+                "INSERT INTO smart_devices (device_id, password, kind, supplier_id) VALUES ('t-1', $1, 'truck', 'farm')",
+                HASH,
             )
             milk = (await ask(gateway, "stock?q=milk")).json["data"][0]
             assert (milk["on_hand"], milk["allocated"], milk["incoming"], milk["unit_price_cents"]) == (48, 2, 7, 129)
