@@ -59,6 +59,13 @@ def parser() -> argparse.ArgumentParser:
         commands, "openapi", "print the OpenAPI document", "autogrocery openapi > openapi.json", "roles:print_openapi"
     )
     openapi.set_defaults(role="openapi")
+    top_screen = _command(
+        commands, "top", "show a gateway's figures live; q or Ctrl-C ends", "autogrocery top", "top:run_top"
+    )
+    top_screen.add_argument(
+        "--url", default="http://127.0.0.1:5051", help="the gateway's internal URL (default http://127.0.0.1:5051)"
+    )
+    top_screen.add_argument("--json", action="store_true", help="print the figures once, as JSON")
     _as_json(
         _command(commands, "doctor", "check this machine and its settings", "autogrocery doctor", "doctor:run_doctor")
     )

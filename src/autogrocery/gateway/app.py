@@ -20,6 +20,7 @@ from autogrocery.gateway.core.quote import LineError
 from autogrocery.gateway.deps import AccountDeps, Deps
 from autogrocery.gateway.loops import account_loops, operator_loops, order_loops, restock_loops, switch_loops
 from autogrocery.gateway.peers.inventory import Inventory
+from autogrocery.gateway.peers.inventory_operations import InventoryOperations
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.notifier import check_message_settings, running_notifier
 from autogrocery.gateway.peers.pricing import Pricing
@@ -28,8 +29,10 @@ from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhoo
 from autogrocery.gateway.routes.limits import RateLimits, make_rate_limits
 from autogrocery.gateway.routes.ops.devices import device_routes
 from autogrocery.gateway.routes.ops.reads import operator_read_routes
+from autogrocery.gateway.routes.ops.store_floor import store_floor_routes
 from autogrocery.gateway.routes.ops.writes import write_routes
 from autogrocery.gateway.routes.orders import order_routes
+from autogrocery.gateway.routes.status import status_routes
 from autogrocery.gateway.routes.trucks import truck_routes
 from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
 from autogrocery.gateway.store import metrics_log
@@ -172,10 +175,12 @@ def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier
         *webhook_routes(deps, webhooks),
         *internal_account_routes(accounts, limits),
         *probe_routes(deps),
+        *status_routes(deps),
         *ops_routes(deps),
         *write_routes(deps),
         *device_routes(accounts),
         *operator_read_routes(deps),
+        *store_floor_routes(deps),
     ]
 
 
@@ -257,7 +262,12 @@ async def _open_deps(
     pricing = await stack.enter_async_context(
         open_peer(settings.pricing_grpc_target or settings.pricing_grpc_addr, name=identities.PRICING)
     )
-    peers = (Inventory(inventory), Pricing(pricing, currency=settings.currency))
+    robot_key = secrets("ROBOT_JWT_SECRET", settings.robot_jwt_secret)[0]
+    peers = (
+        Inventory(inventory),
+        Pricing(pricing, currency=settings.currency),
+        InventoryOperations(inventory, robot_key),
+    )
     orders = OrderStore(
         db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
     )

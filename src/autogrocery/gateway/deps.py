@@ -18,6 +18,7 @@ from autogrocery.kit.process.background import BackgroundTasks
 if TYPE_CHECKING:
     from autogrocery.gateway.actions.issue_tokens import TokenSettings
     from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.inventory_operations import InventoryOperations
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.settings import GatewaySettings
@@ -38,6 +39,7 @@ class Deps(Struct, frozen=True):
     db: Db
     inventory: Inventory
     pricing: Pricing
+    inventory_operations: InventoryOperations
     metrics: Metrics
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)

@@ -84,6 +84,12 @@ class TooMany(Refused):
         self.retry_after_s = retry_after_s
 
 
+class NotTold(Refused):
+    """501: a peer lacks the part of its contract that answers this; it need not have it."""
+
+    status = 501
+
+
 class Unavailable(Exception):  # noqa: N818
     """503: repeat the same call after `retry_after_s` seconds. The call may nevertheless have had its effect."""
 

@@ -155,7 +155,7 @@ async def open_gateway_environment(db: Db) -> AsyncIterator[GatewayEnvironment]:
             database_url="", jwt_secret="", robot_jwt_secret="", webhook_secret="", bcrypt_cost=5, max_live_previews=1
         )
         accounts = await stack.enter_async_context(open_accounts(db, settings, (DEVICE_KEY,), (ROBOT_KEY,)))
-        no_preparation: Deps = Deps(settings, db, None, None, None, OrderStore(db))  # type: ignore[arg-type]
+        no_preparation: Deps = Deps(settings, db, None, None, None, None, OrderStore(db))  # type: ignore[arg-type]
         provider = await stack.enter_async_context(serve_sms())
         sms = await stack.enter_async_context(open_sms(provider.url, timeout_s=1.0))
         process = AsyncExitStack()

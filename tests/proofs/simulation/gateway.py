@@ -138,5 +138,6 @@ class Gateway:
             "orders": OrderStore(db),
             "inventory": InventoryPort(world.inventory, process, network),
             "pricing": PricingPort(world.prices, process, network),
+            "inventory_operations": None,
         }
         return Deps(settings, metrics=metrics, reconcile_again_s=plan.reconcile_again_s, **ports)

@@ -14,7 +14,6 @@ from autogrocery.gateway.actions.complete import complete
 from autogrocery.gateway.actions.update_restock import update_restock
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
 from autogrocery.gateway.actions.view_shortfalls import EndedOrdersIn, ShortfallsOut, view_shortfalls
-from autogrocery.gateway.actions.view_status import view_status
 from autogrocery.gateway.core.order import Fact, Robot, WebhookDelivery
 from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.wire.orders import AppliedOut
@@ -100,7 +99,6 @@ def ops_routes(deps: Deps) -> list[Route]:
     unauthenticated = partial(Route, "GET", auth=False)
     bind = partial(partial, deps=deps)
     return [
-        unauthenticated("/status", bind(_status), answer=dict[str, Any], summary="What this gateway is doing"),
         unauthenticated("/metrics", metrics, media="text/plain", urgent=True, summary="Prometheus"),
         unauthenticated(
             "/internal/audit", bind(_audit), answer=AuditOut, summary="Every invariant, with its violations"
@@ -159,10 +157,6 @@ def _delivery(request: Request) -> WebhookDelivery:
 
 async def _readyz(_request: Request, *, deps: Deps) -> dict[str, str]:
     return await check_ready(deps.db, deps.inventory, deps.pricing, stopping=deps.stopping.is_set())
-
-
-async def _status(_request: Request, *, deps: Deps) -> dict[str, Any]:
-    return await view_status(deps.db, deps.inventory, deps.pricing, deps.metrics, deps.settings.store_id)
 
 
 async def _audit(_request: Request, *, deps: Deps) -> AuditOut:

@@ -167,7 +167,7 @@ def _restock(one: DeliveryView) -> pb.Restock:
     return pb.Restock(
         order_id=str(one.order_id),
         supplier_id=one.supplier_id,
-        state=pb.RestockState.Value(f"{STATE_PREFIX}{one.state}"),
+        state=f"{STATE_PREFIX}{one.state}",
         entered_at=_timestamp(one.entered_at),
         reported_at=_timestamp(one.reported_at),
         lines=one.lines,

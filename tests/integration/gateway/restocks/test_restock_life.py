@@ -282,6 +282,6 @@ async def sweep(truck: TruckActions) -> None:
     """One turn of the loops of restocks, with all that is looked after being due."""
     gateway = truck.gateway
     await gateway.db.run("UPDATE restock_orders SET due_at = now() WHERE due_at IS NOT NULL")
-    deps = Deps(None, gateway.db, gateway.inventory, gateway.pricing, gateway.metrics, None, None)  # type: ignore[arg-type]
+    deps = Deps(None, gateway.db, gateway.inventory, gateway.pricing, None, gateway.metrics, None, None)  # type: ignore[arg-type]
     for loop in restock_loops(deps):
         await loop._once()

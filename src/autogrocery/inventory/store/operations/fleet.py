@@ -63,4 +63,14 @@ async def list_robots(db: Db, robot_class: str, cursor: str, limit: int, *, seen
     for row in await db.rows(TASKS, list(tasks), MAX_TASKS) if tasks else ():
         task = RobotTask(row["kind"], row["order_id"], row["assignment_id"], row["aisle"], row["lease_until"])
         tasks[row["robot_id"]].append(task)
-    return [RobotView(*row.values(), tasks=tuple(tasks[row["robot_id"]])) for row in robots]
+    return [
+        RobotView(
+            row["robot_id"],
+            row["robot_class"],
+            row["last_seen_at"],
+            row["live"],
+            row["queue"],
+            tuple(tasks[row["robot_id"]]),
+        )
+        for row in robots
+    ]

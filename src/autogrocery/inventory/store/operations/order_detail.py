@@ -97,8 +97,11 @@ async def get(db: Db, order_id: UUID) -> OrderDetail | None:
         if order is None:
             return None
         return OrderDetail(
-            *order.values(),
-            assignments=tuple(AssignmentView(*row.values()) for row in await connection.rows(ASSIGNMENTS, order_id)),
-            lots=tuple(LotUnits(*row.values()) for row in await connection.rows(LOTS, order_id)),
-            webhooks=tuple(WebhookView(*row.values()) for row in await connection.rows(WEBHOOKS, order_id)),
+            order["state"],
+            order["created_at"],
+            order["expires_at"],
+            order["finished_at"],
+            tuple(AssignmentView(*row.values()) for row in await connection.rows(ASSIGNMENTS, order_id)),
+            tuple(LotUnits(*row.values()) for row in await connection.rows(LOTS, order_id)),
+            tuple(WebhookView(*row.values()) for row in await connection.rows(WEBHOOKS, order_id)),
         )
