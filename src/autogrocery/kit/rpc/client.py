@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
+from autogrocery.kit.process.figures import Counts, Durations
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import Code, RpcError, UndecodableError
 
@@ -34,6 +35,9 @@ REJECTED_REPLIES = Counter(
     "Replies that are no clear answer, by peer, by what of the reply is wrong, and by what is wrong with it",
     ["peer", "field", "reason"],
 )
+
+CALLS = Counts("peer_calls", "Calls to peers, by what came of them", ["peer", "method", "outcome"])
+CALL_DURATIONS = Durations("peer_call_duration_seconds", "Calls to peers that were made", ["peer", "method"])
 
 
 class Peer:
@@ -75,16 +79,21 @@ class Peer:
         """
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
-        if self.on_call is None:
-            return await self._call(method, request, timeout_s, point, token)
         started_s = time.perf_counter()
         try:
             reply = await self._call(method, request, timeout_s, point, token)
         except (InDoubt, Unauthenticated) as error:
-            self.on_call(point, request, started_s, getattr(error, "detail", "no answer"))
+            self._ended(point, request, started_s, getattr(error, "detail", "no answer"))
             raise
-        self.on_call(point, request, started_s, "ok")
+        self._ended(point, request, started_s, "ok")
         return reply
+
+    def _ended(self, point: str, request: Any, started_s: float, outcome: str) -> None:
+        labels = (self.name, point.rpartition(".")[2])
+        CALLS.add(*labels, outcome)
+        CALL_DURATIONS.observe(labels, time.perf_counter() - started_s)
+        if self.on_call is not None:
+            self.on_call(point, request, started_s, outcome)
 
     async def _call(self, method: Method, request: Any, timeout_s: float, point: str, token: str | None) -> Any:
         try:
