@@ -9,7 +9,7 @@ from autogrocery.kit.http import response
 from autogrocery.kit.http.errors import MEDIA, problem_response
 from autogrocery.kit.http.reading import MAX_BODY_BYTES, RequestHead, body_too_large
 from autogrocery.kit.http.route import Answer
-from autogrocery.kit.process.figures import Counts, Durations
+from autogrocery.kit.process.figures import Durations
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 ENDING = frozenset({"request_timeout", "bad_request"})  # after these it is unknown where the next request begins
 EVENT_STREAM = "text/event-stream"
-UNMATCHED = ("", "unmatched")
-RESPONSES: Final = Counts(
-    "http_responses", "Responses begun, by route template and status", ["method", "route", "status"]
-)
 DURATIONS: Final = Durations(
-    "http_request_duration_seconds", "From a request's first octet to its response's head", ["method", "route"]
+    "http_request_duration_seconds",
+    "Responses, from a request's first octet to its response's head",
+    ["method", "route"],
+    counter="http_responses",
+    outcome="status",
 )
 
 
@@ -144,10 +144,9 @@ class Exchange:
         return start
 
     def _count(self, status: int) -> None:
-        entry = self.entry
-        labels = UNMATCHED if entry is None else (entry.route.method, entry.route.path)
-        RESPONSES.add(*labels, str(status))
-        DURATIONS.observe(labels, perf_counter() - self._came_s)
+        route = self.entry.route if self.entry is not None else None
+        key = ("", "unmatched", status) if route is None else (route.method, route.path, status)
+        DURATIONS.observe(key, perf_counter() - self._came_s)
 
     def begin_stream(self, answer: Answer) -> bool:
         """Send the head of a stream; returns False if the method is HEAD, so that nothing follows.

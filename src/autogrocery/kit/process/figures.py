@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from itertools import accumulate
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import REGISTRY
@@ -26,57 +27,59 @@ DURATION_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 DELAY_EVERY_S: Final = 0.25
 
 
-class Counts(Collector):
-    """A counter by labels: `figure.cells[labels] += 1`, after `cells.setdefault` or `add` for the first time."""
-
-    def __init__(
-        self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry = REGISTRY
-    ) -> None:
-        self.cells: dict[tuple[str, ...], int] = {}
-        self._about = name, documentation
-        self._labels = labels
-        registry.register(self)
-
-    def add(self, *labels: str) -> None:
-        """Count one under these values of the labels."""
-        self.cells[labels] = self.cells.get(labels, 0) + 1
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the samples; called at a scrape."""
-        family = CounterMetricFamily(*self._about, labels=self._labels)
-        for labels, count in self.cells.items():
-            family.add_metric(labels, count)
-        yield family
-
-
 class Durations(Collector):
-    """A histogram of seconds by labels."""
+    """A histogram of seconds by labels, and with `outcome` a counter by these and by what came of it.
+
+    Both are kept in one list for each combination: the observations of each bucket, then the sum of seconds.
+    """
 
     def __init__(
-        self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry = REGISTRY
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        registry: CollectorRegistry = REGISTRY,
+        *,
+        counter: str = "",
+        outcome: str = "",
     ) -> None:
+        """Serve the histogram `name`, and if the label `outcome` is given the counter `counter`."""
         self._about = name, documentation
-        self._labels = labels
-        self._cells: dict[tuple[str, ...], list[int]] = {}  # the observations of each bucket, not cumulated
-        self._sums_s: dict[tuple[str, ...], float] = {}
+        self._labels = tuple(labels)
+        self._counter = counter
+        self._outcome = outcome
+        self._cells: dict[tuple[str | int, ...], list[float]] = {}
         registry.register(self)
 
-    def observe(self, labels: tuple[str, ...], seconds: float) -> None:
-        """Count one duration under these values of the labels."""
-        cells = self._cells.get(labels)
-        if cells is None:
-            cells = self._cells[labels] = [0] * (len(DURATION_BOUNDS_S) + 1)
-            self._sums_s[labels] = 0.0
+    def observe(self, key: tuple[str | int, ...], seconds: float) -> None:
+        """Count one duration under these values of the labels; the last one is the outcome, if there is that label."""
+        try:
+            cells = self._cells[key]
+        except KeyError:
+            cells = self._cells[key] = [0.0] * (len(DURATION_BOUNDS_S) + 2)
         cells[bisect_left(DURATION_BOUNDS_S, seconds)] += 1
-        self._sums_s[labels] += seconds
+        cells[-1] += seconds
 
     def collect(self) -> Iterable[Metric]:
         """Return the samples; called at a scrape."""
         family = HistogramMetricFamily(*self._about, labels=self._labels)
+        together: dict[tuple[str, ...], list[float]] = {}
+        counts: dict[tuple[str, ...], float] = {}
+        for key, cells in self._cells.items():
+            texts = tuple(map(str, key))
+            counts[texts] = sum(cells[:-1])
+            labels = texts[: len(self._labels)]
+            known = together.get(labels)
+            together[labels] = [*map(add, known, cells)] if known else cells
         bounds = [*map(str, DURATION_BOUNDS_S), "+Inf"]
-        for labels, cells in self._cells.items():
-            family.add_metric(labels, list(zip(bounds, accumulate(cells), strict=True)), self._sums_s[labels])
+        for labels, cells in together.items():
+            family.add_metric(labels, list(zip(bounds, accumulate(cells[:-1]), strict=True)), cells[-1])
         yield family
+        if self._outcome:
+            counter = CounterMetricFamily(self._counter, self._about[1], labels=[*self._labels, self._outcome])
+            for texts, count in counts.items():
+                counter.add_metric(texts, count)
+            yield counter
 
 
 LOOP_DELAY: Final = Durations("event_loop_delay_seconds", "How late the event loop woke a sleeper", [])

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
-from autogrocery.kit.process.figures import Counts, Durations
+from autogrocery.kit.process.figures import Durations
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import Code, RpcError, UndecodableError
 
@@ -36,8 +36,9 @@ REJECTED_REPLIES = Counter(
     ["peer", "field", "reason"],
 )
 
-CALLS = Counts("peer_calls", "Calls to peers, by what came of them", ["peer", "method", "outcome"])
-CALL_DURATIONS = Durations("peer_call_duration_seconds", "Calls to peers that were made", ["peer", "method"])
+CALL_DURATIONS = Durations(
+    "peer_call_duration_seconds", "Calls made to peers", ["peer", "method"], counter="peer_calls", outcome="outcome"
+)
 
 
 class Peer:
@@ -89,9 +90,8 @@ class Peer:
         return reply
 
     def _ended(self, point: str, request: Any, started_s: float, outcome: str) -> None:
-        labels = (self.name, point.rpartition(".")[2])
-        CALLS.add(*labels, outcome)
-        CALL_DURATIONS.observe(labels, time.perf_counter() - started_s)
+        key = (self.name, point.rpartition(".")[2], outcome)
+        CALL_DURATIONS.observe(key, time.perf_counter() - started_s)
         if self.on_call is not None:
             self.on_call(point, request, started_s, outcome)
 
