@@ -1,6 +1,6 @@
 """Figures that the hot path can afford: counts and histograms in plain integers, and gauges read at the scrape.
 
-`prometheus_client` locks and boxes each value. Here an observation is one addition to a list of the event loop's thread,
+`prometheus_client` locks and boxes each value. Here an observation is an addition to a list of the event loop's thread,
 and the text format is made when Prometheus asks. Label values come from the program, never from a request.
 """
 

@@ -1,4 +1,4 @@
-"""/metrics: the figures that alerts and dashboard name are served, their labels are bounded, the database may be away."""
+"""/metrics: what alerts and dashboard name is served, labels are bounded, and the database may be away."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from autogrocery.kit.process.figures import Durations
 
 ROUNDS = 20_000
 LIMIT_S = 5e-6  # for an order, in the fastest of five rounds
-AN_ORDER = 7  # observations: preview, confirm, webhook, and four calls to peers
+AN_ORDER = 7  # observations at most: preview, confirm, webhook, three calls to peers, one repeated
 
 
 def test_durations_are_cumulated_up_to_each_bound() -> None:
