@@ -47,6 +47,7 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.pg.start import explained, open_migrated
 from autogrocery.kit.process import loops
 from autogrocery.kit.process.background import background_tasks
+from autogrocery.kit.process.figures import measure_loop_delay
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.ready import notify
 from autogrocery.kit.process.settings import address, all_different, grpc_target, load, networks, secrets
@@ -117,6 +118,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
                 ]
             )
         )
+        stack.callback(asyncio.create_task(measure_loop_delay(), name="loop_delay").cancel)
         if settings.notifier == "child":
             await stack.enter_async_context(running_notifier(environ))
         internal_app = App(
@@ -176,7 +178,7 @@ def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier
         *internal_account_routes(accounts, limits),
         *probe_routes(deps),
         *status_routes(deps),
-        *ops_routes(deps),
+        *ops_routes(deps, accounts),
         *write_routes(deps),
         *device_routes(accounts),
         *operator_read_routes(deps),

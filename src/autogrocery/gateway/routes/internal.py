@@ -11,6 +11,7 @@ from autogrocery.contracts.webhook import UpdateOrder, UpdateRestock
 from autogrocery.gateway.actions.audit import AuditOut, audit
 from autogrocery.gateway.actions.check_ready import check_ready
 from autogrocery.gateway.actions.complete import complete
+from autogrocery.gateway.actions.scrape import scrape
 from autogrocery.gateway.actions.update_restock import update_restock
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
 from autogrocery.gateway.actions.view_shortfalls import EndedOrdersIn, ShortfallsOut, view_shortfalls
@@ -19,11 +20,11 @@ from autogrocery.gateway.core.restock import RestockFact
 from autogrocery.gateway.wire.orders import AppliedOut
 from autogrocery.gateway.wire.restocks import RestockAppliedOut
 from autogrocery.kit.errors import Denied, FieldError, Invalid
-from autogrocery.kit.http.probes import healthz, metrics
-from autogrocery.kit.http.route import Request, Route
+from autogrocery.kit.http.probes import healthz, metrics_with
+from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
-    from autogrocery.gateway.deps import Deps
+    from autogrocery.gateway.deps import AccountDeps, Deps
     from autogrocery.kit.security.webhooks import WebhookVerifier
 
 FACTS = {"COMPLETED": Fact.PICKED, "FAILED": Fact.NOTHING_PICKED}
@@ -94,12 +95,18 @@ def probe_routes(deps: Deps) -> list[Route]:
     ]
 
 
-def ops_routes(deps: Deps) -> list[Route]:
+def ops_routes(deps: Deps, accounts: AccountDeps) -> list[Route]:
     """Return the routes of operators and metrics readers, which need no token: the internal listener is not public."""
     unauthenticated = partial(Route, "GET", auth=False)
     bind = partial(partial, deps=deps)
     return [
-        unauthenticated("/metrics", metrics, media="text/plain", urgent=True, summary="Prometheus"),
+        unauthenticated(
+            "/metrics",
+            bind(_metrics, accounts=accounts),
+            media="text/plain",
+            urgent=True,
+            summary="Prometheus",
+        ),
         unauthenticated(
             "/internal/audit", bind(_audit), answer=AuditOut, summary="Every invariant, with its violations"
         ),
@@ -157,6 +164,12 @@ def _delivery(request: Request) -> WebhookDelivery:
 
 async def _readyz(_request: Request, *, deps: Deps) -> dict[str, str]:
     return await check_ready(deps.db, deps.inventory, deps.pricing, stopping=deps.stopping.is_set())
+
+
+async def _metrics(_request: Request, *, deps: Deps, accounts: AccountDeps) -> Answer:
+    peers = (deps.inventory.peer, deps.pricing.peer)
+    verifier = accounts.device_verifier
+    return metrics_with(await scrape(deps.db, peers, deps.metrics, deps.calls, accounts.passwords, verifier))
 
 
 async def _audit(_request: Request, *, deps: Deps) -> AuditOut:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from autogrocery.kit.http import response
 from autogrocery.kit.http.errors import MEDIA, problem_response
 from autogrocery.kit.http.reading import MAX_BODY_BYTES, RequestHead, body_too_large
 from autogrocery.kit.http.route import Answer
+from autogrocery.kit.process.figures import Durations
 from autogrocery.kit.process.log import log
 
 if TYPE_CHECKING:
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 
 ENDING = frozenset({"request_timeout", "bad_request"})  # after these it is unknown where the next request begins
 EVENT_STREAM = "text/event-stream"
+DURATIONS: Final = Durations(
+    "http_request_duration_seconds",
+    "Responses, from a request's first octet to its response's head",
+    ["method", "route"],
+    counter="http_responses",
+    outcome="status",
+)
 
 
 class Link(Protocol):
@@ -63,6 +72,7 @@ class Exchange:
         self.request: Request | None = None
         self.rate_limit: tuple[bytes, bytes] | None = None
         self.task: Any = None
+        self._came_s = perf_counter()
         self._parts: list[bytes] = []
         self._size_bytes = 0
 
@@ -127,10 +137,16 @@ class Exchange:
             lines += response.field_lines((self.rate_limit,))
         start = response.head(status, media, lines, self.head.request_id)
         self.answered = True
+        self._count(status)
         self._parts.clear()
         if not self.complete and self.expects_continue:
             self.keep_alive = False
         return start
+
+    def _count(self, status: int) -> None:
+        route = self.entry.route if self.entry is not None else None
+        key = ("", "unmatched", status) if route is None else (route.method, route.path, status)
+        DURATIONS.observe(key, perf_counter() - self._came_s)
 
     def begin_stream(self, answer: Answer) -> bool:
         """Send the head of a stream; returns False if the method is HEAD, so that nothing follows.

@@ -58,6 +58,11 @@ class Batcher(Generic[Item, Outcome]):
         self._running: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """The number of items that no flush has taken yet."""
+        return len(self._waiting)
+
     async def submit(self, item: Item) -> Outcome:
         """Flush one item and return its outcome; raises Unavailable if it was never flushed, else its flush's error."""
         if len(self._waiting) >= self._max_waiting:

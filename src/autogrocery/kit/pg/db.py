@@ -150,6 +150,17 @@ class Db:
         except TRANSIENT_ERRORS as error:
             raise _unavailable(error) from error
 
+    def pools(self) -> dict[str, dict[str, int]]:
+        """Return the connections of each pool: open, idle, and at most."""
+        return {
+            name: {"open": pool.get_size(), "idle": pool.get_idle_size(), "max": pool.get_max_size()}
+            for name, pool in (("statements", self._pool), ("batches", self._batch_pool))
+        }
+
+    def batchers(self) -> list[Batcher[Item, Sequence[Row]]]:
+        """Return the batchers that have been used."""
+        return list(self._batchers.values())
+
     async def rows_by_key(self, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement for many rows and return its rows, with the plan of batch statements: by primary keys."""
         async with self._acquired(self._batch_pool, OPEN_TIMEOUT_S) as connection:

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from autogrocery.kit.backoff import spread_s
 from autogrocery.kit.errors import InDoubt, Unauthenticated
 from autogrocery.kit.process import faults
+from autogrocery.kit.process.figures import Durations
 from autogrocery.kit.process.log import log
 from autogrocery.kit.rpc.status import Code, RpcError, UndecodableError
 
@@ -33,6 +34,10 @@ REJECTED_REPLIES = Counter(
     "peer_replies_rejected",
     "Replies that are no clear answer, by peer, by what of the reply is wrong, and by what is wrong with it",
     ["peer", "field", "reason"],
+)
+
+CALL_DURATIONS = Durations(
+    "peer_call_duration_seconds", "Calls made to peers", ["peer", "method"], counter="peer_calls", outcome="outcome"
 )
 
 
@@ -75,16 +80,20 @@ class Peer:
         """
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
-        if self.on_call is None:
-            return await self._call(method, request, timeout_s, point, token)
         started_s = time.perf_counter()
         try:
             reply = await self._call(method, request, timeout_s, point, token)
         except (InDoubt, Unauthenticated) as error:
-            self.on_call(point, request, started_s, getattr(error, "detail", "no answer"))
+            self._ended(point, request, started_s, getattr(error, "detail", "no answer"))
             raise
-        self.on_call(point, request, started_s, "ok")
+        self._ended(point, request, started_s, "ok")
         return reply
+
+    def _ended(self, point: str, request: Any, started_s: float, outcome: str) -> None:
+        key = (self.name, point.rpartition(".")[2], outcome)
+        CALL_DURATIONS.observe(key, time.perf_counter() - started_s)
+        if self.on_call is not None:
+            self.on_call(point, request, started_s, outcome)
 
     async def _call(self, method: Method, request: Any, timeout_s: float, point: str, token: str | None) -> Any:
         try:

@@ -63,6 +63,11 @@ class PasswordHasher:
         self._jobs: asyncio.Queue[QueuedJob] = asyncio.Queue(self.queue_size)
         self._dummy = _never_matching_hash(cost)
 
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that no worker has taken yet."""
+        return self._jobs.qsize()
+
     async def hash(self, password: str) -> str:
         """Return a new hash; raises Unavailable(busy) when the queue is full or the timeout passes."""
         result = await self._submit(HashJob(_base64(password.encode()), cost=self.cost))

@@ -127,6 +127,11 @@ class Verifier:
         self._verified: dict[str, Claims] = {}
         self._max_cached = max_cached
 
+    @property
+    def cached(self) -> int:
+        """The number of verified tokens in memory."""
+        return len(self._verified)
+
     def verify(self, token: str) -> Claims:
         """Return the claims of a token that is valid now; raises Unauthenticated("invalid_token") for any other."""
         claims = self._verified.get(token)
