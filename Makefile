@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 ORDERS ?= 200
 RATE   ?= 20
 JSON   ?=
+KILL   ?=
 ONLY   ?=
 PARTS  ?=
 SET    ?=
@@ -16,7 +17,7 @@ BENCH   = $(if $(PARTS),--parts $(PARTS)) $(foreach one,$(SET),--set $(one)) $(i
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock clean
+.PHONY: help demo up test check verify gen bench bench-report prove-sample prove-all prove-planted schemathesis fuzz interop proto-baseline sbom lock report-sample clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,14 +36,18 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file)
-	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON))
+demo: $(VENV)/.run ## the whole network on this machine, fed with real baskets, then audited (ORDERS=200 RATE=20 JSON=file KILL=analytics=3)
+	$(BIN)/autogrocery demo --orders $(ORDERS) --rate $(RATE) $(if $(JSON),--json $(JSON)) $(foreach one,$(KILL),--kill $(one))
 
 up: $(VENV)/.run ## the whole network on this machine, until Ctrl-C
 	$(BIN)/autogrocery up
 
-test: check ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
+test: check out/debian/.done ## checks, then every test, on real PostgreSQL, gRPC and ZeroMQ
 	$(BIN)/pytest
+
+out/debian/.done: tools/debian_programs.sh
+	@tools/debian_programs.sh out/debian haproxy pgbouncer
+	@touch $@
 
 check: $(VENV)/.dev ## lint, types, import rules, dependencies, SQL of the migrations, .proto files
 	$(BIN)/ruff check --quiet .
@@ -120,6 +125,9 @@ lock: $(BIN)/uv ## compile the hash-pinned lock files
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --all-extras --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --group fuzz -o requirements-fuzz.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 requirements-uv.in -o requirements-uv.txt
+
+report-sample: $(VENV)/.dev ## the owner's page of a replayed week, with pictures if there is a Chromium: out/report
+	$(BIN)/python -m tools.sample_report --picture docs/pictures/report-week.png
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis out

@@ -12,7 +12,12 @@ from tools.gen_docs import write_docs
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = Path("autogrocery/contracts")
-PROTOS = (CONTRACTS / "inventory/v1/inventory.proto", CONTRACTS / "pricing/v1/pricing.proto")
+PROTOS = (
+    CONTRACTS / "inventory/v1/inventory.proto",
+    CONTRACTS / "inventory/ops/v1/operations.proto",
+    CONTRACTS / "inventory/picks/v1/picks.proto",
+    CONTRACTS / "pricing/v1/pricing.proto",
+)
 SCHEMAS = (CONTRACTS / "analytics/v1/order_metric.fbs", CONTRACTS / "robots/v1/pick_task.fbs")
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from autogrocery.analytics.settings import Settings as AnalyticsSettings
-from autogrocery.gateway.app import openapi
+from autogrocery.gateway.app import internal_openapi, openapi
 from autogrocery.gateway.core.order import EDGES, TERMINAL, Fact, Status
 from autogrocery.gateway.core.restock import RESTOCK_EDGES, RESTOCK_TERMINAL, RestockFact, RestockStatus
 from autogrocery.gateway.settings import GatewaySettings
@@ -111,14 +111,13 @@ RESTOCK_FACT_WORDS: Final = {
 
 
 def write_docs(out: Path) -> None:
-    """Write STATES.md, SETTINGS.md, SCOPES.md, PROBLEMS.md and openapi.json into `out`."""
+    """Write STATES.md, SETTINGS.md, SCOPES.md, PROBLEMS.md, openapi.json and openapi-internal.json into `out`."""
     (out / "STATES.md").write_text(states(), encoding="utf-8")
     (out / "SETTINGS.md").write_text(settings(), encoding="utf-8")
     (out / "SCOPES.md").write_text(scopes(), encoding="utf-8")
     (out / "PROBLEMS.md").write_text(problems_page(), encoding="utf-8")
-    (out / "openapi.json").write_bytes(
-        msgspec.json.format(msgspec.json.encode(openapi(), order="sorted"), indent=1) + b"\n"
-    )
+    for name, whole in (("openapi.json", openapi()), ("openapi-internal.json", internal_openapi())):
+        (out / name).write_bytes(msgspec.json.format(msgspec.json.encode(whole, order="sorted"), indent=1) + b"\n")
 
 
 STATES_HEAD: Final = """\

@@ -25,6 +25,7 @@ ROLES = {
 }
 STANDARD_STREAMS = 3
 MAX_COUNT = 100_000
+MAX_KILLS = 100
 MAX_NUMBER = 1_440  # a day in minutes; more orders a second, or days of shelf life, than there can be
 
 
@@ -80,6 +81,14 @@ def _network(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "up, replay of real baskets, audit, report; exit 1 if an invariant is broken",
         "autogrocery demo --orders 500 --rate 25 --json figures.json",
         "network:run_demo",
+    )
+    demo.add_argument(
+        "--kill",
+        type=kill,
+        action="append",
+        default=[],
+        metavar="NAME=TIMES",
+        help="kill this process so often during the replay, as analytics=3; may be repeated",
     )
     prove = _command(
         commands,
@@ -415,6 +424,14 @@ def date(text: str) -> datetime:
 def day(text: str) -> int:
     """Parse a day as the Unix second in which it begins in UTC; argparse shows this function's name in its error."""
     return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+
+
+def kill(text: str) -> tuple[str, int]:
+    """Parse NAME=TIMES: which process is killed, and how often."""
+    name, _, times = text.partition("=")
+    if not name or not 0 < int(times) <= MAX_KILLS:
+        raise argparse.ArgumentTypeError(f"NAME=TIMES, 1 to {MAX_KILLS} times")
+    return name, int(times)
 
 
 def number(text: str) -> float:

@@ -48,6 +48,8 @@ class FakeMetricsLog:
         self.last: dict[int, int] = {}
         self.queries: list[dict[str, str]] = []
         self.page = PAGE
+        self.shortfalls: dict[str, Any] | None = None  # the answer to every question; None: a gateway without the route
+        self.asked: list[str] = []  # order ids
 
     def write(self, *metrics: OrderMetric) -> None:
         for one in metrics:
@@ -58,8 +60,14 @@ class FakeMetricsLog:
     async def served(self) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get("/internal/metrics-log", self._answer)
+        if self.shortfalls is not None:
+            app.router.add_post("/internal/shortfalls", self._answer_shortfalls)
         async with serving_web(app, self.port):
             yield
+
+    async def _answer_shortfalls(self, request: web.Request) -> web.Response:
+        self.asked += (await request.json())["order_ids"]
+        return web.json_response(self.shortfalls)
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))

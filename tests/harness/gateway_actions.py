@@ -40,7 +40,7 @@ class RecordingPublisher(Struct):
 
     frames: list[OrderMetric]
 
-    async def publish(self, frame: bytes) -> bool:
+    async def post(self, frame: bytes) -> bool:
         self.frames.append(decode(frame))
         return True
 

@@ -13,6 +13,7 @@ from autogrocery.lab.prove.check_run import RunOutcome, check_run
 from autogrocery.lab.prove.network import DatabaseTotals
 from autogrocery.lab.prove.options import ProveOptions
 from autogrocery.lab.prove.record import Fault, Probe, Record
+from autogrocery.lab.replay.fact_check import FactCheck
 from autogrocery.lab.replay.idle import Audit, IdleState, Invariant, Metrics
 from autogrocery.lab.replay.journal import Entry
 from autogrocery.lab.replay.replay import FinalOrder, Run, Trip
@@ -75,6 +76,7 @@ OUTCOME = RunOutcome(
         returning_customers=1,
         returning_in_vain=0,
     ),
+    facts=FactCheck(history=3, counted=3, facts=3, same_changes=True),
     restock_responses=[RestockResponse("restock", 201, COMING), RestockResponse("status", 200, RECEIVED)],
 )
 

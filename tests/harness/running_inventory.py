@@ -285,6 +285,19 @@ def robot_token(robot_id: str, robot_class: str, *, audience: str = "inventory",
     )
 
 
+def operator_token(*scopes: str) -> str:
+    """Return a token as the gateway makes it for an operator."""
+    return tokens.issue(
+        ROBOT_SECRET.encode(),
+        issuer="autogrocery",
+        audience="inventory",
+        user_id=3,
+        principal="operator-1",
+        scopes=scopes or ("ops:read",),
+        ttl_s=60,
+    )
+
+
 async def retry_timeouts(call: Callable[[], Awaitable[Any]]) -> Any:
     """Repeat a call while it fails for waiting too long, as the gateway does; other errors are raised."""
     async with asyncio.timeout(DEADLINE_S):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-GENERATED: Final = "src/autogrocery/contracts/*/v1/*.py"
+GENERATED: Final = ("src/autogrocery/contracts/*/v1/*.py", "src/autogrocery/contracts/*/ops/v1/*.py")
 UNTRACKED: Final = frozenset({".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "out"})
 
 
@@ -26,7 +26,12 @@ def tracked() -> tuple[Path, ...]:
 
 def python_files() -> list[Path]:
     """Return every Python file except those that `make gen` writes."""
-    return [path for path in tracked() if path.suffix == ".py" and not path.relative_to(ROOT).match(GENERATED)]
+    return [path for path in tracked() if path.suffix == ".py" and not is_generated(path)]
+
+
+def is_generated(path: Path) -> bool:
+    """Return whether `make gen` writes a file."""
+    return any(path.relative_to(ROOT).match(pattern) for pattern in GENERATED)
 
 
 def text_files() -> list[Path]:

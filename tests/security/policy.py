@@ -74,6 +74,7 @@ HTTP: Final = (
     PolicyRow("internal", r"POST /internal/webhook/.+", NONE, Verdict.NOT_SIGNED),
     PolicyRow("internal", r"(GET|POST|PUT|PATCH|DELETE) /internal/ops(/.+)?", OPERATORS),
     PolicyRow("internal", r"GET /(healthz|readyz|status|metrics|internal/(audit|metrics-log|disabled))", ALL),
+    PolicyRow("internal", r"POST /internal/shortfalls", ALL),
 )
 
 

@@ -12,6 +12,8 @@ from autogrocery.analytics.actions.view_figures import write_status
 from autogrocery.analytics.core.counters import Counters
 from autogrocery.analytics.loops import table
 from autogrocery.analytics.peers.metrics_log import open_metrics_log
+from autogrocery.analytics.peers.picks import Picks
+from autogrocery.analytics.peers.shortfalls import open_shortfalls
 from autogrocery.analytics.peers.subscription import open_subscription
 from autogrocery.analytics.store.opening import open_backlog
 from autogrocery.contracts import identities
@@ -20,7 +22,8 @@ from autogrocery.kit.http.server import serve_http
 from autogrocery.kit.process import loops, ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
-from autogrocery.kit.process.settings import web_url
+from autogrocery.kit.process.settings import grpc_target, web_url
+from autogrocery.kit.rpc.channel import open_channel
 from autogrocery.kit.security.curve import subscriber_keys
 from autogrocery.kit.security.tls import identity_of
 
@@ -36,7 +39,10 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
     identity = identity_of(
         wanted,
         identities.ANALYTICS,
-        {"GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url)},
+        {
+            "GATEWAY_WEBHOOK_URL": web_url("GATEWAY_WEBHOOK_URL", wanted.gateway_webhook_url),
+            "INVENTORY_GRPC_TARGET": grpc_target("INVENTORY_GRPC_TARGET", wanted.inventory),
+        },
     )
     keys = subscriber_keys(wanted, "ANALYTICS_ZMQ_TARGET", ",".join(subscribe_to.addresses))
     counters = Counters()
@@ -47,6 +53,8 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
         subscription = await stack.enter_async_context(
             open_subscription(subscribe_to.addresses, binds=subscribe_to.binds, keys=keys)
         )
+        shortfalls = await stack.enter_async_context(open_shortfalls(wanted.gateway_webhook_url, identity))
+        inventory = await stack.enter_async_context(open_channel(wanted.inventory, identity, identities.INVENTORY))
         history = await stack.enter_async_context(open_metrics_log(wanted.gateway_webhook_url, identity))
         if wanted.analytics_status_file:
             try:
@@ -57,7 +65,9 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             await stack.enter_async_context(
                 serve_http(App(routes.table(counters, backlog)), *listen_at, "ANALYTICS_HTTP_ADDR", identity=identity)
             )
-        async with loops.running(table(subscription, history, counters, backlog, wanted.analytics_status_file)):
+        sources = (shortfalls, Picks(inventory))
+        all_loops = table(subscription, history, sources, counters, backlog, wanted.analytics_status_file)
+        async with loops.running(all_loops):
             log.info("analytics_started", binds=subscribe_to.binds)
             ready.notify()
             await stop.wait()

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from autogrocery.analytics.actions.view_census import view_census
 from autogrocery.analytics.actions.view_figures import figures_of
 from autogrocery.analytics.actions.view_report import ReportQuery, view_report
 from autogrocery.analytics.core.report import Report
+from autogrocery.contracts.analytics.census import FactCensus
 from autogrocery.kit.http.probes import exposition, healthz
 from autogrocery.kit.http.route import Answer, Request, Route
 
@@ -68,6 +70,13 @@ def table(counters: Counters, backlog: Backlog | None) -> list[Route]:
             errors=("503 store_unavailable",),
         ),
         get(
+            "/census",
+            partial(_census, counters=counters, backlog=backlog),
+            answer=FactCensus,
+            summary="Which status changes are stored, to be compared with a gateway's history; reads every fact",
+            errors=("503 store_unavailable",),
+        ),
+        get(
             "/metrics",
             partial(_metrics, counters=counters, backlog=backlog, gauges=gauges),
             media="text/plain",
@@ -82,6 +91,10 @@ async def _status(_request: Request, *, counters: Counters, backlog: Backlog | N
 
 async def _report(request: Request, *, counters: Counters, backlog: Backlog | None) -> Report:
     return await view_report(backlog, counters, request.query)
+
+
+async def _census(_request: Request, *, counters: Counters, backlog: Backlog | None) -> FactCensus:
+    return await view_census(backlog, counters)
 
 
 async def _metrics(_request: Request, *, counters: Counters, backlog: Backlog | None, gauges: LagGauges) -> Answer:

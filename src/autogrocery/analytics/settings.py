@@ -48,7 +48,16 @@ class Settings(SubscriberSettings, frozen=True):
     autogrocery_home: Annotated[
         str, Meta(description="directory with the embedded store, in `analytics`; without it facts are only counted")
     ] = ""
+    inventory_grpc_addr: str = "127.0.0.1:50051"
+    inventory_grpc_target: Annotated[
+        str, Meta(description="gRPC target of inventory, asked for robots' picks; unset: INVENTORY_GRPC_ADDR")
+    ] = ""
     gateway_webhook_url: Annotated[str, Meta(pattern="^https?://[^/]+")] = "http://127.0.0.1:5051"
+
+    @property
+    def inventory(self) -> str:
+        """The gRPC target of inventory."""
+        return self.inventory_grpc_target or self.inventory_grpc_addr
 
     @property
     def http(self) -> tuple[str, int] | None:

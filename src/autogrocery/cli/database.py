@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 
 def dsn_of(environ: Mapping[str, str], name: str = "DATABASE_URL") -> str:
-    """Return the DSN of a part's database: its own variable, else DATABASE_URL, else that of the running `up`.
+    """Return the DSN of a part's database: its own variable, else the common one, else that of the running `up`.
+
+    The common one is DATABASE_DIRECT_URL if it is set, as commands do not go through a pooler, else DATABASE_URL.
 
     Raises SystemExit with a line that says what to set.
     """
-    found = environ.get(name) or environ.get("DATABASE_URL") or running_dsn(home_directory(environ))
+    common = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
+    own = environ.get(name) if name != "DATABASE_URL" else ""
+    found = own or common or running_dsn(home_directory(environ))
     if not found:
         raise SystemExit(
             f"{name} is not set, and no `autogrocery up` is running: set the variable or start the network"

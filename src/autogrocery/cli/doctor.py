@@ -101,7 +101,8 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("settings", good=False, text=str(error))
     for part, (variable, schema) in PARTS.items():
-        if target := environ.get(variable):
+        direct = environ.get("DATABASE_DIRECT_URL", "") if variable == "DATABASE_URL" else ""
+        if target := direct or environ.get(variable):
             yield _database(variable, target, part, schema)
 
 

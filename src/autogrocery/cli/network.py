@@ -6,6 +6,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from rich.table import Table
 
 from autogrocery.cli.console import console
@@ -45,6 +46,8 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     async def work() -> int:
         options = options_from(chosen, ports="auto", tls=arguments.tls)
+        if arguments.kill:
+            options = replace(options, max_crashes=None)
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from autogrocery.cli.demo_accounts import provision
+from autogrocery.cli.fact_audit import make_fact_auditor
 from autogrocery.cli.migrations import migrate_all
 from autogrocery.cli.replay import make_auditor
 from autogrocery.cli.signals import run_until_signal
@@ -204,7 +205,7 @@ def _scenario_environment(network: Network, stack: Stack) -> Environment:
 def _network(
     stack: Stack, home: Path, links: Mapping[str, FaultProxy], public: Mapping[str, int], internal: Mapping[str, int]
 ) -> Network:
-    dsn = stack.env["DATABASE_URL"]
+    dsn = stack.dsn
 
     async def database_answers() -> bool:
         try:
@@ -234,4 +235,5 @@ def _network(
         database_answers=database_answers,
         audit=make_auditor(stack),
         database_totals=database_totals,
+        check_facts=make_fact_auditor(stack),
     )

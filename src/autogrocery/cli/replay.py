@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from autogrocery.cli.fact_audit import make_fact_auditor
 from autogrocery.cli.keys import operator_identity
 from autogrocery.cli.network_audit import audit_all
 from autogrocery.cli.signals import run_until_signal
@@ -27,6 +28,7 @@ from autogrocery.lab.network import home_directory, pki, read_run
 from autogrocery.lab.replay.demo import ReplayTarget, demo, finish, replay_and_check
 from autogrocery.lab.replay.idle import Audit, Invariant
 from autogrocery.lab.replay.idle import gateway_auditor as make_gateway_auditor
+from autogrocery.lab.replay.kills import Kills
 from autogrocery.lab.replay.stocking import (
     LoadResult,
     content_load_id,
@@ -68,6 +70,8 @@ async def run_demo_replay(stack: Stack, arguments: argparse.Namespace, environ: 
         receipts=_find_sent(stack) if environ.get("SMTP_URL") else _find_in_folder(stack.home / "receipts"),
         robots_log=stack.home / "logs" / "robots.log",
         count_stock=count,
+        check_facts=make_fact_auditor(stack, operator),
+        kills=_kills(stack, arguments.kill),
     )
 
     async def fill(_target: ReplayTarget, items: list[StockItem]) -> None:
@@ -81,6 +85,14 @@ async def run_demo_replay(stack: Stack, arguments: argparse.Namespace, environ: 
         seed=arguments.seed,
         json_path=Path(arguments.json) if arguments.json else None,
     )
+
+
+def _kills(stack: Stack, wanted: list[tuple[str, int]]) -> Kills | None:
+    """Return which processes are killed; raises StartError for a name that is none of them."""
+    for name, _ in wanted:
+        if name not in stack.pids:
+            raise StartError(f"--kill {name}: not a process; they are {', '.join(stack.pids)}")
+    return Kills(dict(wanted), lambda name: stack.pids[name], lambda name: stack.restarts[name]) if wanted else None
 
 
 def run_replay(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -206,7 +218,7 @@ def make_auditor(stack: Stack) -> Callable[[], Awaitable[Audit | None]]:
 
     async def audit() -> Audit | None:
         try:
-            found = await audit_all(stack.env["DATABASE_URL"], stack.env["INVENTORY_DATABASE_URL"])
+            found = await audit_all(stack.dsn, stack.env["INVENTORY_DATABASE_URL"])
         except Unavailable:
             return None
         listed = [Invariant(f"{part}: {one.name}", one.violations, list(one.examples)) for part, one in found]

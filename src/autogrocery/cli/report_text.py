@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
+WHOLE_PER_CENT: Final = 10  # from which on a decimal says nothing
 BAR_WIDTH: Final = 24  # characters
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 STATUS_WORDS: Final = {
@@ -29,6 +30,8 @@ STATUS_WORDS: Final = {
     "EXPIRED": "quote expired",
     "FAILED": "failed",
 }
+LOST: Final = frozenset({"CANCELLED", "EXPIRED", "FAILED"})
+SHOWN_PRODUCTS: Final = 10
 
 
 def money(cents: int, currency: str) -> str:
@@ -45,7 +48,62 @@ def duration(ms: float) -> str:
 
 def change(now: int, before: int) -> str:
     """Return the change against the week before in per cent; empty if there is nothing to compare with."""
-    return f"{100 * (now - before) / before:+.0f} %" if before else ""
+    if not before:
+        return ""
+    part = 100 * (now - before) / before
+    return f"{part:+,.{0 if abs(part) >= WHOLE_PER_CENT else 1}f} %"
+
+
+def per_cent(part: float, whole: float, digits: int = 1) -> str:
+    """Return a share in per cent; a dash of nothing."""
+    return f"{100 * part / whole:.{digits}f} %" if whole else "-"
+
+
+def summary(report: Report, currency: str) -> str:
+    """Return the period in two or three sentences."""
+    orders, cents = totals(report.steps)
+    if not orders:
+        return "No order was completed in this time."
+    compared = change(cents, report.total_before.revenue_cents)
+    if compared:
+        word = "less" if compared.startswith("-") else "more"
+        compared = f", {compared[1:]} {word} than the week before{' by then' if report.is_running else ''}"
+    lost = [one for one in report.outcomes if one.status in LOST]
+    told = f"{orders:,} orders brought {money(cents, currency)}{compared}."
+    if report.short_cents:
+        told += f" Short picks cost {money(report.short_cents, currency)}."
+    if lost:
+        quoted = money(sum(one.quoted_cents for one in lost), currency)
+        told += f" {sum(one.orders for one in lost):,} orders quoted for {quoted} were lost."
+    return told
+
+
+def advice(report: Report) -> str:
+    """Return what the busiest hour would have taken, by aisle; empty if robots' work is not told."""
+    wanting = [one for one in report.aisles if one.robots_needed > one.robots]
+    if not report.aisles:
+        return ""
+    if not wanting:
+        return f"The robots were enough: in every aisle they had a fifth of the hour in reserve, {_spare(report)}."
+    more = ", ".join(f"{one.robots_needed - one.robots} more in {one.aisle}" for one in wanting)
+    return f"It would take {more} for each robot to have a fifth of the hour in reserve."
+
+
+def missing_notices(report: Report) -> list[str]:
+    """Return what the report does not know, one sentence each."""
+    told = report.told
+    found = []
+    if report.gaps_open:
+        found.append(f"{report.gaps_open:,} status changes are still missing.")
+    if told.shortfalls and told.shortfalls_behind:
+        found.append(f"Short picks and deliveries of {_ended(told.shortfalls_behind)} are not known yet.")
+    if told.picks and told.picks_behind:
+        found.append(f"Robots' work on {_ended(told.picks_behind)} is not known yet.")
+    return found
+
+
+def _ended(orders: int) -> str:
+    return f"{orders:,} ended {'order' if orders == 1 else 'orders'}"
 
 
 def step_name(step: Step, step_s: int) -> str:
@@ -76,9 +134,14 @@ def tables(report: Report, currency: str) -> RenderableType:
         _steps(report, currency),
         _outcomes(report, currency),
         _stages(report),
+        *([_short(report, currency)] if report.short_cents or report.short_skus else []),
+        *([_robots(report)] if report.aisles else []),
         *([_deliveries(report)] if report.deliveries else []),
-        Text(_busiest(report)),
-        *([Text(f"{report.gaps_open:,} status changes are still missing", style="bold red")] * bool(report.gaps_open)),
+        *([_received(report)] if report.received else []),
+        Text(summary(report, currency)),
+        *([Text(f"{_busiest(report)} {advice(report)}".strip())] if report.busiest else []),
+        *(Text(one, style="dim") for one in not_told(report)),
+        *(Text(one, style="bold red") for one in missing_notices(report)),
     )
 
 
@@ -100,8 +163,8 @@ def _steps(report: Report, currency: str) -> Table:
                 money(step.revenue_cents, currency),
                 duration(step.p90_ms) if step.orders else "",
             )
-    (orders, cents), (orders_before, _) = totals(report.steps), totals(report.before)
-    compared = f"{orders_before:,} {change(orders, orders_before)}".strip()
+    (orders, cents), orders_before = totals(report.steps), report.total_before.orders
+    compared = f"{orders_before:,} {change(orders, orders_before)}{' by then' if report.is_running else ''}".strip()
     table.add_section()
     table.add_row("all", f"{orders:,}", "", compared, money(cents, currency), "")
     return table
@@ -137,12 +200,64 @@ def _deliveries(report: Report) -> Table:
     return table
 
 
+def not_told(report: Report) -> list[str]:
+    """Return which details no peer has told so far: they are unknown, not zero."""
+    return [
+        sentence
+        for told, sentence in (
+            (report.told.shortfalls, "Not told by the gateway: which lines were short, what deliveries brought."),
+            (report.told.picks, "Not told by inventory: what robots did, and what the busiest hour would take."),
+        )
+        if not told
+    ]
+
+
+def _short(report: Report, currency: str) -> Table:
+    table = Table("product", "aisle", "orders", "units", "lost", title="picked short")
+    for one in report.short_skus[:SHOWN_PRODUCTS]:
+        table.add_row(one.name, one.aisle, f"{one.orders:,}", f"{one.units:,}", money(one.lost_cents, currency))
+    table.add_section()
+    table.add_row("all", "", "", "", money(report.short_cents, currency))
+    return table
+
+
+def _robots(report: Report) -> Table:
+    table = Table("aisle", "robots", "picks", "units", "idle", "busy in the busiest hour", "it would take")
+    table.title = "robots"
+    for one in report.aisles:
+        whole_s = one.robots * report.length_s
+        table.add_row(
+            one.aisle,
+            f"{one.robots:,}",
+            f"{one.picks:,}",
+            f"{one.units:,}",
+            per_cent(whole_s - one.busy_s, whole_s),
+            per_cent(one.peak_load, one.robots, 0),
+            f"{one.robots_needed:,}",
+        )
+    return table
+
+
+def _received(report: Report) -> Table:
+    table = Table("aisle", "announced", "received", "missing", "damaged", "too many", title="deliveries received")
+    for one in report.received:
+        units = (one.announced, one.received, one.missing, one.damaged, one.surplus)
+        table.add_row(one.aisle, *(f"{count:,}" for count in units))
+    return table
+
+
+def _spare(report: Report) -> str:
+    busiest = max(report.aisles, key=lambda one: one.peak_load / max(one.robots, 1))
+    return f"{busiest.aisle} the least ({per_cent(busiest.peak_load, busiest.robots, 0)} busy)"
+
+
 def _busiest(report: Report) -> str:
     busiest = report.busiest
     if busiest is None:
-        return "No order was completed in this time."
+        return ""
+    at = datetime.fromtimestamp(busiest.started_at).astimezone()
     return (
-        f"Busiest: {step_name(busiest, report.period.step_s)} with {busiest.orders:,} orders;"
+        f"Busiest hour: {at:%A, %H:%M} with {busiest.orders:,} orders;"
         f" {report.in_progress(busiest):.1f} were with the robots on average, nine in ten for at most"
         f" {duration(busiest.p90_ms)}."
     )

@@ -5,6 +5,7 @@ The environment is read only here.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from autogrocery.gateway.core.account import Audience
 from autogrocery.gateway.core.alert_policy import AlertPolicy
 from autogrocery.gateway.core.quote import LineError
 from autogrocery.gateway.deps import AccountDeps, Deps
-from autogrocery.gateway.loops import account_loops, order_loops, restock_loops
+from autogrocery.gateway.loops import account_loops, operator_loops, order_loops, restock_loops, switch_loops
 from autogrocery.gateway.peers.inventory import Inventory
 from autogrocery.gateway.peers.metrics import Metrics
 from autogrocery.gateway.peers.notifier import check_message_settings, running_notifier
@@ -25,6 +26,9 @@ from autogrocery.gateway.peers.pricing import Pricing
 from autogrocery.gateway.routes.accounts import account_routes, internal_account_routes
 from autogrocery.gateway.routes.internal import ops_routes, probe_routes, webhook_routes
 from autogrocery.gateway.routes.limits import RateLimits, make_rate_limits
+from autogrocery.gateway.routes.ops.devices import device_routes
+from autogrocery.gateway.routes.ops.reads import operator_read_routes
+from autogrocery.gateway.routes.ops.writes import write_routes
 from autogrocery.gateway.routes.orders import order_routes
 from autogrocery.gateway.routes.trucks import truck_routes
 from autogrocery.gateway.settings import PREFIX, GatewaySettings, RateSettings
@@ -51,7 +55,6 @@ from autogrocery.kit.security.tokens import MAX_CACHED_TOKENS, Verifier
 from autogrocery.kit.security.webhooks import WebhookVerifier
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Mapping
 
     from autogrocery.kit.pg.db import Db
@@ -100,7 +103,15 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
             open_accounts(deps.db, settings, keys.devices, keys.robots, tuning.max_cached_tokens)
         )
         await stack.enter_async_context(
-            loops.running([*order_loops(deps), *restock_loops(deps), *account_loops(accounts)])
+            loops.running(
+                [
+                    *switch_loops(deps),
+                    *order_loops(deps),
+                    *restock_loops(deps),
+                    *account_loops(accounts),
+                    *operator_loops(deps),
+                ]
+            )
         )
         if settings.notifier == "child":
             await stack.enter_async_context(running_notifier(environ))
@@ -124,7 +135,11 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event, tuning: Tuning =
         log.info("gateway_started", public_port=public_port, internal_port=internal_port, epoch=deps.metrics.epoch)
         notify()
         await stop.wait()
-        log.info("gateway_stopping")
+        log.info("gateway_stopping", delay_s=settings.stop_delay_s)
+        deps.stopping.set()
+        public_app.leave()
+        internal_app.leave()
+        await asyncio.sleep(settings.stop_delay_s)
 
 
 def guard(accounts: AccountDeps) -> Guard:
@@ -156,7 +171,17 @@ def internal_routes(deps: Deps, accounts: AccountDeps, webhooks: WebhookVerifier
         *internal_account_routes(accounts, limits),
         *probe_routes(deps),
         *ops_routes(deps),
+        *write_routes(deps),
+        *device_routes(accounts),
+        *operator_read_routes(deps),
     ]
+
+
+def internal_openapi() -> dict[str, Any]:
+    """Return the internal listener's OpenAPI document, without opening a socket."""
+    unopened: Any = None  # routes only bind it
+    routes = internal_routes(unopened, unopened, unopened, make_rate_limits(RateSettings()))
+    return document(routes, f"{TITLE}, internal listener")
 
 
 def _protected_links(settings: GatewaySettings) -> dict[str, str]:
@@ -214,6 +239,7 @@ async def _open_deps(
             application="gateway",
             max_size=settings.database_pool_size,
             batches=tuning.batch_writes,
+            direct_dsn=settings.database_direct_url,
         )
     )
     publisher = await stack.enter_async_context(
@@ -234,4 +260,6 @@ async def _open_deps(
         db, OrderCache(tuning.max_cached_orders), AlertPolicy(alert_full=settings.alert_completed == "on")
     )
     background = await stack.enter_async_context(background_tasks())  # last, so that it is drained first
-    return Deps(settings, db, *peers, metrics, orders, background)
+    deps = Deps(settings, db, *peers, metrics, orders, background)
+    deps.calls.watch(deps.inventory.peer, deps.pricing.peer)
+    return deps

@@ -5,10 +5,14 @@ An action receives exactly what it uses.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from autogrocery.gateway.actions.ops.cached import OpsCaches
+from autogrocery.gateway.core.switch import SwitchBoard
+from autogrocery.gateway.peers.call_log import CallLog
 from autogrocery.kit.process.background import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class Deps(Struct, frozen=True):
-    """What routes and loops of orders and restocks hand to their actions."""
+    """What routes and loops of orders and restocks hand to their actions.
+
+    `stopping` is set once load balancers should send nothing new.
+    """
 
     settings: GatewaySettings
     db: Db
@@ -35,6 +42,10 @@ class Deps(Struct, frozen=True):
     orders: OrderStore
     background: BackgroundTasks = field(default_factory=BackgroundTasks)
     reconcile_again_s: float = 60.0
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    switches: SwitchBoard = field(default_factory=SwitchBoard)
+    calls: CallLog = field(default_factory=CallLog)
+    ops: OpsCaches = field(default_factory=OpsCaches)
 
 
 class AccountDeps(Struct, frozen=True):

@@ -6,12 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from autogrocery.gateway.actions.expire import expire
+from autogrocery.gateway.actions.ops.refresh_switches import refresh_switches
+from autogrocery.gateway.actions.ops.store_peer_calls import store_peer_calls
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
 from autogrocery.gateway.actions.refresh_disabled import refresh_disabled
 from autogrocery.gateway.actions.submit_restock import submit_restock
 from autogrocery.gateway.actions.sweep import sweep
 from autogrocery.gateway.store import due, due_restocks, refresh_tokens
+from autogrocery.gateway.store.ops import peer_calls
 from autogrocery.kit.errors import InDoubt, Refused, Unavailable
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.loops import Loop
@@ -53,6 +56,16 @@ def order_loops(deps: Deps) -> list[Loop]:
     ]
 
 
+def switch_loops(deps: Deps) -> list[Loop]:
+    """Return the loop that reads the operator's switches, often enough that each is obeyed within a second."""
+
+    async def refresh_board() -> bool:
+        await refresh_switches(deps.db, deps.pricing, deps.switches)
+        return False
+
+    return [Loop("switches", 0.5, refresh_board)]
+
+
 def restock_loops(deps: Deps) -> list[Loop]:
     """Return sweeper and reconciler of restocks."""
     db, inventory, pricing, metrics = deps.db, deps.inventory, deps.pricing, deps.metrics
@@ -87,6 +100,18 @@ def account_loops(accounts: AccountDeps) -> list[Loop]:
         Loop("disabled_accounts", 30.0, refresh_disabled_accounts),
         Loop("expired_tokens", 3_600.0, delete_expired_tokens),
     ]
+
+
+def operator_loops(deps: Deps) -> list[Loop]:
+    """Return the loops that store the noteworthy calls to peers and delete old ones."""
+
+    async def store_calls() -> bool:
+        return await store_peer_calls(deps.db, deps.calls)
+
+    async def delete_old_calls() -> bool:
+        return await peer_calls.delete_old(deps.db) > 0
+
+    return [Loop("peer_calls", 1.0, store_calls), Loop("old_peer_calls", 3_600.0, delete_old_calls)]
 
 
 def _hasten_on_recovery(

@@ -40,6 +40,13 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
     """The gateway's environment variables; a field's variable is its name in capitals."""
 
     database_url: Annotated[str, Meta(description="DSN of PostgreSQL, version 15 or later")]
+    database_direct_url: Annotated[
+        str,
+        Meta(
+            description="DSN of the same database without a pooler, if DATABASE_URL is one that gives each transaction"
+            " any session (PgBouncer): for batched statements, the notifier and commands"
+        ),
+    ] = ""
     jwt_secret: Annotated[
         str,
         Meta(description="secrets of device, truck and operator tokens; comma list: the first signs, all verify"),
@@ -129,6 +136,15 @@ class GatewaySettings(RateSettings, frozen=True, kw_only=True):
             le=65_536,
         ),
     ] = 1_024
+    stop_delay_s: Annotated[
+        float,
+        Meta(
+            description="seconds between SIGTERM, from which on /readyz answers 503, and the end of the listeners;"
+            " behind a load balancer longer than its health check takes to notice",
+            ge=0,
+            le=300,
+        ),
+    ] = 0.0
     database_pool_size: Annotated[
         int, Meta(description="connections to PostgreSQL, besides the two of the batched statements", ge=2, le=100)
     ] = 10

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from autogrocery.contracts import identities
-from autogrocery.inventory import loops, rpc, settings
+from autogrocery.inventory import loops, rpc, rpc_operations, settings
 from autogrocery.inventory.peers.gateway import open_gateway
 from autogrocery.inventory.peers.robots import POINT, Announcer
 from autogrocery.kit.bus import open_publisher
-from autogrocery.kit.pg.start import open_migrated
+from autogrocery.kit.pg.start import open_migrated, open_read_only
 from autogrocery.kit.process import ready
 from autogrocery.kit.process.log import log
 from autogrocery.kit.process.loops import running
@@ -30,6 +30,8 @@ MIGRATIONS: Final = "autogrocery.inventory.store.migrations"
 SCHEMA: Final = "inventory"
 ISSUER: Final = "autogrocery"
 AUDIENCE: Final = "inventory"
+OPERATOR_CONNECTIONS: Final = 3
+OPERATOR_STATEMENT_MS: Final = 4_000
 BATCH_CONNECTIONS: Final = 4  # so that holds, dispatches, starts and reports rarely wait for each other
 
 
@@ -68,6 +70,15 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 batch_connections=BATCH_CONNECTIONS,
             )
         )
+        operators_db = await stack.enter_async_context(
+            open_read_only(
+                "INVENTORY_DATABASE_URL" if wanted.inventory_database_url else "DATABASE_URL",
+                wanted.dsn,
+                application="autogrocery inventory operators",
+                max_size=OPERATOR_CONNECTIONS,
+                statement_timeout_ms=OPERATOR_STATEMENT_MS,
+            )
+        )
         bus = await stack.enter_async_context(
             open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=curve_keys)
         )
@@ -85,13 +96,14 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
         inventory = rpc.Inventory(
             db, Announcer(bus), verifier, limits, on_finished=order_webhooks.wake, on_restocked=restock_webhooks.wake
         )
+        operations = rpc_operations.InventoryOperations(operators_db, verifier, seen_s=wanted.robot_seen_s)
         yield await stack.enter_async_context(
             serve(
                 "INVENTORY_GRPC_ADDR",
                 host,
                 port,
-                rpc.methods(inventory),
+                rpc.methods(inventory) | rpc_operations.methods(operations),
                 identity=identity,
-                callers=rpc.CALLERS,
+                callers={**rpc.CALLERS, **rpc.HISTORY_CALLERS, **rpc_operations.CALLERS},
             )
         )

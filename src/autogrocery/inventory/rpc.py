@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from autogrocery.contracts.identities import GATEWAY, OPERATOR, ROBOTS
+from autogrocery.contracts.identities import ANALYTICS, GATEWAY, OPERATOR, ROBOTS
+from autogrocery.contracts.inventory.picks.v1 import picks_pb2
 from autogrocery.contracts.inventory.v1 import inventory_pb2 as pb
 from autogrocery.inventory.actions.assign_robots import RobotFilter, assign_robots
 from autogrocery.inventory.actions.check_availability import check_availability
 from autogrocery.inventory.actions.get_order import get_order
 from autogrocery.inventory.actions.get_restock import get_restock
 from autogrocery.inventory.actions.heartbeat import heartbeat
+from autogrocery.inventory.actions.list_picks import MAX_ORDERS, list_picks
 from autogrocery.inventory.actions.list_work import list_work
 from autogrocery.inventory.actions.release_items import release_items
 from autogrocery.inventory.actions.report_pick import report_pick
@@ -22,6 +24,7 @@ from autogrocery.inventory.actions.restock_items import restock_items
 from autogrocery.inventory.actions.start_pick import start_pick
 from autogrocery.inventory.store.poll_cache import PollCache
 from autogrocery.inventory.wire import messages
+from autogrocery.inventory.wire.pick_history import picks_response
 from autogrocery.kit.errors import Denied
 from autogrocery.kit.rpc.server import bearer, server_methods
 
@@ -50,6 +53,7 @@ CALLERS: Final = {
     "ReportPick": (ROBOTS,),
     "ReportPutaway": (ROBOTS,),
 }
+HISTORY_CALLERS: Final = {"ListPicks": (ANALYTICS, OPERATOR)}  # of the other service
 
 
 class RobotLimits(Struct, frozen=True):
@@ -165,6 +169,11 @@ class Inventory:
         report = messages.read_putaway_report(request)
         return messages.putaway_response(await report_putaway(self._db, report, classes, self._on_restocked))
 
+    async def ListPicks(self, request: picks_pb2.ListPicksRequest, _call: ServerCall) -> picks_pb2.ListPicksResponse:  # noqa: N802
+        """Return what robots did for orders that have ended."""
+        order_ids = [messages.read_uuid("order_ids", one) for one in request.order_ids[: MAX_ORDERS + 1]]
+        return picks_response(await list_picks(self._db, order_ids))
+
     def _classes_of(self, robot_id: str, call: ServerCall, *, wanted: str | None = None) -> list[str]:
         """Return the robot classes in the caller's token, sorted.
 
@@ -180,5 +189,8 @@ class Inventory:
 
 
 def methods(inventory: Inventory) -> dict[str, ServerMethod]:
-    """Return the service's methods, as a server takes them."""
-    return server_methods(pb.DESCRIPTOR.services_by_name["InventoryService"], inventory)
+    """Return the methods of both services, as a server takes them."""
+    return {
+        **server_methods(pb.DESCRIPTOR.services_by_name["InventoryService"], inventory),
+        **server_methods(picks_pb2.DESCRIPTOR.services_by_name["PickHistoryService"], inventory),
+    }

@@ -49,7 +49,7 @@ async def main(environ: Mapping[str, str], stop: asyncio.Event) -> None:
             open_mail(settings.smtp_url, settings.autogrocery_home, settings.receipt_from)
         )
         sms = await stack.enter_async_context(open_sms(settings.sms_url))
-        db = await stack.enter_async_context(_open_gateway_db(settings.database_url))
+        db = await stack.enter_async_context(_open_gateway_db(settings.database_direct_url or settings.database_url))
         await stack.enter_async_context(loops.running(notifier_loops(db, mail, sms, settings.store_id, limits)))
         if listens is not None:
             await stack.enter_async_context(_serve(*listens))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import msgspec
 import pytest
 
-from autogrocery.analytics.core.report import DAY_S, HOUR_S, WEEK_S, Deliveries, Outcome, Period, Report
+from autogrocery.analytics.core.details import RobotPick, ShortLine
+from autogrocery.analytics.core.report import DAY_S, HOUR_S, WEEK_S, Deliveries, Outcome, Period, Report, ShortSku
+from autogrocery.analytics.store.details import ADD_PICKS, ADD_SHORT_LINES
 from autogrocery.analytics.store.report import read_report
 from tests.harness.fact_stores import MILLION, batch, fact, fact_store
 
@@ -126,3 +129,80 @@ async def test_report_of_a_day_without_a_fact_is_empty(home: Path) -> None:
     report = await report_of(home, [])
     assert (report.busiest, report.outcomes, report.stages, report.deliveries) == (None, [], [], [])
     assert len(report.steps) == 24
+
+
+def pick(robot_id: str, assigned_s: int, closed_s: int, store_id: str = "mart-1", *short: str) -> RobotPick:
+    """Return a pick of three units in the dairy aisle, with its times in seconds after the day's beginning."""
+    at_us = DAY.since_s * MILLION
+    times = (at_us + assigned_s * MILLION, at_us + closed_s * MILLION)
+    return RobotPick(uuid4(), uuid4(), robot_id, "dairy", 3, 3 - len(short), list(short), *times, store_id)
+
+
+async def test_robot_is_busy_from_when_it_has_an_assignment_and_is_done_with_the_one_before(home: Path) -> None:
+    picks = [
+        pick("dairy-1", 0, 60),  # busy for 60 s
+        pick("dairy-1", 30, 100),  # waits for 30 s, busy for 40 s
+        pick("dairy-1", 500, 520),  # busy for 20 s after a rest
+        pick("dairy-2", 10, 40),  # busy for 30 s
+        pick("dairy-1", 10, 20, "mart-2"),  # another robot of the same name: busy for 10 s
+        pick("dairy-1", DAY_S + 10, DAY_S + 20),  # the day after
+    ]
+    async with fact_store(home) as store:
+        await store.write(batch(day_of_orders(DAY.since_s, 8)), NOW_US)
+        await store.compute_minutes()
+        for _ in range(2):
+            await store.engine.insert(ADD_PICKS, picks)
+        report = await read_report(store.engine, DAY)
+        one_mart = await read_report(store.engine, msgspec.structs.replace(DAY, store_id="mart-1"))
+    (load,) = report.aisles
+    assert (load.robots, load.picks, load.units, load.busy_s) == (3, 5, 15, 160.0)
+    assert load.peak_busy_s == 160.0  # all of it in the first hour, in which most orders end
+    assert load.peak_load == pytest.approx(160 / HOUR_S)
+    assert load.robots_needed == 1
+    assert [(one.store_id, one.robot_id, one.picks, one.busy_s) for one in report.robots] == [
+        ("mart-1", "dairy-1", 3, 120.0),
+        ("mart-1", "dairy-2", 1, 30.0),
+        ("mart-2", "dairy-1", 1, 10.0),
+    ]
+    assert [one.busy_s for one in one_mart.robots] == [120.0, 30.0]
+
+
+async def test_short_lines_take_the_aisle_of_the_robot_that_found_them_short(home: Path) -> None:
+    found = pick("dairy-1", 0, 60, "mart-1", "milk")
+    at_us = found.closed_at + MILLION
+    lines = [
+        ShortLine(found.order_id, at_us, "milk", "Milk", 3, 1, 150, "mart-1"),
+        ShortLine(found.order_id, at_us, "pan", "Pan", 1, 0, 900, "mart-1"),  # no robot named it
+    ]
+    async with fact_store(home) as store:
+        for _ in range(2):
+            await store.engine.insert(ADD_PICKS, [found])
+            await store.engine.insert(ADD_SHORT_LINES, lines)
+        report = await read_report(store.engine, DAY)
+    assert report.short_skus == [ShortSku("", "pan", "Pan", 1, 1, 900), ShortSku("dairy", "milk", "Milk", 1, 2, 300)]
+    assert [(one.aisle, one.lost_cents) for one in report.short_aisles] == [("", 900), ("dairy", 300)]
+
+
+async def test_day_that_runs_is_compared_up_to_the_newest_fact(home: Path) -> None:
+    facts = day_of_orders(DAY.since_s, 6) + day_of_orders(DAY.since_s - WEEK_S, 120, first=1_000)
+    report = await report_of(home, facts)
+    assert report.is_running
+    assert report.length_s == max(one.occurred_at for one in facts) // MILLION // 60 * 60 + 60 - DAY.since_s
+    assert report.total_before.orders == 5  # of 75 until midnight
+    assert sum(one.orders for one in report.outcomes_before) == 6
+    assert sum(step.orders for step in report.before) == 75
+
+
+async def test_week_has_its_hours_and_what_short_picks_cost_a_week_before(home: Path) -> None:
+    week = Period(DAY.since_s, DAY.since_s + WEEK_S, DAY_S)
+    facts = [
+        fact(number, order_id=str(fact(number).order_id), version=version, status=status, occurred_at_us=at_us, **more)
+        for number, since_s in ((1, DAY.since_s + 5 * HOUR_S), (2, DAY.since_s - WEEK_S))
+        for version, (status, cents) in enumerate((("PREVIEWED", 500), ("COMPLETED", 500 - number)), start=1)
+        for at_us, more in [((since_s + version) * MILLION, {"total_cents": cents})]
+    ]
+    report = await report_of(home, facts, week)
+    assert len(report.hours) == 7 * 24
+    assert report.busiest is not None
+    assert report.busiest.started_at == DAY.since_s + 5 * HOUR_S
+    assert (report.short_cents, report.short_cents_before) == (1, 2)

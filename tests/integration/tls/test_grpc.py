@@ -120,6 +120,17 @@ def test_order_calls_are_the_gateways_and_pick_calls_the_robots() -> None:
     assert {inventory.CALLERS[call] for call in robots} == {(identities.ROBOTS,)}
 
 
+async def test_robots_picks_are_told_to_analytics_and_operators_only(keys: Path) -> None:
+    path = "/autogrocery.inventory.picks.v1.PickHistoryService/ListPicks"
+    codes = {}
+    async with served("inventory", identity(keys, "inventory"), inventory.HISTORY_CALLERS) as port:
+        for caller in ("analytics", "operator", "gateway", "robots"):
+            async with connected(port, identity(keys, caller), identities.INVENTORY) as channel:
+                codes[caller] = await code_of(channel.raw(path)(b"", timeout_s=PATIENCE_S))
+    allowed, closed = Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED
+    assert codes == {"analytics": allowed, "operator": allowed, "gateway": closed, "robots": closed}
+
+
 async def test_method_without_allowed_callers_is_permission_denied(keys: Path) -> None:
     async with (
         served("pricing", identity(keys, "pricing"), {}) as port,

@@ -180,6 +180,7 @@ REFUSED = [
     ("robots", "GATEWAY_WEBHOOK_URL", "http://gateway:5051"),
     ("robots", "ROBOTS_ZMQ_TARGET", "tcp://inventory:5556"),
     ("analytics", "GATEWAY_WEBHOOK_URL", "http://gateway:5051"),
+    ("analytics", "INVENTORY_GRPC_TARGET", "inventory:50051"),
     ("analytics", "ANALYTICS_ZMQ_TARGET", "tcp://gateway:5557"),
 ]
 

@@ -11,6 +11,7 @@ from autogrocery.gateway.actions.follow_order import follow_order
 from autogrocery.gateway.actions.view_catalog import view_catalog
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
 from autogrocery.gateway.actions.view_orders import view_events, view_last_order, view_order, view_orders
+from autogrocery.gateway.actions.view_shortfalls import EndedOrdersIn, view_shortfalls
 from autogrocery.gateway.store import metrics_log
 from autogrocery.gateway.wire.orders import CatalogQuery, OrdersQuery
 from tests.proofs.battery.environment import check_final_state, outcome_of, snapshot
@@ -33,6 +34,7 @@ async def read_all(gateway: GatewayActions, order_id: UUID) -> list[object]:
         await outcome_of(view_events(db, user_id, order_id)),
         await view_metrics_log(db, "mart-test", MetricsLogQuery()),
         await view_metrics_log(db, "mart-test", MetricsLogQuery(gateway.metrics.epoch)),
+        await view_shortfalls(db, EndedOrdersIn([order_id])),
         (await view_catalog(gateway.inventory, gateway.pricing, CatalogQuery())).data,
         (await audit(db)).clean,
     ]

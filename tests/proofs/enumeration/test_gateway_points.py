@@ -36,6 +36,8 @@ LEFT_OUT = {
     "metrics_log.list_epochs",
     "metrics_log.list_changes",
     "metrics_log.add_epoch",
+    "shortfalls.list_short_lines",
+    "shortfalls.list_delivered",
     "due.count",
     "due.flag",
     "due.note_answer",

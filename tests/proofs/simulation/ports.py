@@ -202,9 +202,9 @@ class PublisherPort:
         self._life = process
         self._sent = sent
 
-    async def publish(self, *frames: bytes) -> bool:
+    async def post(self, frame: bytes) -> bool:
         self._life.require()
-        metric = decode(frames[-1])
+        metric = decode(frame)
         self._sent.append(Sent(metric, self._memory.tables.knows(metric)))
         self.sent += 1
         return True

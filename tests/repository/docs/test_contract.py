@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autogrocery.__main__ import parser
+from autogrocery.contracts.inventory.picks.v1 import picks_pb2
 from autogrocery.contracts.inventory.v1 import inventory_pb2
 from autogrocery.contracts.pricing.v1 import pricing_pb2
 from tests.repository.tracked import ROOT
@@ -34,7 +35,7 @@ def test_routes_of_the_contract_are_those_of_the_route_tables() -> None:
     assert named | OUTSIDE_THE_TABLES == {(one.method, one.path) for one in route_access()}
 
 
-@pytest.mark.parametrize("file", [inventory_pb2, pricing_pb2], ids=["inventory", "pricing"])
+@pytest.mark.parametrize("file", [inventory_pb2, picks_pb2, pricing_pb2], ids=["inventory", "picks", "pricing"])
 def test_calls_of_the_contract_are_those_of_the_service(file: Any) -> None:
     for service in file.DESCRIPTOR.services_by_name.values():
         named = {name for cell in first_cells(service.name) for name in re.findall(r"`(\w+)`", cell)}

@@ -12,7 +12,7 @@ from autogrocery.kit.process.log import log
 if TYPE_CHECKING:
     from autogrocery.analytics.store.engine import Engine
 
-TABLES: Final = ("facts", "order_minutes", "marks", "progress", "poison")
+TABLES: Final = ("facts", "order_minutes", "marks", "progress", "poison", "short_lines", "delivered", "picks")
 
 LIST_DETACHED: Final = """
 -- damage.list_detached

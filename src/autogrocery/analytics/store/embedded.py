@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.analytics.store.engine import Engine, translated
@@ -12,7 +14,6 @@ from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 LINES: Final = "JSONEachRow"
 SETTINGS: Final = (
@@ -33,10 +34,8 @@ class Embedded(Engine):
 
     def connect(self) -> None:
         """Open the directory, in the engine's thread. Raises StartError."""
-        from chdb.session import Session  # noqa: PLC0415 - 51 MB that only this engine loads
-
         try:
-            self._session = Session(str(self._directory))  # type: ignore[no-untyped-call]
+            self._session = _load(self._directory)
             self._session.query("CREATE DATABASE IF NOT EXISTS analytics")
             self._session.query("USE analytics")
             self._session.query(f"SET {SETTINGS}")
@@ -67,6 +66,29 @@ class Embedded(Engine):
         """Close the directory."""
         if self._session is not None:
             self._session.close()
+
+
+def _load(directory: Path) -> Any:
+    """Return a session of the library, 51 MB that only this engine loads; raises RuntimeError.
+
+    The library asks at once for the current folder, which may be gone, and for the time zone, which may be none: it
+    gets the store's folder, and UTC, in which all times of its tables are.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir(directory.parent)
+    zone = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    try:
+        from chdb.session import Session  # noqa: PLC0415
+
+        return Session(str(directory))  # type: ignore[no-untyped-call]
+    finally:
+        if zone is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = zone
 
 
 @contextmanager

@@ -120,6 +120,8 @@ class FactStore:
         self._cluster = cluster
         self._changes_are_stale = False
         self._rebuilding = 0  # the damage that this process makes up for; 0: none
+        self.last_damage = 0  # when damage was found last, in Unix microseconds; 0: never
+        self.stored_batch = 0  # the last write whose facts are stored
         self._last_batch = 0
         self._touched: set[Minute] = set()
 
@@ -130,7 +132,7 @@ class FactStore:
         if self.engine.repairs:
             await self._note_detached()
         known = await self._list_progress()
-        damaged = known.get(DAMAGED, 0)
+        damaged = self.last_damage = known.get(DAMAGED, 0)
         self._rebuilding = damaged if damaged > known.get(REBUILT, 0) else 0
         if self._rebuilding:
             await damage.mark_facts_again(self.engine)
@@ -138,6 +140,7 @@ class FactStore:
         (extent,) = await self.engine.rows(GET_EXTENT, _Extent)
         computed = known.get(MINUTES, 0)
         self._last_batch, self.newest_us = max(extent.last_batch, computed), extent.newest_us
+        self.stored_batch = self._last_batch
         touched_after = 0 if self._rebuilding else computed
         self._touched = set(await self.engine.rows(LIST_TOUCHED, Minute, batch=touched_after))
         self.changes = await self._count_changes("1")
@@ -155,6 +158,7 @@ class FactStore:
         self._last_batch = number
         self._touched.update({fact.minute for fact in batch.facts})
         await self.engine.insert(ADD_FACTS, [msgspec.structs.replace(fact, batch=number) for fact in batch.facts])
+        self.stored_batch = number
         await self.engine.insert(
             ADD_POISON,
             [

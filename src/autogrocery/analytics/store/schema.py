@@ -118,6 +118,7 @@ async def keep(engine: Engine, retention: Retention, cluster: str = "") -> None:
     for table, written_at, days in (
         ("facts", "toDateTime(intDiv(batch, 1000000))", retention.facts_days),
         ("order_minutes", "computed_at", retention.minutes_days),
+        *((table, "written_at", retention.facts_days) for table in ("short_lines", "delivered", "picks")),
     ):
         place = f"{table}_local ON CLUSTER {cluster}" if cluster else table
         await engine.run(KEEP, table=place, written_at=written_at, days=days)

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 DATABASE_DEADLINE_S: Final = 2.0
 
 
-async def check_ready(db: Db, inventory: Inventory, pricing: Pricing) -> dict[str, str]:
-    """Return the status `ok` and the state of each peer. Raises Unavailable(not_ready) if the database does not answer.
+async def check_ready(db: Db, inventory: Inventory, pricing: Pricing, *, stopping: bool) -> dict[str, str]:
+    """Return the status `ok` and the state of each peer.
+
+    Raises Unavailable(not_ready) if the database does not answer, or if the gateway is `stopping` and still answers
+    only so that load balancers notice.
 
     A peer that is away does not make the gateway unready: it costs single calls a 202 or 503.
     """
+    if stopping:
+        raise Unavailable("not_ready", "this gateway is stopping")
     try:
         async with asyncio.timeout(DATABASE_DEADLINE_S):
             await health.ping(db)

@@ -9,12 +9,14 @@ from msgspec import Struct
 from autogrocery.gateway.actions.dispatch import dispatch
 from autogrocery.gateway.actions.release import release
 from autogrocery.gateway.core.order import Decision, Order, Status, not_found, on_confirm
+from autogrocery.gateway.core.switch import ALL_OFF
 from autogrocery.gateway.store import orders, transitions
 from autogrocery.kit.errors import InDoubt
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from autogrocery.gateway.core.switch import Switches
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.store.order_store import OrderStore
@@ -28,20 +30,28 @@ class ConfirmResult(Struct, frozen=True):
 
 
 async def confirm(
-    store: OrderStore, inventory: Inventory, metrics: Metrics, user_id: int, order_id: UUID
+    store: OrderStore,
+    inventory: Inventory,
+    metrics: Metrics,
+    user_id: int,
+    order_id: UUID,
+    *,
+    switches: Switches = ALL_OFF,
 ) -> ConfirmResult:
-    """Dispatch the device's order.
+    """Dispatch the device's order. While dispatch is paused, an open quote is refused before anything is promised.
 
     In doubt: the intent is committed, and the sweeper makes the call again. Raises NotFound, Conflict and Gone as in
     docs/CONTRACT.md#confirm-and-cancel, Unavailable, and InDoubt if an expiry began meanwhile and inventory does not
     say either whether robots have the order.
     """
-    order = store.cache.get(order_id)
+    order = None if switches.dispatch_paused else store.cache.get(order_id)  # paused: another gateway's intent counts
     if order is None or order.user_id != user_id or order.status is not Status.PREVIEWED:
         order = await orders.get_of_device(store.db, order_id, user_id)
     if order is None:
         raise not_found()
     if on_confirm(order) is Decision.ACT:
+        if order.intent is None:
+            switches.require_dispatch()
         try:
             order = await dispatch(store, inventory, metrics, order)
         except InDoubt:

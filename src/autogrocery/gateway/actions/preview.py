@@ -11,6 +11,7 @@ from autogrocery.gateway.actions.expire import release_idle
 from autogrocery.gateway.core.order import Cause, Order, Status
 from autogrocery.gateway.core.quote import LineError, RequestedItem, fingerprint, lines_of, merge, order_id_of
 from autogrocery.gateway.core.status_change import StatusChange
+from autogrocery.gateway.core.switch import ALL_OFF
 from autogrocery.gateway.peers.inventory import Refusal
 from autogrocery.gateway.store import orders
 from autogrocery.kit.errors import Conflict, InDoubt, Invalid, Unavailable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.quote import Quote
+    from autogrocery.gateway.core.switch import Switches
     from autogrocery.gateway.peers.inventory import Hold, Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
@@ -60,16 +62,25 @@ def preview_request(
 
 
 async def preview(
-    store: OrderStore, inventory: Inventory, pricing: Pricing, metrics: Metrics, request: PreviewRequest, *, ttl_s: int
+    store: OrderStore,
+    inventory: Inventory,
+    pricing: Pricing,
+    metrics: Metrics,
+    request: PreviewRequest,
+    *,
+    ttl_s: int,
+    switches: Switches = ALL_OFF,
 ) -> PreviewResult:
-    """Return a new PREVIEWED order, or the one that the key has named before.
+    """Return a new PREVIEWED order, or the one that the key has named before, also if a switch refuses a new one.
 
-    Raises Invalid(unknown_sku, idempotency_mismatch), Conflict(insufficient_stock, key_used) and Unavailable. A hold
+    Raises Invalid(unknown_sku, idempotency_mismatch), Conflict(insufficient_stock, key_used, aisle_drained) and
+    Unavailable. A hold
     whose order was not written expires by itself: a release would leave a tombstone, and the retry would be refused.
     """
     order_id = order_id_of(request.user_id, request.key) if request.key else uuid7()
     sha256 = fingerprint(request.items, allow_partial=request.allow_partial)
     try:
+        switches.require_previews(item.sku for item in request.items)
         answers = await _ask_peers(store, inventory, pricing, metrics, request, order_id, hold_s=ttl_s + GRACE_S)
         quote, hold = answers.quote, answers.hold
         _require_hold(quote, hold)

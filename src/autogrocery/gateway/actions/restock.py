@@ -17,6 +17,7 @@ from autogrocery.gateway.core.restock import (
     require_supplier,
     restock_id_of,
 )
+from autogrocery.gateway.core.switch import ALL_OFF
 from autogrocery.gateway.store import devices, restocks
 from autogrocery.kit.errors import InDoubt, Invalid, Unavailable
 from autogrocery.kit.process.clock import now
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from autogrocery.gateway.core.restock import Manifest
+    from autogrocery.gateway.core.switch import Switches
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
@@ -39,7 +41,15 @@ class RestockResult(Struct, frozen=True):
 
 
 async def restock(
-    db: Db, inventory: Inventory, pricing: Pricing, metrics: Metrics, user_id: int, manifest: Manifest, key: str | None
+    db: Db,
+    inventory: Inventory,
+    pricing: Pricing,
+    metrics: Metrics,
+    user_id: int,
+    manifest: Manifest,
+    key: str | None,
+    *,
+    switches: Switches = ALL_OFF,
 ) -> RestockResult:
     """Announce the truck's delivery and submit it to inventory and pricing.
 
@@ -53,6 +63,7 @@ async def restock(
     known = await _find_announced(db, user_id, order_id, manifest, key, sha256)
     if known is None:
         require_manifest(manifest, now().date())
+        switches.require_restocks()
         known = await _announce(db, metrics, user_id, order_id, manifest, key, sha256)
     found = known
     if found is None or found.intent is RestockIntent.RESTOCK:

@@ -72,6 +72,17 @@ class Dispatch(StrEnum):
     DISPATCHED = "dispatched"
 
 
+def dispatch_of(status: str, intent: str | None, *, dispatched: bool) -> Dispatch | None:
+    """Return what a device sees of the robots of an order that was `dispatched` once, or was not."""
+    if intent == Intent.RELEASE:
+        return Dispatch.RELEASING
+    if intent == Intent.DISPATCH:
+        return Dispatch.IN_DOUBT
+    if status in {Status.PROCESSING, Status.COMPLETED} or (status == Status.FAILED and dispatched):
+        return Dispatch.DISPATCHED
+    return None
+
+
 class Cause(StrEnum):
     """Why a status changed, in the history."""
 
@@ -145,15 +156,7 @@ class Order(Struct, frozen=True):
     @property
     def dispatch(self) -> Dispatch | None:
         """Return what the order's device sees of the robots."""
-        if self.releasing:
-            return Dispatch.RELEASING
-        if self.intent is Intent.DISPATCH:
-            return Dispatch.IN_DOUBT
-        if self.status in {Status.PROCESSING, Status.COMPLETED} or (
-            self.status is Status.FAILED and self.dispatched_at
-        ):
-            return Dispatch.DISPATCHED
-        return None
+        return dispatch_of(self.status, self.intent, dispatched=self.dispatched_at is not None)
 
 
 class WebhookDelivery(Struct, frozen=True):

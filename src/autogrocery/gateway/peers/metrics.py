@@ -65,7 +65,7 @@ class Metrics:
         """Publish committed changes; a frame that ZeroMQ does not take is counted, and stays in the metrics log."""
         for change in changes:
             CHANGES_TO[change.to_status].inc()
-            await self._publisher.publish(self._encode(metric_of(change, self.store_id)))
+            await self._publisher.post(self._encode(metric_of(change, self.store_id)))
 
     def counters(self) -> dict[str, int]:
         """Return this run's epoch, the last number reserved, and how many frames were sent and dropped."""

@@ -13,6 +13,7 @@ from autogrocery.gateway.actions.check_ready import check_ready
 from autogrocery.gateway.actions.complete import complete
 from autogrocery.gateway.actions.update_restock import update_restock
 from autogrocery.gateway.actions.view_metrics_log import MetricsLogQuery, view_metrics_log
+from autogrocery.gateway.actions.view_shortfalls import EndedOrdersIn, ShortfallsOut, view_shortfalls
 from autogrocery.gateway.actions.view_status import view_status
 from autogrocery.gateway.core.order import Fact, Robot, WebhookDelivery
 from autogrocery.gateway.core.restock import RestockFact
@@ -111,6 +112,15 @@ def ops_routes(deps: Deps) -> list[Route]:
             answer=dict[str, Any],
             summary="The committed metrics, from which a subscriber fills gaps",
         ),
+        Route(
+            "POST",
+            "/internal/shortfalls",
+            bind(_shortfalls),
+            body=EndedOrdersIn,
+            answer=ShortfallsOut,
+            auth=False,
+            summary="What ended orders and deliveries lack, line by line; it changes nothing",
+        ),
     ]
 
 
@@ -148,7 +158,7 @@ def _delivery(request: Request) -> WebhookDelivery:
 
 
 async def _readyz(_request: Request, *, deps: Deps) -> dict[str, str]:
-    return await check_ready(deps.db, deps.inventory, deps.pricing)
+    return await check_ready(deps.db, deps.inventory, deps.pricing, stopping=deps.stopping.is_set())
 
 
 async def _status(_request: Request, *, deps: Deps) -> dict[str, Any]:
@@ -161,3 +171,7 @@ async def _audit(_request: Request, *, deps: Deps) -> AuditOut:
 
 async def _metrics_log(request: Request, *, deps: Deps) -> dict[str, Any]:
     return await view_metrics_log(deps.db, deps.settings.store_id, request.query)
+
+
+async def _shortfalls(request: Request, *, deps: Deps) -> ShortfallsOut:
+    return await view_shortfalls(deps.db, request.body)

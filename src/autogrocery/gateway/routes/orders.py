@@ -60,11 +60,15 @@ def _write_routes(deps: Deps, limit: RateLimit) -> list[Route]:
             summary="Price a basket and lock its stock until expires_at",
             errors=(
                 "409 insufficient_stock",
+                "409 aisle_drained",
                 "409 key_used",
                 "422 unknown_sku",
                 "422 idempotency_mismatch",
                 "503 inventory_unavailable",
                 "503 pricing_unavailable",
+                "503 previews_paused",
+                "503 maintenance",
+                "503 aisle_unknown",
             ),
         ),
         writes(
@@ -74,7 +78,13 @@ def _write_routes(deps: Deps, limit: RateLimit) -> list[Route]:
             answer=OrderOut,
             also=(202,),
             summary="Send the robots; idempotent by the state of the order",
-            errors=("404 order_not_found", "409 no_robots", "409 order_cancelled", "410 hold_expired"),
+            errors=(
+                "404 order_not_found",
+                "409 no_robots",
+                "409 order_cancelled",
+                "410 hold_expired",
+                "503 dispatch_paused",
+            ),
         ),
         writes(
             "/api/client/order/cancel",
@@ -138,7 +148,13 @@ async def _preview(request: Request, *, deps: Deps) -> Answer:
         key=request.idempotency_key,
     )
     done = await preview(
-        deps.orders, deps.inventory, deps.pricing, deps.metrics, wanted, ttl_s=deps.settings.preview_ttl_s
+        deps.orders,
+        deps.inventory,
+        deps.pricing,
+        deps.metrics,
+        wanted,
+        ttl_s=deps.settings.preview_ttl_s,
+        switches=deps.switches.current,
     )
     if done.replayed:
         return Answer(order_out(done.order), headers=(("Idempotency-Replayed", "true"),))
@@ -148,7 +164,8 @@ async def _preview(request: Request, *, deps: Deps) -> Answer:
 
 async def _confirm(request: Request, *, deps: Deps) -> Answer:
     order_id = request.body.order_id
-    done = await confirm(deps.orders, deps.inventory, deps.metrics, request.caller.user_id, order_id)
+    user_id, switches = request.caller.user_id, deps.switches.current
+    done = await confirm(deps.orders, deps.inventory, deps.metrics, user_id, order_id, switches=switches)
     return _order_answer(done.order, in_doubt=done.in_doubt)
 
 

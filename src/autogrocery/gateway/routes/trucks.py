@@ -47,6 +47,7 @@ def truck_routes(deps: Deps, limits: RateLimits) -> list[Route]:
                 "422 idempotency_key_required",
                 "422 duplicate_sku",
                 "422 invalid_dates",
+                "503 maintenance",
                 "422 expired_goods",
                 "503 order_busy",
             ),
@@ -69,7 +70,14 @@ async def _restock(request: Request, *, deps: Deps) -> Answer:
     """Answer 201, 200 to a repeat, or 202 with where and when to ask again."""
     key = request.idempotency_key
     done = await restock(
-        deps.db, deps.inventory, deps.pricing, deps.metrics, request.caller.user_id, manifest_of(request.body), key
+        deps.db,
+        deps.inventory,
+        deps.pricing,
+        deps.metrics,
+        request.caller.user_id,
+        manifest_of(request.body),
+        key,
+        switches=deps.switches.current,
     )
     found = restock_out(done.restock)
     headers: tuple[tuple[str, str], ...] = (("Idempotency-Replayed", "true"),) if done.replayed and key else ()

@@ -89,6 +89,17 @@ async def disable(db: Db, device_id: str, kind: Kind) -> bool:
     return await db.row(DISABLE, device_id, kind) is not None
 
 
+ENABLE = """
+-- devices.enable
+UPDATE smart_devices SET disabled_at = NULL WHERE device_id = $1 AND kind = $2 RETURNING id
+"""
+
+
+async def enable(db: Db, device_id: str, kind: Kind) -> bool:
+    """Enable an account again; it must log in anew. False if there is no such account."""
+    return await db.row(ENABLE, device_id, kind) is not None
+
+
 REHASH = "-- devices.rehash\nUPDATE smart_devices SET password = $3 WHERE id = $1 AND password = $2"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from autogrocery.contracts.analytics.census import Census
 from autogrocery.gateway.core.order import Status
 from autogrocery.gateway.core.restock import RestockStatus
 from autogrocery.gateway.core.status_change import MetricNumber, StatusChange
@@ -112,3 +113,20 @@ async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTE
             break
         next_after = expected = sequence
     return Page(changes, void, next_after)
+
+
+COUNT_CHANGES = """
+-- metrics_log.count_changes
+SELECT count(*) AS changes,
+       coalesce(sum(('x' || left(md5(order_id || '/' || version || '/' || status), 16))::bit(64)::bigint), 0) AS fingerprint
+  FROM (SELECT order_id, version, to_status AS status, at FROM order_history
+        UNION ALL SELECT order_id, version, to_status, at FROM restock_history) changes
+ WHERE at >= to_timestamp($1::bigint)
+"""
+
+
+async def count_changes(db: Db, since_s: int = 0) -> Census:
+    """Return the census of the status changes of orders and restocks since then, to be compared with analytics."""
+    row = await db.row(COUNT_CHANGES, since_s)
+    assert row is not None
+    return Census(row["changes"], int(row["fingerprint"]) % (1 << 64))

@@ -67,6 +67,7 @@ class App:
         self._max_streams = max_streams
         self._action_deadline_s = action_deadline_s
         self._recheck_s = recheck_s
+        self._leaving = False
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -94,6 +95,10 @@ class App:
         """The number of requests that wait for a place."""
         return len(self._queue)
 
+    def leave(self) -> None:
+        """Close each connection after its next response, so that clients go elsewhere; requests are still answered."""
+        self._leaving = True
+
     async def stop(self) -> bool:
         """End streams and wait until no request is in flight.
 
@@ -114,6 +119,8 @@ class App:
     def admit(self, exchange: Exchange) -> None:
         """Set the request and the route's entry of an exchange whose head was read; raises what refuses it."""
         head = exchange.head
+        if self._leaving:
+            exchange.keep_alive = False
         path, query = reading.split_target(head.target)
         claims = self._identify(head) if self._guard and self._guard.covers(path) else None
         exchange.entry, params = self._table.find(head.method.decode("ascii"), path)

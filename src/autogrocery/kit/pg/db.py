@@ -16,7 +16,7 @@ import asyncpg
 from autogrocery.kit.errors import Unavailable
 from autogrocery.kit.pg.batch import PLANNER, NotInBatchError, batcher_for
 from autogrocery.kit.pg.connect import CONNECT_ERRORS, CONNECT_TIMEOUT_S, TRANSIENT_ERRORS, open_pool
-from autogrocery.kit.pg.diagnosis import explain
+from autogrocery.kit.pg.diagnosis import TIME_LIMITS, explain, require_time_limits
 from autogrocery.kit.process import faults
 
 if TYPE_CHECKING:
@@ -220,13 +220,17 @@ async def open_db(
     statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
     answer_grace_s: float = ANSWER_GRACE_S,
     batches: bool = True,
+    direct_dsn: str = "",
+    read_only: bool = False,
 ) -> AsyncIterator[Db]:
     """Open a pool on `dsn`; raises Unavailable, whose detail says why, if no server can be used.
 
     Batch statements have up to `batch_connections` connections beside the `max_size` others. A connection whose
-    statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Behind a transaction
-    pooler older than PgBouncer 1.21 `statement_cache_size` must be 0. Without `batches` each item of a batch
-    statement is run alone.
+    statement is unanswered `answer_grace_s` seconds after `statement_timeout_ms` is terminated. Without `batches` each
+    item of a batch statement is run alone. The transactions of a `read_only` pool can't write.
+
+    With `direct_dsn`, `dsn` is a pooler that gives each transaction any session, such as PgBouncer: statements are not
+    prepared there, and time limits are those of the role, which must have some. Batch statements go to `direct_dsn`.
     """
     settings = {
         "application_name": application,
@@ -235,14 +239,22 @@ async def open_db(
         "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
         "jit": "off",
     }
+    if read_only:
+        settings["default_transaction_read_only"] = "on"
     async with AsyncExitStack() as stack:
+        used = dsn
         try:
-            pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
+            if direct_dsn:
+                pool = await stack.enter_async_context(open_pool(dsn, max_size, 0, {"application_name": application}))
+                require_time_limits(await pool.fetchrow(TIME_LIMITS))
+                used = direct_dsn
+            else:
+                pool = await stack.enter_async_context(open_pool(dsn, max_size, statement_cache_size, settings))
             batch_pool = await stack.enter_async_context(
-                open_pool(dsn, batch_connections, statement_cache_size, settings | PLANNER)
+                open_pool(used, batch_connections, statement_cache_size, settings | PLANNER)
             )
         except CONNECT_ERRORS as error:
-            raise Unavailable("database_unavailable", explain(error, dsn), retry_after_s=RETRY_AFTER_S) from error
+            raise Unavailable("database_unavailable", explain(error, used), retry_after_s=RETRY_AFTER_S) from error
         db = Db(pool, batch_pool, statement_timeout_ms / 1_000 + answer_grace_s, batches=batches)
         try:
             yield db

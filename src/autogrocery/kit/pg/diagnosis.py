@@ -43,6 +43,7 @@ REASONS: Final[Mapping[str, str]] = {
     "42P01": "the database lacks tables ({said}): run autogrocery migrate",
     "42703": "the database lacks columns ({said}): run autogrocery migrate",
     "3F000": "the database lacks a schema ({said}): run autogrocery migrate",
+    "08P01": "{place} refuses ({said}): if it is a pooler, give the server's own address as DATABASE_DIRECT_URL",
     "08": CLOSED,
     "53100": "the disk of {place} is full: make room",
 }
@@ -85,6 +86,13 @@ FAILURES: Final = (
 )
 
 
+# What a session behind a pooler must have from its role; the values that a direct session sets for itself.
+LIMITS: Final = {"statement_timeout": "1s", "lock_timeout": "500ms", "idle_in_transaction_session_timeout": "5s"}
+TIME_LIMITS: Final = "SELECT quote_ident(current_user) AS role, " + ", ".join(
+    f"current_setting('{name}') AS {name}" for name in LIMITS
+)
+
+
 class UnsuitableServerError(ConnectionError):
     """The server answers and can't be used; the message tells the operator why."""
 
@@ -101,6 +109,16 @@ def require_suitable(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         raise UnsuitableServerError(
             f"the database is in encoding {encoding}, and UTF8 is needed:"
             " create one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def require_time_limits(row: asyncpg.Record | None) -> None:
+    """Raise UnsuitableServerError unless the sessions behind a pooler, as TIME_LIMITS reads them, have time limits."""
+    missing = [] if row is None else [name for name in LIMITS if row[name] == "0"]
+    if row is not None and missing:
+        wanted = "; ".join(f"ALTER ROLE {row['role']} SET {name} = '{LIMITS[name]}'" for name in missing)
+        raise UnsuitableServerError(
+            f"the pooler's sessions have no {' and no '.join(missing)}, which a client can't set through it: {wanted}"
         )
 
 

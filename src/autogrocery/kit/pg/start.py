@@ -43,20 +43,48 @@ async def open_migrated(
     max_size: int = 10,
     batch_connections: int = 2,
     batches: bool = True,
+    direct_dsn: str = "",
 ) -> AsyncIterator[Db]:
     """Open a pool, as `open_db`, on a database that has every migration of `package` in `schema`.
 
     Raises StartError naming `setting`.
     """
     opening = open_db(
-        dsn, application=application, max_size=max_size, batch_connections=batch_connections, batches=batches
+        dsn,
+        application=application,
+        max_size=max_size,
+        batch_connections=batch_connections,
+        batches=batches,
+        direct_dsn=direct_dsn,
     )
     async with AsyncExitStack() as stack:
         with explained(setting, dsn):
-            missing = [one.name for one in await status(dsn, package, schema) if not one.applied]
+            missing = [one.name for one in await status(direct_dsn or dsn, package, schema) if not one.applied]
             db = await stack.enter_async_context(opening)
         if missing:
             raise StartError(
                 f"{setting}: the database lacks {len(missing)} migrations, {missing[0]} first: run autogrocery migrate"
             )
+        yield db
+
+
+@asynccontextmanager
+async def open_read_only(
+    setting: str, dsn: str, *, application: str, max_size: int, statement_timeout_ms: int
+) -> AsyncIterator[Db]:
+    """Open a small pool whose transactions can't write, on a database that is migrated already.
+
+    Raises StartError naming `setting`.
+    """
+    opening = open_db(
+        dsn,
+        application=application,
+        max_size=max_size,
+        batch_connections=1,
+        statement_timeout_ms=statement_timeout_ms,
+        read_only=True,
+    )
+    async with AsyncExitStack() as stack:
+        with explained(setting, dsn):
+            db = await stack.enter_async_context(opening)
         yield db

@@ -50,6 +50,12 @@ class Peer:
     def __init__(self, name: str) -> None:
         self.name = name
         self.on_recovery: Callable[[], None] = lambda: None
+        self.on_call: Callable[[str, Any, float, str], None] | None = None  # point, request, started, outcome
+        self.changed_at = time.time()  # when the breaker opened or closed last, Unix seconds
+        self.last_error: str | None = None
+        self.last_error_at = 0.0
+        self.last_ok = True
+        self.rejected_replies = 0
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=1_000)
         self._open = False
         self._probe_at = 0.0
@@ -69,19 +75,31 @@ class Peer:
         """
         if self._open and not self._may_probe():
             raise InDoubt(self.name, "its breaker is open")
+        if self.on_call is None:
+            return await self._call(method, request, timeout_s, point, token)
+        started_s = time.perf_counter()
+        try:
+            reply = await self._call(method, request, timeout_s, point, token)
+        except (InDoubt, Unauthenticated) as error:
+            self.on_call(point, request, started_s, getattr(error, "detail", "no answer"))
+            raise
+        self.on_call(point, request, started_s, "ok")
+        return reply
+
+    async def _call(self, method: Method, request: Any, timeout_s: float, point: str, token: str | None) -> Any:
         try:
             reply = await faults.through(point, lambda: method(request, timeout_s=timeout_s, token=token), timeout_s)
         except UndecodableError:
-            self._note(ok=False)
+            self._note(ok=False, why="undecodable")
             raise self.rejected(point.rpartition(".")[2], "undecodable") from None
         except RpcError as error:
             is_up = error.code in REQUEST_STATUSES or (token is not None and error.code in TOKEN_STATUSES)
-            self._note(ok=is_up)
+            self._note(ok=is_up, why=error.code.name.lower())
             if token is not None and error.code is Code.UNAUTHENTICATED:
                 raise Unauthenticated("invalid_token", f"{self.name} did not accept the token") from error
             raise InDoubt(self.name, error.code.name.lower()) from error
         except (TimeoutError, OSError) as error:  # of an injected fault
-            self._note(ok=False)
+            self._note(ok=False, why=type(error).__name__)
             raise InDoubt(self.name, type(error).__name__) from error
         self._note(ok=True)
         return reply
@@ -93,6 +111,8 @@ class Peer:
         the program, so that the counter has few labels and no log line shows what the peer sent.
         """
         REJECTED_REPLIES.labels(self.name, field, reason).inc()
+        self.rejected_replies += 1
+        self._note_error(f"{field} is {reason}")
         log.warning("peer_reply_rejected", peer=self.name, field=field, reason=reason)
         return InDoubt(self.name, f"{field} is {reason}")
 
@@ -103,11 +123,19 @@ class Peer:
         self._probe_at = now + spread_s(PROBE_EVERY_S)
         return True
 
-    def _note(self, *, ok: bool) -> None:
+    def _note_error(self, why: str) -> None:
+        self.last_ok, self.last_error, self.last_error_at = False, why, time.time()
+
+    def _note(self, *, ok: bool, why: str = "") -> None:
         now = time.monotonic()
+        if why:
+            self._note_error(why)
+        else:
+            self.last_ok = True
         if self._open:
             if ok:
                 self._open = False
+                self.changed_at = time.time()
                 self._outcomes.clear()
                 self.on_recovery()
             return
@@ -117,4 +145,6 @@ class Peer:
         if ok or len(self._outcomes) < BREAKER_MIN_CALLS:
             return
         failed = sum(not succeeded for _, succeeded in self._outcomes)
-        self._open = failed >= BREAKER_SHARE * len(self._outcomes)
+        if failed >= BREAKER_SHARE * len(self._outcomes):
+            self._open = True
+            self.changed_at = time.time()

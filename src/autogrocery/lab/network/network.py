@@ -126,7 +126,7 @@ class Stack:
 
     async def _open_database(self) -> None:
         environ = self._options.environ
-        self.dsn = environ.get("DATABASE_URL", "")
+        self.dsn = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL", "")
         if not self.dsn:
             postgres = EmbeddedPostgres(self.home / "postgres", find_binaries(environ), port=self._options.pg_port)
             self._postgres = postgres
@@ -136,7 +136,7 @@ class Stack:
             await postgres.ensure_database(DATABASE)
             self._supervise(postgres, DATABASE_READY_DEADLINE_S)
             self.dsn = postgres.dsn(DATABASE)
-        self.env |= {"DATABASE_URL": self.dsn} | {
+        self.env |= {"DATABASE_URL": environ.get("DATABASE_URL") or self.dsn} | {
             name: environ.get(name) or self.dsn for name in ("INVENTORY_DATABASE_URL", "PRICING_DATABASE_URL")
         }
 

@@ -24,7 +24,13 @@ ADDRESSES: Final = {
     "ANALYTICS_ZMQ_ADDR": f"tcp://{HOST}:5557",
     "ANALYTICS_HTTP_ADDR": f"{HOST}:5058",
 }
-DATABASES: Final = ("DATABASE_URL", "INVENTORY_DATABASE_URL", "PRICING_DATABASE_URL", "ANALYTICS_URL")
+DATABASES: Final = (
+    "DATABASE_URL",
+    "DATABASE_DIRECT_URL",
+    "INVENTORY_DATABASE_URL",
+    "PRICING_DATABASE_URL",
+    "ANALYTICS_URL",
+)
 SECRETS: Final = ("JWT_SECRET", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET")
 READY_DEADLINE_S: Final = 20.0
 ROBOTS_READY_DEADLINE_S: Final = 60.0  # logins hash passwords at the lowest priority: slow on a busy machine
@@ -57,7 +63,7 @@ def _role(name: str, wave: int, *private_env: str, ready_deadline_s: float = REA
 ROLES: Final = (
     _role("pricing", 0, "PRICING_DATABASE_URL"),
     _role("inventory", 0, "INVENTORY_DATABASE_URL", "ROBOT_JWT_SECRET", "WEBHOOK_SECRET"),
-    _role("gateway", 0, "DATABASE_URL", *SECRETS),
+    _role("gateway", 0, "DATABASE_URL", "DATABASE_DIRECT_URL", *SECRETS),
     _role("robots", 0, ready_deadline_s=ROBOTS_READY_DEADLINE_S),
     _role("analytics", 0, "ANALYTICS_URL"),
 )

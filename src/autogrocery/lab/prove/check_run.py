@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autogrocery.lab.prove.network import DatabaseTotals
     from autogrocery.lab.prove.options import ProveOptions
     from autogrocery.lab.prove.record import Record
+    from autogrocery.lab.replay.fact_check import FactCheck
     from autogrocery.lab.replay.idle import IdleState
     from autogrocery.lab.replay.journal import Entry
     from autogrocery.lab.replay.replay import FinalOrder, Run
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 class RunOutcome(Struct, frozen=True):
     """Everything known at the end of a run.
 
-    `entries` are the journalled responses, `down` the processes that did not come up, `idle_state`, `database_totals`
-    and `receipts` the network's final state, `restocks` and `restock_responses` what the trucks did and were answered.
+    `entries` are the journalled responses, `down` the processes that did not come up, `idle_state`, `database_totals`,
+    `receipts` and `facts` the network's final state, `restocks` and `restock_responses` what the trucks did and were answered.
     """
 
     run: Run
@@ -42,6 +43,7 @@ class RunOutcome(Struct, frozen=True):
     final_orders: list[FinalOrder]
     restocks: RestockFigures | None = None
     restock_responses: list[RestockResponse] = []
+    facts: FactCheck | None = None
 
 
 def check_run(
@@ -66,6 +68,7 @@ def check_run(
         *check_restocks(outcome.restock_responses),
         *checks.violated_invariants(outcome.idle_state.audit),
         *checks.metric_mismatches(metrics),
+        *checks.fact_mismatches(outcome.facts),
         *checks.duplicate_orders(outcome.database_totals, outcome.run.trips),
         *checks.receipt_mismatches(outcome.database_totals, outcome.receipts),
         *checks.unrecovered_processes(record.faults, recovered, outcome.down),
@@ -87,6 +90,7 @@ def check_run(
         scenarios=scenarios,
         invariants=outcome.idle_state.audit.invariants if outcome.idle_state.audit is not None else [],
         metrics=metrics,
+        facts=outcome.facts,
         receipts=len(outcome.receipts),
         restocks=outcome.restocks,
         lost_acknowledgements=len(contradicted),

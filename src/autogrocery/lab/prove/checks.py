@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autogrocery.lab.prove.measurements import Recovery
     from autogrocery.lab.prove.network import DatabaseTotals
     from autogrocery.lab.prove.record import Fault
+    from autogrocery.lab.replay.fact_check import FactCheck
     from autogrocery.lab.replay.idle import Audit
     from autogrocery.lab.replay.journal import Entry
     from autogrocery.lab.replay.replay import FinalOrder, Trip
@@ -67,6 +68,20 @@ def metric_mismatches(metrics: Metrics | None) -> list[Violation]:
         detail = f"{metrics.received} of {metrics.written}, {metrics.gaps_open} gaps open, {metrics.invalid} invalid"
         return [Violation("analytics has every metric", "", detail)]
     return []
+
+
+def fact_mismatches(facts: FactCheck | None) -> list[Violation]:
+    """Return a violation unless the stored facts are exactly the status changes in the database.
+
+    Facts that are only counted, without the extra `analytics`, are judged by `metric_mismatches`.
+    """
+    if facts is None:
+        return [Violation("facts are the history of the database", "", "no answer from analytics or the database")]
+    if facts.facts is None or facts.exact:
+        return []
+    which = "the same" if facts.same_changes else "not the same"
+    detail = f"{facts.facts} stored, {facts.counted} in figures, {facts.history} in the history, {which} changes"
+    return [Violation("facts are the history of the database", "", detail)]
 
 
 def receipt_mismatches(totals: DatabaseTotals | None, receipts: set[str]) -> list[Violation]:

@@ -10,6 +10,7 @@ from autogrocery.lab.prove.measurements import Availability, Quantiles, Recovery
 from autogrocery.lab.prove.record import RECOVERY_STEPS, Fault
 from autogrocery.lab.prove.schedule import DATABASE
 from autogrocery.lab.replay.checks import Violation  # noqa: TC001 - as above
+from autogrocery.lab.replay.fact_check import FactCheck  # noqa: TC001 - msgspec reads it from Figures
 from autogrocery.lab.replay.idle import Invariant  # noqa: TC001 - msgspec reads it from Figures
 from autogrocery.lab.replay.restock_figures import RestockFigures  # noqa: TC001 - as above
 from autogrocery.lab.scenarios import ScenarioResult  # noqa: TC001 - as above
@@ -79,6 +80,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     lost_acknowledgements: int
     violations: list[Violation]
     restocks: RestockFigures | None = None
+    facts: FactCheck | None = None
     home: str = ""
 
     def count_faults(self, *kinds: str) -> int:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autogrocery.lab.fault_proxy import FaultProxy
+    from autogrocery.lab.replay.fact_check import FactCheck
     from autogrocery.lab.replay.idle import Audit
     from autogrocery.lab.replay.trucks import TruckLogin
 
@@ -39,6 +40,7 @@ class Network(Struct, frozen=True, kw_only=True):
     database_answers: Callable[[], Awaitable[bool]]
     audit: Callable[[], Awaitable[Audit | None]]
     database_totals: Callable[[], Awaitable[DatabaseTotals | None]]
+    check_facts: Callable[[], Awaitable[FactCheck | None]]
     trucks: tuple[TruckLogin, ...] = ()
 
     @property

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from autogrocery.lab.prove.network import DatabaseTotals, Network
     from autogrocery.lab.prove.options import ProveOptions
     from autogrocery.lab.prove.progress import LiveStatus
+    from autogrocery.lab.replay.fact_check import FactCheck
     from autogrocery.lab.replay.fleet import Fleet
     from autogrocery.lab.replay.idle import IdleState
     from autogrocery.lab.replay.journal import Entry
@@ -53,11 +54,12 @@ class _Load(Struct, frozen=True):
 
 
 class _FinalState(Struct, frozen=True):
-    """The network after the run: audit and metrics, totals of its database, orders with a receipt."""
+    """The network after the run: audit and metrics, totals of its database, orders with a receipt, facts."""
 
     idle_state: IdleState
     database_totals: DatabaseTotals | None
     receipts: set[str]
+    facts: FactCheck | None
 
 
 async def prove(
@@ -93,6 +95,7 @@ async def prove(
         idle_state=final.idle_state,
         database_totals=final.database_totals,
         receipts=final.receipts,
+        facts=final.facts,
         final_orders=final_orders,
         restocks=count_restocks(load.trucks.deliveries, load.run.trips),
         restock_responses=load.trucks.responses,
@@ -152,14 +155,16 @@ async def _wait_for_final_state(network: Network, fleet: Fleet, run: Run, live: 
         idle_state = await wait_until_idle(network.audit, network.metrics_path, expected, ends_at - time.monotonic())
         totals = await network.database_totals()
         receipts = await asyncio.to_thread(network.receipts)
+        facts = await network.check_facts()
         pending = (
             checks.violated_invariants(idle_state.audit)
             or checks.metric_mismatches(count_metrics(idle_state, totals))
+            or checks.fact_mismatches(facts)
             or checks.receipt_mismatches(totals, receipts)
             or checks.unfinished_orders(final_orders)
         )
         if not pending or time.monotonic() >= ends_at:
-            return _FinalState(idle_state, totals, receipts)
+            return _FinalState(idle_state, totals, receipts, facts)
         live.show_status(f"not idle yet: {len(pending)} checks pending, first {format_violation(pending[0])}")
         await asyncio.sleep(IDLE_POLL_S)
 

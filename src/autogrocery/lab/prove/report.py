@@ -17,7 +17,7 @@ from autogrocery.lab.prove.formatting import (
 )
 from autogrocery.lab.prove.page import write_html
 from autogrocery.lab.prove.record import RECOVERY_STEPS
-from autogrocery.lab.replay.report import BAD, GOOD
+from autogrocery.lab.replay.report import BAD, GOOD, facts_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +128,8 @@ def _checks(figures: Figures) -> Table:
     table.add_row("invariants of both databases", f"{len(figures.invariants)}, violated {_zero(violations)}")
     if metrics is not None:
         table.add_row("status changes written, received", f"{metrics.written}, {metrics.received}")
+    if figures.facts is not None:
+        table.add_row("facts", facts_result(figures.facts))
     table.add_row("receipts", str(figures.receipts))
     if figures.restocks is not None:
         restocks = figures.restocks

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from autogrocery.client import TERMINAL
+from autogrocery.lab.replay.fact_check import FactCheck  # noqa: TC001 - msgspec reads it from OtherFigures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +54,7 @@ class OtherFigures(Struct, frozen=True):
     """Figures beside the orders; None for what was not observed.
 
     `receipts` counts completed orders with a receipt; `opening_units` and `left_units` are units on the shelves before
-    and after.
+    and after. `killed` is how often each process was killed meanwhile, by name.
     """
 
     restocks: RestockFigures | None = None
@@ -61,6 +62,8 @@ class OtherFigures(Struct, frozen=True):
     receipts: int | None = None
     opening_units: int | None = None
     left_units: int | None = None
+    facts: FactCheck | None = None
+    killed: dict[str, int] = {}
 
 
 NO_OTHER_FIGURES: Final = OtherFigures()
@@ -108,13 +111,14 @@ def count_figures(
     durations_ms: dict[str, list[float]],
     must_audit: bool,
     must_measure: bool,
+    must_compare: bool = False,
     other: OtherFigures = NO_OTHER_FIGURES,
 ) -> Figures:
     """Count the figures.
 
     `ok` is true if there is an order, every order and delivery is terminal, every call was answered, every promise
-    kept, the audit clean, no metric missing, and each completed order has its receipt. With `must_audit` and
-    `must_measure` a missing audit or missing metrics make it false.
+    kept, the audit clean, no metric missing, each completed order has its receipt, and the stored facts are exactly the
+    status changes. With `must_audit`, `must_measure` and `must_compare`, missing audit, metrics or facts make it false.
     """
     orders = [final_order.order for final_order in final_orders if final_order.order is not None]
     unanswered = sum(trip.unanswered is not None for trip in run.trips)
@@ -129,6 +133,7 @@ def count_figures(
         and not (not_terminal or unanswered or violations)
         and audited
         and measured
+        and _all_stored(other.facts, must_compare=must_compare)
         and _all_done(other, len(completed)),
         source=demand.source,
         orders_asked=len(demand.baskets),
@@ -171,6 +176,11 @@ def _all_done(other: OtherFigures, completed: int) -> bool:
     """Return whether every delivery ended and every completed order has its receipt."""
     delivered = other.restocks is None or other.restocks.not_terminal == 0
     return delivered and other.receipts in (None, completed)
+
+
+def _all_stored(facts: FactCheck | None, *, must_compare: bool) -> bool:
+    """Return whether the facts are exact; facts that are only counted are judged by the metrics."""
+    return not must_compare if facts is None else facts.exact or facts.facts is None
 
 
 def _all_measured(metrics: Metrics | None, expected: int) -> bool:

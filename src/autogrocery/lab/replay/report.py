@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from autogrocery.lab.replay.fact_check import FactCheck
     from autogrocery.lab.replay.figures import Figures, OtherFigures
     from autogrocery.lab.replay.restock_figures import RestockFigures
 
@@ -43,6 +44,8 @@ def print_report(figures: Figures, console: Console | None = None) -> None:
             " `autogrocery stock load --demo` loads those of the baskets of seed 1"
         )
     verdict = "every order terminal, every promise kept, audit clean" if _audited(figures) else "every order terminal"
+    if (facts := figures.other.facts) is not None:
+        verdict += ", facts exact" if facts.facts is not None else ", facts only counted"
     console.print(GOOD.format(verdict) if figures.ok else BAD.format("NOT CLEAN: see above"))
 
 
@@ -119,8 +122,12 @@ def _checks(figures: Figures) -> Table:
             f"{figures.other.robot_deaths.died}, {figures.other.robot_deaths.returned} returned",
         )
     table.add_row("2xx responses journalled", str(figures.responses))
+    for name, times in figures.other.killed.items():
+        table.add_row(f"{name} killed", f"{times} times, back each time")
     table.add_row("promises violated", _zero(len(figures.violations)))
     table.add_row("audit", _audit_result(figures))
+    if figures.other.facts is not None:
+        table.add_row("facts", facts_result(figures.other.facts))
     metrics = figures.metrics
     if metrics is None:
         table.add_row("metrics", "not read")
@@ -136,6 +143,16 @@ def _checks(figures: Figures) -> Table:
         text = ", ".join(f"{name} {value:,.0f} ms" for name, value in durations.items())
         table.add_row("confirm to end, measured by analytics", text)
     return table
+
+
+def facts_result(facts: FactCheck) -> str:
+    """Return in words whether the stored facts are exactly the status changes in the database."""
+    if facts.facts is None:
+        return f"only counted: {facts.counted:,}; stored with pip install 'autogrocery\\[analytics]'"
+    if facts.exact:
+        return GOOD.format(f"{facts.facts:,} stored = {facts.history:,} status changes in the database")
+    which = "" if facts.same_changes else ", and not the same ones"
+    return BAD.format(f"{facts.facts:,} stored, {facts.counted:,} in figures, {facts.history:,} in the database{which}")
 
 
 def _audit_result(figures: Figures) -> str:

@@ -144,6 +144,18 @@ async def test_an_invalid_metrics_log_query_returns_422(gateway: RunningGateway,
     assert (reply.status, reply.code) == (422, "invalid_request")
 
 
+async def test_shortfalls_name_the_lines_that_were_picked_short(device: Device) -> None:
+    gateway, order_id = device.gateway, await device.processing()
+    body = {**webhook_body(order_id), "items": [{"sku": "milk", "picked": 1}]}
+    await gateway.send_webhook(body)
+    reply = await gateway.request("POST", "/internal/shortfalls", {"order_ids": [order_id]}, inside=True)
+    assert reply.status == 200, reply.body
+    assert {line["sku"]: (line["granted"], line["picked"]) for line in reply.json["short_lines"]} == {"milk": (2, 1)}
+    for wrong in ({"order_ids": []}, {"order_ids": ["x"]}, {"order_ids": [order_id] * 201}, {}):
+        refused = await gateway.request("POST", "/internal/shortfalls", wrong, inside=True)
+        assert (refused.status, refused.code) == (422, "invalid_request")
+
+
 async def test_public_paths_return_404_on_the_internal_listener(device: Device) -> None:
     for path in ("/api/client/me", "/api/client/login", "/openapi.json", "/docs"):
         reply = await device.gateway.request("GET", path, token=device.token, inside=True)

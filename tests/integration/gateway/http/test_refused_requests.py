@@ -82,6 +82,7 @@ async def test_an_unknown_path_with_a_token_returns_404(device: Device) -> None:
         "/internal/login",
         "/internal/audit",
         "/internal/metrics-log",
+        "/internal/shortfalls",
         "/metrics",
         "/status",
         "/internal",

@@ -1,0 +1,1 @@
+"""The routes of operators below /internal/ops."""

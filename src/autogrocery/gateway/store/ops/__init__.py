@@ -1,0 +1,1 @@
+"""What operators read: bounded by an index, by time, or by a number of rows."""

@@ -1,0 +1,1 @@
+"""What operators ask: each only reads, on connections apart from those of orders."""

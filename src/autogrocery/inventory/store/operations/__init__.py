@@ -1,0 +1,1 @@
+"""What operators read: statements that only read, each for one page."""

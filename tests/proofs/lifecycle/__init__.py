@@ -1,0 +1,1 @@
+"""Gateways that come and go while devices order."""
