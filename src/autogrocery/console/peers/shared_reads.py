@@ -23,7 +23,7 @@ UNAUTHENTICATED: Final = 401
 NOT_TOLD: Final = 501
 
 
-class Reading(Struct, frozen=True, Generic[T]):
+class Reading(Struct, Generic[T], frozen=True):
     """The last value that was read, None without one, and when; `error` says why it is not newer.
 
     `away` is whether the gateway gave no answer, and not a refusal.
