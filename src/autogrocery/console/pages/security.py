@@ -63,7 +63,7 @@ class _Nonced:
             found += [
                 (b"content-security-policy", POLICY.format(nonce=self._nonce).encode()),
                 (b"x-content-type-options", b"nosniff"),
-                (b"referrer-policy", b"no-referrer"),
+                (b"referrer-policy", b"same-origin"),
                 (b"cross-origin-opener-policy", b"same-origin"),
             ]
             if is_page:

@@ -37,7 +37,6 @@ PAGES: Final = (
 )
 HEAD: Final = (
     '<link rel="stylesheet" href="/assets/console.css"><script src="/assets/console.js"></script>'
-    '<meta name="referrer" content="no-referrer">'
 )
 # Hands a click on a button inside a block of HTML to the server, as the value of its attribute data-act.
 CLICK: Final = "(e) => { const b = e.target.closest('[data-act]'); if (b) emit(b.dataset.act); }"
