@@ -65,6 +65,4 @@ def findings(page: Page, source: str) -> list[str]:
     """Return axe's serious and critical findings, each as its rule and the first element."""
     page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": source})
     found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found["violations"] if one["impact"] in SERIOUS
-    ]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:160]}" for one in found["violations"] if one["impact"] in SERIOUS]

@@ -107,7 +107,14 @@ def _add_pages(console: Console) -> None:
 def _application() -> Protect:
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     ui.run_with(
-        outer, title="Autogrocery", favicon="\N{SHOPPING TROLLEY}", dark=None, language="en-US", tailwind=False,
-        binding_refresh_interval=None, show_welcome_message=False, reconnect_timeout=10.0,
+        outer,
+        title="Autogrocery",
+        favicon="\N{SHOPPING TROLLEY}",
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+        reconnect_timeout=10.0,
     )
     return Protect(outer)

@@ -48,7 +48,7 @@ def age(at: datetime | None, now: datetime) -> str:
 
 def money(cents: int | None, currency: str) -> str:
     """Return an amount with its currency; a dash for None."""
-    return f"{cents / 100:,.2f} {esc(currency)}" if cents is not None else "\N{EN DASH}"
+    return f"{cents / 100:,.2f} <small>{esc(currency)}</small>" if cents is not None else "\N{EN DASH}"
 
 
 def pill(word: str, kind: str = "") -> str:

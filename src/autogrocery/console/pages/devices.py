@@ -80,7 +80,9 @@ async def _clicked(view: View, action: str, device: str) -> None:
 
         async def enrol(reason: str, key: str) -> str:
             made = await view.api.add_enrolment_code(EnrolmentCodeIn(reason), key)
-            return f"Code {made.code or '(told once, to the first call)'}: one device, {made.days} days. It is shown once."
+            return (
+                f"Code {made.code or '(told once, to the first call)'}: one device, {made.days} days. It is shown once."
+            )
 
         await view.confirm("New enrolment code", "One device can register with it within seven days.", enrol)
         return
@@ -105,7 +107,9 @@ async def _change_address(view: View, device: str) -> None:
                 row = await view.api.change_device(device, DeviceChangeIn(reason, email=email.value.strip()), key)
                 return f"The address of {row.device_id} is now {row.email}."
 
-            await view.confirm("Change address", f"Device {device}. Receipts that the old address held up are sent.", run)
+            await view.confirm(
+                "Change address", f"Device {device}. Receipts that the old address held up are sent.", run
+            )
 
         with ui.element("div").classes("row-end"):
             ui.button("Cancel", on_click=dialog.close).props("flat no-caps")

@@ -43,7 +43,9 @@ def register(console: Console) -> None:
             length, step = (7 * DAY_S, DAY_S) if week else (DAY_S, HOUR_S)
             return await console.reports.report(until - length, until, step)
 
-        await view.live("report-week" if week else "report-day", fetch, [("figures", lambda one: figures(one, week=week))])
+        await view.live(
+            "report-week" if week else "report-day", fetch, [("figures", lambda one: figures(one, week=week))]
+        )
         return None
 
 
@@ -85,8 +87,16 @@ def figures(report: Report, *, week: bool) -> str:
     )
     return (
         f'<div class="tiles">{tiles}</div>'
-        + card("Completed orders", paired_bars("Completed orders", labels, orders, orders_before, f"{max((*orders, *orders_before), default=0):,.0f}"))
-        + card("Revenue", paired_bars("Revenue", labels, cents, cents_before, f"{max((*cents, *cents_before), default=0):,.2f}"))
+        + card(
+            "Completed orders",
+            paired_bars(
+                "Completed orders", labels, orders, orders_before, f"{max((*orders, *orders_before), default=0):,.0f}"
+            ),
+        )
+        + card(
+            "Revenue",
+            paired_bars("Revenue", labels, cents, cents_before, f"{max((*cents, *cents_before), default=0):,.2f}"),
+        )
         + card("How long it took", stages)
         + card("What became of the orders", outcomes)
     )

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from autogrocery.client.problems import Problem, Unanswered
 from autogrocery.console.core.lanes import draw, events_of
-from autogrocery.console.core.text import card, clock, day_clock, duration, empty, esc, money, pill, problem, table
+from autogrocery.console.core.text import card, clock, day_clock, duration, empty, esc, money, pill, table
 from autogrocery.console.pages.acting import act_on
 from autogrocery.console.pages.forms import field, search_form, select_field
 from autogrocery.console.pages.shell import Console, enter
@@ -168,8 +168,8 @@ def details(bundle: OrderBundle) -> str:
         "No change.",
     )
     return (
-        f'{card("Lines", lines)}{card("Status changes", history)}{card("Calls to peers", calls)}'
-        f'{card("Messages", _messages(bundle))}{card("At inventory", _inventory(bundle))}'
+        f"{card('Lines', lines)}{card('Status changes', history)}{card('Calls to peers', calls)}"
+        f"{card('Messages', _messages(bundle))}{card('At inventory', _inventory(bundle))}"
     )
 
 
@@ -197,7 +197,7 @@ def _messages(bundle: OrderBundle) -> str:
 
 def _inventory(bundle: OrderBundle) -> str:
     told = bundle.inventory
-    parts = [problem(told.untold)] if told.untold else []
+    parts = [f'<p class="note">{esc(told.untold)}</p>'] if told.untold else []
     if told.state:
         parts.append(f"<p>State {pill(told.state)}</p>")
     parts.append(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nicegui import ui
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotations
-from starlette.responses import Response  # noqa: TC002
+from starlette.responses import Response
 
 from autogrocery.console.core.charts import stacked_bars
 from autogrocery.console.core.text import age, card, clock, duration, empty, esc, money, pill, table, tile
@@ -61,8 +61,12 @@ def tiles(now: Overview) -> str:
     lost = sum(now.today.get(status, 0) for status in LOST)
     figures = [
         tile("Orders a second", f"{now.orders_per_second:.1f}", "over 10 s"),
-        tile("In flight", f"{now.in_flight.previewed + now.in_flight.processing:,}", f"{now.in_flight.owed} owed a call"),
-        tile("Confirm to end, p99", duration(whole.p99_s) if whole and whole.count else "\N{EN DASH}", "last 5 minutes"),
+        tile(
+            "In flight", f"{now.in_flight.previewed + now.in_flight.processing:,}", f"{now.in_flight.owed} owed a call"
+        ),
+        tile(
+            "Confirm to end, p99", duration(whole.p99_s) if whole and whole.count else "\N{EN DASH}", "last 5 minutes"
+        ),
         tile("Completed today", f"{now.today.get('COMPLETED', 0):,}", f"{lost:,} ended otherwise"),
         tile("Revenue today", money(now.revenue_today_cents, now.currency), "completed orders"),
         tile("Attention", f"{now.attention:,}", "to look at", "" if not now.attention else "busy"),
@@ -145,5 +149,7 @@ def lower(now: Overview) -> str:
         ),
         "Nothing waits.",
     )
-    on = "".join(f"<p>{pill('on')} <b>{esc(one.name)}</b>: {esc(one.reason)} ({esc(one.operator)})</p>" for one in now.switches)
+    on = "".join(
+        f"<p>{pill('on')} <b>{esc(one.name)}</b>: {esc(one.reason)} ({esc(one.operator)})</p>" for one in now.switches
+    )
     return card("Peers", peers) + card("Messages", boxes) + card("Switches", on or empty("Every switch is off."))

@@ -35,9 +35,7 @@ PAGES: Final = (
     ("/analytics", "Analytics"),
     ("/switches", "Switches"),
 )
-HEAD: Final = (
-    '<link rel="stylesheet" href="/assets/console.css"><script src="/assets/console.js"></script>'
-)
+HEAD: Final = '<link rel="stylesheet" href="/assets/console.css"><script src="/assets/console.js"></script>'
 # Hands a click on a button inside a block of HTML to the server, as the value of its attribute data-act.
 CLICK: Final = "(e) => { const b = e.target.closest('[data-act]'); if (b) emit(b.dataset.act); }"
 MAX_REASON: Final = 500
@@ -97,16 +95,14 @@ class View:
                 else:
                     self._show(name, problem(f"Not known yet: {reading.error}"))
 
-        for name, _ in blocks:
-            block = ui.html("", sanitize=False).classes(f"block {name}")
+        async def clicked(event: GenericEventArguments) -> None:
             if on_act is not None:
-                act = on_act
+                await on_act(str(event.args))
 
-                async def clicked(event: GenericEventArguments) -> None:
-                    await act(str(event.args))
-
-                block.on("click", clicked, js_handler=CLICK)
-            self._blocks[name] = block
+        for name, _ in blocks:
+            self._blocks[name] = ui.html("", sanitize=False).classes(f"block b-{name}")
+            if on_act is not None:
+                self._blocks[name].on("click", clicked, js_handler=CLICK)
         await renew()
         ui.timer(EVERY_S, renew, immediate=False)
 
@@ -114,9 +110,7 @@ class View:
         """Show the navigation and the heading."""
         ui.page_title(f"{title} · Autogrocery")
         ui.add_head_html(HEAD)
-        links = "".join(
-            f'<a href="{path}"{_current(path, self._path)}>{name}</a>' for path, name in PAGES
-        )
+        links = "".join(f'<a href="{path}"{_current(path, self._path)}>{name}</a>' for path, name in PAGES)
         ui.html(
             '<a class="skip" href="#content">Skip to content</a>'
             '<div class="brand"><span class="mark" aria-hidden="true"></span>Autogrocery</div>'
@@ -143,7 +137,8 @@ class View:
             words = f"<b>Reconnecting to the gateway.</b> {esc(reading.error)}.{since}"
             self._show("banner", f'<div class="away">{words}</div>')
         else:
-            self._show("banner", f'<div class="away">{esc(reading.error)}</div>')
+            words = f'<div class="away">{esc(reading.error)}</div>' if reading.value is not None else ""
+            self._show("banner", words)
 
     async def confirm(self, title: str, words: str, run: Callable[[str, str], Awaitable[str]]) -> None:
         """Ask for a reason, then call `run(reason, key)` and show the sentence that it returns.
@@ -152,10 +147,8 @@ class View:
         """
         key = str(uuid.uuid4())
         with ui.dialog() as dialog, ui.element("div").classes("sheet"):
-            ui.html(f'<h2>{esc(title)}</h2><p>{esc(words)}</p>', sanitize=False)
-            reason = ui.input("Reason, for the audit log").props(
-                f'outlined autofocus maxlength={MAX_REASON}'
-            )
+            ui.html(f"<h2>{esc(title)}</h2><p>{esc(words)}</p>", sanitize=False)
+            reason = ui.input("Reason, for the audit log").props(f"outlined autofocus maxlength={MAX_REASON}")
             told = ui.html("", sanitize=False).classes("told").props('role="status"')
             with ui.element("div").classes("row-end"):
                 close = ui.button("Cancel", on_click=dialog.close).props("flat no-caps")

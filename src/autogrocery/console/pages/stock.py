@@ -119,7 +119,12 @@ def lots(found: StockDetail) -> str:
     one = found.product
     figures = "".join(
         tile(name, f"{units:,}")
-        for name, units in (("On hand", one.on_hand), ("Held", one.held), ("Allocated", one.allocated), ("Incoming", one.incoming))
+        for name, units in (
+            ("On hand", one.on_hand),
+            ("Held", one.held),
+            ("Allocated", one.allocated),
+            ("Incoming", one.incoming),
+        )
     )
     rows = (
         (

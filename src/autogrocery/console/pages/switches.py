@@ -58,7 +58,9 @@ def _switch(one: SwitchOut) -> str:
     last = ""
     if one.since is not None:
         until = f", until {day_clock(one.until)}" if one.until else ""
-        last = f'<p class="note">{esc(one.operator or "")}, {day_clock(one.since)} UTC{until}: {esc(one.reason or "")}</p>'
+        last = (
+            f'<p class="note">{esc(one.operator or "")}, {day_clock(one.since)} UTC{until}: {esc(one.reason or "")}</p>'
+        )
     return (
         f'<article class="card item"><div class="card-head"><h3>{esc(one.title)}</h3>{pill("on" if one.on else "off")}</div>'
         f'<p class="lead">{esc(one.words)}</p>{last}<p class="buttons">{buttons}</p></article>'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -62,9 +61,7 @@ class Report(Struct, frozen=True):
 class AnalyticsReports:
     """Analytics at `url`, empty for none."""
 
-    def __init__(
-        self, http: aiohttp.ClientSession, url: str, tls: Callable[[], Mapping[str, Any]] = dict
-    ) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, tls: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._http = http
         self._url = url
         self._tls = tls
@@ -76,12 +73,10 @@ class AnalyticsReports:
         query = {"since": str(since_s), "until": str(until_s), "step": str(step_s)}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         try:
-            async with self._http.get(
-                f"{self._url}/report", params=query, timeout=timeout, **self._tls()
-            ) as response:
+            async with self._http.get(f"{self._url}/report", params=query, timeout=timeout, **self._tls()) as response:
                 body = await response.read()
                 if response.status == OK:
                     return msgspec.json.decode(body, type=Report)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        except (TimeoutError, aiohttp.ClientError, OSError):
             raise Unavailable("no_analytics", "analytics does not answer") from None
         raise Unavailable("no_analytics", f"analytics answers {response.status}: its store may be away")

@@ -33,9 +33,7 @@ class Session:
 class Sessions:
     """All sessions, at most MAX_SESSIONS: a further login ends the one that was idle longest."""
 
-    def __init__(
-        self, http: aiohttp.ClientSession, url: str, tls: Callable[[], Mapping[str, Any]] = dict
-    ) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, tls: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._http = http
         self._url = url
         self._tls = tls
