@@ -115,6 +115,11 @@ interop: INTEROP_CONNECTIONS ?= 1,8,64,128
 interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders through a real gateway, some 5 minutes (needs node and npm)
 	$(BIN)/python -m tests.interop --orders $(INTEROP_ORDERS) --connections $(INTEROP_CONNECTIONS)
 
+.PHONY: console-screens
+console-screens: $(VENV)/.dev ## pictures of every page of the console of a running `make up`, with axe: out/console (needs chromium and npm)
+	@mkdir -p out/axe && (test -d out/axe/node_modules/axe-core || npm install --silent --no-audit --no-fund --prefix out/axe axe-core@4.10.3)
+	$(BIN)/python -m tests.console $(ONLY)
+
 sbom: $(VENV)/.dev ## what this product consists of, from the lock file: out/sbom.json (CycloneDX)
 	@mkdir -p out
 	$(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-format JSON --output-reproducible --validate -o out/sbom.json

@@ -63,8 +63,8 @@ def _round(browser: Browser, url: str, login: tuple[str, str], width: int, theme
         log_in(page, *login)
         places = list(PAGES)
         page.goto("/orders")
-        page.wait_for_selector(".rows")
-        for selector in (".rows td a",):
+        page.wait_for_selector(".b-rows")
+        for selector in (".b-rows td a",):
             if page.locator(selector).count():
                 places.append(str(page.locator(selector).first.get_attribute("href")))
         for place in places:

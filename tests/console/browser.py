@@ -54,11 +54,13 @@ def open_page(browser: Browser, url: str, width: int = 1440, theme: Any = "light
 def log_in(page: Page, operator: str, password: str) -> None:
     """Log in through the form, with the keyboard alone."""
     page.goto("/login")
+    page.wait_for_function("document.activeElement.name === 'operator'")
     page.keyboard.type(operator)
     page.keyboard.press("Tab")
     page.keyboard.type(password)
     page.keyboard.press("Enter")
-    page.wait_for_selector("h1#content")
+    page.wait_for_selector("h1#content, [role=alert]")
+    assert not page.locator("[role=alert]").count(), page.locator("[role=alert]").inner_text()
 
 
 def findings(page: Page, source: str) -> list[str]:

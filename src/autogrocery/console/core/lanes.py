@@ -24,7 +24,7 @@ LANE: Final = 58
 TOP: Final = 30
 MAX_EVENTS: Final = 60
 CUT: Final = 16
-DEVICE_CAUSES: Final = ("preview", "confirm", "cancel")
+DEVICE_CAUSES: Final = ("preview", "cancel")
 
 
 class LaneEvent(Struct, frozen=True):
@@ -47,6 +47,8 @@ def events_of(bundle: OrderBundle) -> list[LaneEvent]:
             caller = "inventory"
         bad = change.to_status in {"FAILED", "CANCELLED", "EXPIRED"}
         found.append(LaneEvent(change.at, "gateway", change.to_status, change.cause, caller, ok=not bad))
+    if bundle.confirmed_at is not None:
+        found.append(LaneEvent(bundle.confirmed_at, "gateway", "confirm", "the device confirmed", "device"))
     for call in bundle.calls:
         lane = call.peer if call.peer in LANES else "inventory"
         detail = f"{call.outcome}, {duration(call.ms / 1000)}, attempt {call.attempt}"
