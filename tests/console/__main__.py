@@ -64,9 +64,8 @@ def _round(browser: Browser, url: str, login: tuple[str, str], width: int, theme
         places = list(PAGES)
         page.goto("/orders")
         page.wait_for_selector(".b-rows")
-        for selector in (".b-rows td a",):
-            if page.locator(selector).count():
-                places.append(str(page.locator(selector).first.get_attribute("href")))
+        if page.locator(".b-rows td a").count():
+            places.append(str(page.locator(".b-rows td a").first.get_attribute("href")))
         for place in places:
             wrong.clear()
             page.goto(place)

@@ -75,8 +75,10 @@ def letters(found: DeadLettersOut) -> str:
             esc(one.device_id),
             f"{one.attempts}",
             esc(one.last_error or "\N{EN DASH}"),
-            f'<button type="button" class="act second" data-act="{one.kind.removesuffix("s")}|{one.id}|replay"'
-            f' data-key="{one.kind}{one.id}" aria-label="Send again: {one.kind} {one.id}">Send again</button>',
+            (
+                f'<button type="button" class="act second" data-act="{one.kind.removesuffix("s")}|{one.id}|replay"'
+                f' data-key="{one.kind}{one.id}" aria-label="Send again: {one.kind} {one.id}">Send again</button>'
+            ),
         )
         for one in found.data
     )

@@ -31,7 +31,7 @@ def register(console: Console) -> None:
         view.frame("Devices")
         asked = {name: value for name in ("q", "cursor") if (value := request.query_params.get(name, "").strip())}
         form = search_form("/devices", field("q", "Device", asked, "search"))
-        ui.html(form, sanitize=False).classes("block")
+        ui.html(form, sanitize=False).classes("part")
 
         async def clicked(what: str) -> None:
             action, _, device = what.partition("|")

@@ -36,7 +36,7 @@ def register(console: Console) -> None:
             for name, title, chosen in (("day", "Today by hour", not week), ("week", "Seven days", week))
             for current in (' aria-current="true"' if chosen else "",)
         )
-        ui.html(f'<p class="buttons">{tabs}</p>', sanitize=False).classes("block")
+        ui.html(f'<p class="buttons">{tabs}</p>', sanitize=False).classes("part")
 
         async def fetch() -> Report:
             until = (int(time.time()) // DAY_S + 1) * DAY_S

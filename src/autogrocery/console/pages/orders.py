@@ -35,7 +35,7 @@ def register(console: Console) -> None:
             return view
         view.frame("Orders")
         asked = {name: value for name in FILTERS if (value := request.query_params.get(name, "").strip())}
-        ui.html(_form(asked), sanitize=False).classes("block")
+        ui.html(_form(asked), sanitize=False).classes("part")
         key = f"orders?{urlencode(sorted(asked.items()))}"
         await view.live(key, lambda: view.api.orders(asked), [("rows", lambda page: rows(page, asked))])
         return None

@@ -9,7 +9,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annota
 from starlette.responses import Response
 
 from autogrocery.console.core.charts import stacked_bars
-from autogrocery.console.core.text import age, card, clock, duration, empty, esc, money, pill, table, tile
+from autogrocery.console.core.text import age, card, clock, duration, empty, esc, pill, table, tile
 from autogrocery.console.pages.shell import Console, enter
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def tiles(now: Overview) -> str:
             "Confirm to end, p99", duration(whole.p99_s) if whole and whole.count else "\N{EN DASH}", "last 5 minutes"
         ),
         tile("Completed today", f"{now.today.get('COMPLETED', 0):,}", f"{lost:,} ended otherwise"),
-        tile("Revenue today", money(now.revenue_today_cents, now.currency), "completed orders"),
+        tile("Revenue today", f"{now.revenue_today_cents / 100:,.2f}", f"{esc(now.currency)}, completed orders"),
         tile("Attention", f"{now.attention:,}", "to look at", "" if not now.attention else "busy"),
     ]
     checks = [

@@ -100,7 +100,7 @@ class View:
                 await on_act(str(event.args))
 
         for name, _ in blocks:
-            self._blocks[name] = ui.html("", sanitize=False).classes(f"block b-{name}")
+            self._blocks[name] = ui.html("", sanitize=False).classes(f"part b-{name}")
             if on_act is not None:
                 self._blocks[name].on("click", clicked, js_handler=CLICK)
         await renew()
@@ -121,7 +121,7 @@ class View:
             sanitize=False,
             tag="header",
         ).classes("side")
-        self._blocks["banner"] = ui.html("", sanitize=False).classes("block banner").props('role="status"')
+        self._blocks["banner"] = ui.html("", sanitize=False).classes("part banner").props('role="status"')
         ui.html(f'<h1 id="content" tabindex="-1">{esc(title)}</h1>', sanitize=False).classes("title")
 
     def _show(self, name: str, content: str) -> None:

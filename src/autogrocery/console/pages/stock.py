@@ -44,7 +44,7 @@ def register(console: Console) -> None:
             select_field("aisle", "Aisle", asked, AISLES),
             field("low", "At most, units", asked, "number"),
         )
-        ui.html(form, sanitize=False).classes("block")
+        ui.html(form, sanitize=False).classes("part")
         key = f"stock?{urlencode(sorted(asked.items()))}"
         await view.live(key, lambda: view.api.stock(asked), [("rows", lambda page: products(page, asked))])
         return None

@@ -21,7 +21,7 @@
     show(root.dataset.theme);
     new MutationObserver(() => {
       show(root.dataset.theme);
-      if (held && document.activeElement === document.body) {
+      if (held && document.activeElement === document.body && !document.querySelector(".q-dialog")) {
         document.querySelector('[data-key="' + CSS.escape(held) + '"]')?.focus({ preventScroll: true });
       }
     }).observe(document.body, { childList: true, subtree: true });

@@ -43,6 +43,8 @@ async def test_nonce_changes_with_every_answer() -> None:
     assert (await _get())[2] != (await _get())[2]
 
 
-@pytest.mark.parametrize(("origin", "status"), [("http://127.0.0.1:5059", 200), ("http://evil.example", 403), ("null", 403)])
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://127.0.0.1:5059", 200), ("http://evil.example", 403), ("null", 403)]
+)
 async def test_request_of_another_page_is_refused(origin: str, status: int) -> None:
     assert (await _get(host="127.0.0.1:5059", origin=origin))[0] == status
