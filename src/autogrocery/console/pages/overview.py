@@ -52,7 +52,9 @@ def state(now: Overview) -> str:
     if notes:
         kind = "bad" if broken or down else "busy"
         return f'<div class="state {kind}"><p>{" ".join(notes)}</p>{stamp}</div>'
-    return f'<div class="state good"><p>Nothing is wrong.</p>{stamp}</div>'
+    unchecked = sum(one.value is None for one in now.tiles)
+    rest = f"; {unchecked} invariants are not checked yet" if unchecked else ""
+    return f'<div class="state good"><p>Nothing is wrong{rest}.</p>{stamp}</div>'
 
 
 def tiles(now: Overview) -> str:
