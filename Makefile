@@ -124,6 +124,10 @@ interop: $(VENV)/.dev ## plain peers in Node: the conformance kit, then orders t
 typescript-client: $(VENV)/.dev ## a client generated from the OpenAPI document makes an order, a minute (needs node and npm)
 	cd tests/interop/typescript && npm install --no-package-lock --ignore-scripts --no-audit --no-fund
 	$(BIN)/pytest -n 0 tests/interop/test_typescript_client.py
+.PHONY: console-screens
+console-screens: $(VENV)/.dev ## pictures of every page of the console of a running `make up`, with axe: out/console (needs chromium and npm)
+	@mkdir -p out/axe && (test -d out/axe/node_modules/axe-core || npm install --silent --no-audit --no-fund --prefix out/axe axe-core@4.10.3)
+	$(BIN)/python -m tests.console $(ONLY)
 
 sbom: $(VENV)/.dev ## what this product consists of, from the lock file: out/sbom.json (CycloneDX)
 	@mkdir -p out

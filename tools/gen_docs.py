@@ -8,6 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from autogrocery.analytics.settings import Settings as AnalyticsSettings
+from autogrocery.console.settings import Settings as ConsoleSettings
 from autogrocery.gateway.app import internal_openapi, openapi
 from autogrocery.gateway.core.order import EDGES, TERMINAL, Fact, Status
 from autogrocery.gateway.core.restock import RESTOCK_EDGES, RESTOCK_TERMINAL, RestockFact, RestockStatus
@@ -32,6 +33,7 @@ ROLES: Final[dict[str, type[Struct]]] = {
     "pricing": PricingSettings,
     "robots": RobotsSettings,
     "analytics": AnalyticsSettings,
+    "console": ConsoleSettings,
 }
 
 # Their fields are in the section `Links`, not repeated for each role.

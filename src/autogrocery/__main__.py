@@ -23,6 +23,7 @@ ROLES = {
     "pricing": "reference peer: price list and quotes",
     "robots": "reference peer: a simulated fleet",
     "analytics": "reference peer: stores every status change once, finds and fills gaps",
+    "console": "the operator's console in a browser (extra `console`)",
 }
 STANDARD_STREAMS = 3
 MAX_COUNT = 100_000

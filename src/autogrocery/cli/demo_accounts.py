@@ -1,4 +1,4 @@
-"""The accounts that `up` adds to a new network: its robots and one demo device, created once and kept in the home."""
+"""The accounts that `up` adds to a new network: its robots, one demo device and one operator, created once and kept in the home."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ ROBOTS_PER_CLASS: Final = 3
 ROBOTS_FILE: Final = "robots.json"
 DEMO_FILE: Final = "demo_device.json"
 DEMO_DEVICE: Final = "demo-fridge"
+OPERATOR_FILE: Final = "demo_operator.json"
+DEMO_OPERATOR: Final = "demo-operator"
 HASH_TIMEOUT_S: Final = 60.0  # no request waits for these hashes
 COST: Final = 10  # these passwords are 24 random bytes: they can't be guessed at any cost
 
@@ -41,7 +43,7 @@ class Credentials(Struct, frozen=True):
 
 
 class DemoLogin(Struct, frozen=True, array_like=True):
-    """The demo device's login; a JSON array in its file."""
+    """The login of the demo device or of the demo operator; a JSON array in its file."""
 
     device_id: str
     password: str
@@ -59,9 +61,10 @@ async def provision(dsn: str, home: Path) -> Mapping[str, Mapping[str, str]]:
             for number in range(1, ROBOTS_PER_CLASS + 1)
         ]
         write_private(file, msgspec.json.encode(robots))
-    if not (home / DEMO_FILE).exists():
-        login = DemoLogin(f"{DEMO_DEVICE}-{secrets.token_hex(2)}", secrets.token_urlsafe(18))
-        write_private(home / DEMO_FILE, msgspec.json.encode(login))
+    for name, account in ((DEMO_FILE, DEMO_DEVICE), (OPERATOR_FILE, DEMO_OPERATOR)):
+        if not (home / name).exists():
+            login = DemoLogin(f"{account}-{secrets.token_hex(2)}", secrets.token_urlsafe(18))
+            write_private(home / name, msgspec.json.encode(login))
     async with (
         open_db(dsn, application="up") as db,
         open_password_hasher(COST, timeout_s=HASH_TIMEOUT_S) as passwords,
@@ -72,22 +75,27 @@ async def provision(dsn: str, home: Path) -> Mapping[str, Mapping[str, str]]:
                 await register(
                     db, passwords, robot.robot_id, robot.password, kind=Kind.ROBOT, robot_class=robot.robot_class
                 )
-        await _add_demo_device(db, passwords, home)
+        await _add(db, passwords, demo_login(home), Kind.DEVICE)
+        await _add(db, passwords, operator_login(home), Kind.OPERATOR)
     return {
         "robots": {"ROBOTS_CREDENTIALS_FILE": str(file)},
         "analytics": {"ANALYTICS_STATUS_FILE": str(home / "analytics.json")},
     }
 
 
-async def _add_demo_device(db: Db, passwords: PasswordHasher, home: Path) -> None:
-    login = demo_login(home)
+async def _add(db: Db, passwords: PasswordHasher, login: DemoLogin, kind: Kind) -> None:
     if await devices.get(db, login.device_id) is None:
-        await register(db, passwords, login.device_id, login.password)
+        await register(db, passwords, login.device_id, login.password, kind=kind)
 
 
 def demo_login(home: Path) -> DemoLogin:
     """Return the demo device's login."""
     return _read(home / DEMO_FILE, DemoLogin)
+
+
+def operator_login(home: Path) -> DemoLogin:
+    """Return the demo operator's login, with which the console opens."""
+    return _read(home / OPERATOR_FILE, DemoLogin)
 
 
 def _read(file: Path, shape: type[T]) -> T:

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from rich.table import Table
 
 from autogrocery.cli.console import console
-from autogrocery.cli.demo_accounts import demo_login, provision
+from autogrocery.cli.demo_accounts import demo_login, operator_login, provision
 from autogrocery.cli.migrations import migrate_all
 from autogrocery.cli.signals import run_until_signal
 from autogrocery.kit.bus import endpoints
 from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.run import run
 from autogrocery.lab.network import options_from, running_stack, up
+from autogrocery.lab.network.options import web_address
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +52,8 @@ def run_demo(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         async with running_stack(options, migrate_all=_migrate(chosen), provision=provision) as stack:
             pids = ", ".join(f"{name} {pid}" for name, pid in stack.pids.items())
             print(f"network on {stack.url_public}; logs in {stack.home / 'logs'}; {pids}", flush=True)
+            if (console_at := _console_login(stack)) is not None:
+                print(f"console on {console_at}", flush=True)
             return int(await _replay().run_demo_replay(stack, arguments, chosen))
 
     return run_until_signal("demo", work())
@@ -72,16 +75,27 @@ def _migrate(environ: Mapping[str, str]) -> Any:
     return apply
 
 
+def _console_login(stack: Stack) -> str | None:
+    """Return where the console is and how to log in; None without one."""
+    if "console" not in stack.pids:
+        return None
+    login = operator_login(stack.home)
+    where = web_address(stack.env["CONSOLE_HTTP_ADDR"])
+    return f"{where}  operator {login.device_id}  password {login.password}"
+
+
 def _announce(stack: Stack) -> None:
     """Print the address of everything, and the demo device's login."""
     table = Table("what", "where", title="Autonomous Grocery Network")
     table.add_row("REST", stack.url_public)
     table.add_row("REST, internal", stack.url_internal)
     for name, value in stack.env.items():
-        if name.endswith("_ADDR") and not name.startswith("ORDERING"):
+        if name.endswith("_ADDR") and not name.startswith(("ORDERING", "CONSOLE")):
             table.add_row(name, ", ".join(reachable(address) for _, address in endpoints(value)))
     login = demo_login(stack.home)
     table.add_row("a demo device", f"device_id {login.device_id}  password {login.password}")
+    if (console_at := _console_login(stack)) is not None:
+        table.add_row("the console", console_at)
     table.add_row("logs", str(stack.home / "logs"))
     console().print(table)
     print("Ctrl-C stops the whole network.", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 def run_role(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the role until SIGTERM or SIGINT."""
+    if arguments.role == "console" and find_spec("nicegui") is None:
+        print('autogrocery console: it needs the extra: pip install "autogrocery[console]"', file=sys.stderr)
+        return 2
     chosen = dict(environ)
     if getattr(arguments, "speed", None):
         chosen["ROBOTS_SPEED"] = str(arguments.speed)

@@ -12,7 +12,7 @@ from autogrocery.client.backoff import Backoff, RetryLimits, parse_retry_after
 from autogrocery.client.problems import BUSY, Problem, Unanswered, read_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 OK: Final = 200
@@ -50,8 +50,11 @@ async def send(
     call: Call,
     retry_limits: RetryLimits,
     on_response: Callable[[int, bytes], None] | None = None,
+    tls: Mapping[str, Any] | None = None,
 ) -> Response:
     """Return the definite response, or the last 202 if the deadline passes; call `on_response` with every 2xx received.
+
+    `tls` holds further arguments of the request, for mutual TLS.
 
     Raises Problem for a refusal and Unanswered if no definite response came before the deadline. Repeating is safe:
     every call of the API is idempotent by its key, its state or its kind.
@@ -63,7 +66,7 @@ async def send(
     while True:
         after_s: float | None = None
         try:
-            status, headers, body = await _attempt(session, url, call, backoff.timeout_s)
+            status, headers, body = await _attempt(session, url, call, backoff.timeout_s, tls or {})
         except (aiohttp.ClientError, TimeoutError, OSError):
             lost = True
         else:
@@ -88,7 +91,9 @@ async def send(
         await asyncio.sleep(pause_s)
 
 
-async def _attempt(session: aiohttp.ClientSession, url: str, call: Call, timeout_s: float) -> tuple[int, Any, bytes]:
+async def _attempt(
+    session: aiohttp.ClientSession, url: str, call: Call, timeout_s: float, tls: Mapping[str, Any]
+) -> tuple[int, Any, bytes]:
     headers = {"Accept": "application/json"}
     if call.bearer is not None:
         headers["Authorization"] = f"Bearer {call.bearer}"
@@ -106,5 +111,6 @@ async def _attempt(session: aiohttp.ClientSession, url: str, call: Call, timeout
         headers=headers,
         allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=timeout_s),
+        **tls,
     ) as response:
         return response.status, response.headers, await response.read()

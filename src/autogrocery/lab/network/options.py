@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from autogrocery.kit.process.listening import reachable
 from autogrocery.kit.process.settings import SettingsError
 from autogrocery.lab.network.home import home_directory
-from autogrocery.lab.network.roles import ROLES, Role
+from autogrocery.lab.network.roles import CONSOLE, ROLES, Role
 from autogrocery.lab.network.supervise import MAX_CRASHES
 from autogrocery.lab.postgres.embedded import PORT_SETTING
 
@@ -39,14 +40,19 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def options_from(environ: Mapping[str, str], *, ports: str = "", tls: bool = False) -> Options:
-    """Return the options of `up`; `ports` is `auto` or empty. Raises SettingsError naming the malformed setting."""
+    """Return the options of `up`, with the console if its extra is installed; `ports` is `auto` or empty. Raises SettingsError naming the malformed setting."""
     if ports not in {"", "auto"}:
         raise SettingsError("--ports is malformed: expected auto")
     port = environ.get(PORT_SETTING) or "0"
     if not (port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
         raise SettingsError(f"{PORT_SETTING} is malformed: expected a port")
     return Options(
-        home=home_directory(environ), environ=dict(environ), auto_ports=ports == "auto", pg_port=int(port), tls=tls
+        home=home_directory(environ),
+        environ=dict(environ),
+        auto_ports=ports == "auto",
+        pg_port=int(port),
+        roles=(*ROLES, CONSOLE) if find_spec("nicegui") is not None else ROLES,
+        tls=tls,
     )
 
 

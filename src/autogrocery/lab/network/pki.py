@@ -40,6 +40,7 @@ LEAVES: Final = {
     "pricing": Leaf((identities.PRICING,), server_auth=True),
     "robots": Leaf((identities.ROBOTS,), client_auth=True),
     "analytics": Leaf((identities.ANALYTICS,), client_auth=True),
+    "console": Leaf((identities.OPERATOR,), client_auth=True),
     "operator": Leaf((identities.OPERATOR,), client_auth=True),
 }
 SUBSCRIBER_OF: Final = {"gateway": "analytics", "inventory": "robots"}

@@ -23,6 +23,7 @@ ADDRESSES: Final = {
     "ROBOTS_ZMQ_ADDR": f"tcp://{HOST}:5556",
     "ANALYTICS_ZMQ_ADDR": f"tcp://{HOST}:5557",
     "ANALYTICS_HTTP_ADDR": f"{HOST}:5058",
+    "CONSOLE_HTTP_ADDR": f"{HOST}:5059",
 }
 DATABASES: Final = (
     "DATABASE_URL",
@@ -67,6 +68,7 @@ ROLES: Final = (
     _role("robots", 0, ready_deadline_s=ROBOTS_READY_DEADLINE_S),
     _role("analytics", 0, "ANALYTICS_URL"),
 )
+CONSOLE: Final = _role("console", 0)  # of `up` and `demo`, where its extra is installed
 
 
 def resolve_addresses(environ: Mapping[str, str], *, auto: bool) -> dict[str, str]:

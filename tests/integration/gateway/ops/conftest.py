@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.harness.fake_peers import PRICES
+from tests.harness.operator import Operator as Writer
 from tests.harness.operators import READ, Operator
 from tests.harness.operators import operator as sign_in
-from tests.harness.operator import Operator as Writer
 from tests.harness.running_gateway import Device, RunningGateway, serve_gateway
 
 if TYPE_CHECKING:
