@@ -1,4 +1,4 @@
-"""Backfill through a real gateway: a generated history in PostgreSQL, `analytics backfill` killed once, then to its end.
+"""Backfill through a real gateway: a generated history in PostgreSQL, `analytics backfill` killed once, then ended.
 
 python -m bench.backfill --changes 1000000
 """
@@ -40,7 +40,8 @@ DO $$ BEGIN
            now() - interval '{days} days' + i * interval '{days} days' / {orders} - interval '1 hour' AS at
       FROM generate_series(0, {orders} - 1) i;
   INSERT INTO metric_epochs (epoch, started_at) SELECT epoch, min(at) FROM generated GROUP BY epoch;
-  INSERT INTO grocery_orders (order_id, user_id, status, version, quoted_total_cents, total_cents, item_count, line_count,
+  INSERT INTO grocery_orders (order_id, user_id, status, version, quoted_total_cents, total_cents, item_count,
+                              line_count,
                               created_at, expires_at, confirmed_at, dispatched_at, finished_at, due_at, outcome)
     SELECT order_id, 1, 'COMPLETED', 3, 500 + i % 9000, 500 + i % 9000, 1 + i % 40, 1 + i % 12,
            at, at, at, at, at + interval '90 seconds', NULL, 'FULL' FROM generated;

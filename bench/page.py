@@ -123,7 +123,7 @@ METRICS_METHOD: Final = """
   The official builder and reader get the same metrics in the same process.
 - **Generated facts** ([storage.py](../bench/metrics/storage.py)) go through the migrations' tables: 52 weeks of four
   marts, one order in ten cancelled. Reports are those of `autogrocery analytics report`, each of another day or week.
-- **The audience** ([gateway.py](../bench/metrics/gateway.py)): 120 orders a second of an open loop through a real gateway.
+- **The audience** ([gateway.py](../bench/metrics/gateway.py)): 120 orders a second of an open loop through a gateway.
 """
 # The variables are those that `bench.environment.gateway_variables` sets; a test runs the gateway with them alone.
 ALONE: Final = """export DATABASE_URL=postgresql://user:password@127.0.0.1:5432/ordering
@@ -280,7 +280,8 @@ def render_metrics(record: MetricsRecord, reasons: Mapping[str, Mapping[str, str
     """Return the page's section on metrics as Markdown. `reasons`: as for `render`."""
     machine = record.machine
     conditions_of = (
-        f"Measured on {record.at}: {machine.cores} cores ({machine.cpu}), {machine.memory_gib:g} GiB, {machine.kernel},\n"
+        f"Measured on {record.at}: {machine.cores} cores ({machine.cpu}), {machine.memory_gib:g} GiB,"
+        f" {machine.kernel},\n"
         f"Python {machine.python} ({record.loop_us:.0f} µs for the calibration loop); load average before it"
         f" {record.load_average:g}.\n"
     )

@@ -48,7 +48,8 @@ class Sent(Struct, frozen=True):
     """What a command cost.
 
     `thread_s`: CPU of the thread that publishes; `cpu_s`: of the process, with ZeroMQ's thread, which writes to the
-    sockets. Neither has the making up and the waiting. `epoch` and `total` are of the whole run; `latency`: of one `publish`.
+    sockets. Neither has the making up and the waiting. `epoch` and `total` are of the whole run; `latency` is of one
+    `publish`.
     """
 
     epoch: int

@@ -1,4 +1,4 @@
-"""Subscribers in a process of their own, which only receive: N sockets at one address; at the end they tell how many."""
+"""Subscribers in a process of their own, which only receive: N sockets at one address, and the count at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client generated from docs/openapi.json in TypeScript makes a whole order. `make typescript-client` installs it first."""
+"""A client generated from docs/openapi.json in TypeScript makes an order. `make typescript-client` installs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The accounts that `up` adds to a new network: its robots, one demo device and one operator, created once and kept in the home."""
+"""The accounts that `up` adds to a new network: its robots, one demo device and one operator, kept in the home."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from autogrocery.inventory.settings import Settings
+    from autogrocery.kit.pg.db import Db
 
 MIGRATIONS: Final = "autogrocery.inventory.store.migrations"
 SCHEMA: Final = "inventory"
@@ -59,26 +60,7 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
     curve_keys = publisher_keys(wanted, "ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr)
     limits = rpc.RobotLimits(wanted.robot_seen_s, wanted.pick_lease_s, wanted.robot_queue_max)
     async with AsyncExitStack() as stack:
-        db = await stack.enter_async_context(
-            open_migrated(
-                "INVENTORY_DATABASE_URL" if wanted.inventory_database_url else "DATABASE_URL",
-                wanted.dsn,
-                MIGRATIONS,
-                SCHEMA,
-                application="autogrocery inventory",
-                max_size=wanted.inventory_db_connections,
-                batch_connections=BATCH_CONNECTIONS,
-            )
-        )
-        operators_db = await stack.enter_async_context(
-            open_read_only(
-                "INVENTORY_DATABASE_URL" if wanted.inventory_database_url else "DATABASE_URL",
-                wanted.dsn,
-                application="autogrocery inventory operators",
-                max_size=OPERATOR_CONNECTIONS,
-                statement_timeout_ms=OPERATOR_STATEMENT_MS,
-            )
-        )
+        db, operators_db = await stack.enter_async_context(_open_databases(wanted))
         bus = await stack.enter_async_context(
             open_publisher("ROBOTS_ZMQ_ADDR", wanted.robots_zmq_addr, point=POINT, keys=curve_keys)
         )
@@ -107,3 +89,28 @@ async def serving(wanted: Settings) -> AsyncIterator[int]:
                 callers={**rpc.CALLERS, **rpc.HISTORY_CALLERS, **rpc_operations.CALLERS},
             )
         )
+
+
+@asynccontextmanager
+async def _open_databases(wanted: Settings) -> AsyncIterator[tuple[Db, Db]]:
+    """Open the pool of orders and robots, and a small one of operators, which only reads."""
+    setting = "INVENTORY_DATABASE_URL" if wanted.inventory_database_url else "DATABASE_URL"
+    async with (
+        open_migrated(
+            setting,
+            wanted.dsn,
+            MIGRATIONS,
+            SCHEMA,
+            application="autogrocery inventory",
+            max_size=wanted.inventory_db_connections,
+            batch_connections=BATCH_CONNECTIONS,
+        ) as db,
+        open_read_only(
+            setting,
+            wanted.dsn,
+            application="autogrocery inventory operators",
+            max_size=OPERATOR_CONNECTIONS,
+            statement_timeout_ms=OPERATOR_STATEMENT_MS,
+        ) as operators_db,
+    ):
+        yield db, operators_db

@@ -1,4 +1,4 @@
-"""A real gateway answers for the epochs of gateways that are gone: the backfill stores exactly what its database has."""
+"""A real gateway answers for the epochs of gateways that are gone: the backfill stores what its database has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shelves, robots, deliveries and trucks as operators see them: with a real inventory, and with one that tells nothing."""
+"""Shelves, robots, deliveries and trucks as operators see them: with a real inventory, and one that tells nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ async def test_operators_see_what_inventory_tells(gateway_dsn: str, inventory_ds
         settings = {"INVENTORY_GRPC_TARGET": inventory.target, "ROBOT_JWT_SECRET": ROBOT_SECRET}
         async with serve_gateway(gateway_dsn, **settings) as gateway:
             await gateway.db.run(
-                "INSERT INTO smart_devices (device_id, password, kind, supplier_id) VALUES ('t-1', $1, 'truck', 'farm')",
+                "INSERT INTO smart_devices (device_id, password, kind, supplier_id)"
+                " VALUES ('t-1', $1, 'truck', 'farm')",
                 HASH,
             )
             milk = (await ask(gateway, "stock?q=milk")).json["data"][0]

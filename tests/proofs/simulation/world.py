@@ -87,7 +87,7 @@ class World:
         return self.rng.choice(self.gateways)
 
     def switches(self, gateway: Gateway) -> Switches:
-        """Return the switches as a gateway has read them, up to a second ago; in every third run some are on at times."""
+        """Return the switches as a gateway has read them, up to a second ago; in each third run some are on."""
         if self.plan.seed % 3:
             return ALL_OFF
         read_at_s = self.loop.time() - self.gateways.index(gateway) / len(self.gateways)

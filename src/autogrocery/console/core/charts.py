@@ -42,7 +42,8 @@ def paired_bars(title: str, labels: Sequence[str], now: Sequence[float], before:
             height = HEIGHT * values[number] / highest
             bars.append(
                 f'<rect class="{kind}" x="{(number + at) * step:.1f}" y="{HEIGHT - height:.1f}" rx="1"'
-                f' width="{step * 0.4:.1f}" height="{height:.1f}"><title>{esc(label)}: {values[number]:,.0f}</title></rect>'
+                f' width="{step * 0.4:.1f}" height="{height:.1f}">'
+                f"<title>{esc(label)}: {values[number]:,.0f}</title></rect>"
             )
     return _frame(title, labels, "".join(bars), [("this time", "c-now"), ("a week before", "c-before")], most)
 

@@ -76,7 +76,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], none
     top = "".join(f'<th scope="col"{_class(name)}>{esc(name.removeprefix("#"))}</th>' for name in head)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{esc(caption)}"><table>'
-        f'<caption class="unseen">{esc(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<caption class="unseen">{esc(caption)}</caption><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 

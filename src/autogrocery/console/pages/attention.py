@@ -52,7 +52,8 @@ def _item(one: AttentionItem) -> str:
     place = PLACES.get(one.kind)
     name = f'<a href="{place}{esc(one.id)}"><code>{esc(one.id)}</code></a>' if place else f"<b>{esc(one.id)}</b>"
     buttons = "".join(
-        f'<button type="button" class="act{" second" if number else ""}" data-act="{one.kind}|{esc(one.id)}|{esc(act.name)}"'
+        f'<button type="button" class="act{" second" if number else ""}"'
+        f' data-act="{one.kind}|{esc(one.id)}|{esc(act.name)}"'
         f' data-key="{esc(one.id)}{esc(act.name)}" aria-label="{esc(act.title)}: {one.kind} {esc(one.id)}">'
         f"{esc(act.title)}</button>"
         for number, act in enumerate(one.actions)

@@ -59,8 +59,12 @@ def rows(page: DevicesOut, asked: dict[str, str]) -> str:
     head = ("Device", "Account", "E-mail", "Telephone", "Alerts", "Disabled (UTC)", "Actions")
     more = ""
     if page.next_cursor:
-        more = f'<p class="more"><a href="/devices?{esc(urlencode({**asked, "cursor": page.next_cursor}))}">More devices</a></p>'
-    enrol = '<p class="buttons"><button type="button" class="act" data-act="enrol|" data-key="enrol">New enrolment code</button></p>'
+        query = esc(urlencode({**asked, "cursor": page.next_cursor}))
+        more = f'<p class="more"><a href="/devices?{query}">More devices</a></p>'
+    enrol = (
+        '<p class="buttons"><button type="button" class="act" data-act="enrol|" data-key="enrol">'
+        "New enrolment code</button></p>"
+    )
     return card("Devices", enrol + table("Devices", head, found, "No device matches.") + more, "addresses are masked")
 
 

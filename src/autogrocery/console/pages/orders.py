@@ -107,7 +107,8 @@ def rows(page: OrderRows, asked: dict[str, str]) -> str:
     )
     more = ""
     if page.next_cursor:
-        more = f'<p class="more"><a href="/orders?{esc(urlencode({**asked, "cursor": page.next_cursor}))}">Older orders</a></p>'
+        query = esc(urlencode({**asked, "cursor": page.next_cursor}))
+        more = f'<p class="more"><a href="/orders?{query}">Older orders</a></p>'
     return card("Orders", found + more, "newest first")
 
 

@@ -102,7 +102,8 @@ def products(page: StockPage, asked: dict[str, str]) -> str:
     )
     more = ""
     if page.next_cursor:
-        more = f'<p class="more"><a href="/shelves?{esc(urlencode({**asked, "cursor": page.next_cursor}))}">More products</a></p>'
+        query = esc(urlencode({**asked, "cursor": page.next_cursor}))
+        more = f'<p class="more"><a href="/shelves?{query}">More products</a></p>'
     return card("Stock", legend + table("Stock", head, rows, "No product matches.") + more, "by SKU")
 
 

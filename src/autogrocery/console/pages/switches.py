@@ -62,6 +62,7 @@ def _switch(one: SwitchOut) -> str:
             f'<p class="note">{esc(one.operator or "")}, {day_clock(one.since)} UTC{until}: {esc(one.reason or "")}</p>'
         )
     return (
-        f'<article class="card item"><div class="card-head"><h3>{esc(one.title)}</h3>{pill("on" if one.on else "off")}</div>'
+        f'<article class="card item"><div class="card-head"><h3>{esc(one.title)}</h3>'
+        f"{pill('on' if one.on else 'off')}</div>"
         f'<p class="lead">{esc(one.words)}</p>{last}<p class="buttons">{buttons}</p></article>'
     )

@@ -1,4 +1,4 @@
-"""GET /internal/ops/stock and /stock/{sku}: what inventory has of each product, with the price where pricing tells it."""
+"""GET /internal/ops/stock and /stock/{sku}: what inventory has of each product, with its price where told."""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ async def page(db: Db, epoch: int, after: int, final_after_s: float = FINAL_AFTE
 COUNT_CHANGES = """
 -- metrics_log.count_changes
 SELECT count(*) AS changes,
-       coalesce(sum(('x' || left(md5(order_id || '/' || version || '/' || status), 16))::bit(64)::bigint), 0) AS fingerprint
+       coalesce(sum(('x' || left(md5(order_id || '/' || version || '/' || status), 16))::bit(64)::bigint), 0)
+         AS fingerprint
   FROM (SELECT order_id, version, to_status AS status, at FROM order_history
         UNION ALL SELECT order_id, version, to_status, at FROM restock_history) changes
  WHERE at >= to_timestamp($1::bigint)

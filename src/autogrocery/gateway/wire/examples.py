@@ -1,4 +1,4 @@
-"""An example of each body that the public REST API takes and gives, for the OpenAPI document. They are typed: always valid."""
+"""An example of each body that the public REST API takes and gives, for the OpenAPI document; typed, so valid."""
 
 from __future__ import annotations
 

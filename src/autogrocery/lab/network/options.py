@@ -40,7 +40,10 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def options_from(environ: Mapping[str, str], *, ports: str = "", tls: bool = False) -> Options:
-    """Return the options of `up`, with the console if its extra is installed; `ports` is `auto` or empty. Raises SettingsError naming the malformed setting."""
+    """Return the options of `up`, with the console if its extra is installed; `ports` is `auto` or empty.
+
+    Raises SettingsError naming the malformed setting.
+    """
     if ports not in {"", "auto"}:
         raise SettingsError("--ports is malformed: expected auto")
     port = environ.get(PORT_SETTING) or "0"

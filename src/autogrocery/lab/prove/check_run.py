@@ -30,7 +30,8 @@ class RunOutcome(Struct, frozen=True):
     """Everything known at the end of a run.
 
     `entries` are the journalled responses, `down` the processes that did not come up, `idle_state`, `database_totals`,
-    `receipts` and `facts` the network's final state, `restocks` and `restock_responses` what the trucks did and were answered.
+    `receipts` and `facts` the network's final state, `restocks` and `restock_responses` what the trucks did and were
+    answered.
     """
 
     run: Run

@@ -127,14 +127,10 @@ def count_figures(
     expected = metrics_expected(final_orders) + (other.restocks.ended if other.restocks is not None else 0)
     audited = (idle_state.audit is not None and idle_state.audit.clean) or (idle_state.audit is None and not must_audit)
     measured = not must_measure or _all_measured(idle_state.metrics, expected)
+    complete = _all_stored(other.facts, must_compare=must_compare) and _all_done(other, len(completed))
     picked = [line for order in completed for line in order.items]
     return Figures(
-        ok=bool(orders)
-        and not (not_terminal or unanswered or violations)
-        and audited
-        and measured
-        and _all_stored(other.facts, must_compare=must_compare)
-        and _all_done(other, len(completed)),
+        ok=bool(orders) and not (not_terminal or unanswered or violations) and (audited and measured and complete),
         source=demand.source,
         orders_asked=len(demand.baskets),
         devices=devices,

@@ -43,8 +43,8 @@ async def act_on_order(ports: OrderPorts, order_id: UUID, name: str, write: Writ
     """Run one safe action on the order (docs/PROTOCOL.md#operators) and tell what it changed.
 
     Raises NotFound(order_not_found, no_such_action), Conflict if the order's state does not allow it (not_owed,
-    too_late_to_cancel, order_ended, not_dispatched, release_owed, receipt_sent, no_receipt), what `record_write` raises,
-    and Unavailable.
+    too_late_to_cancel, order_ended, not_dispatched, release_owed, receipt_sent, no_receipt), what `record_write`
+    raises, and Unavailable.
     """
     if name not in ACTIONS:
         raise NotFound("no_such_action", f"the actions on orders are {', '.join(ACTIONS)}")

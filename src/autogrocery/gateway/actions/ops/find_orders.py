@@ -1,4 +1,4 @@
-"""Find orders of every device: by status, device, product, cause, time, or the beginning of an id or a device's name."""
+"""Find orders of every device: by status, device, product, cause, time, or the start of an id or a device's name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ HEX_DIGITS: Final = 32
 async def find_orders(db: Db, query: OrdersSearch) -> OrderRows:
     """Return a page, newest first.
 
-    Raises Invalid(invalid_request) for a cursor of another search and for impossible bounds, and Unavailable. One call reads at most 5,000 orders, so that a page may be short or empty although there is a next one.
+    One call reads at most 5,000 orders, so that a page may be short or empty although there is a next one. Raises
+    Invalid(invalid_request) for a cursor of another search and for impossible bounds, and Unavailable.
     """
     since, until = query.since or FIRST, query.until or LAST
     if not FIRST <= since < until <= LAST:

@@ -1,4 +1,4 @@
-"""The log of operators' writes, table ops_audit_log: an entry begins before its action and is finished once after it."""
+"""The log of operators' writes, table ops_audit_log: an entry begins before its action and is finished once after."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BegunEntry(Struct, frozen=True):
-    """An entry as `begin` leaves it; `is_new` False: the key had begun it before, and `outcome` says what came of it."""
+    """An entry as `begin` leaves it; `is_new` False: the key had begun it before, `outcome` says what came of it."""
 
     entry_id: int
     is_new: bool

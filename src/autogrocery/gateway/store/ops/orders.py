@@ -188,7 +188,8 @@ async def get_order(db: Db, order_id: UUID) -> OwedCall | None:
 
 LIST_HISTORY = """
 -- ops.list_history
-SELECT version, from_status, to_status, cause, at, epoch, sequence FROM order_history WHERE order_id = $1 ORDER BY version
+SELECT version, from_status, to_status, cause, at, epoch, sequence FROM order_history
+ WHERE order_id = $1 ORDER BY version
 """
 
 

@@ -27,7 +27,8 @@ class StuckRow(Struct, frozen=True):
 
 
 COLUMNS = """
-order_id, status, intent, attention, {overdue} AS overdue, coalesce(intent_at, {moved_at}, created_at) AS since, attempts
+order_id, status, intent, attention, {overdue} AS overdue,
+       coalesce(intent_at, {moved_at}, created_at) AS since, attempts
 """
 LIST = """
 -- {point}

@@ -16,7 +16,8 @@ SELECT d.device_id, coalesce(d.supplier_id, ''), d.supplier_name, d.disabled_at 
   FROM (SELECT id, device_id, supplier_id, supplier_name, disabled_at FROM smart_devices
          WHERE kind = 'truck' AND device_id > $1 ORDER BY device_id LIMIT $2) d
   LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE finished_at IS NULL) AS open, count(*) FILTER (WHERE finished_at IS NOT NULL) AS ended,
+    SELECT count(*) FILTER (WHERE finished_at IS NULL) AS open,
+           count(*) FILTER (WHERE finished_at IS NOT NULL) AS ended,
            max(created_at) AS last_at
       FROM restock_orders WHERE user_id = d.id) r ON true
  ORDER BY d.device_id

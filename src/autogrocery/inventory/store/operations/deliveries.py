@@ -41,7 +41,8 @@ SELECT p.*, l.*, w.*
   FROM page p
  CROSS JOIN LATERAL (
    SELECT count(*)::int AS lines, coalesce(sum(quantity), 0)::bigint AS units,
-          coalesce(sum(coalesce(received, CASE WHEN p.state = 'RECEIVED' THEN quantity ELSE 0 END)), 0)::bigint AS received,
+          coalesce(sum(coalesce(received, CASE WHEN p.state = 'RECEIVED' THEN quantity ELSE 0 END)), 0)::bigint
+            AS received,
           coalesce(sum(damaged), 0)::bigint AS damaged
      FROM inventory.restock_lines WHERE order_id = p.order_id) l
  CROSS JOIN LATERAL (
