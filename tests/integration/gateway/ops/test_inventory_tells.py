@@ -73,7 +73,7 @@ async def test_bundle_and_tiles_have_what_inventory_tells(gateway_dsn: str, inve
             await until(is_sent, 5.0, 0.1)
             whole = await bundle(reader, order_id)
             told = whole.inventory
-            assert (told.state, told.picked, told.untold) == ("COMPLETED", {"milk": 2}, None)
+            assert (told.state, told.picked, told.untold) == ("completed", {"milk": 2}, None)
             assert [(one.state, one.robot_id) for one in told.assignments] == [("PICKED", share.robot_id)]
             assert told.assignments[0].closed_at is not None
             assert sum(one.quantity for one in told.lots if one.sku == "milk") == 2
