@@ -41,7 +41,7 @@ class Minute(Struct, frozen=True):
 
 
 class Tile(Struct, frozen=True):
-    """One invariant: how many rows violate it; None before its first check."""
+    """A few invariants: how many rows violate them; None until the databases that they are about have told."""
 
     name: str
     title: str

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_CALLS: Final = 200
-INVENTORY_S: Final = 0.8  # for inventory's answers: an operator has the bundle within a second
+INVENTORY_S: Final = 0.6  # for inventory's answers: an operator has the bundle within a second
 UNCLEAR: Final = "inventory gives no clear answer: "
 
 
