@@ -54,11 +54,11 @@ def events_of(bundle: OrderBundle) -> list[LaneEvent]:
         detail = f"{call.outcome}, {duration(call.ms / 1000)}, attempt {call.attempt}"
         found.append(LaneEvent(call.at, lane, call.method, detail, "gateway", ok=call.outcome.upper() == "OK"))
     for one in bundle.inventory.assignments:
-        for at, word in ((one.started_at, "picks"), (one.reported_at, "reports")):
-            if at is not None:
-                detail = f"{one.robot_id}: {one.state}"
-                lane, caller = ("robots", "inventory") if word == "picks" else ("inventory", "robots")
-                found.append(LaneEvent(at, lane, f"{one.robot_class} {word}", detail, caller))
+        detail = f"{one.robot_id}: {one.state}"
+        found.append(LaneEvent(one.assigned_at, "robots", f"{one.robot_class} assigned", detail, "inventory"))
+        if one.closed_at is not None:
+            well = one.state not in {"FAILED", "WITHDRAWN"}
+            found.append(LaneEvent(one.closed_at, "inventory", f"{one.robot_class} closed", detail, "robots", ok=well))
     found.sort(key=lambda event: event.at)
     return found[:MAX_EVENTS]
 

@@ -204,15 +204,26 @@ def _inventory(bundle: OrderBundle) -> str:
     parts.append(
         table(
             "Assignments",
-            ("Robot", "Class", "State", "Started", "Reported"),
+            ("Robot", "Class", "State", "Assigned (UTC)", "Closed (UTC)"),
             (
-                (esc(one.robot_id), esc(one.robot_class), esc(one.state), clock(one.started_at), clock(one.reported_at))
+                (esc(one.robot_id), esc(one.robot_class), esc(one.state), clock(one.assigned_at), clock(one.closed_at))
                 for one in told.assignments
             ),
             "No robot has a part of it.",
         )
     )
     if told.lots:
-        lots = ((esc(one.sku), esc(one.lot_id), f"{one.quantity}", esc(one.expiry_date)) for one in told.lots)
-        parts.append(table("Lots", ("SKU", "Lot", "#Units", "Expires"), lots, ""))
+        lots = ((esc(one.sku), esc(one.lot_id), f"{one.quantity}", day_clock(one.expiry_at)) for one in told.lots)
+        parts.append(table("Lots", ("SKU", "Lot", "#Units", "Expires (UTC)"), lots, ""))
+    if told.webhooks:
+        sent = (
+            (
+                f"<code>{esc(one.webhook_id)}</code>",
+                pill("dead", "bad") if one.dead_at else pill("done") if one.done_at else pill("waiting", "busy"),
+                f"{one.attempts}",
+                esc(one.last_error or "\N{EN DASH}"),
+            )
+            for one in told.webhooks
+        )
+        parts.append(table("Webhooks sent", ("Webhook", "State", "#Attempts", "Last error"), sent, ""))
     return "".join(parts) if parts else empty("Nothing to tell.")

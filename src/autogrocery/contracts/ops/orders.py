@@ -100,35 +100,53 @@ class OutboxDelivery(Struct, frozen=True):
 
 
 class Assignment(Struct, frozen=True):
-    """A part of the order at a robot, as inventory sees it."""
+    """A part of the order at a robot, as inventory sees it.
+
+    `robot_id` has or had its lease, else was chosen for it. `lease_until` None: no robot has started it.
+    `state`: OPEN, STARTED, PICKED, SHORT, FAILED or WITHDRAWN.
+    """
 
     assignment_id: str
     robot_id: str
     robot_class: str
     state: str
-    started_at: datetime | None
-    reported_at: datetime | None
+    assigned_at: datetime
+    lease_until: datetime | None
+    closed_at: datetime | None
 
 
 class Lot(Struct, frozen=True):
-    """From which lot units of a line come."""
+    """From which lot picked units of a line came; `expiry_at` None: it never expires."""
 
     sku: str
     lot_id: str
     quantity: int
-    expiry_date: str
+    expiry_at: datetime | None
+
+
+class SentWebhook(Struct, frozen=True):
+    """A webhook about the order that inventory sends, and its attempts. `next_attempt_at` None: done or dead."""
+
+    webhook_id: str
+    created_at: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    done_at: datetime | None
+    dead_at: datetime | None
+    last_error: str | None
 
 
 class InventoryView(Struct, frozen=True):
     """What inventory says. `state` None: it gave no clear answer, and `untold` says why.
 
-    `untold` may also say why assignments and lots are missing although the state is known.
+    `untold` may also say why assignments, lots and webhooks are missing although the state is known.
     """
 
     state: str | None
     picked: dict[str, int]
     assignments: list[Assignment]
     lots: list[Lot]
+    webhooks: list[SentWebhook]
     untold: str | None
 
 

@@ -41,7 +41,7 @@ class Minute(Struct, frozen=True):
 
 
 class Tile(Struct, frozen=True):
-    """One invariant: how many rows violate it; None before its first check."""
+    """A few invariants: how many rows violate them; None until the databases that they are about have told."""
 
     name: str
     title: str
@@ -122,19 +122,24 @@ class Overview(Struct, frozen=True):
 
 
 class Invariant(Struct, frozen=True):
-    """One invariant with the number of rows that violate it and up to five of them, as JSON objects in texts."""
+    """One invariant with the number of rows that violate it and up to five of them, as JSON objects in texts.
+
+    `checked_at` is when its source was audited: the gateway's database, or inventory's by inventory itself.
+    """
 
     source: Literal["gateway", "inventory"]
     name: str
     sentence: str
     violations: int
     examples: tuple[str, ...]
+    checked_at: datetime
 
 
 class InvariantsOut(Struct, frozen=True):
-    """The last audit; `checked_at` None: it has not ended yet, ask again.
+    """The last audits. `checked_at`: the older of the two that are told; None: none has ended yet, ask again.
 
-    `untold` names what could not be asked and why, for example inventory without the operator's service.
+    `clean`: nothing that was told is violated, and the gateway's database was told. `untold` names a source that gave
+    no answer when it was asked last, and why; what it told before is in `data` all the same.
     """
 
     clean: bool

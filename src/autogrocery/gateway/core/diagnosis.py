@@ -5,6 +5,7 @@ Every safe action runs the code of the loops (docs/PROTOCOL.md#loops): repeated,
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -203,7 +204,7 @@ class RestockFacts(Struct, frozen=True):
 
 
 def explain(why: Why, detail: str = "") -> Diagnosis:
-    """Return the table's row for `why`; `detail`, a text of this program or of a peer's enumeration, is appended."""
+    """Return the table's row for `why`; `detail`, which may be shown to operators, is appended."""
     entry = TABLE[why]
     words = f"{entry.words} ({detail})" if detail else entry.words
     return Diagnosis(why.value, words, tuple(ACTIONS[name] for name in entry.actions))
@@ -262,6 +263,12 @@ def diagnose_dead_alert(last_error: str | None) -> Diagnosis:
     if error == "sms_refused":
         return explain(Why.SMS_REFUSED)
     return explain(Why.SMS_AWAY, error)
+
+
+def diagnose_switch(reason: str, until: datetime | None) -> Diagnosis:
+    """Return why a switch is on, in the operator's own words, and until when."""
+    ends = f"until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if until is not None else "until it is switched off"
+    return explain(Why.SWITCH_ON, f"{reason}; {ends}")
 
 
 def _restock_contradiction(attention: str | None) -> Why | None:

@@ -60,6 +60,7 @@ async def _figures(request: Request, *, deps: Deps) -> Answer:
             deps.db,
             deps.inventory,
             deps.pricing,
+            deps.inventory_operations,
             deps.ops,
             deps.background,
             store_id=deps.settings.store_id,

@@ -175,6 +175,7 @@ async def test_bundle_tells_the_whole_order_without_an_address(
     assert len(whole.webhooks) == 1
     assert whole.receipt is not None
     assert whole.inventory.state is not None
+    assert "lacks InventoryOperationsService" in (whole.inventory.untold or "")
     assert whole.diagnosis.cause == "ended"
     raw = (await reader.get(f"/orders/{order_id}")).body.decode()
     assert "kitchen@" not in raw

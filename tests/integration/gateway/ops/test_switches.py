@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.kit.process.clock import now, rfc3339
+from tests.harness.operator import REASON
 from tests.harness.running_gateway import Device, serve_gateway
 from tests.harness.waiting import until
 
@@ -141,6 +142,27 @@ async def test_switch_that_ends_at_no_future_instant_is_refused(operator: Operat
 
 async def test_unknown_switch_returns_404(operator: Operator) -> None:
     assert (await operator.switch("pause_everything", on=True)).code == "no_such_switch"
+
+
+async def test_switch_that_is_on_shows_in_overview_and_attention(operator: Operator) -> None:
+    until_at = now().replace(microsecond=0) + timedelta(hours=1)
+    await operator.switch("pause_previews", on=True, until=rfc3339(until_at))
+    await operator.switch("drain_aisle:meat", on=True)
+    listed = (await operator.get("/attention")).json
+    on = {one["id"]: one for one in listed["data"] if one["kind"] == "switch"}
+    assert set(on) == {"pause_previews", "drain_aisle:meat"}
+    assert on["pause_previews"]["cause"] == "switch_on"
+    assert f"({REASON}; until {until_at:%Y-%m-%d %H:%M:%S} UTC)" in on["pause_previews"]["words"]
+    assert f"({REASON}; until it is switched off)" in on["drain_aisle:meat"]["words"]
+
+    async def is_shown() -> bool:
+        seen = (await operator.get("/overview")).json
+        return {one["name"] for one in seen["switches"]} == set(on) and seen["attention"] == listed["total"]
+
+    await until(is_shown, 3.0, 0.2)
+    for name in on:
+        await operator.switch(name, on=False)
+    assert [one for one in (await operator.get("/attention")).json["data"] if one["kind"] == "switch"] == []
 
 
 async def test_switch_is_logged_with_before_and_after(operator: Operator) -> None:

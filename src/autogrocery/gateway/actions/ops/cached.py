@@ -1,4 +1,4 @@
-"""What operators' reads share: an answer that serves all who ask within a second, and the last audit."""
+"""What operators' reads share: an answer that serves all who ask within a second, and the last audits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct, field
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from autogrocery.contracts.ops.overview import InvariantsOut, Overview, Stage
+    from autogrocery.contracts.ops.overview import Invariant, Overview, Stage
     from autogrocery.gateway.store.ops.overview import MinuteCounts
 
 T = TypeVar("T")
@@ -41,12 +41,23 @@ class Cached(Generic[T]):
         return self._answer if time.monotonic() - self._made_at < self.kept_s else None
 
 
-class AuditRuns(Struct):
-    """The last audit, whether one is running, and from when on (time.monotonic()) the next may."""
+class AuditRun(Struct):
+    """The last audit of one source, whether one is running, and from when on (time.monotonic()) the next may.
 
-    last: InvariantsOut | None = None
+    `untold` says why the last one gave no answer; `found` is then that of the one before, None if there was none.
+    """
+
+    found: list[Invariant] | None = None
+    untold: str | None = "its first audit has not ended yet"
     running: bool = False
     next_at: float = 0.0
+
+
+class Audits(Struct):
+    """The audits of the gateway's database and of inventory."""
+
+    gateway: AuditRun = field(default_factory=AuditRun)
+    inventory: AuditRun = field(default_factory=AuditRun)
 
 
 class OpsCaches(Struct):
@@ -55,6 +66,6 @@ class OpsCaches(Struct):
     overview: Cached[Overview] = field(default_factory=lambda: Cached(1.0))
     stages: Cached[list[Stage]] = field(default_factory=lambda: Cached(5.0))
     attention: Cached[int] = field(default_factory=lambda: Cached(0.5))
-    audit: AuditRuns = field(default_factory=AuditRuns)
+    audits: Audits = field(default_factory=Audits)
     minutes: MinuteCounts | None = None
     streams: int = 0

@@ -15,32 +15,68 @@ from autogrocery.gateway.core.diagnosis import (
     diagnose_dead_receipt,
     diagnose_order,
     diagnose_restock,
+    diagnose_switch,
     explain,
 )
-from autogrocery.gateway.store.ops import attention, overview
+from autogrocery.gateway.store.ops import attention, overview, switches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from autogrocery.contracts.ops.overview import InvariantsOut, PeerOut
     from autogrocery.gateway.actions.ops.cached import OpsCaches
     from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.inventory_operations import InventoryOperations
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.store.ops.attention import DeadLetter, Flagged
+    from autogrocery.gateway.store.ops.switches import SwitchState
     from autogrocery.kit.pg.db import Db
     from autogrocery.kit.process.background import BackgroundTasks
 
 
 async def view_attention(
-    db: Db, inventory: Inventory, pricing: Pricing, caches: OpsCaches, background: BackgroundTasks, *, limit: int
+    db: Db,
+    inventory: Inventory,
+    pricing: Pricing,
+    operations: InventoryOperations,
+    caches: OpsCaches,
+    background: BackgroundTasks,
+    *,
+    limit: int,
 ) -> AttentionOut:
     """Return up to `limit` items of each kind, oldest first within a kind. Raises Unavailable."""
     flagged = await attention.list_flagged(db, limit)
     dead = await attention.list_dead(db, limit)
     outboxes = await overview.count_outboxes(db)
     rows = [*map(_flagged, flagged), *map(_dead, dead)]
-    others = [*_peers(inventory, pricing), *_invariants(db, caches, background)]
+    active = [one for one in await switches.list_set(db) if one.on]
+    invariants = view_invariants(db, operations, caches.audits, background)
+    others = list_others(view_peers(inventory, pricing), invariants, active)
     total = await attention.count_flagged(db) + outboxes["receipts"].dead + outboxes["alerts"].dead + len(others)
     return AttentionOut([*others, *rows], total)
+
+
+def list_others(
+    peers: Iterable[PeerOut], invariants: InvariantsOut, active: Iterable[SwitchState]
+) -> list[AttentionItem]:
+    """Return what needs a person beside rows: peers that are down, switches that are on, violated invariants.
+
+    An invariant that counts flagged rows is told by these rows.
+    """
+    return [
+        *(
+            _item("peer", peer.name, peer.since, explain(Why.PEER_DOWN, peer.last_error or ""))
+            for peer in peers
+            if peer.state == "down"
+        ),
+        *(_item("switch", one.name, one.changed_at, diagnose_switch(one.reason, one.until)) for one in active),
+        *(
+            _item("invariant", one.name, one.checked_at, explain(Why.INVARIANT_VIOLATED, one.sentence))
+            for one in invariants.data
+            if one.violations and not one.name.endswith("asks_for_attention")
+        ),
+    ]
 
 
 def _flagged(one: Flagged) -> AttentionItem:
@@ -56,24 +92,6 @@ def _dead(one: DeadLetter) -> AttentionItem:
     if one.kind == "alert":
         return _item("alert", str(one.order_id), one.dead_at, diagnose_dead_alert(one.last_error))
     return _item("receipt", str(one.order_id), one.dead_at, diagnose_dead_receipt(one.last_error))
-
-
-def _peers(inventory: Inventory, pricing: Pricing) -> list[AttentionItem]:
-    return [
-        _item("peer", peer.name, peer.since, explain(Why.PEER_DOWN, peer.last_error or ""))
-        for peer in view_peers(inventory, pricing)
-        if peer.state == "down"
-    ]
-
-
-def _invariants(db: Db, caches: OpsCaches, background: BackgroundTasks) -> list[AttentionItem]:
-    """Return the violated invariants; those that count flagged rows are told by these rows."""
-    found = view_invariants(db, caches.audit, background)
-    return [
-        _item("invariant", one.name, found.checked_at, explain(Why.INVARIANT_VIOLATED, one.sentence))
-        for one in found.data
-        if one.violations and not one.name.endswith("asks_for_attention")
-    ]
 
 
 def _item(kind: AttentionKind, name: str, since: datetime | None, found: Diagnosis) -> AttentionItem:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from autogrocery.contracts.ops.orders import (
+    Assignment,
     BundleChange,
     BundleLine,
     BundleRobot,
     InboxDelivery,
     InventoryView,
+    Lot,
     OrderBundle,
     OutboxDelivery,
     PeerCall,
+    SentWebhook,
 )
 from autogrocery.gateway.actions.ops.store_peer_calls import stored_call
 from autogrocery.gateway.core.diagnosis import OrderFacts, diagnose_order
@@ -20,24 +24,31 @@ from autogrocery.gateway.store import orders
 from autogrocery.gateway.store.ops import orders as ops_orders
 from autogrocery.gateway.store.ops import peer_calls
 from autogrocery.gateway.wire.ops import order_row
-from autogrocery.kit.errors import InDoubt, NotFound
+from autogrocery.kit.errors import InDoubt, NotFound, NotTold
 from autogrocery.kit.process.clock import now
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from uuid import UUID
 
     from autogrocery.gateway.peers.call_log import CallLog
     from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.inventory_operations import InventoryOperations
     from autogrocery.kit.pg.db import Db, Row
 
+T = TypeVar("T")
 MAX_CALLS: Final = 200
-NOT_TOLD: Final = "inventory tells assignments and lots only through the operator's service, which it does not offer"
+INVENTORY_S: Final = 0.6  # for inventory's answers: an operator has the bundle within a second
+UNCLEAR: Final = "inventory gives no clear answer: "
 
 
-async def view_bundle(db: Db, inventory: Inventory, calls: CallLog, order_id: UUID) -> OrderBundle:
+async def view_bundle(
+    db: Db, inventory: Inventory, operations: InventoryOperations, calls: CallLog, order_id: UUID
+) -> OrderBundle:
     """Return the bundle of an order of any device. Raises NotFound(order_not_found) and Unavailable.
 
-    An inventory that gives no clear answer is told in `inventory.untold`; the rest is told all the same.
+    An inventory that gives no clear answer within INVENTORY_S seconds, or that does not tell operators, is told in
+    `inventory.untold`; the rest is told all the same.
     """
     order, owed = await orders.get(db, order_id), await ops_orders.get_order(db, order_id)
     if order is None or owed is None:
@@ -66,7 +77,7 @@ async def view_bundle(db: Db, inventory: Inventory, calls: CallLog, order_id: UU
         webhooks=[InboxDelivery(*row.values()) for row in await ops_orders.list_webhooks(db, order_id)],
         receipt=next((message for event, message in messages if event == "receipt"), None),
         alerts=[message for event, message in messages if event != "receipt"],
-        inventory=await _ask(inventory, order_id),
+        inventory=await _ask(inventory, operations, order_id),
         diagnosis=diagnose_order(OrderFacts(order.status, order.intent, owed.row.attention, overdue=order.overdue)),
     )
 
@@ -85,12 +96,57 @@ async def _list_calls(db: Db, calls: CallLog, order_id: UUID) -> list[PeerCall]:
     return sorted(told, key=lambda call: call.at)[-MAX_CALLS:]
 
 
-async def _ask(inventory: Inventory, order_id: UUID) -> InventoryView:
+async def _ask(inventory: Inventory, operations: InventoryOperations, order_id: UUID) -> InventoryView:
+    report, detail = await asyncio.gather(
+        _answer(inventory.get_order(order_id)), _answer(operations.get_order_detail(order_id))
+    )
+    state, picked = (None, {}) if isinstance(report, str) else (report.state, dict(report.picked))
+    if detail is None or isinstance(detail, str):
+        untold = report if isinstance(report, str) else detail
+        return InventoryView(state, picked, [], [], [], untold)
+    return InventoryView(
+        state,
+        picked,
+        [
+            Assignment(
+                one.assignment_id,
+                one.robot_id,
+                one.robot_class,
+                one.state,
+                one.created_at,
+                one.lease_until,
+                one.closed_at,
+            )
+            for one in detail.assignments
+        ],
+        [Lot(one.sku, one.lot, one.quantity, one.expiry_at) for one in detail.lots],
+        [
+            SentWebhook(
+                one.webhook_id,
+                one.created_at,
+                one.attempts,
+                one.next_attempt_at,
+                one.done_at,
+                one.dead_at,
+                one.last_error,
+            )
+            for one in detail.webhooks
+        ],
+        report if isinstance(report, str) else None,
+    )
+
+
+async def _answer(call: Awaitable[T]) -> T | str:
+    """Return the answer, or in words why there is none."""
     try:
-        report = await inventory.get_order(order_id)
+        async with asyncio.timeout(INVENTORY_S):
+            return await call
+    except NotTold as refused:
+        return refused.detail
     except InDoubt as trouble:
-        return InventoryView(None, {}, [], [], f"inventory gives no clear answer: {trouble.detail}")
-    return InventoryView(report.state, dict(report.picked), [], [], NOT_TOLD)
+        return UNCLEAR + trouble.detail
+    except TimeoutError:
+        return f"{UNCLEAR}none within {INVENTORY_S} s"
 
 
 def _message(row: Row) -> OutboxDelivery:

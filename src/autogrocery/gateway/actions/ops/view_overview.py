@@ -16,6 +16,7 @@ from autogrocery.contracts.ops.overview import (
     Stage,
     Tile,
 )
+from autogrocery.gateway.actions.ops.view_attention import list_others
 from autogrocery.gateway.actions.ops.view_invariants import view_invariants
 from autogrocery.gateway.actions.ops.view_peers import view_peers
 from autogrocery.gateway.core.order import Status
@@ -28,6 +29,7 @@ from autogrocery.kit.process.clock import now
 if TYPE_CHECKING:
     from autogrocery.gateway.actions.ops.cached import OpsCaches
     from autogrocery.gateway.peers.inventory import Inventory
+    from autogrocery.gateway.peers.inventory_operations import InventoryOperations
     from autogrocery.gateway.peers.pricing import Pricing
     from autogrocery.gateway.store.ops.overview import OutboxCount
     from autogrocery.kit.pg.db import Db
@@ -52,6 +54,7 @@ async def view_overview(
     db: Db,
     inventory: Inventory,
     pricing: Pricing,
+    operations: InventoryOperations,
     caches: OpsCaches,
     background: BackgroundTasks,
     *,
@@ -69,6 +72,11 @@ async def view_overview(
         counts = await caches.minutes.read(min(midnight_s, this_minute - (SHOWN_MINUTES - 1) * MINUTE_S))
         living, restocks = await due.count(db), await due_restocks.count(db)
         outboxes = await store.count_outboxes(db)
+        peers = view_peers(inventory, pricing)
+        invariants = view_invariants(db, operations, caches.audits, background)
+        active = [one for one in await switches.list_set(db) if one.on]
+        flagged = living["attention"] + restocks["attention"]
+        dead = outboxes["receipts"].dead + outboxes["alerts"].dead
         today = [found for minute, found in counts.minutes.items() if minute >= midnight_s]
         return Overview(
             at=at,
@@ -86,15 +94,11 @@ async def view_overview(
             complete_since=datetime.fromtimestamp(counts.complete_since_s, UTC),
             stages=await caches.stages.get(lambda: _stages(db)),
             minutes=_minutes(counts, this_minute),
-            tiles=tiles_of(view_invariants(db, caches.audit, background)),
-            peers=view_peers(inventory, pricing),
+            tiles=tiles_of(invariants),
+            peers=peers,
             outboxes=Outboxes(_outbox(outboxes["receipts"]), _outbox(outboxes["alerts"])),
-            attention=living["attention"] + restocks["attention"] + outboxes["receipts"].dead + outboxes["alerts"].dead,
-            switches=[
-                ActiveSwitch(one.name, one.reason, one.operator, one.changed_at, one.until)
-                for one in await switches.list_set(db)
-                if one.on
-            ],
+            attention=flagged + dead + len(list_others(peers, invariants, active)),
+            switches=[ActiveSwitch(one.name, one.reason, one.operator, one.changed_at, one.until) for one in active],
         )
 
     return await caches.overview.get(make)
@@ -102,12 +106,12 @@ async def view_overview(
 
 def tiles_of(found: InvariantsOut) -> list[Tile]:
     """Return the tiles; one whose invariants were not asked has no value."""
-    known = {one.name: one.violations for one in found.data}
+    known = {one.name: one for one in found.data}
     made = []
     for name, title, invariants in TILES:
         told = [known[one] for one in invariants if one in known]
-        value = sum(told) if told else None
-        made.append(Tile(name, title, value, value == 0, found.checked_at if told else None))
+        value = sum(one.violations for one in told) if told else None
+        made.append(Tile(name, title, value, value == 0, min((one.checked_at for one in told), default=None)))
     return made
 
 

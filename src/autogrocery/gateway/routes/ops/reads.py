@@ -80,6 +80,7 @@ async def _overview(_request: Request, *, deps: Deps) -> Overview:
         deps.db,
         deps.inventory,
         deps.pricing,
+        deps.inventory_operations,
         deps.ops,
         deps.background,
         store_id=deps.settings.store_id,
@@ -97,16 +98,24 @@ async def _bundle(request: Request, *, deps: Deps) -> OrderBundle:
         order_id = UUID(text)
     except ValueError:
         raise NotFound("order_not_found", "there is no such order") from None
-    return await view_bundle(deps.db, deps.inventory, deps.calls, order_id)
+    return await view_bundle(deps.db, deps.inventory, deps.inventory_operations, deps.calls, order_id)
 
 
 async def _attention(request: Request, *, deps: Deps) -> AttentionOut:
     query: AttentionQuery = request.query
-    return await view_attention(deps.db, deps.inventory, deps.pricing, deps.ops, deps.background, limit=query.limit)
+    return await view_attention(
+        deps.db,
+        deps.inventory,
+        deps.pricing,
+        deps.inventory_operations,
+        deps.ops,
+        deps.background,
+        limit=query.limit,
+    )
 
 
 async def _invariants(_request: Request, *, deps: Deps) -> InvariantsOut:
-    return view_invariants(deps.db, deps.ops.audit, deps.background)
+    return view_invariants(deps.db, deps.inventory_operations, deps.ops.audits, deps.background)
 
 
 async def _peers(_request: Request, *, deps: Deps) -> PeersOut:
