@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         commands,
         "completion",
         "print a shell's completion of all commands",
-        'eval "$(autogrocery completion bash)"',
+        "autogrocery completion bash > autogrocery.bash",
         "completion:run_completion",
     )
     completion.set_defaults(parser=top)

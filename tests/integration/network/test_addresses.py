@@ -212,7 +212,7 @@ def test_up_prints_addresses_that_can_be_opened(tmp_path: Path, capsys: pytest.C
         "ANALYTICS_ZMQ_ADDR": "@tcp://[::]:5,tcp://0.0.0.0:6",
     }
     stack: Any = SimpleNamespace(
-        url_public=web_address("*:1"), url_internal=web_address("[::]:7", "https"), env=bound, home=tmp_path
+        url_public=web_address("*:1"), url_internal=web_address("[::]:7", "https"), env=bound, home=tmp_path, pids={}
     )
     network._announce(stack)
     printed = capsys.readouterr().out

@@ -173,7 +173,7 @@ async def test_port_zero_becomes_a_free_port_in_env_and_run_file(home: Path) -> 
     async with running_stack(chosen, migrate_all=no_op) as stack:
         addresses = run_file(home)["addresses"]
         ports = {value.rpartition(":")[2] for value in addresses.values()}
-        assert len(ports) == 7
+        assert len(ports) == len(addresses) >= 7
         assert "0" not in ports
         assert stack.url_public == f"http://{addresses['ORDERING_HTTP_ADDR']}"
 

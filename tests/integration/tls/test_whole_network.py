@@ -37,7 +37,7 @@ def home() -> Iterator[Path]:
 async def test_demo_over_tls_with_renewed_keys_ends_clean(home: Path, strangers: Path) -> None:
     environ = {**DEMO_ENVIRON, **os.environ, "AUTOGROCERY_HOME": str(home / "mart")}
     figures = home / "figures.json"
-    asked = argparse.Namespace(orders=ORDERS, rate=5.0, seed=1, json=str(figures))
+    asked = argparse.Namespace(orders=ORDERS, rate=5.0, seed=1, json=str(figures), kill=[])
     migrate = partial(migrate_all, environ=environ)
     async with running_stack(
         options_from(environ, ports="auto", tls=True), migrate_all=migrate, provision=provision

@@ -20,6 +20,7 @@ LISTS = int(os.environ.get("SIMULATION_LISTS", "200"))
 OF_NO_ORDER = {
     "metrics_log.list_epochs",
     "metrics_log.list_changes",
+    "metrics_log.count_changes",
     "receipts.list",
     "receipts.replay",
     "receipts.count_dead",

@@ -77,7 +77,7 @@ def as_read(buffer: bytes) -> OrderMetric:
         reader.TotalCents(),
         reader.ItemCount(),
         reader.LineCount(),
-        reader.StoreId().decode(),
+        (reader.StoreId() or b"").decode(),
         reader.Version(),
     )
 

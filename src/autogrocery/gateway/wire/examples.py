@@ -23,7 +23,7 @@ ORDER_ID: Final = UUID("01a22f4b-68f5-76ce-8ccb-b7d568a01f7b")
 RESTOCK_ID: Final = UUID("01a22f4c-12aa-7c10-9d22-0c5a3e9f1b64")
 AT: Final = datetime(2027, 1, 31, 8, 15, tzinfo=UTC)
 PASSWORD: Final = "a long enough password"  # noqa: S105 - an example
-TOKEN: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.…"  # noqa: S105 - the head of any token
+TOKEN: Final = "<header>.<claims>.<signature>"  # noqa: S105 - the form of a JWT
 QUOTE: Final = orders.OrderOut(
     order_id=ORDER_ID,
     status=Status.PREVIEWED,

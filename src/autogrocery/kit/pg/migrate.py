@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from autogrocery.kit.pg.connect import CONNECT_ERRORS, Servers
 from autogrocery.kit.pg.diagnosis import explain
+from autogrocery.kit.process.log import log
 from autogrocery.kit.process.run import StartError
 
 if TYPE_CHECKING:
@@ -68,11 +69,18 @@ def files(package: str) -> list[Migration]:
     return found
 
 
-async def status(dsn: str, package: str, schema: str) -> list[MigrationStatus]:
-    """Return every migration of `package` and whether `schema` has it; raises MigrationError if the two differ."""
+async def status(dsn: str, package: str, schema: str, *, newer_is_fine: bool = False) -> list[MigrationStatus]:
+    """Return every migration of `package` and whether `schema` has it; raises MigrationError if the two differ.
+
+    With `newer_is_fine` the schema may have migrations of a later version, as while it is rolled out: those only add.
+    """
     async with _connected(dsn) as connection:
         done = await _applied(connection, schema)
-    return [MigrationStatus(migration.name, migration.number in done) for migration in _checked(files(package), done)]
+    found = files(package)
+    if newer_is_fine and (newer := done.keys() - {one.number for one in found}):
+        log.warning("database_is_newer", schema=schema, migrations=len(newer))
+        done = {number: sha256 for number, sha256 in done.items() if number not in newer}
+    return [MigrationStatus(migration.name, migration.number in done) for migration in _checked(found, done)]
 
 
 async def migrate(dsn: str, package: str, schema: str) -> list[str]:

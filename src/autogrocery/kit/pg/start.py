@@ -59,7 +59,11 @@ async def open_migrated(
     )
     async with AsyncExitStack() as stack:
         with explained(setting, dsn):
-            missing = [one.name for one in await status(direct_dsn or dsn, package, schema) if not one.applied]
+            missing = [
+                one.name
+                for one in await status(direct_dsn or dsn, package, schema, newer_is_fine=True)
+                if not one.applied
+            ]
             db = await stack.enter_async_context(opening)
         if missing:
             raise StartError(
