@@ -111,9 +111,8 @@ TABLE: Final = {
         "The device confirmed; inventory has not answered yet and is asked again.", _RETRY_OR_RELEASE
     ),
     Why.DISPATCH_UNANSWERED: Entry(
-        "The device confirmed, but inventory gives no clear answer about robots: it is away or sends nonsense. The"
-        " order "
-        "is dispatched when it answers, or fails when the dispatch patience is over.",
+        "The device confirmed, but inventory gives no clear answer about robots: it is away or sends nonsense. The "
+        "order is dispatched when it answers, or fails when the dispatch patience is over.",
         _RETRY_OR_RELEASE,
     ),
     Why.RELEASE_OWED: Entry(
@@ -128,9 +127,8 @@ TABLE: Final = {
         "Robots have the order, but inventory gives no clear answer about how far they are.", _RECONCILE
     ),
     Why.CONTRADICTED: Entry(
-        "Robots got the order, but inventory says something else: it lost or changed what it acknowledged, for"
-        " instance "
-        "after a restore. Correct inventory, then ask it again.",
+        "Robots got the order, but inventory says something else: it lost or changed what it acknowledged, for "
+        "instance after a restore. Correct inventory, then ask it again.",
         _RECONCILE,
     ),
     Why.COUNTS_CONTRADICTED: Entry(

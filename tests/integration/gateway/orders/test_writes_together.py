@@ -243,8 +243,9 @@ async def test_batch_statements_read_tables_by_index_only(
     gateway_dsn: str, gateway_db: Db, sql: str, *, filled: bool
 ) -> None:
     if filled:
-        user_id = await add_device(gateway_db, "fridge")
-        await asyncio.gather(*(add(gateway_db, user_id) for _ in range(500)))
+        for number in range(5):
+            user_id = await add_device(gateway_db, f"fridge-{number}")
+            await asyncio.gather(*(add(gateway_db, user_id) for _ in range(100)))
         await gateway_db.rows("ANALYZE")
     connection = await asyncpg.connect(gateway_dsn, server_settings=PLANNER)
     try:

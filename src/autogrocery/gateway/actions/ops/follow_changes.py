@@ -110,8 +110,8 @@ async def follow_changes(
 ) -> AsyncGenerator[bytes, None]:
     """Yield one event for each change from `positions` on.
 
-    The count of what needs attention and the switches that are on come first, and when they change. While the database
-    is unavailable the stream waits. Ends after MAX_STREAM_S seconds.
+    The count of what needs attention and the switches that are on come first, and when they change. While the
+    database is unavailable the stream waits. Ends after MAX_STREAM_S seconds.
     """
     ends_at = asyncio.get_running_loop().time() + MAX_STREAM_S
     flagged = -1
