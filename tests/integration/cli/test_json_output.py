@@ -13,6 +13,7 @@ import pytest
 from autogrocery.__main__ import main
 from autogrocery.cli.migrations import migrate_all
 from autogrocery.kit.pg.db import open_db
+from autogrocery.kit.process import log
 from tests.harness.gateway_actions import open_gateway_actions
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def ask(
 
     def run(command: str) -> Any:
         monkeypatch.setenv("DATABASE_URL", database[0])
+        monkeypatch.setattr(log, "configure", lambda *_: None)  # a command's log level would stay for other tests
         assert main([*command.split(), "--json"]) in {0, 1}
         printed = capsys.readouterr().out
         assert not [one for one in PRIVATE if one in printed]

@@ -39,7 +39,7 @@ LEAVES: Final = {
     "inventory": Leaf((identities.INVENTORY,), server_auth=True, client_auth=True),
     "pricing": Leaf((identities.PRICING,), server_auth=True),
     "robots": Leaf((identities.ROBOTS,), client_auth=True),
-    "analytics": Leaf((identities.ANALYTICS,), client_auth=True),
+    "analytics": Leaf((identities.ANALYTICS, *LOOPBACK_NAMES), server_auth=True, client_auth=True),
     "console": Leaf((identities.OPERATOR,), client_auth=True),
     "operator": Leaf((identities.OPERATOR,), client_auth=True),
 }
