@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.harness.running_gateway import RunningGateway
 
 SHARE: Final = 0.05
-ATTEMPTS: Final = 6
+ATTEMPTS: Final = 15
 KEY: Final = b"a-key-whose-comparison-is-timed-"
 PASSWORD: Final = "correct horse battery"
 
