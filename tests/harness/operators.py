@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.harness.running_gateway import Reply, RunningGateway
 
 READ, WRITE = "ops:read", "ops:write"
+OPS = "/internal/ops"
+REASON = "a test asks for it"
+UNREGISTERED_ID = 7_000_000
 
 
 class Event(Struct, frozen=True):
@@ -38,7 +41,7 @@ class Operator(Struct, frozen=True):
     token: str
 
     async def get(self, path: str, **named: Any) -> Reply:
-        return await self.gateway.request("GET", f"/internal/ops{path}", token=self.token, inside=True, **named)
+        return await self.gateway.request("GET", f"{OPS}{path}", token=self.token, inside=True, **named)
 
     async def read(self, path: str) -> Any:
         """Return the JSON of a read that succeeds."""
@@ -46,12 +49,33 @@ class Operator(Struct, frozen=True):
         assert reply.status == 200, reply
         return reply.json
 
+    async def send(self, method: str, path: str, *, key: str | None = None, **body: Any) -> Reply:
+        """Send a write with a reason."""
+        headers = {"idempotency-key": key} if key else {}
+        sent = {"reason": REASON} | body
+        return await self.gateway.request(method, OPS + path, sent, token=self.token, headers=headers, inside=True)
+
+    async def act(self, order_id: str, action: str, *, key: str | None = None) -> Reply:
+        """Run an action on an order."""
+        return await self.send("POST", f"/orders/{order_id}/{action}", key=key)
+
+    async def switch(self, name: str, *, on: bool, **more: Any) -> Reply:
+        """Set a switch."""
+        return await self.send("PUT", f"/switches/{name}", on=on, **more)
+
+    async def log_of(self, target: str) -> list[dict[str, Any]]:
+        """Return the entries of the audit log about a target, newest first."""
+        reply = await self.get(f"/audit-log?target={target}")
+        assert reply.status == 200, reply
+        found: list[dict[str, Any]] = reply.json["data"]
+        return found
+
     @asynccontextmanager
     async def changes(self, last_event_id: str | None = None) -> AsyncIterator[Stream]:
         """Open the stream of changes."""
         headers = {"authorization": f"Bearer {self.token}"}
         headers |= {"last-event-id": last_event_id} if last_event_id else {}
-        url = f"{self.gateway.internal}/internal/ops/changes"
+        url = f"{self.gateway.internal}{OPS}/changes"
         async with self.gateway.session.get(url, headers=headers) as response:
             assert response.status == 200, await response.text()
             yield Stream(response)
@@ -107,4 +131,10 @@ async def operator(gateway: RunningGateway, *scopes: str) -> Operator:
         scopes=scopes or (READ, WRITE),
         ttl_s=900,
     )
+    return Operator(gateway, token)
+
+
+def unregistered(gateway: RunningGateway, *scopes: str, name: str = "operator-1") -> Operator:
+    """Return an operator whose token is good and who is not in the registry, with `scopes`, or both."""
+    token = gateway.token(UNREGISTERED_ID, name, audience="ops", scopes=scopes or (READ, WRITE))
     return Operator(gateway, token)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from rich.table import Table
 
-from autogrocery.cli.console import console
+from autogrocery.cli.console import show
 from autogrocery.cli.database import dsn_of, run_with_database
 from autogrocery.contracts.ops.actions import ActionOut
 from autogrocery.gateway.actions.ops.diagnose import diagnose_all, diagnose_one
@@ -133,6 +133,4 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
             ", ".join(action.name for action in item.actions),
             done,
         )
-    for column in table.columns:
-        column.overflow = "fold"  # an id that is cut can't be copied
-    console().print(table)
+    show(found, table, as_json=False)

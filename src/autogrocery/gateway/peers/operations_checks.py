@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from autogrocery.contracts.inventory.ops.v1 import operations_pb2 as wire
 from autogrocery.contracts.ops.deliveries import DeliveryPage, DeliveryRow
+from autogrocery.contracts.ops.orders import Assignment, Lot, SentWebhook
 from autogrocery.contracts.ops.robots import RobotPage, RobotRow, RobotTask
 from autogrocery.contracts.ops.stock import ShelfLot, StockRow
 from autogrocery.gateway.peers.reply_checks import (
@@ -61,40 +62,6 @@ class ProductWithLots(Struct, frozen=True):
     lots: list[ShelfLot]
 
 
-class AssignmentDetail(Struct, frozen=True):
-    """A robot's share of an order."""
-
-    assignment_id: str
-    robot_id: str
-    robot_class: str
-    aisle: str
-    state: str
-    created_at: datetime
-    lease_until: datetime | None
-    closed_at: datetime | None
-
-
-class LotDetail(Struct, frozen=True):
-    """Units of an order that came from one lot."""
-
-    sku: str
-    lot: str
-    quantity: int
-    expiry_at: datetime | None
-
-
-class WebhookDetail(Struct, frozen=True):
-    """A webhook that inventory sends, and its attempts."""
-
-    webhook_id: str
-    created_at: datetime
-    attempts: int
-    next_attempt_at: datetime | None
-    done_at: datetime | None
-    dead_at: datetime | None
-    last_error: str | None
-
-
 class OrderDetail(Struct, frozen=True):
     """An order as inventory has it."""
 
@@ -102,9 +69,9 @@ class OrderDetail(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     finished_at: datetime | None
-    assignments: list[AssignmentDetail]
-    lots: list[LotDetail]
-    webhooks: list[WebhookDetail]
+    assignments: list[Assignment]
+    lots: list[Lot]
+    webhooks: list[SentWebhook]
 
 
 class AuditedInvariant(Struct, frozen=True):
@@ -303,7 +270,7 @@ def read_order_detail(peer: Peer, reply: wire.GetOrderDetailResponse, asked: str
         finished_at=read.at_or_none("finished_at", reply.finished_at, given=reply.HasField("finished_at")),
         assignments=[_assignment(read, one) for one in reply.assignments],
         lots=[
-            LotDetail(
+            Lot(
                 read.text("lots.sku", one.sku, MAX_SKU_CHARS),
                 read.text("lots.lot", one.lot, MAX_ID_CHARS),
                 read.count("lots.quantity", one.quantity),
@@ -315,21 +282,21 @@ def read_order_detail(peer: Peer, reply: wire.GetOrderDetailResponse, asked: str
     )
 
 
-def _assignment(read: Reply, one: wire.OrderAssignment) -> AssignmentDetail:
-    return AssignmentDetail(
+def _assignment(read: Reply, one: wire.OrderAssignment) -> Assignment:
+    read.one_of("assignments.aisle", one.aisle, CLASSES)  # not shown
+    return Assignment(
         assignment_id=read.text("assignments.assignment_id", one.assignment_id, MAX_ID_CHARS),
         robot_id=read.text("assignments.robot_id", one.robot_id, MAX_ID_CHARS),
         robot_class=read.one_of("assignments.robot_class", one.robot_class, CLASSES),
-        aisle=read.one_of("assignments.aisle", one.aisle, CLASSES),
         state=read.one_of("assignments.state", one.state, ASSIGNMENT_STATES),
-        created_at=read.at("assignments.created_at", one.created_at, given=one.HasField("created_at")),
+        assigned_at=read.at("assignments.created_at", one.created_at, given=one.HasField("created_at")),
         lease_until=read.at_or_none("assignments.lease_until", one.lease_until, given=one.HasField("lease_until")),
         closed_at=read.at_or_none("assignments.closed_at", one.closed_at, given=one.HasField("closed_at")),
     )
 
 
-def _webhook(read: Reply, one: wire.OrderWebhook) -> WebhookDetail:
-    return WebhookDetail(
+def _webhook(read: Reply, one: wire.OrderWebhook) -> SentWebhook:
+    return SentWebhook(
         webhook_id=read.text("webhooks.webhook_id", one.webhook_id, MAX_ID_CHARS),
         created_at=read.at("webhooks.created_at", one.created_at, given=one.HasField("created_at")),
         attempts=read.count("webhooks.attempts", one.attempts),

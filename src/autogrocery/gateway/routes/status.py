@@ -10,17 +10,14 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from autogrocery.contracts.ops.status import Figures
-from autogrocery.gateway.actions.ops.follow_changes import MAX_STREAMS
 from autogrocery.gateway.actions.ops.follow_figures import follow_figures
 from autogrocery.gateway.actions.ops.view_figures import view_figures
-from autogrocery.gateway.actions.ops.view_overview import view_overview
 from autogrocery.gateway.actions.view_status import view_status
-from autogrocery.kit.errors import Unavailable
+from autogrocery.gateway.routes.ops.reads import overview_of, require_stream
 from autogrocery.kit.http.exchange import EVENT_STREAM
 from autogrocery.kit.http.route import Answer, Request, Route
 
 if TYPE_CHECKING:
-    from autogrocery.contracts.ops.overview import Overview
     from autogrocery.gateway.deps import Deps
 
 JSON: Final = "application/json"
@@ -55,23 +52,12 @@ async def _status(request: Request, *, deps: Deps) -> Any:
 
 
 async def _figures(request: Request, *, deps: Deps) -> Answer:
-    async def overview() -> Overview:
-        return await view_overview(
-            deps.db,
-            deps.inventory,
-            deps.pricing,
-            deps.inventory_operations,
-            deps.ops,
-            deps.background,
-            store_id=deps.settings.store_id,
-            currency=deps.settings.currency,
-        )
-
-    view = partial(view_figures, overview, deps.inventory, deps.pricing, store_id=deps.settings.store_id)
+    view = partial(
+        view_figures, partial(overview_of, deps), deps.inventory, deps.pricing, store_id=deps.settings.store_id
+    )
     if request.preferred(JSON, EVENT_STREAM) != EVENT_STREAM:
         return Answer(await view(), headers=(("Cache-Control", "no-store"),))
-    if deps.ops.streams >= MAX_STREAMS:
-        raise Unavailable("too_many_streams", "this gateway streams to as many operators as it may")
+    require_stream(deps)
     return Answer(media=EVENT_STREAM, stream=follow_figures(view, deps.ops))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.harness.operator import Operator
+    from tests.harness.operators import Operator
     from tests.harness.running_gateway import Device
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

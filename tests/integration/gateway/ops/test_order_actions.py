@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.harness.operator import REASON, Operator
+from tests.harness.operators import READ, REASON, unregistered
 from tests.harness.running_gateway import webhook_body
 
 if TYPE_CHECKING:
+    from tests.harness.operators import Operator
     from tests.harness.running_gateway import Device
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -194,7 +195,7 @@ async def test_audit_log_only_grows(device: Device, operator: Operator) -> None:
 
 
 async def test_operator_who_may_only_read_changes_nothing(device: Device) -> None:
-    reader = Operator(device.gateway, scopes=("ops:read",))
+    reader = unregistered(device.gateway, READ)
     order_id = await device.previewed()
     for method, path in (
         ("POST", f"/orders/{order_id}/release"),

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 if TYPE_CHECKING:
-    from tests.harness.operator import Operator
+    from tests.harness.operators import Operator
     from tests.harness.running_gateway import Device
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.truck_requests import add_truck_device, restock
 
 if TYPE_CHECKING:
-    from tests.harness.operator import Operator
+    from tests.harness.operators import Operator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

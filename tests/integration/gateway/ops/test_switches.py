@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from autogrocery.kit.process.clock import now, rfc3339
-from tests.harness.operator import REASON
+from tests.harness.operators import REASON
 from tests.harness.running_gateway import Device, serve_gateway
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.harness.operator import Operator
+    from tests.harness.operators import Operator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OBEYED_WITHIN_S = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from msgspec import Struct
 from autogrocery.contracts.ops.actions import ActionOut
 from autogrocery.gateway.actions.cancel import cancel
 from autogrocery.gateway.actions.expire import expire
+from autogrocery.gateway.actions.ops.lifted_flag import lifted_flag
 from autogrocery.gateway.actions.ops.record_write import Recorded, Write, Written, record_write
 from autogrocery.gateway.actions.reconcile import reconcile
 from autogrocery.gateway.actions.sweep import sweep
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from autogrocery.contracts.ops.audit_log import Facts
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.store.ops.due_now import RowState
@@ -60,10 +61,10 @@ async def act_on_order(ports: OrderPorts, order_id: UUID, name: str, write: Writ
         in_doubt = in_doubt or (after.intent is not None and name != ActionName.RESEND_RECEIPT)
         applied = not in_doubt
         return Written(
-            ActionOut(applied, before.words, after.words, NO_ANSWER if in_doubt else words), _facts(after), in_doubt
+            ActionOut(applied, before.words, after.words, NO_ANSWER if in_doubt else words), after.facts, in_doubt
         )
 
-    return await record_write(ports.store.db, write, ActionOut, _facts(before), run)
+    return await record_write(ports.store.db, write, ActionOut, before.facts, run)
 
 
 async def _read(ports: OrderPorts, order_id: UUID) -> RowState:
@@ -71,10 +72,6 @@ async def _read(ports: OrderPorts, order_id: UUID) -> RowState:
     if found is None:
         raise NotFound("order_not_found", "there is no such order")
     return found
-
-
-def _facts(state: RowState) -> Facts:
-    return {"status": state.status, "intent": state.intent, "attention": state.attention}
 
 
 async def _retry_dispatch(ports: OrderPorts, order_id: UUID, before: RowState) -> str:
@@ -117,15 +114,9 @@ async def _reconcile(ports: OrderPorts, order_id: UUID, before: RowState) -> str
     if before.status != "PROCESSING":
         raise Conflict("not_dispatched", f"no robots have it: the order is {before.words}")
     db = ports.store.db
-    flagged = before.attention
-    if flagged is not None:
-        await due_now.unflag_order(db, order_id, flagged)
-    try:
+    unflag, flag = partial(due_now.unflag_order, db, order_id), partial(due.flag, db, order_id)
+    async with lifted_flag(before.attention, unflag, flag):
         await reconcile(ports.store, ports.inventory, ports.metrics, order_id)
-    except BaseException:
-        if flagged is not None:
-            await due.flag(db, order_id, flagged)
-        raise
     after = await _read(ports, order_id)
     if after.attention is not None:
         return f"Inventory contradicts: {after.attention}."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from autogrocery.contracts.ops.actions import ActionOut
+from autogrocery.gateway.actions.ops.lifted_flag import lifted_flag
 from autogrocery.gateway.actions.ops.record_write import Recorded, Write, Written, record_write
 from autogrocery.gateway.actions.reconcile_restock import reconcile_restock
 from autogrocery.gateway.actions.submit_restock import submit_restock
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from autogrocery.contracts.ops.audit_log import Facts
     from autogrocery.gateway.peers.inventory import Inventory
     from autogrocery.gateway.peers.metrics import Metrics
     from autogrocery.gateway.peers.pricing import Pricing
@@ -58,9 +59,9 @@ async def act_on_restock(ports: RestockPorts, order_id: UUID, name: str, write: 
             in_doubt, words = True, "A peer gave no clear answer; the loops ask again by themselves."
         elif after.attention is not None:
             words = f"Inventory contradicts: {after.attention}."
-        return Written(ActionOut(not in_doubt, before.words, after.words, words), _facts(after), in_doubt)
+        return Written(ActionOut(not in_doubt, before.words, after.words, words), after.facts, in_doubt)
 
-    return await record_write(ports.db, write, ActionOut, _facts(before), run)
+    return await record_write(ports.db, write, ActionOut, before.facts, run)
 
 
 async def _read(ports: RestockPorts, order_id: UUID) -> RowState:
@@ -68,10 +69,6 @@ async def _read(ports: RestockPorts, order_id: UUID) -> RowState:
     if found is None:
         raise NotFound("order_not_found", "there is no such restock")
     return found
-
-
-def _facts(state: RowState) -> Facts:
-    return {"status": state.status, "intent": state.intent, "attention": state.attention}
 
 
 async def _retry(ports: RestockPorts, order_id: UUID, before: RowState) -> None:
@@ -87,15 +84,10 @@ async def _reconcile(ports: RestockPorts, order_id: UUID, before: RowState) -> N
         raise Conflict("call_owed", f"a call is owed first: the delivery is {before.words}")
     if before.ended:
         raise Conflict("order_ended", f"the delivery has ended: {before.words}")
-    flagged = before.attention
-    if flagged is not None:
-        await due_now.unflag_restock(ports.db, order_id, flagged)
-    try:
-        await reconcile_restock(ports.db, ports.inventory, ports.metrics, order_id)
-    except BaseException:
-        if flagged is not None:
-            await due_restocks.flag(ports.db, order_id, flagged)
-        raise
+    db = ports.db
+    unflag, flag = partial(due_now.unflag_restock, db, order_id), partial(due_restocks.flag, db, order_id)
+    async with lifted_flag(before.attention, unflag, flag):
+        await reconcile_restock(db, ports.inventory, ports.metrics, order_id)
 
 
 ACTIONS: dict[str, Callable[[RestockPorts, UUID, RowState], Awaitable[None]]] = {

@@ -17,9 +17,10 @@ from autogrocery.gateway.store.ops import due_now, stuck
 from autogrocery.kit.errors import NotFound
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
-    from autogrocery.contracts.ops.attention import Diagnosis
+    from autogrocery.contracts.ops.attention import AttentionKind, Diagnosis
     from autogrocery.gateway.store.ops.due_now import LetterRow
     from autogrocery.gateway.store.ops.stuck import StuckRow
     from autogrocery.kit.pg.db import Db
@@ -48,20 +49,35 @@ async def diagnose_one(db: Db, order_id: UUID) -> AttentionItem:
     raise NotFound("order_not_found", f"no order or restock {order_id}")
 
 
+def order_item(order_id: UUID, since: datetime | None, facts: OrderFacts) -> AttentionItem:
+    """Return what an order needs."""
+    return item("order", str(order_id), since, diagnose_order(facts))
+
+
+def restock_item(order_id: UUID, since: datetime | None, facts: RestockFacts) -> AttentionItem:
+    """Return what a restock needs."""
+    return item("restock", str(order_id), since, diagnose_restock(facts))
+
+
+def dead_letter_item(order_id: UUID, dead_at: datetime, last_error: str | None, *, is_alert: bool) -> AttentionItem:
+    """Return what a dead receipt or alert needs."""
+    if is_alert:
+        return item("alert", str(order_id), dead_at, diagnose_dead_alert(last_error))
+    return item("receipt", str(order_id), dead_at, diagnose_dead_receipt(last_error))
+
+
+def item(kind: AttentionKind, name: str, since: datetime | None, found: Diagnosis) -> AttentionItem:
+    """Return a diagnosis with what it is about."""
+    return AttentionItem(kind, name, since, found.cause, found.words, found.actions)
+
+
 def _order(row: StuckRow) -> AttentionItem:
-    found = diagnose_order(OrderFacts(row.status, row.intent, row.attention, row.overdue))
-    return AttentionItem("order", str(row.order_id), row.since, found.cause, found.words, found.actions)
+    return order_item(row.order_id, row.since, OrderFacts(row.status, row.intent, row.attention, row.overdue))
 
 
 def _restock(row: StuckRow) -> AttentionItem:
-    found = diagnose_restock(RestockFacts(row.status, row.intent, row.attention))
-    return AttentionItem("restock", str(row.order_id), row.since, found.cause, found.words, found.actions)
+    return restock_item(row.order_id, row.since, RestockFacts(row.status, row.intent, row.attention))
 
 
 def _letter(row: LetterRow) -> AttentionItem:
-    found: Diagnosis
-    if row.kind == "receipts":
-        found = diagnose_dead_receipt(row.last_error)
-        return AttentionItem("receipt", str(row.order_id), row.dead_at, found.cause, found.words, found.actions)
-    found = diagnose_dead_alert(row.last_error)
-    return AttentionItem("alert", str(row.order_id), row.dead_at, found.cause, found.words, found.actions)
+    return dead_letter_item(row.order_id, row.dead_at, row.last_error, is_alert=row.kind == "alerts")

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autogrocery.contracts.ops.attention import AttentionItem, AttentionKind, AttentionOut, Diagnosis
+from autogrocery.contracts.ops.attention import AttentionItem, AttentionOut
+from autogrocery.gateway.actions.ops.diagnose import dead_letter_item, item, order_item, restock_item
 from autogrocery.gateway.actions.ops.view_invariants import view_invariants
 from autogrocery.gateway.actions.ops.view_peers import view_peers
-from autogrocery.gateway.core.diagnosis import (
-    OrderFacts,
-    RestockFacts,
-    Why,
-    diagnose_dead_alert,
-    diagnose_dead_receipt,
-    diagnose_order,
-    diagnose_restock,
-    diagnose_switch,
-    explain,
-)
+from autogrocery.gateway.core.diagnosis import OrderFacts, RestockFacts, Why, diagnose_switch, explain
 from autogrocery.gateway.store.ops import attention, overview, switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from autogrocery.contracts.ops.overview import InvariantsOut, PeerOut
     from autogrocery.gateway.actions.ops.cached import OpsCaches
@@ -66,13 +56,13 @@ def list_others(
     """
     return [
         *(
-            _item("peer", peer.name, peer.since, explain(Why.PEER_DOWN, peer.last_error or ""))
+            item("peer", peer.name, peer.since, explain(Why.PEER_DOWN, peer.last_error or ""))
             for peer in peers
             if peer.state == "down"
         ),
-        *(_item("switch", one.name, one.changed_at, diagnose_switch(one.reason, one.until)) for one in active),
+        *(item("switch", one.name, one.changed_at, diagnose_switch(one.reason, one.until)) for one in active),
         *(
-            _item("invariant", one.name, one.checked_at, explain(Why.INVARIANT_VIOLATED, one.sentence))
+            item("invariant", one.name, one.checked_at, explain(Why.INVARIANT_VIOLATED, one.sentence))
             for one in invariants.data
             if one.violations and not one.name.endswith("asks_for_attention")
         ),
@@ -81,18 +71,9 @@ def list_others(
 
 def _flagged(one: Flagged) -> AttentionItem:
     if one.kind == "restock":
-        found = diagnose_restock(RestockFacts(one.status, one.intent, one.attention))
-        return _item("restock", str(one.order_id), one.since, found)
-    return _item(
-        "order", str(one.order_id), one.since, diagnose_order(OrderFacts(one.status, one.intent, one.attention))
-    )
+        return restock_item(one.order_id, one.since, RestockFacts(one.status, one.intent, one.attention))
+    return order_item(one.order_id, one.since, OrderFacts(one.status, one.intent, one.attention))
 
 
 def _dead(one: DeadLetter) -> AttentionItem:
-    if one.kind == "alert":
-        return _item("alert", str(one.order_id), one.dead_at, diagnose_dead_alert(one.last_error))
-    return _item("receipt", str(one.order_id), one.dead_at, diagnose_dead_receipt(one.last_error))
-
-
-def _item(kind: AttentionKind, name: str, since: datetime | None, found: Diagnosis) -> AttentionItem:
-    return AttentionItem(kind, name, since, found.cause, found.words, found.actions)
+    return dead_letter_item(one.order_id, one.dead_at, one.last_error, is_alert=one.kind == "alert")

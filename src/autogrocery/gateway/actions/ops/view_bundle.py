@@ -6,17 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from autogrocery.contracts.ops.orders import (
-    Assignment,
     BundleChange,
     BundleLine,
     BundleRobot,
     InboxDelivery,
     InventoryView,
-    Lot,
     OrderBundle,
     OutboxDelivery,
     PeerCall,
-    SentWebhook,
 )
 from autogrocery.gateway.actions.ops.store_peer_calls import stored_call
 from autogrocery.gateway.core.diagnosis import OrderFacts, diagnose_order
@@ -104,36 +101,8 @@ async def _ask(inventory: Inventory, operations: InventoryOperations, order_id: 
     if detail is None or isinstance(detail, str):
         untold = report if isinstance(report, str) else detail
         return InventoryView(state, picked, [], [], [], untold)
-    return InventoryView(
-        state,
-        picked,
-        [
-            Assignment(
-                one.assignment_id,
-                one.robot_id,
-                one.robot_class,
-                one.state,
-                one.created_at,
-                one.lease_until,
-                one.closed_at,
-            )
-            for one in detail.assignments
-        ],
-        [Lot(one.sku, one.lot, one.quantity, one.expiry_at) for one in detail.lots],
-        [
-            SentWebhook(
-                one.webhook_id,
-                one.created_at,
-                one.attempts,
-                one.next_attempt_at,
-                one.done_at,
-                one.dead_at,
-                one.last_error,
-            )
-            for one in detail.webhooks
-        ],
-        report if isinstance(report, str) else None,
-    )
+    untold = report if isinstance(report, str) else None
+    return InventoryView(state, picked, detail.assignments, detail.lots, detail.webhooks, untold)
 
 
 async def _answer(call: Awaitable[T]) -> T | str:

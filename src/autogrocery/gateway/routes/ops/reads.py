@@ -75,7 +75,8 @@ def operator_read_routes(deps: Deps) -> list[Route]:
     ]
 
 
-async def _overview(_request: Request, *, deps: Deps) -> Overview:
+async def overview_of(deps: Deps) -> Overview:
+    """Return the mart at a glance."""
     return await view_overview(
         deps.db,
         deps.inventory,
@@ -86,6 +87,16 @@ async def _overview(_request: Request, *, deps: Deps) -> Overview:
         store_id=deps.settings.store_id,
         currency=deps.settings.currency,
     )
+
+
+async def _overview(_request: Request, *, deps: Deps) -> Overview:
+    return await overview_of(deps)
+
+
+def require_stream(deps: Deps) -> None:
+    """Raise Unavailable(too_many_streams) if no operator's stream may begin."""
+    if deps.ops.streams >= MAX_STREAMS:
+        raise Unavailable("too_many_streams", "this gateway streams to as many operators as it may")
 
 
 async def _orders(request: Request, *, deps: Deps) -> OrderRows:
@@ -124,7 +135,6 @@ async def _peers(_request: Request, *, deps: Deps) -> PeersOut:
 
 async def _changes(request: Request, *, deps: Deps) -> Answer:
     resume = parse_event_id(request.header("last-event-id"))
-    if deps.ops.streams >= MAX_STREAMS:
-        raise Unavailable("too_many_streams", "this gateway streams to as many operators as it may")
+    require_stream(deps)
     positions = await start_positions(deps.db, resume)
     return Answer(media=EVENT_STREAM, stream=follow_changes(deps.db, deps.ops, deps.switches, positions))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from autogrocery.contracts.ops.audit_log import Facts
     from autogrocery.kit.pg.db import Db
 
 
@@ -35,6 +36,11 @@ class RowState(Struct, frozen=True):
     def words(self) -> str:
         """Return the status, and the call that is owed."""
         return self.status if self.intent is None else f"{self.status}/{self.intent}"
+
+    @property
+    def facts(self) -> Facts:
+        """Return what the audit log keeps of it."""
+        return {"status": self.status, "intent": self.intent, "attention": self.attention}
 
 
 READ = """

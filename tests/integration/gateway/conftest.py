@@ -1,3 +1,5 @@
+"""A gateway for each module of tests, and a device of its own for each test; the folders below may have others."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
