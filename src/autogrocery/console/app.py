@@ -13,6 +13,7 @@ import aiohttp
 import uvicorn
 from fastapi import FastAPI
 from nicegui import app as framework
+from nicegui import run as framework_pools
 from nicegui import ui
 
 from autogrocery.console.pages import attention, devices, figures, login, orders, overview, stock, switches
@@ -104,7 +105,14 @@ def _add_pages(console: Console) -> None:
         page.register(console)
 
 
+def _make_no_pool() -> None:
+    """Stand in for the making of NiceGUI's pool of processes."""
+
+
 def _application() -> Protect:
+    # NiceGUI's start makes a pool of processes for heavy work, of which this console has none; making one needs shared
+    # memory, which a machine may lack.
+    framework_pools.setup = _make_no_pool
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     ui.run_with(
         outer,
