@@ -113,11 +113,12 @@ class Outbox:
                     return self._attempt(row, "deferred", "not_begun")
                 return await self._try(row)
 
-        pending = {asyncio.ensure_future(one(row)) for row in due}
+        tasks = [asyncio.ensure_future(one(row)) for row in due]
+        pending = set(tasks)
         try:
             while pending:
                 ended, pending = await asyncio.wait(pending, timeout=SETTLE_WITHIN_S)
-                self._ended += [task.result() for task in ended]
+                self._ended += [task.result() for task in tasks if task in ended]  # in the order of their claim
                 try:
                     await self._settle_ended()
                 except Unavailable:
